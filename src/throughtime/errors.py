@@ -1,0 +1,48 @@
+"""The errors that Throughtime raises on purpose.
+
+```
+Exception
+└── ThroughtimeError
+    ├── OptionError (also a ValueError)         an option is out of range, or options contradict
+    ├── DataError                               a data file is missing, empty, broken or too short
+    │   └── UnknownTokenError                   a text holds a token that the vocabulary lacks
+    ├── RunError                                a run folder is missing, incomplete or damaged
+    │   └── CheckpointError                     a checkpoint cannot be read or does not fit the model
+    ├── DivergedError                           the loss became NaN or infinite
+    └── MissingExtraError (also an ImportError) an optional library is missing
+```
+
+A message holds what went wrong, where, and what to do about it. Any other exception is a bug of ours.
+"""
+
+
+class ThroughtimeError(Exception):
+    """The parent of every error that is meant for the user to read."""
+
+
+class OptionError(ThroughtimeError, ValueError):
+    """An option is out of its range, or two options contradict each other."""
+
+
+class DataError(ThroughtimeError):
+    """A data file is missing, empty, broken or too short."""
+
+
+class UnknownTokenError(DataError):
+    """A text holds a token that the vocabulary does not know."""
+
+
+class RunError(ThroughtimeError):
+    """A run folder is missing, incomplete or damaged."""
+
+
+class CheckpointError(RunError):
+    """A checkpoint cannot be read, or it does not fit the model that should load it."""
+
+
+class DivergedError(ThroughtimeError):
+    """The loss became NaN or infinite, so going on would only waste time."""
+
+
+class MissingExtraError(ThroughtimeError, ImportError):
+    """An optional library is missing; the message says which extra to install."""

@@ -1,0 +1,14 @@
+"""From probabilities to sequences: sampling, stop strings and beam search. Nothing here needs torch."""
+
+from throughtime.generation.beam import Hypothesis, beam_search
+from throughtime.generation.sampling import Sampler, SamplingOptions, reference_sample
+from throughtime.generation.stop import StopStrings
+
+__all__ = [
+    "Hypothesis",
+    "Sampler",
+    "SamplingOptions",
+    "StopStrings",
+    "beam_search",
+    "reference_sample",
+]
