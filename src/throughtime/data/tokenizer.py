@@ -1,0 +1,372 @@
+"""Text to token numbers and back: characters, bytes, byte pairs or words, saved as tokenizer.json."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.data.text import DecodingErrors, Progress, read_blocks, read_byte_blocks
+from throughtime.errors import DataError, OptionError, RunError, UnknownTokenError
+from throughtime.files import write_atomically
+
+TokenizerKind = Literal["character", "byte", "bpe", "word"]
+
+UNKNOWN_WORD = "<unk>"
+END_OF_LINE = "<eos>"
+DEFAULT_BPE_VOCABULARY = 4096
+
+# Pieces this long keep both cores busy in the tokenizers library, whose parallelism is over pieces.
+_PIECE_CHARACTERS = 1 << 16
+# No tokeniser here lets a token span this place, whatever follows: only whitespace looks ahead.
+_SAFE_CUT = re.compile(r"(?<=\S)(?=\s)")
+
+
+class Tokenizer:
+    """Maps text to token numbers and back. Make one with `train` or `load`.
+
+    Kinds:
+        character: one token a Unicode code point, in code point order. Nothing is unknown silently.
+        byte: one token a byte of the UTF-8 text; token numbers are byte values.
+        bpe: byte-level byte pair encoding (Sennrich et al. 2016; bytes: Radford et al. 2019). Lossless.
+        word: whitespace-separated words, most frequent first; a line's end is `<eos>`, a rare word `<unk>`.
+    """
+
+    def __init__(self, library_tokenizer: Any, kind: TokenizerKind) -> None:
+        self._library = library_tokenizer
+        self.kind: TokenizerKind = kind
+        self.vocabulary_size: int = library_tokenizer.get_vocab_size()
+        self._texts = [library_tokenizer.id_to_token(token) for token in range(self.vocabulary_size)]
+        if kind == "character":
+            self._lookup = np.full(0x110000, -1, dtype=np.int32)
+            self._lookup[[ord(text) for text in self._texts]] = np.arange(self.vocabulary_size)
+        elif kind in ("byte", "bpe"):
+            alphabet = _byte_of_letter()
+            self._bytes = [bytes(alphabet[letter] for letter in text) for text in self._texts]
+        else:
+            self._unknown = library_tokenizer.token_to_id(UNKNOWN_WORD)
+            self._end_of_line = library_tokenizer.token_to_id(END_OF_LINE)
+
+    @classmethod
+    def train(
+        cls,
+        kind: TokenizerKind,
+        path: str | Path,
+        vocabulary_size: int | None = None,
+        errors: DecodingErrors = "strict",
+        progress: Progress | None = None,
+    ) -> Tokenizer:
+        """Build the vocabulary from a file.
+
+        Args:
+            kind: see the class.
+            path: a UTF-8 text file; any file for "byte".
+            vocabulary_size: upper limit, for "bpe" (None: 4096) and "word" (None: every word).
+            errors: what to do with bytes that are not UTF-8.
+            progress: called with the number of bytes read so far.
+        Raises:
+            DataError: the file cannot be read as text.
+            OptionError: the kind is unknown, or vocabulary_size does not fit it.
+        """
+        if kind not in get_args(TokenizerKind):
+            raise OptionError(f"tokenizer {kind!r} is unknown: use {', '.join(get_args(TokenizerKind))}")
+        if vocabulary_size is not None and kind in ("character", "byte"):
+            raise OptionError(f"vocabulary_size does not apply to the {kind} tokenizer: leave it out")
+        if kind == "byte":
+            for _ in read_byte_blocks(path, progress=progress):
+                break  # a missing or empty file is the user's mistake here as well
+            return cls(_byte_tokenizer(), kind)
+        blocks = read_blocks(path, errors, progress=progress)
+        if kind == "character":
+            characters: set[str] = set()
+            for block in blocks:
+                characters.update(block)
+            return cls(_character_tokenizer(sorted(characters)), kind)
+        if kind == "bpe":
+            return cls(_train_bpe(_whole_pieces(blocks), vocabulary_size or DEFAULT_BPE_VOCABULARY), kind)
+        return cls(_word_tokenizer(_count_words(blocks), vocabulary_size), kind)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Tokenizer:
+        """Read a tokenizer.json that `save` wrote.
+
+        Raises:
+            RunError: the file is missing, damaged or of a kind that Throughtime does not write.
+        """
+        from tokenizers import Tokenizer as LibraryTokenizer
+
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+            description = json.loads(text)
+            library = LibraryTokenizer.from_str(text)
+            return cls(library, _kind_of(description))
+        except FileNotFoundError:
+            raise RunError(f"{path} is missing: the run folder is incomplete") from None
+        # The library raises plain Exception for what it cannot read.
+        except Exception as error:
+            raise RunError(f"{path} is damaged or not a tokenizer of Throughtime: {error}") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write tokenizer.json, in the format of the Hugging Face tokenizers library."""
+        write_atomically(path, self._library.to_str(pretty=True).encode("utf-8"))
+
+    def encode(self, text: str, name: str = "the text", line: int = 1, column: int = 1) -> NDArray[np.int64]:
+        """Turn text into token numbers.
+
+        Args:
+            text: any text.
+            name, line, column: what and where the text is, for errors.
+        Returns:
+            (T,) int64; empty for empty text.
+        Raises:
+            UnknownTokenError: a character is not in the vocabulary ("character" only).
+        """
+        if self.kind == "byte":
+            return np.frombuffer(text.encode("utf-8", "surrogateescape"), dtype=np.uint8).astype(np.int64)
+        if self.kind == "character":
+            code_points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+            tokens = self._lookup[code_points]
+            unknown = np.flatnonzero(tokens < 0)
+            if unknown.size:
+                raise _unknown_character(text, int(unknown[0]), name, line, column)
+            return tokens.astype(np.int64)
+        encodings = self._library.encode_batch(list(_pieces(text)), add_special_tokens=False)
+        return np.array([token for encoding in encodings for token in encoding.ids], dtype=np.int64)
+
+    def encode_file(
+        self, path: str | Path, errors: DecodingErrors = "strict", progress: Progress | None = None
+    ) -> Iterator[NDArray[np.int64]]:
+        """Turn a file into token numbers, block by block; together they are those of the whole text.
+
+        Raises:
+            DataError: the file cannot be read as text.
+            UnknownTokenError: as in `encode`, with line and column.
+        """
+        if self.kind == "byte":
+            for block in read_byte_blocks(path, progress=progress):
+                yield np.frombuffer(block, dtype=np.uint8).astype(np.int64)
+            return
+        line, column = 1, 1
+        blocks = read_blocks(path, errors, progress=progress)
+        for text in blocks if self.kind == "character" else _whole_pieces(blocks):
+            yield self.encode(text, str(path), line, column)
+            if newlines := text.count("\n"):
+                line, column = line + newlines, len(text) - text.rfind("\n")
+            else:
+                column += len(text)
+
+    def decode(self, tokens: Any) -> str:
+        """Turn token numbers into text; bytes that are not UTF-8 become U+FFFD.
+
+        Raises:
+            ValueError: a token is outside the vocabulary.
+        """
+        decoder = self.stream_decoder()
+        pieces = [decoder.push(int(token)) for token in np.asarray(tokens).ravel()]
+        return "".join(pieces) + decoder.flush()
+
+    def stream_decoder(self) -> StreamDecoder:
+        """Decode tokens one at a time; never emits half a character."""
+        return StreamDecoder(self)
+
+    def token_text(self, token: int) -> str:
+        """One token as text on its own, for tables and pictures.
+
+        Raises:
+            ValueError: the token is outside the vocabulary.
+        """
+        self._check(token)
+        if self.kind in ("byte", "bpe"):
+            return self._bytes[token].decode("utf-8", "replace")
+        return self._texts[token]
+
+    def _check(self, token: int) -> None:
+        if not 0 <= token < self.vocabulary_size:
+            raise ValueError(f"token {token} is outside the vocabulary of {self.vocabulary_size} tokens")
+
+
+class StreamDecoder:
+    """Text from tokens that come one at a time."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
+        self._at_line_start = True
+
+    def push(self, token: int) -> str:
+        """Return the text that the token completes; "" while a character's bytes are still missing."""
+        tokenizer = self._tokenizer
+        tokenizer._check(token)
+        if tokenizer.kind == "character":
+            return tokenizer._texts[token]
+        if tokenizer.kind in ("byte", "bpe"):
+            return self._bytes.decode(tokenizer._bytes[token])
+        if token == tokenizer._end_of_line:
+            self._at_line_start = True
+            return "\n"
+        text = tokenizer._texts[token] if self._at_line_start else " " + tokenizer._texts[token]
+        self._at_line_start = False
+        return text
+
+    def flush(self) -> str:
+        """Return what an unfinished character decodes to (U+FFFD), at the end of the tokens."""
+        return self._bytes.decode(b"", final=True)
+
+
+def _byte_of_letter() -> dict[str, int]:
+    """The printable letter that byte-level tokenisers write for each byte, reversed (Radford et al. 2019)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    letters = {chr(byte): byte for byte in printable}
+    others = (byte for byte in range(256) if byte not in printable)
+    letters.update({chr(0x100 + index): byte for index, byte in enumerate(others)})
+    return letters
+
+
+def _character_tokenizer(characters: list[str]) -> Any:
+    from tokenizers import Tokenizer as LibraryTokenizer
+    from tokenizers import decoders, models
+
+    # BPE without merges is a tokeniser of single characters.
+    library = LibraryTokenizer(models.BPE({text: token for token, text in enumerate(characters)}, []))
+    library.decoder = decoders.Fuse()
+    return library
+
+
+def _byte_tokenizer() -> Any:
+    from tokenizers import Tokenizer as LibraryTokenizer
+    from tokenizers import models
+
+    return _with_bytes(LibraryTokenizer(models.BPE(_byte_of_letter(), [])), use_regex=False)
+
+
+def _train_bpe(texts: Iterator[str], vocabulary_size: int) -> Any:
+    from tokenizers import Tokenizer as LibraryTokenizer
+    from tokenizers import models, pre_tokenizers, trainers
+
+    if vocabulary_size < 256:
+        raise OptionError(f"vocabulary_size must be 256 (the bytes) or above for bpe, not {vocabulary_size}")
+    library = _with_bytes(LibraryTokenizer(models.BPE()), use_regex=True)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    library.train_from_iterator(texts, trainer)
+    return library
+
+
+def _with_bytes(library: Any, use_regex: bool) -> Any:
+    from tokenizers import decoders, pre_tokenizers
+
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex)
+    library.decoder = decoders.ByteLevel()
+    return library
+
+
+def _word_tokenizer(counts: Counter[str], vocabulary_size: int | None) -> Any:
+    from tokenizers import Tokenizer as LibraryTokenizer
+    from tokenizers import models, normalizers, pre_tokenizers
+
+    if vocabulary_size is not None and vocabulary_size < 3:
+        raise OptionError(f"vocabulary_size must be 3 or above for words, not {vocabulary_size}")
+    words = sorted(counts, key=lambda word: (-counts[word], word))
+    if vocabulary_size is not None:
+        kept = [word for word in words if word not in (UNKNOWN_WORD, END_OF_LINE)][: vocabulary_size - 2]
+        words = [word for word in words if word in {UNKNOWN_WORD, END_OF_LINE, *kept}]
+    vocabulary = {word: token for token, word in enumerate(words)}
+    for needed in (UNKNOWN_WORD, END_OF_LINE):
+        vocabulary.setdefault(needed, len(vocabulary))
+    library = LibraryTokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN_WORD))
+    library.normalizer = normalizers.Replace("\n", f" {END_OF_LINE} ")
+    library.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return library
+
+
+def _count_words(blocks: Iterator[str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for text in _whole_pieces(blocks):
+        counts.update(text.split())
+        counts[END_OF_LINE] += text.count("\n")
+    if not counts[END_OF_LINE]:
+        del counts[END_OF_LINE]
+    if not counts:
+        raise DataError("the text holds no words, only whitespace")
+    return counts
+
+
+def _whole_pieces(blocks: Iterator[str]) -> Iterator[str]:
+    """The same text, cut only where no token can span the cut."""
+    pending: list[str] = []
+    for block in blocks:
+        pending.append(block)
+        cut = _last_safe_cut(block)
+        if cut is not None:
+            yield "".join(pending)[: cut - len(block)]
+            pending = [block[cut:]]
+    if rest := "".join(pending):
+        yield rest
+
+
+def _last_safe_cut(text: str) -> int | None:
+    """The last index inside the text with whitespace behind it and something else before it."""
+    end = len(text)
+    while end > 1:
+        start = max(0, end - 4096)
+        cuts = [match.start() for match in _SAFE_CUT.finditer(text, start, end)]
+        if cuts:
+            return cuts[-1]
+        if start == 0:
+            return None
+        end = start + 1  # the window's edge itself is a place to cut
+    return None
+
+
+def _pieces(text: str) -> Iterator[str]:
+    start = 0
+    while len(text) - start > _PIECE_CHARACTERS:
+        match = _SAFE_CUT.search(text, start + _PIECE_CHARACTERS)
+        if match is None:
+            break
+        yield text[start : match.start()]
+        start = match.start()
+    yield text[start:]
+
+
+def _kind_of(description: dict[str, Any]) -> TokenizerKind:
+    model = description["model"]
+    if model["type"] == "WordLevel":
+        if UNKNOWN_WORD not in model["vocab"] or END_OF_LINE not in model["vocab"]:
+            raise ValueError(f"a word vocabulary needs {UNKNOWN_WORD} and {END_OF_LINE}")
+        return "word"
+    if model["type"] != "BPE":
+        raise ValueError(f"model {model['type']}")
+    if description["pre_tokenizer"] is None:
+        return "character"
+    if description["pre_tokenizer"]["type"] != "ByteLevel":
+        raise ValueError(f"pre-tokenizer {description['pre_tokenizer']['type']}")
+    return "bpe" if description["pre_tokenizer"]["use_regex"] else "byte"
+
+
+def _unknown_character(text: str, index: int, name: str, line: int, column: int) -> UnknownTokenError:
+    import unicodedata
+
+    character = text[index]
+    before = text[:index]
+    if newlines := before.count("\n"):
+        line, column = line + newlines, index - before.rfind("\n")
+    else:
+        column += index
+    called = unicodedata.name(character, "unnamed")
+    return UnknownTokenError(
+        f"{name}, line {line}, column {column}: character {character!r} (U+{ord(character):04X}, {called}) "
+        f"is not in the model's vocabulary, as it did not occur in the training text; leave it out, or train "
+        f"with --tokenizer byte or bpe, which know every character"
+    )

@@ -1,0 +1,128 @@
+"""Token numbers on disk, mapped into memory: a text is tokenised once, and may be larger than memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.errors import DataError, OptionError, RunError
+from throughtime.files import atomic_file, write_atomically
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """Token numbers in a file.
+
+    Args:
+        tokens: (N,) unsigned, read from the file as needed.
+        vocabulary_size: every token is below it.
+        sha256: of the file's bytes.
+    """
+
+    tokens: NDArray[np.unsignedinteger]
+    vocabulary_size: int
+    sha256: str
+
+    @property
+    def count(self) -> int:
+        """N, the number of tokens."""
+        return len(self.tokens)
+
+    @classmethod
+    def open(cls, path: str | Path, verify: bool = False) -> TokenFile:
+        """Map a file that `write_tokens` wrote.
+
+        Args:
+            path: the file; its description lies beside it as PATH.json.
+            verify: read all of it once and compare the checksum.
+        Raises:
+            RunError: the file or its description is missing, of another size, or damaged.
+        """
+        path = Path(path)
+        try:
+            description = json.loads(_description_path(path).read_text(encoding="utf-8"))
+            if description["version"] != _VERSION:
+                raise RunError(
+                    f"{path} has version {description['version']}, and this Throughtime reads {_VERSION}"
+                )
+            dtype, count = np.dtype(str(description["dtype"])), int(description["count"])
+            if path.stat().st_size != count * dtype.itemsize:
+                raise RunError(f"{path} has {path.stat().st_size} bytes, expected {count * dtype.itemsize}")
+            tokens = np.memmap(path, dtype=dtype, mode="r", shape=(count,))
+            file = cls(tokens, int(description["vocabulary_size"]), str(description["sha256"]))
+        except FileNotFoundError as error:
+            raise RunError(f"{error.filename} is missing: tokenise the text again") from None
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{path} or its description is damaged: {error}") from None
+        if verify and hashlib.sha256(tokens.data).hexdigest() != file.sha256:
+            raise RunError(f"{path} is damaged: its checksum is not that of its description")
+        return file
+
+
+def write_tokens(
+    path: str | Path,
+    blocks: Iterable[NDArray[np.int64]],
+    vocabulary_size: int,
+    progress: Callable[[int], None] | None = None,
+) -> TokenFile:
+    """Write blocks of token numbers as one file, little-endian, in the narrowest unsigned type.
+
+    Args:
+        path: the file; a description is written beside it as PATH.json.
+        blocks: (N,) arrays, one after the other.
+        vocabulary_size: every token has to be below it.
+        progress: called with the number of tokens written so far.
+    Raises:
+        DataError: there is no token at all.
+        ValueError: a token is outside the vocabulary.
+    """
+    path = Path(path)
+    dtype = np.dtype("<u1" if vocabulary_size <= 1 << 8 else "<u2" if vocabulary_size <= 1 << 16 else "<u4")
+    digest, count = hashlib.sha256(), 0
+    with atomic_file(path) as file:
+        for block in blocks:
+            if block.size and (block.min() < 0 or block.max() >= vocabulary_size):
+                raise ValueError(f"a token is outside the vocabulary of {vocabulary_size} tokens")
+            data = block.astype(dtype).tobytes()
+            digest.update(data)
+            file.write(data)
+            count += block.size
+            if progress is not None:
+                progress(count)
+        if count == 0:
+            raise DataError("the text has no tokens")
+    description = {
+        "version": _VERSION,
+        "dtype": dtype.str,
+        "count": count,
+        "sha256": digest.hexdigest(),
+        "vocabulary_size": vocabulary_size,
+    }
+    write_atomically(_description_path(path), json.dumps(description, indent=1).encode())
+    return TokenFile.open(path)
+
+
+def split(
+    tokens: NDArray[np.unsignedinteger], validation_fraction: float
+) -> tuple[NDArray[np.unsignedinteger], NDArray[np.unsignedinteger]]:
+    """Cut tokens into training (the beginning) and validation (the end); views, nothing is copied.
+
+    Raises:
+        OptionError: the fraction is not in [0, 1).
+    """
+    if not 0 <= validation_fraction < 1:
+        raise OptionError(f"validation_fraction must be from 0 to below 1, not {validation_fraction}")
+    count = int(len(tokens) * (1 - validation_fraction))
+    return tokens[:count], tokens[count:]
+
+
+def _description_path(path: Path) -> Path:
+    return path.with_name(path.name + ".json")

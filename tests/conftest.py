@@ -1,0 +1,33 @@
+"""What several test files need."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Deadlines measure the machine, and these tests share theirs with trainings.
+settings.register_profile("throughtime", deadline=None, max_examples=60)
+settings.load_profile("throughtime")
+
+_SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets; a test that needs it is skipped where it is absent."""
+    folder = Path(os.environ.get("THROUGHTIME_DATA", _SHARED / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"the real data sets are not at {folder} (set THROUGHTIME_DATA to where they are)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def conformance() -> Path:
+    """The folder of expected values that others published."""
+    folder = Path(os.environ.get("THROUGHTIME_CONFORMANCE", _SHARED / "conformance"))
+    if not folder.is_dir():
+        pytest.skip(f"the published expected values are not at {folder} (set THROUGHTIME_CONFORMANCE)")
+    return folder
