@@ -1,35 +1,82 @@
-"""Throughtime: train, inspect and run recurrent sequence models."""
+"""Throughtime: train, inspect and run recurrent sequence models.
+
+Example:
+    import throughtime as tt
+
+    run = tt.train("input.txt", cell="lstm", hidden=512, layers=2)
+    print(run.sample("ROMEO:", length=300))
+    run = tt.load("runs/input-20260101-120000")
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from throughtime import nn
     from throughtime.cells import Cell
     from throughtime.recurrent import Recurrent
+    from throughtime.run import Run
 
 __version__ = "0.1.0"
 
-# What needs torch is imported when it is first asked for: `import throughtime` has to stay light.
-_LAZY = {
-    "Cell": "throughtime.cells",
-    "Recurrent": "throughtime.recurrent",
-    "nn": "throughtime",
-}
+# Imported when first asked for: `import throughtime` has to stay light, and free of torch.
+_LAZY = {"Cell": "cells", "Recurrent": "recurrent", "Run": "run"}
 
-__all__ = ["Cell", "Recurrent", "nn"]
+__all__ = ["Cell", "Recurrent", "Run", "load", "nn", "train"]
+
+
+def train(source: str | Path, **options: Any) -> Run:
+    """Train a language model on a text file, with progress on the terminal.
+
+    Example:
+        run = train("input.txt", cell="lstm", hidden=512, layers=2)
+
+    Args:
+        source: a UTF-8 text file.
+        **options: out (the run folder), preset, show (a `Progress`, for other displays), and every option of
+            `throughtime.config`: cell, hidden, layers, epochs, learning_rate...
+    Returns:
+        The finished run, with the weights that were best on the validation text.
+    Raises:
+        ThroughtimeError: see `throughtime.training.train`.
+    """
+    from throughtime.run import require_torch
+
+    require_torch()
+    from throughtime.training.launch import train
+
+    if "show" not in options:
+        from rich.console import Console
+
+        from throughtime.training.progress import ConsoleProgress
+
+        per_character = options.get("tokenizer", "character") == "character"
+        options["show"] = ConsoleProgress(Console(stderr=True), per_character)
+    return train(source, **options)
+
+
+def load(folder: str | Path) -> Run:
+    """Open a run folder.
+
+    Raises:
+        RunError: the folder is missing, incomplete or damaged (the message names the file).
+    """
+    from throughtime.run import Run
+
+    return Run.open(folder)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'throughtime' has no attribute {name!r}")
     from importlib import import_module
 
-    if _LAZY[name] == __name__:
-        return import_module(f"{__name__}.{name}")
-    return getattr(import_module(_LAZY[name]), name)
+    if name == "nn":
+        return import_module("throughtime.nn")
+    if name in _LAZY:
+        return getattr(import_module(f"throughtime.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'throughtime' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, "nn"})

@@ -1,0 +1,5 @@
+"""The networks, one shape of problem a file."""
+
+from throughtime.models.language_model import LanguageModel, TorchStepper
+
+__all__ = ["LanguageModel", "TorchStepper"]

@@ -1,0 +1,118 @@
+"""The next token from those before it: many to many, aligned, shifted by one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from throughtime.cells import LSTM, State
+from throughtime.cells.cell import GatedCell
+from throughtime.config import ModelConfig
+from throughtime.recurrent import Recurrent, locked_dropout
+
+
+class LanguageModel(nn.Module):
+    """Embedding or one-hot vectors -> recurrence -> logits of the next token.
+
+    Args:
+        config: the sizes and options.
+        vocabulary_size: V.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary_size = vocabulary_size
+        self.embedding = nn.Embedding(vocabulary_size, config.embedding) if config.embedding else None
+        self.recurrent = Recurrent(
+            config.cell,
+            config.embedding or vocabulary_size,
+            config.hidden,
+            num_layers=config.layers,
+            dropout=config.dropout,
+            locked_dropout=config.locked_dropout,
+            zoneout=config.zoneout,
+            learned_initial_state=config.learned_initial_state,
+            kernel=config.kernel,
+            **config.cell_options(),
+        )
+        self.output = nn.Linear(self.recurrent.output_size, vocabulary_size)
+        if config.tie_weights and self.embedding is not None:
+            self.output.weight = self.embedding.weight
+        initialise(self, config)
+
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Logits of the token after each.
+
+        Args:
+            tokens: (T, B) int64.
+            state: what the previous call returned, or None at the beginning.
+        Returns:
+            Logits (T, B, V), and the state after the last step.
+        """
+        if self.embedding is not None:
+            inputs = self.embedding(tokens)
+        else:
+            inputs = F.one_hot(tokens, self.vocabulary_size).to(self.output.weight.dtype)
+        outputs, new_state = self.recurrent(self._drop(inputs, self.config.input_dropout), state)
+        return self.output(self._drop(outputs, self.config.output_dropout)), new_state
+
+    def _drop(self, sequence: Tensor, probability: float) -> Tensor:
+        if self.config.locked_dropout:
+            return locked_dropout(sequence, probability, self.training)
+        return F.dropout(sequence, probability, self.training)
+
+
+@torch.no_grad()
+def initialise(model: LanguageModel, config: ModelConfig) -> None:
+    """Draw the weights as `config.initialisation` says."""
+    if config.initialisation == "torch":
+        return
+    if config.initialisation == "uniform":
+        for parameter in model.parameters():
+            nn.init.uniform_(parameter, -config.initial_range, config.initial_range)
+    for cell in model.recurrent.cells:
+        if not isinstance(cell, GatedCell):
+            continue
+        if config.initialisation == "orthogonal":
+            nn.init.orthogonal_(cell.weight_hh)
+            for bias in (cell.bias_ih, cell.bias_hh):
+                if bias is not None:
+                    nn.init.zeros_(bias)
+        if isinstance(cell, LSTM):
+            if config.layer_norm:
+                for norm in (cell.norm_ih, cell.norm_hh, cell.norm_cell):
+                    norm.reset_parameters()
+            if config.initialisation == "orthogonal":
+                cell.set_forget_bias(config.forget_bias)
+    if config.tie_weights and config.initialisation == "orthogonal":
+        # N(0, 1), the embedding's default, would make the first logits as large as sqrt(H).
+        nn.init.normal_(model.output.weight, std=1 / math.sqrt(model.recurrent.output_size))
+
+
+class TorchStepper:
+    """A language model as generation wants it: NumPy in, NumPy out, the state by hand."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model.eval()
+        self._device = model.output.weight.device
+        self.vocabulary_size = model.vocabulary_size
+
+    @torch.inference_mode()
+    def feed(self, tokens: NDArray[np.int64], state: Any = None) -> tuple[NDArray[np.float32], Any]:
+        """Read tokens (N, T), T >= 1; return the logits (N, V) of the token after the last, and the state."""
+        inputs = torch.from_numpy(np.ascontiguousarray(tokens.T)).to(self._device)
+        logits, state = self._model(inputs, state)
+        return logits[-1].float().cpu().numpy(), state
+
+    @staticmethod
+    def select(state: Any, rows: NDArray[np.int64]) -> Any:
+        """The state whose row i is row rows[i] of the old one."""
+        index = torch.from_numpy(np.asarray(rows, dtype=np.int64))
+        return tuple(part.index_select(1, index.to(part.device)) for part in state)

@@ -1,0 +1,121 @@
+"""What a training leaves to read: metrics.jsonl, TensorBoard events, and a picture of the loss."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+METRICS = "metrics.jsonl"
+PICTURE = "loss.png"
+
+
+class MetricsLog:
+    """Writes one JSON object a line, and the same numbers as TensorBoard events.
+
+    Every object has step, epoch, tokens and seconds. Lines of training have train_loss (mean since the last
+    line), gradient_norm (mean, before clipping), learning_rate and tokens_per_second; lines of evaluation
+    have val_loss. Losses are in nats a token.
+
+    Args:
+        folder: the run folder.
+        tensorboard: whether to write events.
+    """
+
+    def __init__(self, folder: Path, tensorboard: bool) -> None:
+        self._folder = folder
+        self._path = folder / METRICS
+        self._file = self._path.open("ab")
+        self._tensorboard = tensorboard
+        self._writer: Any = None
+        self._purge_step: int | None = None
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Add a line."""
+        self._file.write(json.dumps(entry).encode() + b"\n")
+        if self._tensorboard:
+            if self._writer is None:
+                from torch.utils.tensorboard import SummaryWriter
+
+                self._writer = SummaryWriter(str(self._folder), purge_step=self._purge_step)
+            for name, value in entry.items():
+                if name not in ("step", "tokens", "seconds"):
+                    self._writer.add_scalar(name, value, entry["step"])
+
+    def flush(self) -> int:
+        """Bring every line to the disk; return the file's length in bytes, for `rewind`."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        if self._writer is not None:
+            self._writer.flush()
+        return self._file.tell()
+
+    def rewind(self, length: int, step: int) -> None:
+        """Drop what was written after a checkpoint, which the resumed training will write again."""
+        self._file.truncate(length)
+        self._file.seek(length)
+        self._purge_step = step + 1
+
+    def close(self) -> None:
+        """Finish the files."""
+        self.flush()
+        self._file.close()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; a last line that a crash cut off is left out."""
+    entries = []
+    path = folder / METRICS
+    if not path.exists():
+        return entries
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entries.append(json.loads(line))
+        except ValueError:
+            break
+    return entries
+
+
+def draw_loss(folder: Path, per_character: bool) -> Path:
+    """Draw loss.png from metrics.jsonl.
+
+    Args:
+        folder: the run folder.
+        per_character: whether a token is a character, for the axis.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    from matplotlib.figure import Figure
+
+    entries = read_metrics(folder)
+    figure = Figure(figsize=(7, 4), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    # Blue and orange of the colour-blind-safe palette of Okabe and Ito.
+    for name, label, style in (
+        ("train_loss", "training (with dropout)", {"color": "#0072B2", "linewidth": 1.2}),
+        ("val_loss", "validation", {"color": "#D55E00", "linewidth": 2, "marker": "o", "markersize": 4}),
+    ):
+        points = [(entry["epoch"], entry[name]) for entry in entries if name in entry]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, **style)
+    best = min((entry["val_loss"] for entry in entries if "val_loss" in entry), default=None)
+    if best is not None:
+        axes.axhline(best, color="#999999", linewidth=0.8, linestyle="--")
+        unit = f"{best:.4f} nats = {best / math.log(2):.4f} bits"
+        axes.annotate(
+            f"best {unit}", (0, best), (4, -12), textcoords="offset points", color="#555555", fontsize=9
+        )
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss in nats per character" if per_character else "loss in nats per token")
+    axes.set_title(folder.resolve().name)
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        axes.legend(frameon=False)
+    path = folder / PICTURE
+    figure.savefig(path)
+    return path

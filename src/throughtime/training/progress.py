@@ -1,0 +1,160 @@
+"""What a user sees while a model trains."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from throughtime.training.trainer import Position
+
+
+class Progress:
+    """Shows nothing. The other ways to show progress derive from this one."""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def started(self, position: Position, epochs: int) -> None:
+        """Training begins or goes on."""
+
+    def stepped(
+        self, position: Position, epoch_progress: float, loss: float, gradient_norm: float, rate: float
+    ) -> None:
+        """A step was taken; the numbers are its own."""
+
+    def evaluated(self, position: Position, metrics: dict[str, float], improved: bool) -> None:
+        """The model was evaluated."""
+
+    def finished(self, position: Position) -> None:
+        """Training is complete."""
+
+
+class ConsoleProgress(Progress):
+    """A live bar on a terminal; elsewhere a line at each evaluation and every half minute.
+
+    Args:
+        console: where to.
+        per_character: whether a token is a character: then losses are shown in bits as well, else as
+            perplexity.
+    """
+
+    _SECONDS_BETWEEN_LINES = 30.0
+
+    def __init__(self, console: Console, per_character: bool) -> None:
+        self._console = console
+        self._per_character = per_character
+        self._bar: Any = None
+        self._smooth_loss: float | None = None
+        self._start_time = self._last_line = time.perf_counter()
+        self._start_tokens = 0
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("epoch {task.fields[epoch]}"),
+                BarColumn(bar_width=None),
+                TextColumn("{task.percentage:>3.0f} %"),
+                TextColumn("[bold]loss {task.fields[loss]}[/]"),
+                TextColumn("{task.fields[speed]} tok/s"),
+                TextColumn("grad {task.fields[gradient]}"),
+                TextColumn("{task.fields[left]} left"),
+                console=self._console,
+                refresh_per_second=4,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def started(self, position: Position, epochs: int) -> None:
+        self._epochs = epochs
+        self._start_time = self._last_line = self._last_update = time.perf_counter()
+        self._start_tokens, self._start_progress = position.tokens, None
+        if self._bar is not None:
+            self._task = self._bar.add_task(
+                "",
+                total=1.0,
+                epoch=f"{position.epoch + 1}/{epochs}",
+                loss="-",
+                speed="-",
+                gradient="-",
+                left="-",
+            )
+
+    def stepped(
+        self, position: Position, epoch_progress: float, loss: float, gradient_norm: float, rate: float
+    ) -> None:
+        old = self._smooth_loss
+        self._smooth_loss = loss if old is None else 0.95 * old + 0.05 * loss
+        progress = (position.epoch + epoch_progress) / self._epochs
+        if self._start_progress is None:
+            self._start_progress, self._start_time = progress, time.perf_counter()
+            self._start_tokens = position.tokens
+            return
+        now = time.perf_counter()
+        # Redrawing at every step of a small model would cost more than the step.
+        if now - self._last_update < 0.2:
+            return
+        self._last_update = now
+        elapsed = now - self._start_time
+        speed = (position.tokens - self._start_tokens) / elapsed
+        left = elapsed * (1 - progress) / max(progress - self._start_progress, 1e-9)
+        if self._bar is not None:
+            self._bar.update(
+                self._task,
+                completed=progress,
+                epoch=f"{position.epoch + 1}/{self._epochs}",
+                loss=f"{self._smooth_loss:.3f}",
+                speed=f"{speed:,.0f}",
+                gradient=f"{gradient_norm:.2f}",
+                left=duration(left),
+            )
+        elif now - self._last_line >= self._SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            self._console.print(
+                f"epoch {position.epoch + 1}/{self._epochs}  step {position.step:,}  "
+                f"loss {self._smooth_loss:.3f}  {speed:,.0f} tokens/s  gradient norm {gradient_norm:.2f}  "
+                f"{duration(left)} left",
+                highlight=False,
+            )
+
+    def evaluated(self, position: Position, metrics: dict[str, float], improved: bool) -> None:
+        self._last_line = time.perf_counter()
+        self._console.print(
+            f"epoch {position.epoch + 1:>2}  step {position.step:>7,}  "
+            f"validation {describe_loss(metrics['val_loss'], self._per_character)}  "
+            f"{duration(position.seconds)}{'  best so far' if improved else ''}",
+            highlight=False,
+        )
+
+    def finished(self, position: Position) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=1.0, left="0 s")
+
+
+def describe_loss(nats: float, per_character: bool) -> str:
+    """A loss in nats, and in the unit that the task's people use."""
+    if per_character:
+        return f"{nats:.4f} nats = {nats / math.log(2):.4f} bits/char"
+    return f"{nats:.4f} nats, perplexity {math.exp(min(nats, 700)):.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"

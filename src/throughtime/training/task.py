@@ -1,0 +1,60 @@
+"""What the trainer needs to know about a shape of problem."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """The loss of one step.
+
+    Args:
+        loss: the mean over tokens, in nats, with its graph.
+        tokens: over how many it is the mean.
+        learning_rate_scale: multiplies the step's learning rate.
+    """
+
+    loss: Tensor
+    tokens: int
+    learning_rate_scale: float = 1.0
+
+
+class Task(ABC):
+    """Turns examples into losses. Owns the position in the data and the carried state.
+
+    Args:
+        model: the network, on its device.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    @abstractmethod
+    def start_epoch(self, epoch: int) -> None:
+        """Go to the beginning of the data."""
+
+    @abstractmethod
+    def next_loss(self) -> StepLoss | None:
+        """The loss of the next batch or chunk, or None at the epoch's end. Moves the position."""
+
+    @property
+    @abstractmethod
+    def epoch_progress(self) -> float:
+        """Share of the epoch that is done, in [0, 1]."""
+
+    @abstractmethod
+    def evaluate(self) -> dict[str, float]:
+        """Metrics on the validation data: `val_loss` and others; empty where there is none. Draws nothing."""
+
+    @abstractmethod
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Position and carried state: what JSON can hold, and tensors."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Go on where `state()` was taken."""
