@@ -52,8 +52,7 @@ def train(source: str | Path, **options: Any) -> Run:
 
         from throughtime.training.progress import ConsoleProgress
 
-        per_character = options.get("tokenizer", "character") == "character"
-        options["show"] = ConsoleProgress(Console(stderr=True), per_character)
+        options["show"] = ConsoleProgress(Console(stderr=True))
     return train(source, **options)
 
 

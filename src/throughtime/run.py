@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from throughtime.config import RunConfig
 from throughtime.data import TokenFile, Tokenizer, write_tokens
-from throughtime.errors import MissingExtraError, RunError
+from throughtime.errors import CheckpointError, MissingExtraError, RunError
 from throughtime.generation import SamplingOptions
 from throughtime.generation.text import Stepper, most_probable, stream
 
@@ -198,6 +200,53 @@ class Run:
         else:
             characters = sum(len(block) for block in read_blocks(path, errors))  # type: ignore[arg-type]
         return Evaluation(loss, predictions, characters, predictions / max(seconds, 1e-9))
+
+
+def describe_run(folder: str | Path) -> dict[str, Any]:
+    """What is in a run folder, as JSON can hold it. Needs no torch, and reads no weights.
+
+    Raises:
+        RunError: the folder is missing, incomplete or damaged.
+    """
+    run = Run.open(folder)
+    weights = _read_header(run.folder / WEIGHTS)
+    # Tied weights are stored under both names.
+    shapes = {name: shape for name, shape in weights["shapes"].items()}
+    if run.config.model.tie_weights:
+        shapes.pop("output.weight", None)
+    position: dict[str, Any] = {}
+    checkpoint = run.folder / "checkpoints" / "last.safetensors"
+    if checkpoint.exists():
+        try:
+            position = json.loads(_read_header(checkpoint)["metadata"]["state"])["position"]
+        except (KeyError, ValueError) as error:
+            raise CheckpointError(f"{checkpoint} is damaged: {error!r}") from None
+    return {
+        "run": str(run.folder),
+        "config": run.config.model_dump(),
+        "vocabulary_size": run.tokenizer.vocabulary_size,
+        "parameters": sum(math.prod(shape) for shape in shapes.values()),
+        "step": position.get("step"),
+        "epoch": position.get("epoch"),
+        "tokens": position.get("tokens"),
+        "seconds": position.get("seconds"),
+        "finished": position.get("finished"),
+        "best_val_loss": position.get("best_loss"),
+        "files": {
+            str(path.relative_to(run.folder)): path.stat().st_size
+            for path in sorted(run.folder.rglob("*"))
+            if path.is_file()
+        },
+    }
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(str(path), framework="np") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            return {"shapes": shapes, "metadata": file.metadata() or {}}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or cut off: {error}") from None
 
 
 def require_torch() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from throughtime.run import CONFIG, TOKENIZER, Run
 from throughtime.training.bptt import LanguageModelling
 from throughtime.training.log import draw_loss
 from throughtime.training.progress import Progress
-from throughtime.training.trainer import CHECKPOINT, Interrupted, Position, Trainer
+from throughtime.training.trainer import CHECKPOINT, Interrupted, Position, Trainer, resolve_precision
 
 TRAINING_TOKENS = Path("tokens") / "text.bin"
 VALIDATION_TOKENS = Path("tokens") / "validation.bin"
@@ -58,16 +59,13 @@ def train(
     return run
 
 
-def start(
-    config: RunConfig, out: str | Path | None, show: Progress, tokenising: Any = None
-) -> tuple[Run, Position]:
+def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Run, Position]:
     """Make a run folder for a resolved config and train in it.
 
     Args:
         config: with data.source.
         out: the folder, or None.
         show: where progress goes.
-        tokenising: called with (what, bytes done, bytes in all) while the text is read.
     """
     folder = Path(out) if out is not None else _default_folder(config)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -77,7 +75,12 @@ def start(
         )
     _check_paths(config)
     device = _pick_device(config)
-    tokenizer, training, validation = _prepare(config, folder, tokenising)
+    try:
+        tokenizer, training, validation = _prepare(config, folder, show)
+    except BaseException:
+        # Nothing was trained yet, and half a run would only be in the way of the next try.
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     config.save(folder / CONFIG)
     trainer = _make_trainer(config, folder, tokenizer, training, validation, device, show)
     return _run(trainer, folder, tokenizer)
@@ -128,22 +131,26 @@ def _run(trainer: Trainer, folder: Path, tokenizer: Tokenizer) -> tuple[Run, Pos
 
 
 def _prepare(
-    config: RunConfig, folder: Path, tokenising: Any
+    config: RunConfig, folder: Path, show: Progress
 ) -> tuple[Tokenizer, NDArray[Any], NDArray[Any] | None]:
     """Read the text once; leave tokenizer.json and the token files in the folder."""
     data = config.data
 
     def progress(what: str, path: str) -> Any:
         total = Path(path).stat().st_size if Path(path).is_file() else 0
-        return None if tokenising is None else lambda done: tokenising(what, done, total)
+        return lambda done: show.tokenising(what, done, total)
 
     tokenizer = Tokenizer.train(
-        data.tokenizer, data.source, data.vocabulary, data.errors, progress("vocabulary", data.source)
+        data.tokenizer,
+        data.source,
+        data.vocabulary,
+        data.errors,
+        progress("building the vocabulary", data.source),
     )
     tokenizer.save(folder / TOKENIZER)
     for path, target in ((data.source, TRAINING_TOKENS), (data.validation, VALIDATION_TOKENS)):
         if path is not None:
-            blocks = tokenizer.encode_file(path, data.errors, progress("tokens", path))
+            blocks = tokenizer.encode_file(path, data.errors, progress(f"tokenising {Path(path).name}", path))
             write_tokens(folder / target, blocks, tokenizer.vocabulary_size)
     return tokenizer, *_open_tokens(config, folder, tokenizer)
 
@@ -190,6 +197,7 @@ def _make_trainer(
         torch.set_num_threads(config.training.threads)
     torch.manual_seed(config.training.seed)
     model = LanguageModel(config.model, tokenizer.vocabulary_size).to(device)
+    show.described(_facts(config, model, tokenizer, training, device), tokenizer.kind == "character")
     task = LanguageModelling(model, training, validation, config.training)
     return Trainer(task, config.training, folder, show)
 
@@ -222,3 +230,24 @@ def _default_folder(config: RunConfig) -> Path:
         folder = folder.with_name(f"{Path(config.data.source).stem}-{now}-{number}")
         number += 1
     return folder
+
+
+def _facts(
+    config: RunConfig,
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    training: NDArray[Any],
+    device: torch.device,
+) -> str:
+    """What is about to be trained, on what, with what."""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    example = torch.zeros(2, 1, model.recurrent.input_size, device=device)
+    kernels = sorted({kernel.name for kernel in model.recurrent.kernel_for(example)})
+    where = f"{torch.get_num_threads()} threads"
+    if device.type == "cuda":
+        where = torch.cuda.get_device_name(device)
+    return (
+        f"{config.model.cell.upper()} {config.model.layers} x {config.model.hidden}, {parameters:,} parameters; "
+        f"{len(training):,} training tokens of {tokenizer.vocabulary_size:,} kinds ({tokenizer.kind}); "
+        f"{resolve_precision(config.training, device)} on {where}, kernel {' and '.join(kernels)}"
+    )

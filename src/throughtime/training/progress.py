@@ -21,6 +21,12 @@ class Progress:
     def __exit__(self, *_: Any) -> None:
         pass
 
+    def tokenising(self, what: str, done: int, total: int) -> None:
+        """The text is being read; `done` and `total` are in bytes."""
+
+    def described(self, facts: str, per_character: bool) -> None:
+        """What will be trained, in a line; `per_character`: whether a token is a character."""
+
     def started(self, position: Position, epochs: int) -> None:
         """Training begins or goes on."""
 
@@ -39,18 +45,19 @@ class Progress:
 class ConsoleProgress(Progress):
     """A live bar on a terminal; elsewhere a line at each evaluation and every half minute.
 
+    Losses are shown in bits as well where a token is a character, else as perplexity.
+
     Args:
         console: where to.
-        per_character: whether a token is a character: then losses are shown in bits as well, else as
-            perplexity.
     """
 
     _SECONDS_BETWEEN_LINES = 30.0
 
-    def __init__(self, console: Console, per_character: bool) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._per_character = per_character
+        self._per_character = True
         self._bar: Any = None
+        self._reading: Any = None
         self._smooth_loss: float | None = None
         self._start_time = self._last_line = time.perf_counter()
         self._start_tokens = 0
@@ -77,6 +84,25 @@ class ConsoleProgress(Progress):
     def __exit__(self, *_: Any) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def tokenising(self, what: str, done: int, total: int) -> None:
+        if not self._console.is_terminal:
+            return
+        if self._reading is None:
+            from rich.progress import Progress as Bar
+
+            self._reading = Bar(console=self._console, transient=True)
+            self._reading.start()
+        known = {task.description: task.id for task in self._reading.tasks}
+        task = known[what] if what in known else self._reading.add_task(what, total=total)
+        self._reading.update(task, completed=done)
+
+    def described(self, facts: str, per_character: bool) -> None:
+        self._per_character = per_character
+        if self._reading is not None:
+            self._reading.stop()
+            self._reading = None
+        self._console.print(facts, highlight=False, soft_wrap=True)
 
     def started(self, position: Position, epochs: int) -> None:
         self._epochs = epochs
@@ -128,6 +154,7 @@ class ConsoleProgress(Progress):
                 f"loss {self._smooth_loss:.3f}  {speed:,.0f} tokens/s  gradient norm {gradient_norm:.2f}  "
                 f"{duration(left)} left",
                 highlight=False,
+                soft_wrap=True,
             )
 
     def evaluated(self, position: Position, metrics: dict[str, float], improved: bool) -> None:
@@ -137,6 +164,7 @@ class ConsoleProgress(Progress):
             f"validation {describe_loss(metrics['val_loss'], self._per_character)}  "
             f"{duration(position.seconds)}{'  best so far' if improved else ''}",
             highlight=False,
+            soft_wrap=True,
         )
 
     def finished(self, position: Position) -> None:

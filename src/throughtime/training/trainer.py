@@ -71,11 +71,15 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for i
 
     Args:
         signal_number: SIGINT or SIGTERM.
+        folder: the run, which can be resumed.
+        step: the step of the checkpoint.
     """
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
+    def __init__(self, signal_number: int, folder: Path, step: int) -> None:
+        super().__init__(f"stopped at step {step} by signal {signal_number}; {folder} can be resumed")
         self.signal_number = signal_number
+        self.folder = folder
+        self.step = step
 
 
 class Trainer:
@@ -160,7 +164,7 @@ class Trainer:
                     last_checkpoint = self._clock
                 if caught:
                     self._log.close()
-                    raise Interrupted(caught[0])
+                    raise Interrupted(caught[0], self._folder, self.position.step)
             self._log_window()
             self._checkpoint()
             self._progress.finished(self.position)

@@ -1,0 +1,5 @@
+"""The command line: `throughtime` and the short `tt`, one file a command."""
+
+from throughtime.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,80 @@
+"""The commands put together, each imported only when it is called: `--help` has to answer at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import typer
+
+from throughtime import __version__
+
+HELP = """
+Recurrent sequence models: train one on your own files, look inside it, run it anywhere.
+
+\b
+Examples:
+  throughtime demo                         no data? train on Python's source
+  throughtime train input.txt              learn to write like a text
+  throughtime sample RUN --prompt "ROMEO:" let the model write
+  throughtime eval RUN other.txt           bits per character, perplexity
+  throughtime info RUN                     what is in a run folder
+"""
+
+# Each module has HELP and command().
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("train", "Train a language model on a text file."),
+    "sample": ("sample", "Let a trained model write."),
+    "eval": ("evaluate", "Measure how well a trained model predicts a text."),
+    "info": ("info", "Show what is in a run folder."),
+    "demo": ("demo", "Train on Python's own source, then write a program."),
+}
+
+
+def build(wanted: set[str]) -> typer.Typer:
+    """The application, with the wanted commands loaded; the others have a name and a summary only."""
+    app = typer.Typer(
+        name="throughtime",
+        help=HELP,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name, (module_name, summary) in COMMANDS.items():
+        if name in wanted:
+            module = import_module(f"throughtime.cli.{module_name}")
+            app.command(name, help=module.HELP, short_help=summary)(module.command())
+        else:
+            app.command(name, help=summary)(_not_loaded)
+    return app
+
+
+def main() -> None:
+    """The entry point of `throughtime` and `tt`."""
+    for output in (sys.stdout, sys.stderr):
+        # A model may write any character; a terminal that cannot show one gets "?", not a traceback.
+        if hasattr(output, "reconfigure"):
+            output.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
+    completing = "_THROUGHTIME_COMPLETE" in os.environ or "_TT_COMPLETE" in os.environ
+    build(set(COMMANDS) if completing else set(COMMANDS).intersection(sys.argv[1:]))()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"throughtime {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and exit.", is_eager=True, callback=_version
+    ),
+) -> None:
+    """The options before a command."""
+
+
+def _not_loaded() -> None:
+    """Stands for a command that this call does not use."""

@@ -1,0 +1,110 @@
+"""throughtime sample"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from throughtime.cli.terminal import error_console, print_json, unescape, user_errors
+from throughtime.errors import OptionError
+
+HELP = """
+Let a trained model write.
+
+The text streams to standard output as it is drawn, after the prompt. The same
+seed draws the same text.
+
+\b
+Examples:
+  throughtime sample runs/mine
+  throughtime sample runs/mine --prompt "ROMEO:" --temperature 0.8 --seed 1
+  throughtime sample runs/mine --prompt "def " --top-p 0.9 --stop "\\n\\n"
+  throughtime sample runs/mine --samples 5 --json
+  throughtime sample runs/mine --prompt "The " --beam 8 --length 40
+"""
+
+
+def sample(
+    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
+    prompt: Annotated[
+        str, typer.Option("--prompt", "--prime", "-p", help=r"Text to begin with; \n and \t are understood.")
+    ] = "",
+    length: Annotated[int, typer.Option("--length", "-n", help="Tokens to write, at most.")] = 500,
+    temperature: Annotated[
+        float, typer.Option("--temperature", "-t", help="Below 1 safer, above 1 bolder, 0 greedy.")
+    ] = 1.0,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Always take the most probable token.")] = False,
+    top_k: Annotated[int, typer.Option(help="Draw from the k most probable tokens only; 0 is off.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the top tokens that hold this probability.")] = 1.0,
+    min_p: Annotated[
+        float, typer.Option(help="Drop tokens below this share of the best one's chance.")
+    ] = 0.0,
+    repetition_penalty: Annotated[
+        float, typer.Option(help="Above 1 makes tokens less likely once they have occurred.")
+    ] = 1.0,
+    beam: Annotated[
+        int, typer.Option(help="Search the most probable text with so many beams instead of drawing.")
+    ] = 0,
+    stop: Annotated[
+        list[str] | None, typer.Option(help=r"End before this text; may be given several times.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the draws.", show_default=False)] = None,
+    samples: Annotated[int, typer.Option("--samples", help="Texts to write, in one batch.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the texts as JSON.")] = False,
+) -> None:
+    """Open the run and write."""
+    with user_errors():
+        from throughtime.generation.text import random_seed
+        from throughtime.run import Run
+
+        prompt, stops = unescape(prompt), [unescape(text) for text in stop or []]
+        opened = Run.open(run)
+        if beam:
+            if beam < 0 or samples > 1:
+                raise OptionError("--beam must be 1 or above, and finds one text: leave out --samples")
+            found = opened.beam(prompt, length, beam, stops)
+            if as_json:
+                print_json({"prompt": prompt, "beam": [{"text": t, "log_probability": p} for t, p in found]})
+            else:
+                typer.echo(prompt + found[0][0])
+            return
+        drawn_seed = random_seed() if seed is None else seed
+        pieces = opened.stream(
+            prompt,
+            length,
+            samples,
+            drawn_seed,
+            stops,
+            temperature=0.0 if greedy else temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+        )
+        if samples == 1 and not as_json:
+            # The model is loaded at the first piece: its errors come before any output.
+            first = next(pieces, (0, ""))[1]
+            typer.echo(prompt + first, nl=False)
+            for _, text in pieces:
+                typer.echo(text, nl=False)
+            typer.echo()
+        else:
+            texts = [""] * samples
+            for row, text in pieces:
+                texts[row] += text
+            if as_json:
+                print_json({"prompt": prompt, "seed": drawn_seed, "texts": texts})
+            else:
+                for row, text in enumerate(texts):
+                    typer.secho(f"--- sample {row + 1} of {samples}", dim=True)
+                    typer.echo(prompt + text)
+        if seed is None and not greedy and not as_json:
+            error_console().print(f"[dim]seed {drawn_seed}[/]")
+
+
+def command() -> Callable[..., None]:
+    """The typer command."""
+    return sample
