@@ -100,10 +100,16 @@ def run(
 
 def command() -> Callable[..., None]:
     """The typer command, with an option for each field of the config."""
-    names = [name for section in SECTIONS.values() for name in section.model_fields]
+    fields = {
+        name: (section, field)
+        for section, model in SECTIONS.items()
+        for name, field in model.model_fields.items()
+        # The text is the command's argument, and text has one task.
+        if name not in ("source", "task")
+    }
 
     def train(**arguments: Any) -> None:
-        options = {name: arguments.pop(name) for name in names if name in arguments}
+        options = {name: arguments.pop(name) for name in fields}
         run(options=options, **arguments)
 
     parameters = [
@@ -127,10 +133,7 @@ def command() -> Callable[..., None]:
         _parameter("quiet", bool, typer.Option("--quiet", "-q", help="Show no progress."), False),
         _parameter("as_json", bool, typer.Option("--json", help="Print a summary as JSON."), False),
     ]
-    for section, model in SECTIONS.items():
-        for name, field in model.model_fields.items():
-            if name not in ("source", "task"):
-                parameters.append(_option(section, name, field))
+    parameters += [_option(section, name, field) for name, (section, field) in fields.items()]
     train.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     train.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return train

@@ -246,8 +246,9 @@ def _facts(
     where = f"{torch.get_num_threads()} threads"
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
+    network = f"{config.model.cell.upper()} {config.model.layers} x {config.model.hidden}"
     return (
-        f"{config.model.cell.upper()} {config.model.layers} x {config.model.hidden}, {parameters:,} parameters; "
+        f"{network}, {parameters:,} parameters; "
         f"{len(training):,} training tokens of {tokenizer.vocabulary_size:,} kinds ({tokenizer.kind}); "
         f"{resolve_precision(config.training, device)} on {where}, kernel {' and '.join(kernels)}"
     )
