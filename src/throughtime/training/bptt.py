@@ -98,10 +98,12 @@ def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """The mean over tokens of -log softmax(logits)[target], in nats.
 
     Args:
-        logits: (T, B, V), any float type.
+        logits: (T, B, V), any float type; half precision is summed in float32.
         targets: (T, B) int64; `IGNORED_TARGET` leaves a place out.
     """
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED_TARGET)
+    if logits.dtype in (torch.bfloat16, torch.float16):
+        logits = logits.float()
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED_TARGET)
 
 
 @torch.inference_mode()

@@ -1,0 +1,84 @@
+"""Options: layers, ranges, names in errors, and the saved file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from throughtime.cells import CELLS
+from throughtime.config import SECTIONS, RunConfig, read_options, resolve
+from throughtime.errors import OptionError, RunError
+from throughtime.presets import PRESETS, preset
+
+
+def test_later_layers_win_and_none_is_passed_over() -> None:
+    config = resolve({"hidden": 64, "epochs": 3}, {"model": {"hidden": 32}}, {"epochs": None})
+    assert (config.model.hidden, config.training.epochs) == (32, 3)
+
+
+def test_option_names_are_unique_over_all_sections() -> None:
+    names = [name for section in SECTIONS.values() for name in section.model_fields]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hiden": 3}, "option 'hiden' is unknown: did you mean 'hidden'?"),
+        ({"model": {"hiden": 3}}, "option 'hiden' is unknown: did you mean 'hidden'?"),
+        ({"hidden": 0}, "--hidden: input should be greater than or equal to 1, not 0"),
+        ({"dropout": 1.0}, "--dropout: input should be less than 1, not 1.0"),
+        ({"learning_rate": "fast"}, "--learning-rate: input should be a valid number"),
+        ({"learning_rate": float("nan")}, "--learning-rate"),
+        ({"cell": "ltsm"}, "--cell: input should be 'rnn', 'lstm' or 'gru', not 'ltsm'"),
+        ({"tie_weights": True, "embedding": 10}, "tie_weights needs --embedding 256"),
+        ({"projection": 256}, "projection must be below --hidden 256"),
+    ],
+)
+def test_a_wrong_option_is_named_in_one_line(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as raised:
+        resolve(options)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_saved_file_reads_back(tmp_path: Path) -> None:
+    config = resolve(
+        {"source": 'a "quoted" \\ name.txt', "cell": "gru", "vocabulary": 500, "tokenizer": "bpe"}
+    )
+    config.save(tmp_path / "config.toml")
+    assert RunConfig.load(tmp_path / "config.toml") == config
+    assert resolve(read_options(tmp_path / "config.toml")) == config
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[model", "is damaged"),
+        ("[model]\nhidden = -1", "--hidden"),
+        ("[model]\nhiden = 1", "hiden"),
+        ("model = 3", "damaged"),
+    ],
+)
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(content)
+    with pytest.raises(RunError, match=message) as raised:
+        RunConfig.load(path)
+    assert "config.toml" in str(raised.value)
+    with pytest.raises(RunError, match="not a run folder"):
+        RunConfig.load(tmp_path / "none" / "config.toml")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_valid(name: str) -> None:
+    resolve(preset(name))
+    with pytest.raises(OptionError, match="use quick"):
+        preset("fast")
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_takes_its_options(cell: str) -> None:
+    CELLS[cell](3, 4, **resolve({"cell": cell}).model.cell_options())
