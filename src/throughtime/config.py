@@ -95,7 +95,9 @@ class ModelConfig(_Section):
         "or torch.nn's defaults.",
     )
     initial_range: float = Field(default=0.1, gt=0, description="For --initialisation uniform.")
-    kernel: str = Field(default="auto", description="How to run the recurrence: auto, torch or reference.")
+    kernel: Literal["auto", "torch", "reference"] = Field(
+        default="auto", description="How to run the recurrence; auto takes the fastest that can."
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> ModelConfig:

@@ -44,7 +44,8 @@ def evaluate(
         if errors not in ("strict", "replace"):
             raise OptionError(f"--errors must be strict or replace, not {errors!r}")
         opened = Run.open(run)
-        with Bar(console=error_console(), transient=True, disable=as_json) as bar:
+        console = error_console()
+        with Bar(console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
             task = bar.add_task("evaluating", total=None)
             result = opened.evaluate(
                 file, errors, streams, lambda done, total: bar.update(task, completed=done, total=total)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from throughtime.cli.terminal import print_json, print_table, user_errors
+from throughtime.units import describe_loss, duration
 
 HELP = """
 Show what is in a run folder: the model, the data, how far training came, the files.
@@ -51,12 +52,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if facts["step"] is not None:
         epochs = f"{facts['epoch']} of {training['epochs']} epochs"
         state = "complete" if facts["finished"] else "can be resumed"
-        from throughtime.training.progress import duration
-
         rows.append(("training", f"{epochs}, {facts['step']:,} steps, {duration(facts['seconds'])}, {state}"))
     if facts["best_val_loss"] is not None:
-        from throughtime.training.progress import describe_loss
-
         rows.append(
             ("best validation", describe_loss(facts["best_val_loss"], data["tokenizer"] == "character"))
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import shutil
 from pathlib import Path
@@ -80,6 +81,9 @@ def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Ru
     except BaseException:
         # Nothing was trained yet, and half a run would only be in the way of the next try.
         shutil.rmtree(folder, ignore_errors=True)
+        if out is None:
+            with contextlib.suppress(OSError):  # runs/ holds other runs, or never was
+                folder.parent.rmdir()
         raise
     config.save(folder / CONFIG)
     trainer = _make_trainer(config, folder, tokenizer, training, validation, device, show)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING, Any
+
+from throughtime.units import describe_loss, duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -170,19 +171,3 @@ class ConsoleProgress(Progress):
     def finished(self, position: Position) -> None:
         if self._bar is not None:
             self._bar.update(self._task, completed=1.0, left="0 s")
-
-
-def describe_loss(nats: float, per_character: bool) -> str:
-    """A loss in nats, and in the unit that the task's people use."""
-    if per_character:
-        return f"{nats:.4f} nats = {nats / math.log(2):.4f} bits/char"
-    return f"{nats:.4f} nats, perplexity {math.exp(min(nats, 700)):.2f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people write them."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
