@@ -57,7 +57,9 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(
             ("best validation", describe_loss(facts["best_val_loss"], data["tokenizer"] == "character"))
         )
-    rows += [(name, f"{size:,} bytes") for name, size in facts["files"].items()]
+    sizes = facts["files"]
+    rows.append(("weights", f"{sizes['model.safetensors'] / 1e6:.1f} MB"))
+    rows.append(("on disk", f"{sum(sizes.values()) / 1e6:.1f} MB in {len(sizes)} files"))
     return rows
 
 

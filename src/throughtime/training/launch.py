@@ -247,7 +247,8 @@ def _facts(
     parameters = sum(parameter.numel() for parameter in model.parameters())
     example = torch.zeros(2, 1, model.recurrent.input_size, device=device)
     kernels = sorted({kernel.name for kernel in model.recurrent.kernel_for(example)})
-    where = f"{torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    where = f"{threads} thread{'s' if threads > 1 else ''}"
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
     network = f"{config.model.cell.upper()} {config.model.layers} x {config.model.hidden}"

@@ -97,7 +97,7 @@ def draw_loss(folder: Path, per_character: bool) -> Path:
     axes = figure.add_subplot()
     # Blue and orange of the colour-blind-safe palette of Okabe and Ito.
     for name, label, style in (
-        ("train_loss", "training (with dropout)", {"color": "#0072B2", "linewidth": 1.2}),
+        ("train_loss", "training", {"color": "#0072B2", "linewidth": 1.2}),
         ("val_loss", "validation", {"color": "#D55E00", "linewidth": 2, "marker": "o", "markersize": 4}),
     ):
         points = [(entry["epoch"], entry[name]) for entry in entries if name in entry]
