@@ -129,9 +129,8 @@ def main() -> None:
         f"{platform.python_version()}"
     )
     for name, values in speeds.items():
-        print(
-            f"{name:20} {statistics.median(values):10,.0f} tokens/s  ({min(values):,.0f} to {max(values):,.0f})"
-        )
+        span = f"({min(values):,.0f} to {max(values):,.0f})"
+        print(f"{name:20} {statistics.median(values):10,.0f} tokens/s  {span}")
     print(
         f"{'ratio':20} {statistics.median(ratios):10.3f}           ({min(ratios):.3f} to {max(ratios):.3f})"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -161,7 +161,11 @@ class Run:
         return most_probable(self.stepper, self.tokenizer, prompt, length, width, stop)
 
     def evaluate(
-        self, path: str | Path, errors: str = "strict", streams: int = 1, progress: Any = None
+        self,
+        path: str | Path,
+        errors: str = "strict",
+        streams: int = 1,
+        progress: Callable[[float], None] | None = None,
     ) -> Evaluation:
         """Measure how well the model predicts a text, with the state carried from its beginning to its end.
 
@@ -170,7 +174,7 @@ class Run:
             errors: "strict" or "replace", for bytes that are not UTF-8.
             streams: cut the text into so many parts that are read in parallel: faster, but each part
                 begins without what came before it.
-            progress: called with (steps done, steps in all).
+            progress: called with the share that is done.
         Raises:
             DataError: the text cannot be read, is too short, or holds unknown characters.
         """
@@ -188,8 +192,7 @@ class Run:
             )
             evaluation = EvaluationStreams(file.tokens, streams)
             begin = time.perf_counter()
-            report = None if progress is None else lambda done: progress(done, evaluation.length)
-            loss = evaluate(model, evaluation, report)
+            loss = evaluate(model, evaluation, progress)
             seconds = time.perf_counter() - begin
             predictions = evaluation.predictions
         if self.tokenizer.kind == "byte":

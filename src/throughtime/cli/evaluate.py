@@ -46,10 +46,8 @@ def evaluate(
         opened = Run.open(run)
         console = error_console()
         with Bar(console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
-            task = bar.add_task("evaluating", total=None)
-            result = opened.evaluate(
-                file, errors, streams, lambda done, total: bar.update(task, completed=done, total=total)
-            )
+            task = bar.add_task("evaluating", total=1.0)
+            result = opened.evaluate(file, errors, streams, lambda share: bar.update(task, completed=share))
     if as_json:
         print_json(
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from throughtime.models import LanguageModel
 from throughtime.recurrent import Recurrent
 from throughtime.training.task import StepLoss, Task
 
-# Steps a chunk in evaluation. Its length does not change the result, as nothing is cut; this many keep the
-# logits of 16 streams and 10,000 words at 160 MB.
-EVALUATION_CHUNK = 256
+# Steps a chunk in evaluation. Its length does not change the result, as nothing is cut; it bounds the logits
+# of a chunk, at 128 MB in float32 for any vocabulary.
+_EVALUATION_STEPS = 256
+_EVALUATION_LOGITS = 1 << 25
 
 
 class LanguageModelling(Task):
@@ -75,10 +77,10 @@ class LanguageModelling(Task):
         scale = length / self._lengths.mean if self._lengths.mode == "random" and self._lengths.mean else 1.0
         return StepLoss(loss, targets.size, scale)
 
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None:
             return {}
-        return {"val_loss": evaluate(self._language_model, self._validation)}
+        return {"val_loss": evaluate(self._language_model, self._validation, progress)}
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {f"carried.{index}": part for index, part in enumerate(self._carried or ())}
@@ -107,23 +109,27 @@ def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def evaluate(model: LanguageModel, streams: EvaluationStreams, progress: Any = None) -> float:
+def evaluate(
+    model: LanguageModel, streams: EvaluationStreams, progress: Callable[[float], None] | None = None
+) -> float:
     """The mean loss over every prediction of the streams, in nats a token, with carried state.
 
     Args:
-        progress: called with the number of steps done, of `streams.length`.
+        progress: called with the share that is done.
     """
     device, was_training = model.output.weight.device, model.training
     model.eval()
     total, state = 0.0, None
-    for start in range(0, streams.length, EVALUATION_CHUNK):
-        inputs, targets = streams.chunk(start, EVALUATION_CHUNK)
+    fitting = _EVALUATION_LOGITS // (streams.batch_size * model.vocabulary_size)
+    length = max(1, min(_EVALUATION_STEPS, fitting))
+    for start in range(0, streams.length, length):
+        inputs, targets = streams.chunk(start, length)
         logits, state = model(torch.from_numpy(inputs).to(device), state)
         wanted = torch.from_numpy(targets).to(device)
         count = int((targets != IGNORED_TARGET).sum())
         if count:
             total += token_loss(logits, wanted).item() * count
         if progress is not None:
-            progress(start + len(inputs))
+            progress((start + len(inputs)) / streams.length)
     model.train(was_training)
     return total / streams.predictions

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from throughtime.config import RunConfig, resolve
 from throughtime.data import TokenFile, Tokenizer, split, write_tokens
-from throughtime.errors import DataError, OptionError, RunError
+from throughtime.errors import CheckpointError, DataError, OptionError, RunError
 from throughtime.models import LanguageModel
 from throughtime.presets import preset as preset_options
 from throughtime.run import CONFIG, TOKENIZER, Run
 from throughtime.training.bptt import LanguageModelling
+from throughtime.training.checkpoint import Checkpoint
 from throughtime.training.log import draw_loss
 from throughtime.training.progress import Progress
 from throughtime.training.trainer import CHECKPOINT, Interrupted, Position, Trainer, resolve_precision
@@ -75,7 +76,12 @@ def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Ru
             f"`throughtime train --resume {folder}`"
         )
     _check_paths(config)
+    if config.training.threads:
+        torch.set_num_threads(config.training.threads)
     device = _pick_device(config)
+    # Saved as it is here: another machine must not go on with another precision.
+    precision = resolve_precision(config.training, device)
+    config = resolve(config.model_dump(exclude_none=True), {"precision": precision})
     try:
         tokenizer, training, validation = _prepare(config, folder, show)
     except BaseException:
@@ -106,6 +112,8 @@ def resume(
     """
     folder = Path(folder)
     config = RunConfig.load(folder / CONFIG)
+    for unfinished in folder.rglob(".*.partial"):
+        unfinished.unlink()  # left by a process that was killed while it wrote
     if not (folder / CHECKPOINT).exists():
         raise RunError(f"{folder} has no checkpoint yet ({CHECKPOINT}): delete it and start again")
     tokenizer = Tokenizer.load(folder / TOKENIZER)
@@ -113,6 +121,7 @@ def resume(
     if epochs is not None:
         config = resolve(config.model_dump(exclude_none=True), {"epochs": epochs})
     device = _pick_device(config)
+    torch.set_num_threads(_threads_of(folder))
     trainer = _make_trainer(config, folder, tokenizer, training, validation, device, show or Progress())
     trainer.resume()
     position = trainer.position
@@ -197,13 +206,20 @@ def _make_trainer(
     device: torch.device,
     show: Progress,
 ) -> Trainer:
-    if config.training.threads:
-        torch.set_num_threads(config.training.threads)
     torch.manual_seed(config.training.seed)
     model = LanguageModel(config.model, tokenizer.vocabulary_size).to(device)
     show.described(_facts(config, model, tokenizer, training, device), tokenizer.kind == "character")
     task = LanguageModelling(model, training, validation, config.training)
     return Trainer(task, config.training, folder, show)
+
+
+def _threads_of(folder: Path) -> int:
+    """The number of threads that a run trained with: sums are split by threads, and round accordingly."""
+    path = folder / CHECKPOINT
+    try:
+        return int(Checkpoint.load(path).state["threads"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} does not fit this run: {error!r}") from None
 
 
 def _pick_device(config: RunConfig) -> torch.device:

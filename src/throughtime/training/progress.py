@@ -36,6 +36,9 @@ class Progress:
     ) -> None:
         """A step was taken; the numbers are its own."""
 
+    def evaluating(self, share: float) -> None:
+        """An evaluation has come so far."""
+
     def evaluated(self, position: Position, metrics: dict[str, float], improved: bool) -> None:
         """The model was evaluated."""
 
@@ -75,7 +78,7 @@ class ConsoleProgress(Progress):
                 TextColumn("[bold]loss {task.fields[loss]}[/]"),
                 TextColumn("{task.fields[speed]} tok/s"),
                 TextColumn("grad {task.fields[gradient]}"),
-                TextColumn("{task.fields[left]} left"),
+                TextColumn("{task.fields[left]}"),
                 console=self._console,
                 refresh_per_second=4,
             )
@@ -146,7 +149,7 @@ class ConsoleProgress(Progress):
                 loss=f"{self._smooth_loss:.3f}",
                 speed=f"{speed:,.0f}",
                 gradient=f"{gradient_norm:.2f}",
-                left=duration(left),
+                left=f"{duration(left)} left",
             )
         elif now - self._last_line >= self._SECONDS_BETWEEN_LINES:
             self._last_line = now
@@ -157,6 +160,10 @@ class ConsoleProgress(Progress):
                 highlight=False,
                 soft_wrap=True,
             )
+
+    def evaluating(self, share: float) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, left=f"evaluating {share:.0%}")
 
     def evaluated(self, position: Position, metrics: dict[str, float], improved: bool) -> None:
         self._last_line = time.perf_counter()
@@ -170,4 +177,4 @@ class ConsoleProgress(Progress):
 
     def finished(self, position: Position) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, completed=1.0, left="0 s")
+            self._bar.update(self._task, completed=1.0, left="done")

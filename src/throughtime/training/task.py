@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +49,12 @@ class Task(ABC):
         """Share of the epoch that is done, in [0, 1]."""
 
     @abstractmethod
-    def evaluate(self) -> dict[str, float]:
-        """Metrics on the validation data: `val_loss` and others; empty where there is none. Draws nothing."""
+    def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
+        """Metrics on the validation data: `val_loss` and others; empty where there is none. Draws nothing.
+
+        Args:
+            progress: called with the share that is done.
+        """
 
     @abstractmethod
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -238,7 +238,7 @@ class Trainer:
         position = self.position
         position.evaluated_at = position.step
         self._log_window()
-        metrics = self._task.evaluate()
+        metrics = self._task.evaluate(self._progress.evaluating)
         self._tick()
         if not metrics:
             self._save_weights()
@@ -298,6 +298,7 @@ class Trainer:
                 "optimizer": optimizer_numbers,
                 "log_bytes": self._log.flush(),
                 "torch": torch.__version__,
+                "threads": torch.get_num_threads(),
             }
         )
         checkpoint.add("model", dict(self._model.state_dict()))
