@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from throughtime.cells import CELLS
-from throughtime.config import SECTIONS, RunConfig, read_options, resolve
+from throughtime.config import CONFIGS, RecurrenceConfig, RunConfig, read_options, resolve
 from throughtime.errors import OptionError, RunError
 from throughtime.presets import PRESETS, preset
 
@@ -18,9 +18,12 @@ def test_later_layers_win_and_none_is_passed_over() -> None:
     assert (config.model.hidden, config.training.epochs) == (32, 3)
 
 
-def test_option_names_are_unique_over_all_sections() -> None:
-    names = [name for section in SECTIONS.values() for name in section.model_fields]
+@pytest.mark.parametrize("task", CONFIGS)
+def test_option_names_are_unique_over_the_sections_of_a_task(task: str) -> None:
+    names = [name for section in CONFIGS[task].sections().values() for name in section.model_fields]
     assert len(names) == len(set(names))
+    assert issubclass(CONFIGS[task].sections()["model"], RecurrenceConfig)
+    assert resolve({"task": task}).task == task
 
 
 @pytest.mark.parametrize(

@@ -28,15 +28,15 @@ __all__ = ["Cell", "Recurrent", "Run", "load", "nn", "train"]
 
 
 def train(source: str | Path, **options: Any) -> Run:
-    """Train a language model on a text file, with progress on the terminal.
+    """Train on a file or a folder, with progress on the terminal.
 
     Example:
         run = train("input.txt", cell="lstm", hidden=512, layers=2)
 
     Args:
-        source: a UTF-8 text file.
-        **options: out (the run folder), preset, show (a `Progress`, for other displays), and every option of
-            `throughtime.config`: cell, hidden, layers, epochs, learning_rate...
+        source: a text makes a language model, a table with text and label a classifier...
+        **options: task (None finds it out from the data), out (the run folder), preset, show (a `Progress`,
+            for other displays), and every option of `throughtime.config`: cell, hidden, layers, epochs...
     Returns:
         The finished run, with the weights that were best on the validation text.
     Raises:

@@ -70,4 +70,4 @@ def preset(name: str) -> dict[str, Any]:
     """
     if name not in PRESETS:
         raise OptionError(f"preset {name!r} is unknown: use {', '.join(PRESETS)}")
-    return PRESETS[name]
+    return {"task": "language-model", **PRESETS[name]}

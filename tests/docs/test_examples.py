@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from throughtime.cli.app import COMMANDS
-from throughtime.config import SECTIONS
+from throughtime.config import every_option
 from throughtime.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,10 +61,10 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def test_the_reference_lists_every_option_command_and_preset() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text()
-    for section in SECTIONS.values():
-        for name, field in section.model_fields.items():
-            if name in ("source", "task"):
-                continue
+    for name, tasks in every_option().items():
+        if name == "source":
+            continue
+        for _, field in tasks.values():
             default = "" if field.default in (None, "") else str(field.default)
             assert f"| `--{name.replace('_', '-')}` | {default} | {field.description} |" in reference
     for name in (*COMMANDS, *PRESETS):

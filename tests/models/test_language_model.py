@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from throughtime.config import ModelConfig
+from throughtime.config.language_model import LanguageNetwork
 from throughtime.models import LanguageModel, TorchStepper
 
 V = 11
@@ -16,7 +16,7 @@ V = 11
 
 def make(**options: Any) -> LanguageModel:
     torch.manual_seed(0)
-    return LanguageModel(ModelConfig(**{"hidden": 8, "embedding": 5, **options}), V)
+    return LanguageModel(LanguageNetwork(**{"hidden": 8, "embedding": 5, **options}), V)
 
 
 OPTIONS: list[dict[str, Any]] = [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from throughtime.config import ModelConfig, TrainingConfig
+from throughtime.config.language_model import LanguageNetwork, StreamTraining
 from throughtime.data import EvaluationStreams
 from throughtime.models import LanguageModel
 from throughtime.training.bptt import LanguageModelling, evaluate, token_loss
@@ -20,9 +20,9 @@ TOKENS = np.random.default_rng(0).integers(V, size=400).astype(np.uint8)
 
 def make(cell: str = "lstm", **training: Any) -> LanguageModelling:
     torch.manual_seed(0)
-    config = ModelConfig(cell=cell, hidden=6, embedding=5, dropout=0, output_dropout=0)  # type: ignore[arg-type]
+    config = LanguageNetwork(cell=cell, hidden=6, embedding=5, dropout=0, output_dropout=0)  # type: ignore[arg-type]
     model = LanguageModel(config, V).double()
-    task = LanguageModelling(model, TOKENS[:300], TOKENS[300:], TrainingConfig(batch=4, **training))
+    task = LanguageModelling(model, TOKENS[:300], TOKENS[300:], StreamTraining(batch=4, **training))
     task.start_epoch(0)
     return task
 

@@ -242,4 +242,4 @@ def test_the_picture_is_drawn_without_a_display(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text(
         '{"step": 1, "epoch": 0.5, "train_loss": 2.0}\n{"step": 2, "epoch": 1.0, "val_loss": 1.5}\n{"cut off'
     )
-    assert draw_loss(tmp_path, per_character=True).read_bytes().startswith(b"\x89PNG")
+    assert draw_loss(tmp_path).read_bytes().startswith(b"\x89PNG")

@@ -17,6 +17,7 @@ Recurrent sequence models: train one on your own files, look inside it, run it a
 Examples:
   throughtime demo                         no data? train on Python's source
   throughtime train input.txt              learn to write like a text
+  throughtime train reviews.csv            learn to tell labels from text
   throughtime sample RUN --prompt "ROMEO:" let the model write
   throughtime eval RUN other.txt           bits per character, perplexity
   throughtime info RUN                     what is in a run folder
@@ -24,11 +25,12 @@ Examples:
 
 # Each module has HELP and command().
 COMMANDS: dict[str, tuple[str, str]] = {
-    "train": ("train", "Train a language model on a text file."),
-    "sample": ("sample", "Let a trained model write."),
-    "eval": ("evaluate", "Measure how well a trained model predicts a text."),
+    "train": ("train", "Train on a file or a folder of yours."),
+    "sample": ("sample", "Let a trained language model write."),
+    "predict": ("predict", "Predict with a trained model of any other task."),
+    "eval": ("evaluate", "Measure a trained model on unseen data."),
     "info": ("info", "Show what is in a run folder."),
-    "demo": ("demo", "Train on Python's own source, then write a program."),
+    "demo": ("demo", "No data? Train on data that is drawn here, and see."),
 }
 
 

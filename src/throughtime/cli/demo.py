@@ -11,51 +11,68 @@ import typer
 from throughtime.cli.terminal import error_console, user_errors
 
 HELP = """
-No data at hand? Train a character model on the source of Python's own standard
-library, about two minutes on two cores, and let it write a program.
+No data at hand? Train on data that Throughtime draws itself, about two minutes
+on two cores, and see what was learned.
+
+Without a name, a character model trains on the source of Python's own standard
+library and writes a program.
 
 \b
 Examples:
   throughtime demo
-  throughtime demo --bytes 500000 --out runs/demo
+  throughtime demo --write data/           only write the data
+  throughtime demo program --bytes 500000 --out runs/demo
 """
 
 
 def demo(
+    name: Annotated[str, typer.Argument(help="Which one.", show_default=False)] = "program",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder.", show_default=False)] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", metavar="FOLDER", help="Only write the data there.", show_default=False),
+    ] = None,
     size: Annotated[
-        int, typer.Option("--bytes", min=20_000, help="How much source to train on.")
-    ] = 2_000_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, dropout and sample.")] = 1,
+        int | None,
+        typer.Option("--bytes", min=20_000, help="program: how much source to train on.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of data, weights and dropout.")] = 1,
 ) -> None:
-    """Write the corpus, train, sample."""
+    """Write the data, train, show."""
     with user_errors():
-        from throughtime.run import require_torch
+        from throughtime.demos import demo_named
+        from throughtime.errors import OptionError
 
-        require_torch()
+        chosen = demo_named(name)
+        if size is not None and name != "program":
+            raise OptionError("--bytes is for the demo program only")
+        if write is None:
+            from throughtime.run import require_torch
+
+            require_torch()
+        console = error_console()
+        folder = write if write is not None else Path("runs") / f"demo-{name}-data"
+        extra = {} if size is None else {"max_bytes": size}
+        with console.status(f"Writing the data to {folder}"):
+            source = chosen.write(folder, seed, **extra)
+        console.print(f"{chosen.SUMMARY[0].upper()}{chosen.SUMMARY[1:]}. The data: {source}", soft_wrap=True)
+        if write is not None:
+            console.print(f"Train on it: throughtime train {source}", soft_wrap=True)
+            return
+
         from throughtime.config import resolve
-        from throughtime.data.standard_library import write_corpus
-        from throughtime.presets import preset
         from throughtime.training import Interrupted, start
         from throughtime.training.progress import ConsoleProgress
 
-        console = error_console()
-        source = Path("runs") / "standard_library.py.txt"
-        written = write_corpus(source, size)
-        console.print(f"Wrote {written:,} bytes of Python's standard library to {source}")
-        config = resolve(preset("demo"), {"source": str(source), "seed": seed})
+        config = resolve(chosen.OPTIONS, {"source": str(source), "seed": seed})
         try:
             run, _ = start(config, out, ConsoleProgress(console))
         except Interrupted as stop:
             console.print(f"Stopped and saved. Go on with: throughtime train --resume {stop.folder}")
             raise typer.Exit(128 + stop.signal_number) from None
-        console.print(f"\nA sample, at temperature 0.7, from the run in {run.folder}:\n")
-        prompt = "def "
-        typer.echo(prompt, nl=False)
-        for _, text in run.stream(prompt, 600, seed=seed, temperature=0.7):
+        console.print(f"\nThe run is in {run.folder}.", soft_wrap=True)
+        for text in chosen.show(run, folder):
             typer.echo(text, nl=False)
-        typer.echo()
-        console.print(f"\nMore: throughtime sample {run.folder} --prompt 'class '", soft_wrap=True)
 
 
 def command() -> Callable[..., None]:

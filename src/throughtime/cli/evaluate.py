@@ -4,34 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from throughtime.cli.terminal import error_console, print_json, print_table, user_errors
 
 HELP = """
-Measure how well a trained model predicts a text.
+Measure a trained model on data that it has not seen, with the metrics of its task.
 
-The state is carried from the text's beginning to its end, and every token but
-the first is predicted once.
+A language model reads a text: the state is carried from its beginning to its
+end, and every token but the first is predicted once. The other tasks take the
+data format that they train on.
 
 \b
 Examples:
   throughtime eval runs/mine test.txt
   throughtime eval runs/mine large.txt --streams 32 --json
+  throughtime eval runs/reviews test.csv
 """
 
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
-    file: Annotated[Path, typer.Argument(help="The text file.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="The text, table or folder.", show_default=False)],
     streams: Annotated[
-        int, typer.Option(min=1, help="Read so many parts in parallel: faster, each begins without context.")
+        int,
+        typer.Option(
+            min=1, help="Language model: read so many parts in parallel: faster, each begins without context."
+        ),
     ] = 1,
     errors: Annotated[
-        str, typer.Option(metavar="strict|replace", help="What to do with bytes that are not UTF-8.")
+        str,
+        typer.Option(
+            metavar="strict|replace", help="Language model: what to do with bytes that are not UTF-8."
+        ),
     ] = "strict",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out examples that cannot be used, with a count.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Open the run and evaluate."""
@@ -40,6 +51,7 @@ def evaluate(
 
         from throughtime.errors import OptionError
         from throughtime.run import Run
+        from throughtime.run.language_model import LanguageModelRun
 
         if errors not in ("strict", "replace"):
             raise OptionError(f"--errors must be strict or replace, not {errors!r}")
@@ -47,31 +59,48 @@ def evaluate(
         console = error_console()
         with Bar(console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
             task = bar.add_task("evaluating", total=1.0)
-            result = opened.evaluate(file, errors, streams, lambda share: bar.update(task, completed=share))
+
+            def progress(share: float) -> None:
+                bar.update(task, completed=share)
+
+            if isinstance(opened, LanguageModelRun):
+                figures, rows = _language_model(opened, file, errors, streams, progress)
+            else:
+                figures = opened.evaluate(file, skip_bad=skip_bad, progress=progress)
+                rows = [(name.replace("_", " "), _shown(value)) for name, value in figures.items()]
     if as_json:
-        print_json(
-            {
-                "run": str(run),
-                "file": str(file),
-                "nats_per_token": result.nats_per_token,
-                "bits_per_character": result.bits_per_character,
-                "perplexity": result.perplexity,
-                "predictions": result.predictions,
-                "streams": streams,
-                "tokens_per_second": round(result.tokens_per_second, 1),
-            }
-        )
-        return
-    unit = "character" if opened.tokenizer.kind == "character" else "token"
-    print_table(
-        [
-            (f"nats per {unit}", f"{result.nats_per_token:.4f}"),
-            ("bits per character", f"{result.bits_per_character:.4f}"),
-            (f"perplexity per {unit}", f"{result.perplexity:.3f}"),
-            ("predicted", f"{result.predictions:,} {unit}s"),
-            ("speed", f"{result.tokens_per_second:,.0f} {unit}s/s"),
-        ]
-    )
+        print_json({"run": str(run), "file": str(file), **figures})
+    else:
+        print_table(rows)
+
+
+def _language_model(
+    run: Any, file: Path, errors: str, streams: int, progress: Callable[[float], None]
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    result = run.evaluate(file, errors, streams, progress)
+    figures = {
+        "nats_per_token": result.nats_per_token,
+        "bits_per_character": result.bits_per_character,
+        "perplexity": result.perplexity,
+        "predictions": result.predictions,
+        "streams": streams,
+        "tokens_per_second": round(result.tokens_per_second, 1),
+    }
+    unit = "character" if run.tokenizer.kind == "character" else "token"
+    rows = [
+        (f"nats per {unit}", f"{result.nats_per_token:.4f}"),
+        ("bits per character", f"{result.bits_per_character:.4f}"),
+        (f"perplexity per {unit}", f"{result.perplexity:.3f}"),
+        ("predicted", f"{result.predictions:,} {unit}s"),
+        ("speed", f"{result.tokens_per_second:,.0f} {unit}s/s"),
+    ]
+    return figures, rows
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def command() -> Callable[..., None]:

@@ -27,36 +27,42 @@ def info(
 ) -> None:
     """Open the run and describe it."""
     with user_errors():
-        from throughtime.run import describe_run
+        from throughtime.run import Run
 
-        facts = describe_run(run)
+        opened = Run.open(run)
+        facts = opened.describe()
     if as_json:
         print_json(facts)
     else:
-        print_table(_rows(facts))
+        print_table(_rows(facts, opened.objective))
 
 
-def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+def _rows(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
     model, training, data = facts["config"]["model"], facts["config"]["training"], facts["config"]["data"]
-    options = [name for name in ("peephole", "coupled", "layer_norm", "tie_weights") if model[name]]
+    known = ("peephole", "coupled", "layer_norm", "tie_weights", "bidirectional")
+    options = [name.replace("_", " ") for name in known if model.get(name)]
     options += [f"projection {model['projection']}"] if model["projection"] else []
-    embedding = f"embedding {model['embedding']}" if model["embedding"] else "one-hot input"
-    shape = f"{model['cell'].upper()}, {model['layers']} x {model['hidden']}, {embedding}"
+    shape = f"{model['cell'].upper()}, {model['layers']} x {model['hidden']}"
     rows = [
         ("run", facts["run"]),
+        ("task", facts["task"]),
         ("model", ", ".join([shape, *options])),
         ("parameters", f"{facts['parameters']:,}"),
-        ("tokenizer", f"{data['tokenizer']}, {facts['vocabulary_size']:,} tokens"),
-        ("text", data["source"]),
+        ("data", data["source"]),
     ]
+    if "vocabulary_size" in facts:
+        rows.append(("tokenizer", f"{data['tokenizer']}, {facts['vocabulary_size']:,} tokens"))
+    if "labels" in facts:
+        rows.append(("labels", ", ".join(facts["labels"])))
     if facts["step"] is not None:
         epochs = f"{facts['epoch']} of {training['epochs']} epochs"
         state = "complete" if facts["finished"] else "can be resumed"
         rows.append(("training", f"{epochs}, {facts['step']:,} steps, {duration(facts['seconds'])}, {state}"))
-    if facts["best_val_loss"] is not None:
-        rows.append(
-            ("best validation", describe_loss(facts["best_val_loss"], data["tokenizer"] == "character"))
-        )
+    if facts["best"] is not None:
+        shown = f"{facts['best']:.4f}"
+        if objective == "val_loss":
+            shown = describe_loss(facts["best"], data.get("tokenizer") == "character")
+        rows.append((f"best {objective.removeprefix('val_').replace('_', ' ')}", shown))
     sizes = facts["files"]
     rows.append(("weights", f"{sizes['model.safetensors'] / 1e6:.1f} MB"))
     rows.append(("on disk", f"{sum(sizes.values()) / 1e6:.1f} MB in {len(sizes)} files"))

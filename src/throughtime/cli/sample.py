@@ -58,10 +58,10 @@ def sample(
     """Open the run and write."""
     with user_errors():
         from throughtime.generation.text import random_seed
-        from throughtime.run import Run
+        from throughtime.run.language_model import LanguageModelRun
 
         prompt, stops = unescape(prompt), [unescape(text) for text in stop or []]
-        opened = Run.open(run)
+        opened = LanguageModelRun.open(run)
         if beam:
             if beam < 0 or samples > 1:
                 raise OptionError("--beam must be 1 or above, and finds one text: leave out --samples")

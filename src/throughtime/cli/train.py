@@ -11,12 +11,16 @@ import typer
 from pydantic.fields import FieldInfo
 
 from throughtime.cli.terminal import error_console, print_json, user_errors
-from throughtime.config import SECTIONS, read_options, resolve
+from throughtime.config import CONFIGS, every_option, read_options, resolve
 from throughtime.errors import OptionError
 from throughtime.presets import PRESETS, preset
 
 HELP = """
-Train a language model on a text file.
+Train on a file or a folder of yours.
+
+What kind of model it becomes is found out from the data, or given with --task:
+a text makes a language model, a table with text and label a classifier, and so
+on; docs/reference.md lists the formats.
 
 The run folder gets the best weights, the tokenizer, the resolved options,
 metrics.jsonl, TensorBoard events, a picture of the loss, and a checkpoint to
@@ -50,9 +54,12 @@ def run(
         if resume is not None:
             _refuse_with_resume(source, out, preset_name, config, given)
         elif source is None:
-            raise OptionError("name the text file: throughtime train FILE.txt (or --resume RUN)")
+            raise OptionError("name the training data: throughtime train FILE.txt (or --resume RUN)")
         else:
-            layers = [preset(preset_name)] if preset_name else []
+            from throughtime.run import find_task
+
+            layers = [{"task": find_task(source)}]
+            layers += [preset(preset_name)] if preset_name else []
             layers += [read_options(config)] if config else []
             resolved = resolve(*layers, given, {"source": str(source)})
 
@@ -82,6 +89,7 @@ def run(
             )
             raise typer.Exit(128 + stop.signal_number) from None
     if as_json:
+        objective = finished.objective
         print_json(
             {
                 "run": str(finished.folder),
@@ -89,36 +97,38 @@ def run(
                 "epochs": position.epoch,
                 "tokens": position.tokens,
                 "seconds": round(position.seconds, 3),
-                "best_val_loss": position.best_loss,
+                f"best_{objective}": position.best,
             }
         )
     elif not quiet:
-        console.print(
-            f"Saved in {finished.folder}. Let it write: throughtime sample {finished.folder}", soft_wrap=True
-        )
+        console.print(f"Saved in {finished.folder}. {finished.next_command()}", soft_wrap=True)
 
 
 def command() -> Callable[..., None]:
     """The typer command, with an option for each field of the config."""
-    fields = {
-        name: (section, field)
-        for section, model in SECTIONS.items()
-        for name, field in model.model_fields.items()
-        # The text is the command's argument, and text has one task.
-        if name not in ("source", "task")
-    }
+    # The data is the command's argument.
+    fields = {name: tasks for name, tasks in every_option().items() if name != "source"}
 
     def train(**arguments: Any) -> None:
-        options = {name: arguments.pop(name) for name in fields}
+        options = {name: arguments.pop(name) for name in ("task", *fields)}
         run(options=options, **arguments)
 
     parameters = [
-        _parameter("source", Optional[Path], typer.Argument(help="The text file.", show_default=False)),
+        _parameter("source", Optional[Path], typer.Argument(help="The file or folder.", show_default=False)),
         _parameter(
             "out", Optional[Path], typer.Option("--out", "-o", help="Run folder (default: runs/NAME-DATE).")
         ),
         _parameter(
             "resume", Optional[Path], typer.Option("--resume", metavar="RUN", help="Go on with this run.")
+        ),
+        _parameter(
+            "task",
+            Optional[str],
+            typer.Option(
+                "--task",
+                metavar="|".join(CONFIGS),
+                help="What to learn (default: what the data is for).",
+            ),
         ),
         _parameter(
             "preset_name",
@@ -133,28 +143,45 @@ def command() -> Callable[..., None]:
         _parameter("quiet", bool, typer.Option("--quiet", "-q", help="Show no progress."), False),
         _parameter("as_json", bool, typer.Option("--json", help="Print a summary as JSON."), False),
     ]
-    parameters += [_option(section, name, field) for name, (section, field) in fields.items()]
+    parameters += [_option(name, tasks) for name, tasks in fields.items()]
     train.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     train.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return train
 
 
-def _option(section: str, name: str, field: FieldInfo) -> inspect.Parameter:
+def _option(name: str, tasks: dict[str, tuple[str, FieldInfo]]) -> inspect.Parameter:
+    """The flag of an option, described once where its tasks agree and for each where they differ."""
     flag = "--" + name.replace("_", "-")
-    kind = _scalar(field.annotation)
+    section, field = next(iter(tasks.values()))
+    kinds = {_scalar(field.annotation) for _, field in tasks.values()}
+    kind = next(iter(kinds))
     # Set ranges and choices are pydantic's to check, so that config files and the API get the same errors.
     metavar = None
     if get_origin(kind) is Literal:
-        metavar, kind = "|".join(get_args(kind)), str
-    default = "" if field.default in (None, "") else f" (default {_shown(field.default)})"
+        choices = dict.fromkeys(choice for kind in kinds for choice in get_args(kind))
+        metavar, kind = "|".join(choices), str
+    texts: dict[str, list[str]] = {}
+    for task, (_, field) in tasks.items():
+        default = "" if field.default in (None, "") else f" (default {_shown(field.default)})"
+        texts.setdefault(f"{field.description}{default}", []).append(task)
+    help_text = next(iter(texts))
+    if len(texts) > 1:
+        help_text = " ".join(f"{', '.join(names)}: {text}" for text, names in texts.items())
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
-        help=f"{field.description}{default}",
+        help=help_text,
         metavar=metavar,
-        rich_help_panel=f"{section.capitalize()} options",
+        rich_help_panel=_panel(section, tasks),
         show_default=False,
     )
     return _parameter(name, Optional[kind], option)
+
+
+def _panel(section: str, tasks: dict[str, Any]) -> str:
+    """Options of all tasks by section, those of some under the tasks' names."""
+    if len(tasks) in (1, len(CONFIGS)) and len(CONFIGS) > 1:
+        return f"{section.capitalize()} options" if len(tasks) > 1 else f"Only for a {next(iter(tasks))}"
+    return f"{section.capitalize()} options"
 
 
 def _scalar(annotation: Any) -> Any:

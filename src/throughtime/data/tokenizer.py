@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -75,23 +76,40 @@ class Tokenizer:
             DataError: the file cannot be read as text.
             OptionError: the kind is unknown, or vocabulary_size does not fit it.
         """
-        if kind not in get_args(TokenizerKind):
-            raise OptionError(f"tokenizer {kind!r} is unknown: use {', '.join(get_args(TokenizerKind))}")
-        if vocabulary_size is not None and kind in ("character", "byte"):
-            raise OptionError(f"vocabulary_size does not apply to the {kind} tokenizer: leave it out")
+        _check_kind(kind, vocabulary_size)
         if kind == "byte":
             for _ in read_byte_blocks(path, progress=progress):
                 break  # a missing or empty file is the user's mistake here as well
             return cls(_byte_tokenizer(), kind)
         blocks = read_blocks(path, errors, progress=progress)
+        return cls.train_on_texts(
+            kind, blocks if kind == "character" else _whole_pieces(blocks), vocabulary_size
+        )
+
+    @classmethod
+    def train_on_texts(
+        cls, kind: TokenizerKind, texts: Iterable[str], vocabulary_size: int | None = None
+    ) -> Tokenizer:
+        """Build the vocabulary from texts, each read once; no token spans two of them.
+
+        Args:
+            kind, vocabulary_size: as for `train`.
+            texts: sentences, captions, reviews...
+        Raises:
+            DataError: there is no text.
+            OptionError: as for `train`.
+        """
+        _check_kind(kind, vocabulary_size)
+        if kind == "byte":
+            return cls(_byte_tokenizer(), kind)
         if kind == "character":
-            characters: set[str] = set()
-            for block in blocks:
-                characters.update(block)
+            characters = set(itertools.chain.from_iterable(texts))
+            if not characters:
+                raise DataError("there is no text to build a vocabulary from")
             return cls(_character_tokenizer(sorted(characters)), kind)
         if kind == "bpe":
-            return cls(_train_bpe(_whole_pieces(blocks), vocabulary_size or DEFAULT_BPE_VOCABULARY), kind)
-        return cls(_word_tokenizer(_count_words(blocks), vocabulary_size), kind)
+            return cls(_train_bpe(iter(texts), vocabulary_size or DEFAULT_BPE_VOCABULARY), kind)
+        return cls(_word_tokenizer(_count_words(texts), vocabulary_size), kind)
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:
@@ -221,6 +239,13 @@ class StreamDecoder:
         return self._bytes.decode(b"", final=True)
 
 
+def _check_kind(kind: str, vocabulary_size: int | None) -> None:
+    if kind not in get_args(TokenizerKind):
+        raise OptionError(f"tokenizer {kind!r} is unknown: use {', '.join(get_args(TokenizerKind))}")
+    if vocabulary_size is not None and kind in ("character", "byte"):
+        raise OptionError(f"vocabulary_size does not apply to the {kind} tokenizer: leave it out")
+
+
 def _byte_of_letter() -> dict[str, int]:
     """The printable letter that byte-level tokenisers write for each byte, reversed (Radford et al. 2019)."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -290,9 +315,9 @@ def _word_tokenizer(counts: Counter[str], vocabulary_size: int | None) -> Any:
     return library
 
 
-def _count_words(blocks: Iterator[str]) -> Counter[str]:
+def _count_words(texts: Iterable[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for text in _whole_pieces(blocks):
+    for text in texts:
         counts.update(text.split())
         counts[END_OF_LINE] += text.count("\n")
     if not counts[END_OF_LINE]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from throughtime.cells import LSTM, State
-from throughtime.cells.cell import GatedCell
-from throughtime.config import ModelConfig
+from throughtime.cells import State
+from throughtime.config.language_model import LanguageNetwork
+from throughtime.models.initialise import initialise
 from throughtime.recurrent import Recurrent, locked_dropout
 
 
@@ -25,7 +25,7 @@ class LanguageModel(nn.Module):
         vocabulary_size: V.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
+    def __init__(self, config: LanguageNetwork, vocabulary_size: int) -> None:
         super().__init__()
         self.config = config
         self.vocabulary_size = vocabulary_size
@@ -34,18 +34,16 @@ class LanguageModel(nn.Module):
             config.cell,
             config.embedding or vocabulary_size,
             config.hidden,
-            num_layers=config.layers,
-            dropout=config.dropout,
-            locked_dropout=config.locked_dropout,
-            zoneout=config.zoneout,
             learned_initial_state=config.learned_initial_state,
-            kernel=config.kernel,
-            **config.cell_options(),
+            **config.recurrent_options(),
         )
         self.output = nn.Linear(self.recurrent.output_size, vocabulary_size)
         if config.tie_weights and self.embedding is not None:
             self.output.weight = self.embedding.weight
         initialise(self, config)
+        if config.tie_weights and config.initialisation == "orthogonal":
+            # N(0, 1), the embedding's default, would make the first logits as large as sqrt(H).
+            nn.init.normal_(self.output.weight, std=1 / math.sqrt(self.recurrent.output_size))
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Logits of the token after each.
@@ -67,33 +65,6 @@ class LanguageModel(nn.Module):
         if self.config.locked_dropout:
             return locked_dropout(sequence, probability, self.training)
         return F.dropout(sequence, probability, self.training)
-
-
-@torch.no_grad()
-def initialise(model: LanguageModel, config: ModelConfig) -> None:
-    """Draw the weights as `config.initialisation` says."""
-    if config.initialisation == "torch":
-        return
-    if config.initialisation == "uniform":
-        for parameter in model.parameters():
-            nn.init.uniform_(parameter, -config.initial_range, config.initial_range)
-    for cell in model.recurrent.cells:
-        if not isinstance(cell, GatedCell):
-            continue
-        if config.initialisation == "orthogonal":
-            nn.init.orthogonal_(cell.weight_hh)
-            for bias in (cell.bias_ih, cell.bias_hh):
-                if bias is not None:
-                    nn.init.zeros_(bias)
-        if isinstance(cell, LSTM):
-            if config.layer_norm:
-                for norm in (cell.norm_ih, cell.norm_hh, cell.norm_cell):
-                    norm.reset_parameters()
-            if config.initialisation == "orthogonal":
-                cell.set_forget_bias(config.forget_bias)
-    if config.tie_weights and config.initialisation == "orthogonal":
-        # N(0, 1), the embedding's default, would make the first logits as large as sqrt(H).
-        nn.init.normal_(model.output.weight, std=1 / math.sqrt(model.recurrent.output_size))
 
 
 class TorchStepper:

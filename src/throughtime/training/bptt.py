@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from throughtime.cells import State
-from throughtime.config import TrainingConfig
+from throughtime.config.language_model import StreamTraining
 from throughtime.data import IGNORED_TARGET, ChunkLengths, ContiguousStreams, EvaluationStreams
 from throughtime.models import LanguageModel
 from throughtime.recurrent import Recurrent
 from throughtime.training.task import StepLoss, Task
+from throughtime.units import describe_loss
 
 # Steps a chunk in evaluation. Its length does not change the result, as nothing is cut; it bounds the logits
 # of a chunk, at 128 MB in float32 for any vocabulary.
@@ -35,6 +36,7 @@ class LanguageModelling(Task):
         training: tokens (N,).
         validation: tokens (N,), or None.
         config: batch, chunk and so on.
+        tokenizer_kind: what a token is: characters have bits, the others perplexity.
     """
 
     def __init__(
@@ -42,9 +44,14 @@ class LanguageModelling(Task):
         model: LanguageModel,
         training: NDArray[Any],
         validation: NDArray[Any] | None,
-        config: TrainingConfig,
+        config: StreamTraining,
+        tokenizer_kind: str = "character",
     ) -> None:
         super().__init__(model)
+        self._tokens = len(training)
+        self._kind = tokenizer_kind
+        if tokenizer_kind == "character":
+            self.loss_name = "loss in nats per character"
         self._language_model = model
         self._device = model.output.weight.device
         self._streams = ContiguousStreams(training, config.batch)
@@ -54,6 +61,13 @@ class LanguageModelling(Task):
         self._lengths = ChunkLengths(config.chunk, config.chunk_mode, config.seed)
         self._position = 0
         self._carried: State | None = None
+
+    def facts(self) -> str:
+        kinds = self._language_model.vocabulary_size
+        return f"{self._tokens:,} training tokens of {kinds:,} kinds ({self._kind})"
+
+    def describe(self, metrics: dict[str, float]) -> str:
+        return describe_loss(metrics["val_loss"], self._kind == "character")
 
     def start_epoch(self, epoch: int) -> None:
         self._position = 0

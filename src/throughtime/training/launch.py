@@ -1,4 +1,4 @@
-"""From a text file to a trained run folder, and on from a checkpoint."""
+"""From a user's data to a trained run folder, and on from a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,22 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from throughtime.config import RunConfig, resolve
-from throughtime.data import TokenFile, Tokenizer, split, write_tokens
 from throughtime.errors import CheckpointError, DataError, OptionError, RunError
-from throughtime.models import LanguageModel
 from throughtime.presets import preset as preset_options
-from throughtime.run import CONFIG, TOKENIZER, Run
-from throughtime.training.bptt import LanguageModelling
+from throughtime.recurrent import Recurrent
+from throughtime.run import CONFIG, Run, find_task, run_class
 from throughtime.training.checkpoint import Checkpoint
 from throughtime.training.log import draw_loss
 from throughtime.training.progress import Progress
+from throughtime.training.task import Task
 from throughtime.training.trainer import CHECKPOINT, Interrupted, Position, Trainer, resolve_precision
-
-TRAINING_TOKENS = Path("tokens") / "text.bin"
-VALIDATION_TOKENS = Path("tokens") / "validation.bin"
 
 
 def train(
@@ -34,29 +29,29 @@ def train(
     show: Progress | None = None,
     **options: Any,
 ) -> Run:
-    """Train a language model on a text file.
+    """Train on a file or a folder; the task is found out from it unless `task` names it.
 
     Example:
         run = train("input.txt", cell="lstm", hidden=512, layers=2)
         print(run.sample("ROMEO:", length=300))
 
     Args:
-        source: a UTF-8 text file; any file with tokenizer="byte".
+        source: the data, in the format of a task; any other text makes a language model.
         out: the run folder to make; None is runs/NAME-DATE.
         preset: options to begin with, by name; see `throughtime.presets`.
         show: where progress goes; None is nowhere.
-        **options: any option of `throughtime.config`, by its name.
+        **options: any option of the task in `throughtime.config`, by its name, and `task`.
     Returns:
-        The finished run, with the weights that were best on the validation text.
+        The finished run, with the weights that were best on the validation data.
     Raises:
         OptionError: an option is unknown or out of its range.
-        DataError: the text cannot be used.
+        DataError: the data cannot be used.
         RunError: the run folder exists already.
         DivergedError: the loss became NaN.
         Interrupted: a signal came; the run can be resumed.
     """
     layers = [preset_options(preset)] if preset else []
-    config = resolve(*layers, options, {"source": str(source)})
+    config = resolve({"task": find_task(source)}, *layers, options, {"source": str(source)})
     run, _ = start(config, out, show or Progress())
     return run
 
@@ -82,8 +77,11 @@ def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Ru
     # Saved as it is here: another machine must not go on with another precision.
     precision = resolve_precision(config.training, device)
     config = resolve(config.model_dump(exclude_none=True), {"precision": precision})
+    run = run_class(config.task)(folder, config)
     try:
-        tokenizer, training, validation = _prepare(config, folder, show)
+        # Weights may be drawn while the data is read (a CNN's, for its features), in a fixed state.
+        torch.manual_seed(config.training.seed)
+        run.prepare(show)
     except BaseException:
         # Nothing was trained yet, and half a run would only be in the way of the next try.
         shutil.rmtree(folder, ignore_errors=True)
@@ -92,8 +90,8 @@ def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Ru
                 folder.parent.rmdir()
         raise
     config.save(folder / CONFIG)
-    trainer = _make_trainer(config, folder, tokenizer, training, validation, device, show)
-    return _run(trainer, folder, tokenizer)
+    trainer, task = _make_trainer(run, device, show)
+    return _run(trainer, task, folder)
 
 
 def resume(
@@ -116,13 +114,13 @@ def resume(
         unfinished.unlink()  # left by a process that was killed while it wrote
     if not (folder / CHECKPOINT).exists():
         raise RunError(f"{folder} has no checkpoint yet ({CHECKPOINT}): delete it and start again")
-    tokenizer = Tokenizer.load(folder / TOKENIZER)
-    training, validation = _open_tokens(config, folder, tokenizer)
     if epochs is not None:
         config = resolve(config.model_dump(exclude_none=True), {"epochs": epochs})
+    run = run_class(config.task)(folder, config)
+    run.load()
     device = _pick_device(config)
     torch.set_num_threads(_threads_of(folder))
-    trainer = _make_trainer(config, folder, tokenizer, training, validation, device, show or Progress())
+    trainer, task = _make_trainer(run, device, show or Progress())
     trainer.resume()
     position = trainer.position
     if epochs is not None:
@@ -130,87 +128,25 @@ def resume(
             raise OptionError(f"--epochs {epochs} is not above the {position.epoch} epochs already done")
         config.save(folder / CONFIG)
         trainer.extend()
-    return _run(trainer, folder, tokenizer)
+    return _run(trainer, task, folder)
 
 
-def _run(trainer: Trainer, folder: Path, tokenizer: Tokenizer) -> tuple[Run, Position]:
+def _run(trainer: Trainer, task: Task, folder: Path) -> tuple[Run, Position]:
     try:
         position = trainer.train()
     except Interrupted:
-        draw_loss(folder, tokenizer.kind == "character")
+        draw_loss(folder, task.loss_name, task.objective)
         raise
-    draw_loss(folder, tokenizer.kind == "character")
+    draw_loss(folder, task.loss_name, task.objective)
     return Run.open(folder), position
 
 
-def _prepare(
-    config: RunConfig, folder: Path, show: Progress
-) -> tuple[Tokenizer, NDArray[Any], NDArray[Any] | None]:
-    """Read the text once; leave tokenizer.json and the token files in the folder."""
-    data = config.data
-
-    def progress(what: str, path: str) -> Any:
-        total = Path(path).stat().st_size if Path(path).is_file() else 0
-        return lambda done: show.tokenising(what, done, total)
-
-    tokenizer = Tokenizer.train(
-        data.tokenizer,
-        data.source,
-        data.vocabulary,
-        data.errors,
-        progress("building the vocabulary", data.source),
-    )
-    tokenizer.save(folder / TOKENIZER)
-    for path, target in ((data.source, TRAINING_TOKENS), (data.validation, VALIDATION_TOKENS)):
-        if path is not None:
-            blocks = tokenizer.encode_file(path, data.errors, progress(f"tokenising {Path(path).name}", path))
-            write_tokens(folder / target, blocks, tokenizer.vocabulary_size)
-    return tokenizer, *_open_tokens(config, folder, tokenizer)
-
-
-def _open_tokens(
-    config: RunConfig, folder: Path, tokenizer: Tokenizer
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    files = [TokenFile.open(folder / TRAINING_TOKENS)]
-    if config.data.validation is not None:
-        files.append(TokenFile.open(folder / VALIDATION_TOKENS))
-    for file in files:
-        if file.vocabulary_size != tokenizer.vocabulary_size:
-            raise RunError(f"{folder}: the token files do not belong to tokenizer.json")
-    if len(files) == 2:
-        training, validation = files[0].tokens, files[1].tokens
-    else:
-        training, validation = split(files[0].tokens, config.data.validation_fraction)
-    _check_length(config, len(training))
-    return training, validation if len(validation) >= 2 else None
-
-
-def _check_length(config: RunConfig, tokens: int) -> None:
-    batch, chunk = config.training.batch, max(config.training.chunk, 1)
-    needed = batch * chunk + 1
-    if tokens < needed:
-        fitting = max((tokens - 1) // chunk, 0)
-        advice = f"--batch {fitting}" if fitting >= 1 else f"a smaller --chunk than {chunk} and --batch 1"
-        raise DataError(
-            f"{config.data.source}: {tokens:,} training tokens are fewer than one chunk of {chunk} steps in "
-            f"{batch} streams ({needed:,}): use a longer text, or {advice}"
-        )
-
-
-def _make_trainer(
-    config: RunConfig,
-    folder: Path,
-    tokenizer: Tokenizer,
-    training: NDArray[Any],
-    validation: NDArray[Any] | None,
-    device: torch.device,
-    show: Progress,
-) -> Trainer:
-    torch.manual_seed(config.training.seed)
-    model = LanguageModel(config.model, tokenizer.vocabulary_size).to(device)
-    show.described(_facts(config, model, tokenizer, training, device), tokenizer.kind == "character")
-    task = LanguageModelling(model, training, validation, config.training)
-    return Trainer(task, config.training, folder, show)
+def _make_trainer(run: Run, device: torch.device, show: Progress) -> tuple[Trainer, Task]:
+    torch.manual_seed(run.config.training.seed)
+    model = run.build_model().to(device)
+    task = run.make_task(model, device)
+    show.described(_facts(run.config, task, device), task)
+    return Trainer(task, run.config.training, run.folder, show), task
 
 
 def _threads_of(folder: Path) -> int:
@@ -237,39 +173,40 @@ def _pick_device(config: RunConfig) -> torch.device:
 
 def _check_paths(config: RunConfig) -> None:
     # Before the folder is made: a mistyped name must not leave an empty run behind.
-    for path in (config.data.source, config.data.validation):
+    for path in (config.source, getattr(config.data, "validation", None)):
         if path is not None and not Path(path).exists():
-            raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})")
+            raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
 
 
 def _default_folder(config: RunConfig) -> Path:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = Path("runs") / f"{Path(config.data.source).stem}-{now}"
+    name = Path(config.source).resolve().stem
+    folder = Path("runs") / f"{name}-{now}"
     number = 2
     while folder.exists():
-        folder = folder.with_name(f"{Path(config.data.source).stem}-{now}-{number}")
+        folder = folder.with_name(f"{name}-{now}-{number}")
         number += 1
     return folder
 
 
-def _facts(
-    config: RunConfig,
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    training: NDArray[Any],
-    device: torch.device,
-) -> str:
+def _facts(config: RunConfig, task: Task, device: torch.device) -> str:
     """What is about to be trained, on what, with what."""
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    example = torch.zeros(2, 1, model.recurrent.input_size, device=device)
-    kernels = sorted({kernel.name for kernel in model.recurrent.kernel_for(example)})
+    parameters = sum(parameter.numel() for parameter in task.model.parameters())
+    names = {
+        kernel.name
+        for module in task.model.modules()
+        if isinstance(module, Recurrent)
+        for kernel in module.kernel_for(torch.zeros(2, 1, module.input_size, device=device))
+    }
+    kernels = " and ".join(sorted(names))
     threads = torch.get_num_threads()
     where = f"{threads} thread{'s' if threads > 1 else ''}"
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
-    network = f"{config.model.cell.upper()} {config.model.layers} x {config.model.hidden}"
+    model = config.model
+    network = f"{model.cell.upper()} {model.layers} x {model.hidden}"
     return (
-        f"{network}, {parameters:,} parameters; "
-        f"{len(training):,} training tokens of {tokenizer.vocabulary_size:,} kinds ({tokenizer.kind}); "
-        f"{resolve_precision(config.training, device)} on {where}, kernel {' and '.join(kernels)}"
+        f"{network}, {parameters:,} parameters; {task.facts()}; "
+        f"{resolve_precision(config.training, device)} on {where}"
+        f"{f', kernel {kernels}' if kernels else ''}"
     )

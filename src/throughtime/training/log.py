@@ -17,7 +17,7 @@ class MetricsLog:
 
     Every object has step, epoch, tokens and seconds. Lines of training have train_loss (mean since the last
     line), gradient_norm (mean, before clipping), learning_rate and tokens_per_second; lines of evaluation
-    have val_loss. Losses are in nats a token.
+    have val_loss and the task's other metrics. Losses are in nats a token.
 
     Args:
         folder: the run folder.
@@ -80,12 +80,13 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def draw_loss(folder: Path, per_character: bool) -> Path:
+def draw_loss(folder: Path, loss_name: str = "loss in nats per token", objective: str = "val_loss") -> Path:
     """Draw loss.png from metrics.jsonl.
 
     Args:
         folder: the run folder.
-        per_character: whether a token is a character, for the axis.
+        loss_name: for the axis.
+        objective: the metric that picks the weights; where it is not the loss, it gets a panel of its own.
     """
     import matplotlib
 
@@ -93,29 +94,40 @@ def draw_loss(folder: Path, per_character: bool) -> Path:
     from matplotlib.figure import Figure
 
     entries = read_metrics(folder)
-    figure = Figure(figsize=(7, 4), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
+    panels = 1 if objective == "val_loss" else 2
+    figure = Figure(figsize=(7, 4 if panels == 1 else 6), dpi=150, layout="constrained")
+    axes = figure.subplots(panels, sharex=True, squeeze=False)[:, 0]
     # Blue and orange of the colour-blind-safe palette of Okabe and Ito.
-    for name, label, style in (
-        ("train_loss", "training", {"color": "#0072B2", "linewidth": 1.2}),
-        ("val_loss", "validation", {"color": "#D55E00", "linewidth": 2, "marker": "o", "markersize": 4}),
-    ):
-        points = [(entry["epoch"], entry[name]) for entry in entries if name in entry]
-        if points:
-            axes.plot(*zip(*points, strict=True), label=label, **style)
-    best = min((entry["val_loss"] for entry in entries if "val_loss" in entry), default=None)
-    if best is not None:
-        axes.axhline(best, color="#999999", linewidth=0.8, linestyle="--")
+    training = {"color": "#0072B2", "linewidth": 1.2}
+    validation = {"color": "#D55E00", "linewidth": 2, "marker": "o", "markersize": 4}
+    _plot(axes[0], entries, "train_loss", "training", training)
+    best = _plot(axes[0], entries, "val_loss", "validation", validation)
+    if best is not None and panels == 1:
         unit = f"{best:.4f} nats = {best / math.log(2):.4f} bits"
-        axes.annotate(
+        axes[0].axhline(best, color="#999999", linewidth=0.8, linestyle="--")
+        axes[0].annotate(
             f"best {unit}", (0, best), (4, -12), textcoords="offset points", color="#555555", fontsize=9
         )
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("loss in nats per character" if per_character else "loss in nats per token")
-    axes.set_title(folder.resolve().name)
-    axes.grid(alpha=0.3)
-    if axes.lines:
-        axes.legend(frameon=False)
+    axes[0].set_ylabel(loss_name)
+    if panels == 2:
+        _plot(axes[1], entries, objective, "validation", validation)
+        axes[1].set_ylabel(objective.removeprefix("val_").replace("_", " "))
+    axes[0].set_title(folder.resolve().name)
+    axes[-1].set_xlabel("epoch")
+    for panel in axes:
+        panel.grid(alpha=0.3)
+        if panel.lines:
+            panel.legend(frameon=False)
     path = folder / PICTURE
     figure.savefig(path)
     return path
+
+
+def _plot(
+    axes: Any, entries: list[dict[str, Any]], name: str, label: str, style: dict[str, Any]
+) -> float | None:
+    """Draw one metric against the epoch; return its lowest value."""
+    points = [(entry["epoch"], entry[name]) for entry in entries if name in entry]
+    if points:
+        axes.plot(*zip(*points, strict=True), label=label, **style)
+    return min((value for _, value in points), default=None)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from throughtime.units import describe_loss, duration
+from throughtime.units import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from throughtime.training.task import Task
     from throughtime.training.trainer import Position
 
 
@@ -22,11 +23,14 @@ class Progress:
     def __exit__(self, *_: Any) -> None:
         pass
 
-    def tokenising(self, what: str, done: int, total: int) -> None:
-        """The text is being read; `done` and `total` are in bytes."""
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """The data is being read: so much of it is done, in bytes or examples."""
 
-    def described(self, facts: str, per_character: bool) -> None:
-        """What will be trained, in a line; `per_character`: whether a token is a character."""
+    def remark(self, text: str) -> None:
+        """Something that the user should know: what was left out, what was chosen."""
+
+    def described(self, facts: str, task: Task) -> None:
+        """What will be trained, in a line."""
 
     def started(self, position: Position, epochs: int) -> None:
         """Training begins or goes on."""
@@ -49,8 +53,6 @@ class Progress:
 class ConsoleProgress(Progress):
     """A live bar on a terminal; elsewhere a line at each evaluation and every half minute.
 
-    Losses are shown in bits as well where a token is a character, else as perplexity.
-
     Args:
         console: where to.
     """
@@ -59,7 +61,7 @@ class ConsoleProgress(Progress):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._per_character = True
+        self._model_task: Task | None = None
         self._bar: Any = None
         self._reading: Any = None
         self._smooth_loss: float | None = None
@@ -76,7 +78,7 @@ class ConsoleProgress(Progress):
                 BarColumn(bar_width=None),
                 TextColumn("{task.percentage:>3.0f} %"),
                 TextColumn("[bold]loss {task.fields[loss]}[/]"),
-                TextColumn("{task.fields[speed]} tok/s"),
+                TextColumn("{task.fields[speed]}/s"),
                 TextColumn("grad {task.fields[gradient]}"),
                 TextColumn("{task.fields[left]}"),
                 console=self._console,
@@ -89,7 +91,7 @@ class ConsoleProgress(Progress):
         if self._bar is not None:
             self._bar.stop()
 
-    def tokenising(self, what: str, done: int, total: int) -> None:
+    def preparing(self, what: str, done: int, total: int) -> None:
         if not self._console.is_terminal:
             return
         if self._reading is None:
@@ -101,8 +103,11 @@ class ConsoleProgress(Progress):
         task = known[what] if what in known else self._reading.add_task(what, total=total)
         self._reading.update(task, completed=done)
 
-    def described(self, facts: str, per_character: bool) -> None:
-        self._per_character = per_character
+    def remark(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True, style="yellow", markup=False)
+
+    def described(self, facts: str, task: Task) -> None:
+        self._model_task = task
         if self._reading is not None:
             self._reading.stop()
             self._reading = None
@@ -147,7 +152,7 @@ class ConsoleProgress(Progress):
                 completed=progress,
                 epoch=f"{position.epoch + 1}/{self._epochs}",
                 loss=f"{self._smooth_loss:.3f}",
-                speed=f"{speed:,.0f}",
+                speed=f"{speed:,.0f} {self._unit}",
                 gradient=f"{gradient_norm:.2f}",
                 left=f"{duration(left)} left",
             )
@@ -155,8 +160,8 @@ class ConsoleProgress(Progress):
             self._last_line = now
             self._console.print(
                 f"epoch {position.epoch + 1}/{self._epochs}  step {position.step:,}  "
-                f"loss {self._smooth_loss:.3f}  {speed:,.0f} tokens/s  gradient norm {gradient_norm:.2f}  "
-                f"{duration(left)} left",
+                f"loss {self._smooth_loss:.3f}  {speed:,.0f} {self._unit}/s  "
+                f"gradient norm {gradient_norm:.2f}  {duration(left)} left",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -169,11 +174,18 @@ class ConsoleProgress(Progress):
         self._last_line = time.perf_counter()
         self._console.print(
             f"epoch {position.epoch + 1:>2}  step {position.step:>7,}  "
-            f"validation {describe_loss(metrics['val_loss'], self._per_character)}  "
+            f"validation {self._describe(metrics)}  "
             f"{duration(position.seconds)}{'  best so far' if improved else ''}",
             highlight=False,
             soft_wrap=True,
         )
+
+    @property
+    def _unit(self) -> str:
+        return self._model_task.unit if self._model_task is not None else "tokens"
+
+    def _describe(self, metrics: dict[str, float]) -> str:
+        return self._model_task.describe(metrics) if self._model_task is not None else str(metrics)
 
     def finished(self, position: Position) -> None:
         if self._bar is not None:

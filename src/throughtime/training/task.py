@@ -30,10 +30,28 @@ class Task(ABC):
 
     Args:
         model: the network, on its device.
+    Attributes:
+        unit: what the speed counts, in the plural.
+        loss_name: the loss with its unit, for an axis.
+        objective: the metric of `evaluate` by which weights are kept.
+        higher_is_better: the direction of the objective.
     """
+
+    unit = "tokens"
+    loss_name = "loss in nats per token"
+    objective = "val_loss"
+    higher_is_better = False
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
+
+    @abstractmethod
+    def facts(self) -> str:
+        """What is trained on what, in a line for the user."""
+
+    def describe(self, metrics: dict[str, float]) -> str:
+        """Metrics of `evaluate` as the task's people write them."""
+        return ", ".join(f"{name.removeprefix('val_')} {value:.4f}" for name, value in metrics.items())
 
     @abstractmethod
     def start_epoch(self, epoch: int) -> None:

@@ -53,6 +53,7 @@ class Position:
 
     Args:
         seconds: wall time, with evaluations and checkpoints, over all resumed parts.
+        best: the task's objective at the best evaluation.
         evaluated_at: the step of the last evaluation.
     """
 
@@ -60,7 +61,7 @@ class Position:
     epoch: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    best_loss: float | None = None
+    best: float | None = None
     evaluations_since_best: int = 0
     evaluated_at: int = 0
     finished: bool = False
@@ -243,12 +244,13 @@ class Trainer:
         if not metrics:
             self._save_weights()
             return
-        loss = metrics["val_loss"]
-        if not math.isfinite(loss):
-            raise self._diverged(f"the validation loss is {loss}")
-        improved = position.best_loss is None or loss < position.best_loss
+        broken = [name for name, value in metrics.items() if not math.isfinite(value)]
+        if broken:
+            raise self._diverged(f"{broken[0]} is {metrics[broken[0]]}")
+        score, best = metrics[self._task.objective], position.best
+        improved = best is None or (score > best if self._task.higher_is_better else score < best)
         if improved:
-            position.best_loss = loss
+            position.best = score
             self._save_weights()
         position.evaluations_since_best = 0 if improved else position.evaluations_since_best + 1
         self._plateau.observe(improved)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from throughtime.data.standard_library import write_corpus
+from throughtime.demos.program import write_corpus
 from throughtime.errors import DataError
 
 

@@ -1,8 +1,7 @@
-"""A run folder: what a training leaves, and everything that can be done with it."""
+"""The run of a language model: it writes, and it measures how well it predicts a text."""
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,20 +11,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from numpy.typing import NDArray
 
-from throughtime.config import RunConfig
-from throughtime.data import TokenFile, Tokenizer, write_tokens
-from throughtime.errors import CheckpointError, MissingExtraError, RunError
+from throughtime.config import LanguageModelConfig
+from throughtime.data import TokenFile, Tokenizer, split, write_tokens
+from throughtime.data.tables import is_table
+from throughtime.errors import DataError, RunError
 from throughtime.generation import SamplingOptions
 from throughtime.generation.text import Stepper, most_probable, stream
+from throughtime.run.run import Run, require_torch
 
 if TYPE_CHECKING:
-    from throughtime.models import LanguageModel
+    import torch
+    from torch import nn
 
-CONFIG = "config.toml"
+    from throughtime.models import LanguageModel
+    from throughtime.training.progress import Progress
+    from throughtime.training.task import Task
+
 TOKENIZER = "tokenizer.json"
-WEIGHTS = "model.safetensors"
+TRAINING_TOKENS = Path("tokens") / "text.bin"
+VALIDATION_TOKENS = Path("tokens") / "validation.bin"
 
 
 @dataclass(frozen=True)
@@ -55,61 +61,96 @@ class Evaluation:
         return self.nats_per_token * self.predictions / max(self.characters - 1, 1) / math.log(2)
 
 
-class Run:
-    """A trained model in its folder.
+class LanguageModelRun(Run):
+    """A trained language model in its folder.
 
     Example:
-        run = Run.open("runs/shakespeare")
+        run = LanguageModelRun.open("runs/shakespeare")
         print(run.sample("ROMEO:", length=300, temperature=0.8))
 
     Attributes:
-        folder: the run folder.
-        config: every option, resolved.
         tokenizer: the vocabulary.
     """
 
-    def __init__(self, folder: Path, config: RunConfig, tokenizer: Tokenizer) -> None:
-        self.folder = folder
-        self.config = config
-        self.tokenizer = tokenizer
+    task = "language-model"
+    config: LanguageModelConfig
+    tokenizer: Tokenizer
 
     @classmethod
-    def open(cls, folder: str | Path) -> Run:
-        """Open a run folder.
+    def recognises(cls, source: Path) -> bool:
+        return source.is_file() and not is_table(source)
 
-        Raises:
-            RunError: the folder is missing, incomplete or damaged (the message names the file).
-        """
-        folder = Path(folder)
-        if not folder.exists():
-            raise RunError(f"{folder}: no such run folder (the working directory is {Path.cwd()})")
-        if not folder.is_dir():
-            raise RunError(f"{folder} is a file: name the run folder that `throughtime train` made")
-        config = RunConfig.load(folder / CONFIG)
-        tokenizer = Tokenizer.load(folder / TOKENIZER)
-        if not (folder / WEIGHTS).exists():
-            raise RunError(
-                f"{folder} has no {WEIGHTS} yet: it is written at the first evaluation; go on with "
-                f"`throughtime train --resume {folder}`"
-            )
-        return cls(folder, config, tokenizer)
+    def prepare(self, show: Progress) -> None:
+        data = self.config.data
 
-    @cached_property
-    def model(self) -> LanguageModel:
-        """The network with the run's weights, on the CPU, in evaluation mode. Needs torch.
+        def progress(what: str, path: str) -> Callable[[int], None]:
+            total = Path(path).stat().st_size if Path(path).is_file() else 0
+            return lambda done: show.preparing(what, done, total)
 
-        Raises:
-            RunError: the weights are damaged or do not fit config.toml.
-            MissingExtraError: torch is not installed.
-        """
-        require_torch()
+        self.tokenizer = Tokenizer.train(
+            data.tokenizer,
+            data.source,
+            data.vocabulary,
+            data.errors,
+            progress("building the vocabulary", data.source),
+        )
+        self.tokenizer.save(self.folder / TOKENIZER)
+        for path, target in ((data.source, TRAINING_TOKENS), (data.validation, VALIDATION_TOKENS)):
+            if path is not None:
+                what = f"tokenising {Path(path).name}"
+                blocks = self.tokenizer.encode_file(path, data.errors, progress(what, path))
+                write_tokens(self.folder / target, blocks, self.tokenizer.vocabulary_size)
+        self._open_tokens()
+
+    def load(self) -> None:
+        self.tokenizer = Tokenizer.load(self.folder / TOKENIZER)
+
+    def build_model(self) -> LanguageModel:
         from throughtime.models import LanguageModel
-        from throughtime.training.checkpoint import load_weights, read_tensors
 
-        model = LanguageModel(self.config.model, self.tokenizer.vocabulary_size)
-        tensors, _ = read_tensors(self.folder / WEIGHTS)
-        load_weights(model, tensors, self.folder / WEIGHTS)
-        return model.eval()
+        return LanguageModel(self.config.model, self.tokenizer.vocabulary_size)
+
+    def make_task(self, model: nn.Module, device: torch.device) -> Task:
+        from throughtime.training.bptt import LanguageModelling
+
+        training, validation = self._open_tokens()
+        return LanguageModelling(model, training, validation, self.config.training, self.tokenizer.kind)  # type: ignore[arg-type]
+
+    def next_command(self) -> str:
+        return f"Let it write: throughtime sample {self.folder}"
+
+    def facts(self) -> dict[str, Any]:
+        return {"vocabulary_size": self.tokenizer.vocabulary_size}
+
+    def parameters_tied(self) -> tuple[str, ...]:
+        return ("output.weight",) if self.config.model.tie_weights else ()
+
+    def _open_tokens(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """The tokens to train on and to validate on."""
+        data = self.config.data
+        files = [TokenFile.open(self.folder / TRAINING_TOKENS)]
+        if data.validation is not None:
+            files.append(TokenFile.open(self.folder / VALIDATION_TOKENS))
+        for file in files:
+            if file.vocabulary_size != self.tokenizer.vocabulary_size:
+                raise RunError(f"{self.folder}: the token files do not belong to tokenizer.json")
+        if len(files) == 2:
+            training, validation = files[0].tokens, files[1].tokens
+        else:
+            training, validation = split(files[0].tokens, data.validation_fraction)
+        self._check_length(len(training))
+        return training, validation if len(validation) >= 2 else None
+
+    def _check_length(self, tokens: int) -> None:
+        batch, chunk = self.config.training.batch, max(self.config.training.chunk, 1)
+        needed = batch * chunk + 1
+        if tokens < needed:
+            fitting = max((tokens - 1) // chunk, 0)
+            advice = f"--batch {fitting}" if fitting >= 1 else f"a smaller --chunk than {chunk} and --batch 1"
+            raise DataError(
+                f"{self.config.data.source}: {tokens:,} training tokens are fewer than one chunk of {chunk} "
+                f"steps in {batch} streams ({needed:,}): use a longer text, or {advice}"
+            )
 
     @cached_property
     def stepper(self) -> Stepper:
@@ -160,7 +201,7 @@ class Run:
         """The most probable continuations by beam search, best first, each with its log-probability."""
         return most_probable(self.stepper, self.tokenizer, prompt, length, width, stop)
 
-    def evaluate(
+    def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride] - a text has other options than a table
         self,
         path: str | Path,
         errors: str = "strict",
@@ -203,60 +244,3 @@ class Run:
         else:
             characters = sum(len(block) for block in read_blocks(path, errors))  # type: ignore[arg-type]
         return Evaluation(loss, predictions, characters, predictions / max(seconds, 1e-9))
-
-
-def describe_run(folder: str | Path) -> dict[str, Any]:
-    """What is in a run folder, as JSON can hold it. Needs no torch, and reads no weights.
-
-    Raises:
-        RunError: the folder is missing, incomplete or damaged.
-    """
-    run = Run.open(folder)
-    weights = _read_header(run.folder / WEIGHTS)
-    # Tied weights are stored under both names.
-    shapes = {name: shape for name, shape in weights["shapes"].items()}
-    if run.config.model.tie_weights:
-        shapes.pop("output.weight", None)
-    position: dict[str, Any] = {}
-    checkpoint = run.folder / "checkpoints" / "last.safetensors"
-    if checkpoint.exists():
-        try:
-            position = json.loads(_read_header(checkpoint)["metadata"]["state"])["position"]
-        except (KeyError, ValueError) as error:
-            raise CheckpointError(f"{checkpoint} is damaged: {error!r}") from None
-    return {
-        "run": str(run.folder),
-        "config": run.config.model_dump(),
-        "vocabulary_size": run.tokenizer.vocabulary_size,
-        "parameters": sum(math.prod(shape) for shape in shapes.values()),
-        "step": position.get("step"),
-        "epoch": position.get("epoch"),
-        "tokens": position.get("tokens"),
-        "seconds": position.get("seconds"),
-        "finished": position.get("finished"),
-        "best_val_loss": position.get("best_loss"),
-        "files": {
-            str(path.relative_to(run.folder)): path.stat().st_size
-            for path in sorted(run.folder.rglob("*"))
-            if path.is_file()
-        },
-    }
-
-
-def _read_header(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(str(path), framework="np") as file:
-            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-            return {"shapes": shapes, "metadata": file.metadata() or {}}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged or cut off: {error}") from None
-
-
-def require_torch() -> None:
-    """Raise MissingExtraError where torch is not installed."""
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtraError(
-            "this needs PyTorch: install it with `pip install throughtime[train]`"
-        ) from None

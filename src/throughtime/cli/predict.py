@@ -1,0 +1,109 @@
+"""throughtime predict"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from throughtime.cli.terminal import error_console, user_errors
+from throughtime.errors import OptionError
+
+HELP = """
+Predict with a trained model.
+
+Inputs are files or folders in the format of the run's task, without labels; "-"
+(or no input at all) reads lines from standard input and answers as they come.
+
+\b
+Examples:
+  throughtime predict runs/reviews new.csv
+  echo "what a film" | throughtime predict runs/reviews
+  throughtime predict runs/reviews new.csv --json > predictions.jsonl
+  throughtime predict runs/digits recording.wav --csv
+"""
+
+# Rows of a table are aligned over so many at a time, so that a stream shows soon.
+_ROWS_AT_A_TIME = 100
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
+    inputs: Annotated[
+        list[str] | None, typer.Argument(help="Files or folders; - is standard input.", show_default=False)
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out inputs that cannot be used, with a count.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object a prediction.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+) -> None:
+    """Open the run and predict."""
+    with user_errors():
+        from throughtime.run import Run
+
+        if as_json and as_csv:
+            raise OptionError("--json and --csv exclude each other")
+        opened = Run.open(run)
+        predictions = opened.predict(inputs or ["-"], skip_bad=skip_bad)
+        write = _write_json if as_json else _write_csv if as_csv else _write_table
+        write(predictions)
+
+
+def _write_json(predictions: Iterator[dict[str, Any]]) -> None:
+    for prediction in predictions:
+        typer.echo(json.dumps(prediction, ensure_ascii=False))
+        sys.stdout.flush()
+
+
+def _write_csv(predictions: Iterator[dict[str, Any]]) -> None:
+    writer = None
+    for prediction in predictions:
+        if writer is None:
+            writer = csv.DictWriter(sys.stdout, list(prediction), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(prediction)
+        sys.stdout.flush()
+
+
+def _write_table(predictions: Iterator[dict[str, Any]]) -> None:
+    from itertools import islice
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 120)
+    first = True
+    # A person who types lines wants each answer at once; files come in blocks.
+    size = 1 if sys.stdin.isatty() else _ROWS_AT_A_TIME
+    while rows := list(islice(predictions, size)):
+        table = Table(show_header=first, box=None, padding=(0, 2, 0, 0))
+        for name in rows[0]:
+            table.add_column(name.replace("_", " "), overflow="ellipsis", no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(_shown(value)) for value in row.values()))
+        console.print(table)
+        first = False
+    if first:
+        error_console().print("Nothing to predict: the input is empty.")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, dict):
+        return "  ".join(f"{name} {_shown(part)}" for name, part in value.items())
+    return str(value)
+
+
+def command() -> Callable[..., None]:
+    """The typer command."""
+    return predict

@@ -1,0 +1,85 @@
+"""The options of a language model: a text, a network that predicts its next token, truncated BPTT."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from throughtime.config.options import RunConfig
+from throughtime.config.recurrence import RecurrenceConfig
+from throughtime.config.section import Section
+from throughtime.config.training import TrainingConfig
+
+
+class TextData(Section):
+    """Where the text comes from and how it becomes tokens."""
+
+    source: str = Field(default="", description="The training text.")
+    validation: str | None = Field(
+        default=None, description="A text file to validate on, in place of the end of the training text."
+    )
+    validation_fraction: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Share of the text, from its end, kept for validation; 0 for none.",
+    )
+    tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
+        default="character", description="What a token is."
+    )
+    vocabulary: int | None = Field(
+        default=None,
+        ge=3,
+        description="Largest vocabulary, for bpe (default 4096) and word (default: every word).",
+    )
+    errors: Literal["strict", "replace"] = Field(
+        default="strict",
+        description="Bytes that are not UTF-8: stop with their offset, or read them as U+FFFD.",
+    )
+
+
+class LanguageNetwork(RecurrenceConfig):
+    """The network: embedding, recurrence, output layer."""
+
+    embedding: int = Field(
+        default=128, ge=0, description="Size of the token embedding; 0 feeds one-hot vectors."
+    )
+    tie_weights: bool = Field(
+        default=False,
+        description="The output layer uses the embedding's weights; embedding and output sizes must agree.",
+    )
+    input_dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the embeddings.")
+    output_dropout: float = Field(default=0.2, ge=0, lt=1, description="Dropout before the output layer.")
+    learned_initial_state: bool = Field(default=False, description="Learn the state before the first step.")
+
+    @model_validator(mode="after")
+    def _tied_sizes_agree(self) -> LanguageNetwork:
+        output = self.projection or self.hidden
+        if self.tie_weights and self.embedding != output:
+            raise ValueError(f"tie_weights needs --embedding {output}, the size of the last layer's output")
+        return self
+
+
+class StreamTraining(TrainingConfig):
+    """Truncated BPTT over parallel streams of one text."""
+
+    batch: int = Field(default=32, ge=1, description="Streams of text that are read in parallel.")
+    chunk: int = Field(
+        default=64, ge=0, description="Steps between the cuts of truncated backpropagation; 0 cuts nowhere."
+    )
+    chunk_mode: Literal["fixed", "random"] = Field(
+        default="fixed", description="Random chunk lengths around --chunk, or always the same."
+    )
+    evaluation_streams: int = Field(
+        default=16, ge=1, description="Parallel streams of validation during training."
+    )
+
+
+class LanguageModelConfig(RunConfig):
+    """All options of a language model."""
+
+    task: Literal["language-model"] = "language-model"
+    data: TextData = TextData()
+    model: LanguageNetwork = LanguageNetwork()
+    training: StreamTraining = StreamTraining()

@@ -1,0 +1,57 @@
+"""How a network learns: the options that every task has."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from throughtime.config.section import Section
+
+
+class TrainingConfig(Section):
+    """How the network learns."""
+
+    epochs: int = Field(default=10, ge=1, description="Passes over the training data.")
+    batch: int = Field(default=32, ge=1, description="Examples in a step.")
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="The optimiser.")
+    learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate.")
+    weight_decay: float = Field(default=0.01, ge=0, description="Weight decay.")
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="Momentum of SGD.")
+    schedule: Literal["constant", "cosine", "zaremba", "plateau"] = Field(
+        default="cosine", description="How the learning rate changes."
+    )
+    warmup: float = Field(
+        default=0.03, ge=0, lt=1, description="Share of the training in which the rate rises to its peak."
+    )
+    final_learning_rate: float = Field(
+        default=0.02, ge=0, le=1, description="Where cosine ends, as a fraction of --learning-rate."
+    )
+    decay: float = Field(default=0.5, gt=0, le=1, description="Factor of each cut of zaremba and plateau.")
+    decay_after: int = Field(
+        default=4, ge=0, description="Zaremba: full rate for so many epochs, then a cut in each."
+    )
+    patience: int = Field(
+        default=1, ge=1, description="Plateau: cut after so many evaluations without improvement."
+    )
+    clip_norm: float = Field(default=1.0, ge=0, description="Scale gradients down to this norm; 0 for never.")
+    clip_value: float = Field(
+        default=0.0, ge=0, description="Limit each gradient value to this; 0 for never."
+    )
+    precision: Literal["fp32", "bf16", "auto"] = Field(
+        default="fp32", description="Mixed precision bf16; auto takes it where the processor has it."
+    )
+    early_stopping: int = Field(
+        default=0, ge=0, description="Stop after so many evaluations without improvement; 0 for never."
+    )
+    evaluate_every: int = Field(
+        default=0, ge=0, description="Steps between evaluations; 0 for each epoch's end."
+    )
+    log_every: int = Field(default=20, ge=1, description="Steps between lines of metrics.jsonl.")
+    checkpoint_seconds: float = Field(default=60.0, ge=0, description="Longest time that a crash can cost.")
+    tensorboard: bool = Field(default=True, description="Write TensorBoard events.")
+    seed: int = Field(default=1, ge=0, lt=2**63, description="Of everything random: weights, dropout, order.")
+    threads: int = Field(default=0, ge=0, description="CPU threads; 0 leaves the choice to PyTorch.")
+    device: str = Field(
+        default="auto", description="cpu, cuda, cuda:1...; auto takes a GPU where there is one."
+    )

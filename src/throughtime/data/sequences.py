@@ -1,0 +1,111 @@
+"""Sequences of different lengths in one file, mapped into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.errors import DataError, RunError
+from throughtime.files import atomic_file
+
+
+class Sequences:
+    """Arrays (T_i, ...) one behind the other in a .npy file, with their ends in another beside it.
+
+    Example:
+        write_sequences(folder / "tokens.npy", arrays)
+        sequences = Sequences.open(folder / "tokens.npy")
+        sequences[3], sequences.lengths
+
+    Attributes:
+        lengths: (N,) int64.
+    """
+
+    def __init__(self, values: NDArray[Any], ends: NDArray[np.int64]) -> None:
+        self._values = values
+        self._starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+        self._ends = ends
+        self.lengths = ends - self._starts
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        return self._values[self._starts[index] : self._ends[index]]
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """(sum of T_i, ...), all sequences one behind the other."""
+        return self._values
+
+    @classmethod
+    def open(cls, path: str | Path) -> Sequences:
+        """Map what `write_sequences` wrote.
+
+        Raises:
+            RunError: a file is missing or damaged.
+        """
+        path = Path(path)
+        try:
+            values = np.load(path, mmap_mode="r", allow_pickle=False)
+            ends = np.load(_ends_path(path), allow_pickle=False)
+        except FileNotFoundError as error:
+            raise RunError(f"{error.filename} is missing: the run folder is incomplete") from None
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(f"{path} or its ends are damaged: {error}") from None
+        if ends.ndim != 1 or (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != len(values)):
+            raise RunError(f"{path} is damaged: the ends of its sequences do not fit")
+        return cls(values, ends)
+
+
+def write_sequences(path: str | Path, arrays: Iterable[Any], dtype: Any = None) -> Sequences:
+    """Write arrays (T_i, ...) that agree in everything but T_i.
+
+    Args:
+        path: a .npy file; the ends go to NAME.ends.npy beside it.
+        arrays: read once, one after the other; they go to the disk as they come.
+        dtype: of the file; None is that of the first array.
+    Raises:
+        DataError: there are none.
+        ValueError: the arrays do not agree.
+    """
+    path = Path(path)
+    ends: list[int] = []
+    header: dict[str, Any] = {}
+    size = 0
+    # Room for any count, so that the header can be written last, over the first one.
+    with atomic_file(path) as file:
+        for array in arrays:
+            array = np.asarray(array)
+            if not header:
+                kind = np.dtype(dtype if dtype is not None else array.dtype).newbyteorder("<")
+                header = {"descr": kind.str, "fortran_order": False, "shape": (2**62, *array.shape[1:])}
+                np.lib.format.write_array_header_2_0(file, header)
+                size = file.tell()
+            if array.shape[1:] != header["shape"][1:]:
+                raise ValueError(f"an array has shape {array.shape}, expected (T, *{header['shape'][1:]})")
+            file.write(np.ascontiguousarray(array, dtype=header["descr"]).tobytes())
+            ends.append((ends[-1] if ends else 0) + len(array))
+        if not ends:
+            raise DataError("there is not a single example")
+        file.seek(0)
+        header["shape"] = (ends[-1], *header["shape"][1:])
+        _write_padded_header(file, header, size)
+    with atomic_file(_ends_path(path)) as file:
+        np.save(file, np.array(ends, dtype=np.int64), allow_pickle=False)
+    return Sequences.open(path)
+
+
+def _write_padded_header(file: Any, header: dict[str, Any], size: int) -> None:
+    """A header of exactly `size` bytes: the format allows spaces before the final newline."""
+    text = repr(header).encode("latin1")
+    text += b" " * (size - 12 - len(text) - 1) + b"\n"
+    file.write(b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text)
+
+
+def _ends_path(path: Path) -> Path:
+    return path.with_name(path.stem + ".ends.npy")

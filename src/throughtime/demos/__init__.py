@@ -1,0 +1,30 @@
+"""Demonstrations for a machine with no data at hand: each draws its data, trains, and shows what was learned.
+
+A demonstration is a module with
+    SUMMARY             what is learned, in a line
+    OPTIONS             the options of the training, with `task`
+    write(folder, seed) writes the data as real files in the format of the task; returns what to train on
+    show(run, folder)   yields text for the terminal: predictions on unseen examples beside the truth
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from throughtime.errors import OptionError
+
+DEMOS: dict[str, str] = {
+    "program": "program",
+}
+
+
+def demo_named(name: str) -> ModuleType:
+    """The module of a demonstration.
+
+    Raises:
+        OptionError: there is none of that name.
+    """
+    if name not in DEMOS:
+        raise OptionError(f"demo {name!r} is unknown: use {', '.join(DEMOS)}")
+    return import_module(f"throughtime.demos.{DEMOS[name]}")

@@ -1,0 +1,32 @@
+"""A run folder: what a training leaves, and everything that can be done with it. One file a task."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from throughtime.run.run import CONFIG, WEIGHTS, Run, require_torch
+
+# Imported when first needed: a task's libraries are not the others' business.
+TASKS: dict[str, tuple[str, str]] = {
+    "language-model": ("language_model", "LanguageModelRun"),
+}
+
+__all__ = ["CONFIG", "TASKS", "WEIGHTS", "Run", "find_task", "require_torch", "run_class"]
+
+
+def run_class(task: str) -> type[Run]:
+    """The kind of run that a task leaves."""
+    module, name = TASKS[task]
+    return getattr(import_module(f"throughtime.run.{module}"), name)
+
+
+def find_task(source: str | Path) -> str:
+    """The task that training data is for, found out from the file or folder.
+
+    A language model takes any text, so it is what remains.
+    """
+    path = Path(source)
+    return next(
+        (task for task in TASKS if path.exists() and run_class(task).recognises(path)), "language-model"
+    )

@@ -1,0 +1,219 @@
+"""What every run folder has, whatever its task."""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from safetensors import SafetensorError, safe_open
+
+from throughtime.config import RunConfig
+from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from typing_extensions import Self
+
+    from throughtime.training.progress import Progress
+    from throughtime.training.task import Task
+
+CONFIG = "config.toml"
+WEIGHTS = "model.safetensors"
+CHECKPOINT = Path("checkpoints") / "last.safetensors"
+
+
+class Run(ABC):
+    """A trained model in its folder. Each task derives its own.
+
+    Example:
+        run = Run.open("runs/reviews")
+        for prediction in run.predict(["new.csv"]):
+            print(prediction)
+
+    Attributes:
+        task: the task's name, as in config.toml.
+        objective: the metric by which its weights were kept.
+        folder: the run folder.
+        config: every option, resolved.
+    """
+
+    task: ClassVar[str]
+    objective: ClassVar[str] = "val_loss"
+
+    def __init__(self, folder: Path, config: RunConfig) -> None:
+        self.folder = folder
+        self.config = config
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open a run folder of this kind; `Run.open` opens any.
+
+        Raises:
+            RunError: the folder is missing, incomplete, damaged (the message names the file), or of another
+                task.
+        """
+        from throughtime.run import run_class
+
+        folder = Path(folder)
+        if not folder.exists():
+            raise RunError(f"{folder}: no such run folder (the working directory is {Path.cwd()})")
+        if not folder.is_dir():
+            raise RunError(f"{folder} is a file: name the run folder that `throughtime train` made")
+        config = RunConfig.load(folder / CONFIG)
+        run = run_class(config.task)(folder, config)
+        if not isinstance(run, cls):
+            raise RunError(f"{folder} is a {config.task}, and this needs a {cls.task}")
+        if not (folder / WEIGHTS).exists():
+            raise RunError(
+                f"{folder} has no {WEIGHTS} yet: it is written at the first evaluation; go on with "
+                f"`throughtime train --resume {folder}`"
+            )
+        run.load()
+        return run
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, source: Path) -> bool:
+        """Whether an existing file or folder holds training data of this task. Reads little, never raises."""
+
+    @abstractmethod
+    def prepare(self, show: Progress) -> None:
+        """Read the user's files once, and leave in the folder all that training and predicting need.
+
+        Raises:
+            DataError: the data cannot be used (the message names the file and the line).
+        """
+
+    @abstractmethod
+    def load(self) -> None:
+        """Read what `prepare` left and predicting needs: vocabularies, labels...
+
+        Raises:
+            RunError: a file is missing or damaged.
+        """
+
+    @abstractmethod
+    def build_model(self) -> nn.Module:
+        """The network with random weights, after `prepare` or `load`. Needs torch."""
+
+    @abstractmethod
+    def make_task(self, model: nn.Module, device: torch.device) -> Task:
+        """The model and the prepared data, ready to train. Needs torch.
+
+        Args:
+            model: of `build_model`, on the device.
+            device: where to train.
+        """
+
+    def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
+        """Predict for files of the task's format, one dictionary of plain values an example.
+
+        Args:
+            inputs: files or folders; "-" is standard input, read as lines as they come.
+            skip_bad: leave out inputs that cannot be used.
+        Raises:
+            DataError: an input cannot be used.
+            OptionError: the task has no such predictions.
+        """
+        raise OptionError(f"a {self.task} has nothing to predict for files: see `throughtime --help`")
+
+    def evaluate(
+        self, path: str | Path, skip_bad: bool = False, progress: Callable[[float], None] | None = None
+    ) -> Any:
+        """Measure on a labelled data set in the task's format: each metric by name, as JSON can hold it.
+
+        Args:
+            path: a file or a folder.
+            skip_bad: leave out examples that cannot be used.
+            progress: called with the share that is done.
+        Raises:
+            DataError: the data cannot be used.
+        """
+        raise NotImplementedError
+
+    def next_command(self) -> str:
+        """What to do with the trained model, in a sentence with a command."""
+        return f"Predict with it: throughtime predict {self.folder} INPUT"
+
+    def parameters_tied(self) -> tuple[str, ...]:
+        """Names in the weights that repeat others, so that parameters are counted once."""
+        return ()
+
+    @cached_property
+    def model(self) -> Any:
+        """The network with the run's weights, on the CPU, in evaluation mode. Needs torch.
+
+        Raises:
+            RunError: the weights are damaged or do not fit config.toml.
+            MissingExtraError: torch is not installed.
+        """
+        require_torch()
+        from throughtime.training.checkpoint import load_weights, read_tensors
+
+        model = self.build_model()
+        tensors, _ = read_tensors(self.folder / WEIGHTS)
+        load_weights(model, tensors, self.folder / WEIGHTS)
+        return model.eval()
+
+    def describe(self) -> dict[str, Any]:
+        """What is in the folder, as JSON can hold it. Needs no torch, and reads no weights.
+
+        Raises:
+            CheckpointError: the weights or the checkpoint are damaged.
+        """
+        shapes = _read_header(self.folder / WEIGHTS)["shapes"]
+        position: dict[str, Any] = {}
+        checkpoint = self.folder / CHECKPOINT
+        if checkpoint.exists():
+            try:
+                position = json.loads(_read_header(checkpoint)["metadata"]["state"])["position"]
+            except (KeyError, ValueError) as error:
+                raise CheckpointError(f"{checkpoint} is damaged: {error!r}") from None
+        counted = [shape for name, shape in shapes.items() if name not in self.parameters_tied()]
+        return {
+            "run": str(self.folder),
+            "task": self.task,
+            "config": self.config.model_dump(),
+            **self.facts(),
+            "parameters": sum(math.prod(shape) for shape in counted),
+            "step": position.get("step"),
+            "epoch": position.get("epoch"),
+            "tokens": position.get("tokens"),
+            "seconds": position.get("seconds"),
+            "finished": position.get("finished"),
+            "best": position.get("best"),
+            "files": {
+                str(path.relative_to(self.folder)): path.stat().st_size
+                for path in sorted(self.folder.rglob("*"))
+                if path.is_file()
+            },
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """The task's own numbers for `describe`: vocabulary size, labels..."""
+        return {}
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(str(path), framework="np") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            return {"shapes": shapes, "metadata": file.metadata() or {}}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or cut off: {error}") from None
+
+
+def require_torch() -> None:
+    """Raise MissingExtraError where torch is not installed."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtraError(
+            "this needs PyTorch: install it with `pip install 'throughtime[train]'`"
+        ) from None
