@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -12,8 +13,6 @@ from typing import Any
 import pytest
 
 from throughtime.cli.app import COMMANDS
-from throughtime.config import every_option
-from throughtime.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "docs/tutorial.md", "docs/how-to.md", "docs/reference.md"]
@@ -59,13 +58,15 @@ def test_links_between_pages_lead_somewhere() -> None:
                 assert (path.parent / target).exists(), f"{page}: {target}"
 
 
-def test_the_reference_lists_every_option_command_and_preset() -> None:
+def test_the_page_of_options_is_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("write_options", ROOT / "docs" / "write_options.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run python docs/write_options.py"
+
+
+def test_the_reference_lists_every_command() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text()
-    for name, tasks in every_option().items():
-        if name == "source":
-            continue
-        for _, field in tasks.values():
-            default = "" if field.default in (None, "") else str(field.default)
-            assert f"| `--{name.replace('_', '-')}` | {default} | {field.description} |" in reference
-    for name in (*COMMANDS, *PRESETS):
-        assert f"`{name}`" in reference
+    for name in COMMANDS:
+        assert f"| `{name}` |" in reference

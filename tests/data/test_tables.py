@@ -1,0 +1,121 @@
+"""Rows of tables: every format says the same, and a fault is named by file and line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from throughtime.data.tables import BadRows, Row, column_names, is_table, read_rows
+from throughtime.errors import DataError
+
+ROWS: list[dict[str, Any]] = [
+    {"text": "one, two", "label": "a"},
+    {"text": "긴 문장", "label": "b"},
+    {"text": "", "label": "a"},
+]
+
+
+def write(path: Path, rows: list[dict[str, Any]] = ROWS) -> Path:
+    if path.name.endswith(".parquet"):
+        pyarrow = pytest.importorskip("pyarrow")
+        import pyarrow.parquet as parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+        return path
+    if ".jsonl" in path.name:
+        text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n"
+    elif path.suffix == ".csv":
+        text = "text,label\r\n" + "".join(f'"{row["text"]}",{row["label"]}\r\n' for row in rows)
+    else:
+        text = "text\tlabel\n" + "".join(f"{row['text']}\t{row['label']}\n" for row in rows)
+    data = b"\xef\xbb\xbf" + text.encode() if path.suffix == ".csv" else text.encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv", "rows.jsonl", "rows.jsonl.gz", "rows.parquet"])
+def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name)
+    assert is_table(path)
+    assert column_names(path) == ["text", "label"]
+    rows = list(read_rows(path, BadRows(), ("text", "label")))
+    assert [row.values for row in rows] == ROWS
+    first = 2 if name.endswith(("csv", "tsv")) else 1
+    assert [row.line for row in rows] == [first, first + 1, first + 2]
+
+
+def test_a_quoted_field_may_span_lines_and_lines_stay_right(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('text,label\n"one\ntwo",a\nthree,b\n')
+    assert list(read_rows(path, BadRows())) == [
+        Row(2, {"text": "one\ntwo", "label": "a"}),
+        Row(4, {"text": "three", "label": "b"}),
+    ]
+
+
+def test_a_bare_quote_in_a_tsv_file_is_a_character(tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_text('text\tlabel\n5" nails\ta\n"open\tb\n')
+    assert [row.values["text"] for row in read_rows(path, BadRows())] == ['5" nails', '"open']
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "text,label\none,a\ntwo\n", "a.csv line 3: 1 fields, expected 2"),
+        ("a.jsonl", '{"text": "x", "label": 1}\n{"text": \n', "a.jsonl line 2: not JSON"),
+        ("a.jsonl", '{"text": "x", "label": 1}\n[1]\n', "a.jsonl line 2: not a JSON object"),
+        (
+            "a.jsonl",
+            '{"text": "x", "label": 1}\n{"text": "y"}\n',
+            "a.jsonl line 2: column 'label' is missing",
+        ),
+    ],
+)
+def test_a_bad_row_is_named_or_skipped_with_a_count(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(DataError, match="--skip-bad") as raised:
+        list(read_rows(path, BadRows(), ("text", "label")))
+    assert message in str(raised.value)
+    bad = BadRows(skip=True)
+    assert len(list(read_rows(path, bad, ("text", "label")))) == 1
+    assert bad.count == 1
+    assert message in bad.summary()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", "is empty"),
+        ("a.csv", b"text,label\n", "no usable rows"),
+        ("a.csv", b"text,text\nx,y\n", "occurs twice"),
+        ("a.csv", b"text,tag\nx,y\n", "has no column 'label'; its columns are text, tag"),
+        ("a.csv", b"text,label\nx,\xff\n", "not UTF-8"),
+        ("a.jsonl", b"", "is empty"),
+        ("a.csv.gz", b"not gzip", "cannot be read"),
+        ("a.parquet", b"not parquet", "cannot be read as Parquet"),
+        ("a.txt", b"x", "is not a table"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_an_error(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        list(read_rows(path, BadRows(), ("text", "label")))
+    assert message in str(raised.value)
+    assert name in str(raised.value)
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    for name in ("none.csv", "none.jsonl", "none.parquet"):
+        with pytest.raises(DataError, match="no such file"):
+            list(read_rows(tmp_path / name, BadRows()))
