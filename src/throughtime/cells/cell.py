@@ -66,6 +66,14 @@ class Cell(nn.Module, ABC):
             The output (B, output_size) and the new state.
         """
 
+    def gates(self, projected: Tensor, state: State) -> dict[str, Tensor]:
+        """What the gates of a step are, (B, H) each, by name; empty for a cell without gates.
+
+        Args:
+            projected, state: as for `step`.
+        """
+        return {}
+
     def forward(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """One step from raw inputs (B, I); None is the initial state."""
         if state is None:
@@ -81,7 +89,12 @@ class GatedCell(Cell):
 
     Parameters: weight_ih (G*H, I), weight_hh (G*H, S), bias_ih (G*H,), bias_hh (G*H,), where G is the number
     of gates and S the size of the hidden state.
+
+    Attributes:
+        gate_names: of the blocks of H rows in the matrices, from the top.
     """
+
+    gate_names: tuple[str, ...]
 
     bias_ih: nn.Parameter | None
     bias_hh: nn.Parameter | None

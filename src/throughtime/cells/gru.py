@@ -36,6 +36,7 @@ class GRU(GatedCell):
     ) -> None:
         super().__init__(input_size, hidden_size, gates=3, state_sizes=(hidden_size,), bias=bias)
         self.reset_after = reset_after
+        self.gate_names = ("reset gate", "update gate", "candidate")
         self.reset_parameters()
 
     def project(self, inputs: Tensor) -> Tensor:
@@ -43,6 +44,15 @@ class GRU(GatedCell):
 
     def step(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
         (h,) = state
+        _, z, n = self._activations(projected, h)
+        h = (1 - z) * n + z * h
+        return h, (h,)
+
+    def gates(self, projected: Tensor, state: State) -> dict[str, Tensor]:
+        return dict(zip(self.gate_names, self._activations(projected, state[0]), strict=True))
+
+    def _activations(self, projected: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """r_t, z_t and n_t."""
         x_r, x_z, x_n = projected.chunk(3, dim=-1)
         if self.reset_after:
             h_r, h_z, h_n = linear(h, self.weight_hh, self.bias_hh).chunk(3, dim=-1)
@@ -56,5 +66,4 @@ class GRU(GatedCell):
             r = torch.sigmoid(x_r + h_r)
             z = torch.sigmoid(x_z + h_z)
             n = torch.tanh(x_n + linear(r * h, self.weight_hh[2 * H :], bias_n))
-        h = (1 - z) * n + z * h
-        return h, (h,)
+        return r, z, n

@@ -64,6 +64,8 @@ class LSTM(GatedCell):
         self.peephole = peephole
         self.coupled = coupled
         self.layer_norm = layer_norm
+        forget = () if coupled else ("forget gate",)
+        self.gate_names = ("input gate", *forget, "candidate", "output gate")
         if projection:
             self.weight_hr = nn.Parameter(torch.empty(projection, hidden_size))
         if peephole:
@@ -95,6 +97,18 @@ class LSTM(GatedCell):
         return projected if self.joint_bias is None else projected + self.joint_bias
 
     def step(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
+        _, _, _, o, c = self._activations(projected, state)
+        h = o * torch.tanh(self.norm_cell(c) if self.layer_norm else c)
+        if self.projection:
+            h = linear(h, self.weight_hr)
+        return h, (h, c)
+
+    def gates(self, projected: Tensor, state: State) -> dict[str, Tensor]:
+        i, f, g, o, _ = self._activations(projected, state)
+        return {"input gate": i, "forget gate": f, "candidate": g, "output gate": o}
+
+    def _activations(self, projected: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """i_t, f_t, g_t, o_t and c_t."""
         h, c = state
         recurrent = linear(h, self.weight_hh)
         gates = projected + (self.norm_hh(recurrent) if self.layer_norm else recurrent)
@@ -106,9 +120,7 @@ class LSTM(GatedCell):
             i, f, g, o = gates.chunk(4, dim=-1)
             i = torch.sigmoid(i + self.weight_peephole[0] * c if self.peephole else i)
             f = torch.sigmoid(f + self.weight_peephole[1] * c if self.peephole else f)
-        c = f * c + i * torch.tanh(g)
+        g = torch.tanh(g)
+        c = f * c + i * g
         o = torch.sigmoid(o + self.weight_peephole[-1] * c if self.peephole else o)
-        h = o * torch.tanh(self.norm_cell(c) if self.layer_norm else c)
-        if self.projection:
-            h = linear(h, self.weight_hr)
-        return h, (h, c)
+        return i, f, g, o, c

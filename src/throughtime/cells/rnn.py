@@ -36,6 +36,7 @@ class RNN(GatedCell):
         if activation not in ("tanh", "relu"):
             raise OptionError(f"activation {activation!r} is unknown: use tanh or relu")
         self.activation = activation
+        self.gate_names = ("hidden state",)
         self.reset_parameters()
 
     def project(self, inputs: Tensor) -> Tensor:
