@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("predict", "Predict with a trained model of any other task."),
     "eval": ("evaluate", "Measure a trained model on unseen data."),
     "info": ("info", "Show what is in a run folder."),
+    "inspect": ("inspect", "Look inside: gradient flow, gates, neurons."),
     "demo": ("demo", "No data? Train on data that is drawn here, and see."),
 }
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from throughtime.data import Tokenizer
-from throughtime.inspection.flow import GradientFlow, gradient_flow
+from throughtime.inspection.flow import GradientFlow, Verdict, gradient_flow
 from throughtime.inspection.gates import GateStatistics, UnitStatistics, gate_statistics
 from throughtime.inspection.influence import by_lag, language_model_influence
 from throughtime.inspection.jacobian import LayerJacobian
@@ -77,15 +77,20 @@ class Report:
     probes: list[Probe] = field(default_factory=list)
     shape: tuple[int, ...] = ()
 
+    @property
+    def verdict(self) -> Verdict:
+        """Of the network, over the chunk that it is trained with."""
+        return self.flow.verdict(self.chunk)
+
     def sentences(self) -> list[str]:
         """The verdict and what follows from it."""
-        memory, verdict = self.flow.effective_memory, self.flow.verdict()
+        memory = self.flow.effective_memory
         reach = f"more than {self.lags}" if memory is None else f"{memory}"
         keeps = next((e.kept for e in self.truncation.chunks if e.chunk == self.chunk), None)
         wanted = self.truncation.smallest(0.99)
         lines = [
-            f"{verdict}: the gradient reaches back {reach} steps before it falls below 1 % "
-            f"(measured to {self.lags})."
+            f"{self.verdict} over the chunk of {self.chunk}: the gradient reaches back {reach} steps before "
+            f"it falls below 1 %."
         ]
         if keeps is not None:
             lines.append(f"The chunk of {self.chunk} keeps {keeps:.1%} of the gradient.")
@@ -98,7 +103,7 @@ class Report:
     def summary(self) -> dict[str, Any]:
         """All numbers."""
         return {
-            "verdict": self.flow.verdict(),
+            "verdict": self.verdict,
             "effective_memory": self.flow.effective_memory,
             "lags_measured": self.lags,
             "gradient_flow": self.flow.summary(),
@@ -139,7 +144,7 @@ class Report:
 def advice(report: Report) -> list[str]:
     """What to change, if anything."""
     lines = []
-    verdict, memory = report.flow.verdict(), report.flow.effective_memory
+    verdict, memory = report.verdict, report.flow.effective_memory
     has_cell_state = any("c" in layer.norms for layer in report.flow.layers)
     gated = bool(report.gates)
     if verdict == "exploding":

@@ -201,6 +201,23 @@ class LanguageModelRun(Run):
         """The most probable continuations by beam search, best first, each with its log-probability."""
         return most_probable(self.stepper, self.tokenizer, prompt, length, width, stop)
 
+    def held_out_tokens(self) -> NDArray[Any]:
+        """The run's validation text as tokens; its training text where it has none.
+
+        Raises:
+            RunError: the folder holds no tokens any more.
+        """
+        training, validation = self._open_tokens()
+        return training if validation is None else validation
+
+    def read_tokens(self, path: str | Path, errors: str = "strict") -> NDArray[np.int64]:
+        """A text file as tokens, in memory.
+
+        Raises:
+            DataError: the text cannot be read, or holds unknown characters.
+        """
+        return np.concatenate(list(self.tokenizer.encode_file(path, errors)))  # type: ignore[arg-type]
+
     def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride] - a text has other options than a table
         self,
         path: str | Path,

@@ -1,0 +1,202 @@
+"""throughtime inspect"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from throughtime.cli.terminal import error_console, print_json, user_errors
+from throughtime.errors import OptionError
+
+if TYPE_CHECKING:
+    from throughtime.inspection.report import Report
+
+HELP = """
+Look inside a language model: where the gradient goes, what truncation costs,
+what the gates do, what single neurons know.
+
+Numbers and a verdict in words go to the terminal, pictures to RUN/inspection.
+The text is the run's own validation text unless a file is given.
+
+\b
+Examples:
+  throughtime inspect runs/mine
+  throughtime inspect runs/mine other.txt --lags 500
+  throughtime inspect runs/mine --property "vowels=[aeiou]"
+  throughtime inspect runs/mine --unit 37            text coloured by unit 37
+  throughtime inspect runs/mine --json
+"""
+
+
+def inspect(
+    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
+    file: Annotated[Path | None, typer.Argument(help="A text file.", show_default=False)] = None,
+    lags: Annotated[int, typer.Option(min=1, help="The longest lag to measure, in tokens.")] = 200,
+    windows: Annotated[int, typer.Option(min=1, help="Places in the text to measure at.")] = 16,
+    properties: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--property",
+            metavar="NAME=REGEX",
+            help="A property of the text to rank neurons by, in place of the built-in ones.",
+        ),
+    ] = None,
+    unit: Annotated[
+        int | None, typer.Option(min=0, help="Show text coloured by this hidden unit.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where pictures go.", show_default="RUN/inspection")
+    ] = None,
+    errors: Annotated[
+        str, typer.Option(metavar="strict|replace", help="What to do with bytes that are not UTF-8.")
+    ] = "strict",
+    as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
+) -> None:
+    """Open the run, measure, draw."""
+    with user_errors():
+        from throughtime.inspection.report import Options, inspect_language_model
+        from throughtime.run.language_model import LanguageModelRun
+
+        if errors not in ("strict", "replace"):
+            raise OptionError(f"--errors must be strict or replace, not {errors!r}")
+        chosen = None if properties is None else dict(_name_and_pattern(text) for text in properties)
+        opened = LanguageModelRun.open(run)
+        folder = out if out is not None else run / "inspection"
+        text = opened.held_out_tokens() if file is None else opened.read_tokens(file, errors)
+        console = error_console()
+        with console.status("") as status:
+            report = inspect_language_model(
+                opened.model,
+                opened.tokenizer,
+                text,
+                opened.config.training.chunk,
+                Options(lags, windows, properties=chosen),
+                lambda what: status.update(f"measuring {what}"),
+            )
+            status.update("drawing")
+            pictures = _draw(report, opened.model, folder)
+            if unit is not None:
+                pictures += _draw_unit(opened, text, unit, folder, show=not as_json)
+    if as_json:
+        print_json({"run": str(run), **report.summary(), "pictures": [str(path) for path in pictures]})
+        return
+    _print(report)
+    console.print(f"[dim]{len(pictures)} pictures in {folder}[/]", soft_wrap=True)
+
+
+def _name_and_pattern(text: str) -> tuple[str, str]:
+    name, separator, pattern = text.partition("=")
+    if not separator or not pattern:
+        raise OptionError(f'--property {text!r} is not of the form NAME=REGEX, like "vowels=[aeiou]"')
+    return name, pattern
+
+
+def _draw(report: Report, model: Any, folder: Path) -> list[Path]:
+    from throughtime.inspection import plots
+    from throughtime.inspection.jacobian import recurrent_spectrum
+
+    pictures = [
+        plots.draw_flow({"": report.flow}, folder / "gradient_flow.png"),
+        plots.draw_truncation({"": report.truncation}, folder / "truncation.png"),
+        plots.draw_influence(report.influence, folder / "influence_by_lag.png"),
+    ]
+    pieces, values, target = report.example
+    title = f"What mattered to the prediction of {target!r}, next"
+    relative = values / max(values.max(), 1e-12)
+    pictures.append(plots.draw_text(pieces, relative, folder / "influence.png", title))
+    if gates := plots.draw_gates(report.gates, folder / "gates.png"):
+        pictures.append(gates)
+    if not model.config.projection:
+        spectra = {
+            f"layer {layer + 1}": recurrent_spectrum(model.recurrent, layer)
+            for layer in range(model.recurrent.num_layers)
+        }
+        pictures.append(plots.draw_spectrum(spectra, folder / "spectrum.png"))
+    return pictures
+
+
+def _draw_unit(run: Any, text: Any, unit: int, folder: Path, show: bool) -> list[Path]:
+    """Text coloured by a unit: on the terminal, as PNG and as HTML."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from throughtime.files import write_atomically
+    from throughtime.inspection import plots
+    from throughtime.inspection.report import hidden_states
+
+    hidden, tokens = hidden_states(run.model, text, 16 * 400)
+    if unit >= hidden.shape[1]:
+        raise OptionError(f"--unit {unit}: the layers have {hidden.shape[1]} units together, from 0")
+    pieces = [run.tokenizer.token_text(int(token)) for token in tokens[:1200]]
+    values = hidden[: len(pieces), unit]
+    title = f"Unit {unit} (orange above 0, blue below)"
+    picture = plots.draw_text(pieces, values, folder / f"unit_{unit}.png", title, diverging=True)
+    page = (
+        f'<!doctype html><meta charset="utf-8"><title>{title}</title>'
+        f"<h1>{title}</h1>{plots.html_text(pieces, values, diverging=True)}"
+    )
+    write_atomically(folder / f"unit_{unit}.html", page.encode())
+    if show:
+        shown = Text()
+        for piece, value in zip(pieces, values, strict=True):
+            shown.append(piece, style=f"black on {plots._colour(float(value), True)}")
+        Console(highlight=False).print(shown)
+    return [picture, folder / f"unit_{unit}.html"]
+
+
+def _print(report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    for index, sentence in enumerate(report.sentences()):
+        console.print(f"[bold]{sentence}[/]" if index == 0 else sentence, soft_wrap=True)
+    flow = Table(title="\nGradient flow", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    headings = ("layer", "memory", "factor a step (95 %)", "cell path", "max s.v.", "radius", "Lyapunov")
+    for heading in headings:
+        flow.add_column(heading, justify="left" if heading == "layer" else "right")
+    dynamics = {layer.layer: layer for layer in report.dynamics}
+    for layer in report.flow.layers:
+        rate, low, high = layer.rate
+        memory, share, one = layer.effective_memory, layer.cell_share, dynamics[layer.name]
+        flow.add_row(
+            layer.name,
+            f"> {report.lags}" if memory is None else str(memory),
+            f"{rate:.3f} ({low:.3f} to {high:.3f})",
+            "" if share is None else f"{share:.0%}",
+            f"{one.singular_value:.2f}",
+            f"{one.spectral_radius:.2f}",
+            f"{one.lyapunov:+.3f}",
+        )
+    console.print(flow)
+    if report.gates:
+        gates = Table(title="\nGates", title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for heading in ("layer", "gate", "mean", "below 0.1", "above 0.9", "time scale, median"):
+            gates.add_column(heading, justify="left" if heading in ("layer", "gate") else "right")
+        for gate in report.gates:
+            scales = gate.time_scales
+            gates.add_row(
+                gate.layer,
+                gate.gate,
+                f"{gate.mean:.2f}",
+                "" if gate.shut is None else f"{gate.shut:.0%}",
+                "" if gate.open is None else f"{gate.open:.0%}",
+                "" if scales is None else f"{sorted(scales)[len(scales) // 2]:.1f} steps",
+            )
+        console.print(gates)
+    if report.probes:
+        probes = Table(title="\nNeurons (AUC on held-out text)", title_justify="left", box=None)
+        for heading in ("property", "share", "best units", "all units"):
+            probes.add_column(heading)
+        for probe in report.probes:
+            units = "  ".join(f"{unit}: {area:.2f}" for unit, area, _ in probe.units[:3])
+            probes.add_row(probe.name, f"{probe.share:.1%}", units, f"{probe.probe:.2f}")
+        console.print(probes)
+
+
+def command() -> Callable[..., None]:
+    """The typer command."""
+    return inspect

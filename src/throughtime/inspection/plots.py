@@ -1,0 +1,190 @@
+"""The pictures of an inspection. Needs matplotlib."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.files import write_atomically
+from throughtime.inspection.flow import FORGOTTEN, GradientFlow
+from throughtime.inspection.gates import GateStatistics
+from throughtime.inspection.truncation import TruncationError
+
+# Okabe and Ito 2008: told apart by colour-blind readers. A layer has the same colour in every picture.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+
+
+def figure(width: float, height: float) -> Any:
+    """An empty matplotlib figure."""
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def save(picture: Any, path: Path) -> Path:
+    """Write a figure as PNG."""
+    buffer = io.BytesIO()
+    picture.savefig(buffer, format="png")
+    write_atomically(path, buffer.getvalue())
+    return path
+
+
+def draw_flow(flows: dict[str, GradientFlow], path: Path) -> Path:
+    """The gradient's norm against lag: a line a layer of one run, or the longest layer of several runs."""
+    picture = figure(7, 4.2)
+    axes = picture.subplots()
+    for index, (name, flow) in enumerate(flows.items()):
+        layers = flow.layers if len(flows) == 1 else [max(flow.layers, key=lambda layer: layer.curve[-1])]
+        for number, layer in enumerate(layers):
+            label = layer.name if len(flows) == 1 else name
+            colour = COLOURS[(number if len(flows) == 1 else index) % len(COLOURS)]
+            axes.semilogy(np.maximum(layer.curve, 1e-12), color=colour, label=label, linewidth=1.8)
+    axes.axhline(FORGOTTEN, color="#777777", linestyle="--", linewidth=1)
+    axes.annotate(
+        "1 %",
+        (1, FORGOTTEN),
+        (0.99, FORGOTTEN),
+        textcoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        color="#555555",
+        fontsize=9,
+    )
+    axes.set_ylim(bottom=max(1e-8, axes.get_ylim()[0]))
+    axes.set_xlabel("lag k in steps")
+    axes.set_ylabel("norm of $dL_t/dh_{t-k}$, lag 0 = 1")
+    axes.set_title("Where the gradient goes")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return save(picture, path)
+
+
+def draw_truncation(errors: dict[str, TruncationError], path: Path) -> Path:
+    """The share of the gradient that each chunk length keeps."""
+    picture = figure(7, 4)
+    axes = picture.subplots()
+    for index, (name, error) in enumerate(errors.items()):
+        chunks = [one.chunk for one in error.chunks]
+        kept = [max(one.kept, 0.0) for one in error.chunks]
+        axes.semilogx(chunks, kept, "o-", base=2, color=COLOURS[index % len(COLOURS)], label=name)
+    for share in (0.95, 0.99):
+        axes.axhline(share, color="#777777", linestyle="--", linewidth=1)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("chunk length in steps")
+    axes.set_ylabel("share of the full gradient kept")
+    axes.set_title("What truncation costs (dashed: 95 % and 99 %)")
+    axes.grid(alpha=0.3)
+    if len(errors) > 1:
+        axes.legend(frameon=False)
+    return save(picture, path)
+
+
+def draw_gates(gates: Sequence[GateStatistics], path: Path) -> Path | None:
+    """The distribution of every gate; None where the cell has none."""
+    if not gates:
+        return None
+    layers = list(dict.fromkeys(gate.layer for gate in gates))
+    names = list(dict.fromkeys(gate.gate for gate in gates))
+    picture = figure(2.6 * len(names), 2.1 * len(layers) + 0.4)
+    panels = picture.subplots(len(layers), len(names), squeeze=False, sharey="row")
+    for gate in gates:
+        row, column = layers.index(gate.layer), names.index(gate.gate)
+        axes = panels[row, column]
+        edges = np.linspace(gate.low, gate.high, len(gate.histogram) + 1)
+        axes.stairs(gate.histogram * len(gate.histogram), edges, fill=True, color=COLOURS[row % len(COLOURS)])
+        axes.set_title(f"{gate.gate}, mean {gate.mean:.2f}", fontsize=9)
+        axes.set_yticks([])
+        if column == 0:
+            axes.set_ylabel(gate.layer)
+    return save(picture, path)
+
+
+def draw_spectrum(spectra: dict[str, dict[str, NDArray[np.complex128]]], path: Path) -> Path:
+    """The eigenvalues of the recurrent matrices beside the unit circle, a panel for each matrix."""
+    panels = [(layer, gate, values) for layer, gates in spectra.items() for gate, values in gates.items()]
+    columns = max(len(gates) for gates in spectra.values())
+    picture = figure(2.8 * columns, 2.8 * len(spectra) + 0.3)
+    grid = picture.subplots(len(spectra), columns, squeeze=False)
+    turn = np.linspace(0, 2 * np.pi, 200)
+    for axes, (layer, gate, values) in zip(grid.ravel(), panels, strict=False):
+        axes.plot(np.cos(turn), np.sin(turn), color="#999999", linewidth=1)
+        axes.plot(values.real, values.imag, ".", color=COLOURS[0], markersize=3)
+        axes.set_aspect("equal")
+        axes.set_title(f"{layer}, {gate}\nradius {np.abs(values).max():.2f}", fontsize=9)
+    return save(picture, path)
+
+
+def draw_influence(shares: NDArray[np.float64], path: Path) -> Path:
+    """The mean influence of an input on the prediction, by how long ago it was read."""
+    picture = figure(7, 3.6)
+    axes = picture.subplots()
+    axes.semilogy(np.arange(len(shares)), np.maximum(shares, 1e-12), color=COLOURS[0])
+    axes.set_xlabel("steps before the prediction")
+    axes.set_ylabel("share of the influence")
+    axes.set_title("How much each earlier input matters")
+    axes.grid(alpha=0.3)
+    return save(picture, path)
+
+
+def draw_text(
+    pieces: Sequence[str], values: NDArray[np.floating], path: Path, title: str, diverging: bool = False
+) -> Path:
+    """Text with a colour behind each piece, as PNG.
+
+    Args:
+        pieces: of text.
+        values: one a piece; [0, largest], or with `diverging` [-1, 1].
+        title: above it.
+    """
+    columns = 72
+    cells = [
+        (character, value) for piece, value in zip(pieces, values, strict=True) for character in piece or "?"
+    ]
+    rows: list[list[tuple[str, float]]] = [[]]
+    for character, value in cells:
+        if len(rows[-1]) >= columns:
+            rows.append([])
+        rows[-1].append(("↵" if character == "\n" else character, float(value)))
+        if character == "\n":
+            rows.append([])
+    rows = [row for row in rows if row]
+    picture = figure(9, 0.24 * len(rows) + 0.7)
+    axes = picture.subplots()
+    from matplotlib.patches import Rectangle
+
+    for y, row in enumerate(rows):
+        for x, (character, value) in enumerate(row):
+            axes.add_patch(Rectangle((x, -y), 1, 0.95, color=_colour(value, diverging), linewidth=0))
+            axes.text(x + 0.5, -y + 0.42, character, ha="center", va="center", fontsize=8, family="monospace")
+    axes.set_xlim(0, columns)
+    axes.set_ylim(-len(rows) + 0.9, 1.1)
+    axes.axis("off")
+    axes.set_title(title, fontsize=10, loc="left")
+    return save(picture, path)
+
+
+def html_text(pieces: Sequence[str], values: NDArray[np.floating], diverging: bool = False) -> str:
+    """The same as one HTML element; hovering shows the value."""
+    spans = []
+    for piece, value in zip(pieces, values, strict=True):
+        shown = html.escape(piece).replace("\n", "↵\n")
+        spans.append(
+            f'<span title="{value:.3f}" style="background:{_colour(float(value), diverging)}">{shown}</span>'
+        )
+    return f'<pre class="text">{"".join(spans)}</pre>'
+
+
+def _colour(value: float, diverging: bool) -> str:
+    """White at 0, orange above, blue below."""
+    strength = min(abs(value), 1.0)
+    target = (0xE6, 0x9F, 0x00) if value >= 0 or not diverging else (0x56, 0xB4, 0xE9)
+    return "#" + "".join(f"{round(255 + (part - 255) * strength):02x}" for part in target)
