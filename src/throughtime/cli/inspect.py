@@ -35,7 +35,7 @@ def inspect(
     run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
     file: Annotated[Path | None, typer.Argument(help="A text file.", show_default=False)] = None,
     lags: Annotated[int, typer.Option(min=1, help="The longest lag to measure, in tokens.")] = 200,
-    windows: Annotated[int, typer.Option(min=1, help="Places in the text to measure at.")] = 16,
+    windows: Annotated[int, typer.Option(min=1, help="Places in the text to measure at.")] = 32,
     properties: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,7 +104,7 @@ def _draw(report: Report, model: Any, folder: Path) -> list[Path]:
         plots.draw_influence(report.influence, folder / "influence_by_lag.png"),
     ]
     pieces, values, target = report.example
-    title = f"What mattered to the prediction of {target!r}, next"
+    title = f"What mattered to the prediction of {target!r} after this"
     relative = values / max(values.max(), 1e-12)
     pictures.append(plots.draw_text(pieces, relative, folder / "influence.png", title))
     if gates := plots.draw_gates(report.gates, folder / "gates.png"):

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from throughtime.cells import State
 from throughtime.inspection.trace import LayerTrace, as_recurrent, trace
+from throughtime.recurrent import Recurrent
 
 Verdict = Literal["vanishing", "healthy", "exploding"]
 Loss = Callable[[Tensor], Tensor]
@@ -176,26 +177,33 @@ def gradient_flow(
     Source: see the head of the file.
     """
     recurrent = as_recurrent(module)
-    traced = trace(recurrent, inputs, state)
     if loss is None:
-        loss = _readout(traced.outputs, seed)
+        loss = _readout(inputs, recurrent.output_size, seed)
+    gradients = _by_direction(recurrent, inputs, state, loss, cell_path_only=False)
+    # One after the other: the graph of a pass is what takes the memory.
     cut = None
     if split_paths and len(recurrent.state_sizes) > 1:
-        cut = trace(recurrent, inputs, state, cell_path_only=True)
+        cut = _by_direction(recurrent, inputs, state, loss, cell_path_only=True)
+    names = _part_names(len(recurrent.state_sizes))
     found: list[LayerFlow] = []
-    for backward in (False, True)[: recurrent.directions]:
-        step = 0 if backward else -1
-        gradients = _gradients(traced.layers, loss(traced.outputs[step]), backward)
-        cut_gradients = None if cut is None else _gradients(cut.layers, loss(cut.outputs[step]), backward)
-        for index, layer in enumerate(traced.layers):
-            if layer.backward != backward:
-                continue
-            names = _part_names(len(recurrent.state_sizes))
-            norms = dict(zip(names, gradients[index], strict=True))
-            name = f"layer {index // recurrent.directions + 1}{' backward' if backward else ''}"
-            path = None if cut_gradients is None else cut_gradients[index][1]
-            found.append(LayerFlow(name, norms, path))
+    for index in sorted(gradients, key=lambda row: (row % recurrent.directions, row)):
+        layer, backward = divmod(index, recurrent.directions)
+        name = f"layer {layer + 1}{' backward' if backward else ''}"
+        norms = dict(zip(names, gradients[index], strict=True))
+        found.append(LayerFlow(name, norms, None if cut is None else cut[index][1]))
     return GradientFlow(found)
+
+
+def _by_direction(
+    recurrent: Recurrent, inputs: Tensor, state: State | None, loss: Loss, cell_path_only: bool
+) -> dict[int, list[NDArray[np.float64]]]:
+    """For each layer and direction (its row in the state) and each tensor of its state, the norms (K, N)."""
+    traced = trace(recurrent, inputs, state, cell_path_only)
+    found: dict[int, list[NDArray[np.float64]]] = {}
+    for backward in (False, True)[: recurrent.directions]:
+        last = traced.outputs[0 if backward else -1]
+        found |= _gradients(traced.layers, loss(last), backward)
+    return found
 
 
 def total_gradient(
@@ -251,10 +259,10 @@ def _norm(gradient: Tensor | None, tensor: Tensor) -> NDArray[np.float64]:
     return torch.linalg.vector_norm(gradient.double(), dim=-1).cpu().numpy()
 
 
-def _readout(outputs: Tensor, seed: int) -> Loss:
+def _readout(like: Tensor, size: int, seed: int) -> Loss:
     generator = torch.Generator().manual_seed(seed)
-    g = torch.randn(outputs.shape[-1], generator=generator, dtype=torch.float64)
-    g = (g / g.norm()).to(outputs)
+    g = torch.randn(size, generator=generator, dtype=torch.float64)
+    g = (g / g.norm()).to(like)
     return lambda last: last @ g
 
 

@@ -115,9 +115,12 @@ def draw_spectrum(spectra: dict[str, dict[str, NDArray[np.complex128]]], path: P
     picture = figure(2.8 * columns, 2.8 * len(spectra) + 0.3)
     grid = picture.subplots(len(spectra), columns, squeeze=False)
     turn = np.linspace(0, 2 * np.pi, 200)
+    reach = 1.05 * max(1.0, *(np.abs(values).max() for _, _, values in panels))
     for axes, (layer, gate, values) in zip(grid.ravel(), panels, strict=False):
         axes.plot(np.cos(turn), np.sin(turn), color="#999999", linewidth=1)
         axes.plot(values.real, values.imag, ".", color=COLOURS[0], markersize=3)
+        axes.set_xlim(-reach, reach)
+        axes.set_ylim(-reach, reach)
         axes.set_aspect("equal")
         axes.set_title(f"{layer}, {gate}\nradius {np.abs(values).max():.2f}", fontsize=9)
     return save(picture, path)
@@ -164,7 +167,9 @@ def draw_text(
     for y, row in enumerate(rows):
         for x, (character, value) in enumerate(row):
             axes.add_patch(Rectangle((x, -y), 1, 0.95, color=_colour(value, diverging), linewidth=0))
-            axes.text(x + 0.5, -y + 0.42, character, ha="center", va="center", fontsize=8, family="monospace")
+            axes.text(
+                x + 0.5, -y + 0.42, character, ha="center", va="center", fontsize=10, family="monospace"
+            )
     axes.set_xlim(0, columns)
     axes.set_ylim(-len(rows) + 0.9, 1.1)
     axes.axis("off")

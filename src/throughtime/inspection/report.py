@@ -39,7 +39,7 @@ class Options:
     """
 
     lags: int = 200
-    windows: int = 16
+    windows: int = 32
     neuron_tokens: int = 20_000
     properties: dict[str, str] | None = None
 
