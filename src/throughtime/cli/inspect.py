@@ -72,7 +72,7 @@ def inspect(
                 opened.model,
                 opened.tokenizer,
                 text,
-                opened.config.training.chunk,
+                opened.config.training.first_chunk,
                 Options(lags, windows, properties=chosen),
                 lambda what: status.update(f"measuring {what}"),
             )

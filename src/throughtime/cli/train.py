@@ -153,13 +153,13 @@ def _option(name: str, tasks: dict[str, tuple[str, FieldInfo]]) -> inspect.Param
     """The flag of an option, described once where its tasks agree and for each where they differ."""
     flag = "--" + name.replace("_", "-")
     section, field = next(iter(tasks.values()))
-    kinds = {_scalar(field.annotation) for _, field in tasks.values()}
-    kind = next(iter(kinds))
     # Set ranges and choices are pydantic's to check, so that config files and the API get the same errors.
-    metavar = None
-    if get_origin(kind) is Literal:
-        choices = dict.fromkeys(choice for kind in kinds for choice in get_args(kind))
-        metavar, kind = "|".join(choices), str
+    kinds = list(dict.fromkeys(kind for _, field in tasks.values() for kind in _kinds(field.annotation)))
+    choices = dict.fromkeys(
+        choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)
+    )
+    others = [kind for kind in kinds if get_origin(kind) is not Literal]
+    kind, metavar = (str, "|".join(["N"] * bool(others) + list(choices))) if choices else (others[0], None)
     texts: dict[str, list[str]] = {}
     for task, (_, field) in tasks.items():
         default = "" if field.default in (None, "") else f" (default {_shown(field.default)})"
@@ -184,11 +184,13 @@ def _panel(section: str, tasks: dict[str, Any]) -> str:
     return f"{section.capitalize()} options"
 
 
-def _scalar(annotation: Any) -> Any:
-    """The type inside `X | None`."""
+def _kinds(annotation: Any) -> list[Any]:
+    """The types of a field, without None and without the ranges that are annotated."""
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
     if get_origin(annotation) is Union or type(annotation).__name__ == "UnionType":
-        return next(part for part in get_args(annotation) if part is not type(None))
-    return annotation
+        return [kind for part in get_args(annotation) if part is not type(None) for kind in _kinds(part)]
+    return [annotation]
 
 
 def _shown(value: Any) -> str:

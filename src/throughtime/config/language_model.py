@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,9 @@ from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
 from throughtime.config.section import Section
 from throughtime.config.training import TrainingConfig
+
+# Where --chunk auto begins, before the gradient has been measured.
+FIRST_CHUNK = 64
 
 
 class TextData(Section):
@@ -65,8 +68,10 @@ class StreamTraining(TrainingConfig):
     """Truncated BPTT over parallel streams of one text."""
 
     batch: int = Field(default=32, ge=1, description="Streams of text that are read in parallel.")
-    chunk: int = Field(
-        default=64, ge=0, description="Steps between the cuts of truncated backpropagation; 0 cuts nowhere."
+    chunk: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        default=64,
+        description="Steps between the cuts of truncated backpropagation; 0 cuts nowhere; auto follows the "
+        "measured decay of the gradient.",
     )
     chunk_mode: Literal["fixed", "random"] = Field(
         default="fixed", description="Random chunk lengths around --chunk, or always the same."
@@ -74,6 +79,16 @@ class StreamTraining(TrainingConfig):
     evaluation_streams: int = Field(
         default=16, ge=1, description="Parallel streams of validation during training."
     )
+    watch: Literal["none", "gradients"] = Field(
+        default="none",
+        description="Measure where the gradient goes while training, within 5 % of the time, and warn.",
+    )
+    watch_every: int = Field(default=200, ge=1, description="Steps between measurements of --watch.")
+
+    @property
+    def first_chunk(self) -> int:
+        """The chunk length to begin with."""
+        return FIRST_CHUNK if self.chunk == "auto" else self.chunk
 
 
 class LanguageModelConfig(RunConfig):

@@ -142,7 +142,7 @@ class LanguageModelRun(Run):
         return training, validation if len(validation) >= 2 else None
 
     def _check_length(self, tokens: int) -> None:
-        batch, chunk = self.config.training.batch, max(self.config.training.chunk, 1)
+        batch, chunk = self.config.training.batch, max(self.config.training.first_chunk, 1)
         needed = batch * chunk + 1
         if tokens < needed:
             fitting = max((tokens - 1) // chunk, 0)
@@ -209,6 +209,10 @@ class LanguageModelRun(Run):
         """
         training, validation = self._open_tokens()
         return training if validation is None else validation
+
+    def held_out_text(self) -> str:
+        """`held_out_tokens` as text."""
+        return self.tokenizer.decode(self.held_out_tokens())
 
     def read_tokens(self, path: str | Path, errors: str = "strict") -> NDArray[np.int64]:
         """A text file as tokens, in memory.

@@ -16,7 +16,9 @@ from throughtime.config.language_model import StreamTraining
 from throughtime.data import IGNORED_TARGET, ChunkLengths, ContiguousStreams, EvaluationStreams
 from throughtime.models import LanguageModel
 from throughtime.recurrent import Recurrent
+from throughtime.training.adaptive_chunk import chunk_for, measure_decay
 from throughtime.training.task import StepLoss, Task
+from throughtime.training.watch import GradientWatch
 from throughtime.units import describe_loss
 
 # Steps a chunk in evaluation. Its length does not change the result, as nothing is cut; it bounds the logits
@@ -58,7 +60,13 @@ class LanguageModelling(Task):
         self._validation = (
             None if validation is None else EvaluationStreams(validation, config.evaluation_streams)
         )
-        self._lengths = ChunkLengths(config.chunk, config.chunk_mode, config.seed)
+        self._lengths = ChunkLengths(config.first_chunk, config.chunk_mode, config.seed)
+        self._adapts = config.chunk == "auto"
+        self._text = training
+        self._chosen: int | None = None  # a chunk length that is not logged yet
+        watches = config.watch == "gradients"
+        self._watch = GradientWatch(model, config.watch_every) if watches else None
+        self._last: tuple[Any, Any, State | None] | None = None
         self._position = 0
         self._carried: State | None = None
 
@@ -72,6 +80,9 @@ class LanguageModelling(Task):
     def start_epoch(self, epoch: int) -> None:
         self._position = 0
         self._carried = None
+        if self._adapts:
+            self._chosen = chunk_for(measure_decay(self._language_model, self._text))
+            self._lengths.mean = self._chosen
 
     @property
     def epoch_progress(self) -> float:
@@ -83,6 +94,8 @@ class LanguageModelling(Task):
             return None
         length = self._lengths.next(remaining)
         inputs, targets = self._streams.chunk(self._position, length)
+        if self._watch is not None:
+            self._last = inputs, targets, self._carried
         logits, state = self._language_model(self._tensor(inputs), self._carried)
         self._carried = Recurrent.detach(state)
         self._position += length
@@ -91,6 +104,13 @@ class LanguageModelling(Task):
         scale = length / self._lengths.mean if self._lengths.mode == "random" and self._lengths.mean else 1.0
         return StepLoss(loss, targets.size, scale)
 
+    def observe(self, step: int, gradient_norm: float, seconds: float) -> dict[str, Any]:
+        notes: dict[str, Any] = {} if self._chosen is None else {"chunk": self._chosen}
+        self._chosen = None
+        if self._watch is not None and self._last is not None:
+            notes |= self._watch.observe(step, gradient_norm, seconds, *self._last)
+        return notes
+
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None:
             return {}
@@ -98,11 +118,22 @@ class LanguageModelling(Task):
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {f"carried.{index}": part for index, part in enumerate(self._carried or ())}
-        return {"position": self._position, "lengths": self._lengths.state()}, tensors
+        state = {
+            "position": self._position,
+            "lengths": self._lengths.state(),
+            "chunk": self._lengths.mean,
+            "chosen": self._chosen,
+            "watch": None if self._watch is None else self._watch.state(),
+        }
+        return state, tensors
 
     def restore(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self._position = int(state["position"])
         self._lengths.restore(state["lengths"])
+        self._lengths.mean = int(state["chunk"])
+        self._chosen = state["chosen"]
+        if self._watch is not None and state["watch"] is not None:
+            self._watch.restore(state["watch"])
         carried = [tensors[f"carried.{index}"].to(self._device) for index in range(len(tensors))]
         self._carried = tuple(carried) if carried else None
 

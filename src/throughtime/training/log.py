@@ -41,7 +41,7 @@ class MetricsLog:
 
                 self._writer = SummaryWriter(str(self._folder), purge_step=self._purge_step)
             for name, value in entry.items():
-                if name not in ("step", "tokens", "seconds"):
+                if name not in ("step", "tokens", "seconds") and not isinstance(value, str):
                     self._writer.add_scalar(name, value, entry["step"])
 
     def flush(self) -> int:

@@ -40,6 +40,9 @@ class Progress:
     ) -> None:
         """A step was taken; the numbers are its own."""
 
+    def noted(self, position: Position, notes: dict[str, Any]) -> None:
+        """The task measured something besides the loss, or warns (`warning`)."""
+
     def evaluating(self, share: float) -> None:
         """An evaluation has come so far."""
 
@@ -165,6 +168,12 @@ class ConsoleProgress(Progress):
                 highlight=False,
                 soft_wrap=True,
             )
+
+    def noted(self, position: Position, notes: dict[str, Any]) -> None:
+        if "chunk" in notes:
+            self._console.print(f"chunk {notes['chunk']}, from the measured decay", style="dim")
+        if "warning" in notes:
+            self.remark(f"step {position.step:,}: {notes['warning']}")
 
     def evaluating(self, share: float) -> None:
         if self._bar is not None:

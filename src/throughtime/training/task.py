@@ -66,6 +66,16 @@ class Task(ABC):
     def epoch_progress(self) -> float:
         """Share of the epoch that is done, in [0, 1]."""
 
+    def observe(self, step: int, gradient_norm: float, seconds: float) -> dict[str, Any]:
+        """Take in the optimiser step just taken; return what to log about it, empty most of the time.
+
+        Args:
+            step: from 1.
+            gradient_norm: before clipping.
+            seconds: that the training has taken.
+        """
+        return {}
+
     @abstractmethod
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         """Metrics on the validation data: `val_loss` and others; empty where there is none. Draws nothing.

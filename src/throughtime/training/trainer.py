@@ -201,8 +201,22 @@ class Trainer:
         window.gradient_norm += gradient_norm
         window.steps += 1
         window.learning_rate = rate
+        notes = self._task.observe(position.step, gradient_norm, position.seconds)
+        if notes:
+            self._log.write({**self._where(), **notes})
+            self._progress.noted(position, notes)
         self._progress.stepped(position, self._task.epoch_progress, loss, gradient_norm, rate)
         return True
+
+    def _where(self) -> dict[str, Any]:
+        """What every line of metrics.jsonl begins with."""
+        position = self.position
+        return {
+            "step": position.step,
+            "epoch": position.epoch + self._task.epoch_progress,
+            "tokens": position.tokens,
+            "seconds": round(position.seconds, 3),
+        }
 
     def _tick(self) -> float:
         """Seconds since the last call, added to the run's time."""
@@ -254,15 +268,7 @@ class Trainer:
             self._save_weights()
         position.evaluations_since_best = 0 if improved else position.evaluations_since_best + 1
         self._plateau.observe(improved)
-        self._log.write(
-            {
-                "step": position.step,
-                "epoch": position.epoch + self._task.epoch_progress,
-                "tokens": position.tokens,
-                "seconds": round(position.seconds, 3),
-                **metrics,
-            }
-        )
+        self._log.write({**self._where(), **metrics})
         self._progress.evaluated(position, metrics, improved)
         patience = self._config.early_stopping
         if patience and position.evaluations_since_best >= patience:
@@ -274,10 +280,7 @@ class Trainer:
             return
         self._log.write(
             {
-                "step": position.step,
-                "epoch": position.epoch + self._task.epoch_progress,
-                "tokens": position.tokens,
-                "seconds": round(position.seconds, 3),
+                **self._where(),
                 "train_loss": window.loss / window.tokens,
                 "gradient_norm": window.gradient_norm / window.steps,
                 "learning_rate": window.learning_rate,
