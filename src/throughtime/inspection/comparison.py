@@ -14,7 +14,9 @@ from throughtime.inspection import plots
 from throughtime.inspection.report import Report
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; }
+body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: 1rem 0; }
 th, td { text-align: right; padding: .3rem .8rem; border-bottom: 1px solid #ddd; }
 th:first-child, td:first-child { text-align: left; }
@@ -102,9 +104,8 @@ def write_comparison(runs: Sequence[Compared], folder: Path) -> Path:
     ]
     for title, picture in pictures.items():
         data = base64.b64encode(picture.read_bytes()).decode()
-        parts.append(
-            f'<h2>{html.escape(title)}</h2><img alt="{html.escape(title)}" src="data:image/png;base64,{data}">'
-        )
+        alt = html.escape(title)
+        parts.append(f'<h2>{alt}</h2><img alt="{alt}" src="data:image/png;base64,{data}">')
     for run in runs:
         pieces, values, target = run.report.example
         relative = values / max(values.max(), 1e-12)
@@ -126,7 +127,7 @@ def _table(rows: list[dict[str, str]]) -> str:
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in row.values()) + "</tr>" for row in rows
     )
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def _draw_losses(runs: Sequence[Compared], path: Path) -> Path:

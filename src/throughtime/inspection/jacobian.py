@@ -8,7 +8,7 @@ by QR Benettin et al. 1980, for RNNs Engelken, Wolf and Abbott 2023; Arnoldi 195
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -73,7 +73,7 @@ class LayerJacobian:
     def pull(self, step: int, vectors: Tensor) -> Tensor:
         """J_t^T U, for U (S, k)."""
         at = self._states[step]
-        _, back = torch.func.vjp(self._function(step), at)
+        back = torch.func.vjp(self._function(step), at)[1]
         return torch.func.vmap(lambda vector: back(vector)[0], in_dims=1, out_dims=1)(vectors.to(at)).detach()
 
     def dense(self, step: int) -> Tensor:
@@ -154,9 +154,7 @@ class LayerJacobian:
 
         return function
 
-    def _span(
-        self, vectors: Tensor, steps: Sequence[int] | range | reversed, forwards: bool
-    ) -> tuple[Tensor, float]:
+    def _span(self, vectors: Tensor, steps: Iterable[int], forwards: bool) -> tuple[Tensor, float]:
         """Through several steps, rescaled on the way: the result, and the log of the scale taken out."""
         logarithm = 0.0
         for step in steps:

@@ -237,7 +237,7 @@ def _truncation(model: LanguageModel, text: NDArray[Any], chunk: int, options: O
         return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="sum"), state
 
     powers = [2**power for power in range(int(math.log2(length)) + 1) if 2**power < length]
-    chunks = sorted({*powers, *([chunk] if 0 < chunk < length else [])})
+    chunks: list[int] = sorted({*powers, *([chunk] if 0 < chunk < length else [])})
     return truncation_error(list(model.parameters()), chunk_loss, tokens, targets, chunks, windows.state)
 
 

@@ -73,7 +73,9 @@ def as_recurrent(module: nn.Module) -> Recurrent:
     elif isinstance(module, nn.GRU):
         ours = tt_nn.GRU(module.input_size, module.hidden_size, **options)
     else:
-        ours = tt_nn.RNN(module.input_size, module.hidden_size, nonlinearity=module.nonlinearity, **options)
+        ours = tt_nn.RNN(
+            module.input_size, module.hidden_size, nonlinearity=str(module.nonlinearity), **options
+        )
     first = next(module.parameters())
     ours.to(device=first.device, dtype=first.dtype)
     # Shared, not copied: what is measured is the user's module, also after its next training step.
