@@ -12,14 +12,17 @@ from throughtime.cli.terminal import error_console, print_json, user_errors
 from throughtime.errors import OptionError
 
 if TYPE_CHECKING:
+    from throughtime.inspection.gates import GateStatistics
     from throughtime.inspection.report import Report
 
 HELP = """
-Look inside a language model: where the gradient goes, what truncation costs,
-what the gates do, what single neurons know.
+Look inside: where the gradient goes, what truncation costs, what the gates do,
+what single neurons know.
 
 Numbers and a verdict in words go to the terminal, pictures to RUN/inspection.
-The text is the run's own validation text unless a file is given.
+A language model is measured on its own validation text unless a file is given.
+Of other tasks' runs every recurrence is measured on a batch of the run's own
+training data: gradient flow and gates.
 
 \b
 Examples:
@@ -58,13 +61,19 @@ def inspect(
     """Open the run, measure, draw."""
     with user_errors():
         from throughtime.inspection.report import Options, inspect_language_model
+        from throughtime.run import Run
         from throughtime.run.language_model import LanguageModelRun
 
         if errors not in ("strict", "replace"):
             raise OptionError(f"--errors must be strict or replace, not {errors!r}")
         chosen = None if properties is None else dict(_name_and_pattern(text) for text in properties)
-        opened = LanguageModelRun.open(run)
+        opened = Run.open(run)
         folder = out if out is not None else run / "inspection"
+        if not isinstance(opened, LanguageModelRun):
+            if file is not None or unit is not None or properties:
+                raise OptionError(f"{run} is a {opened.task}: only language models are measured on a text")
+            _other_task(opened, folder, as_json)
+            return
         text = opened.held_out_tokens() if file is None else opened.read_tokens(file, errors)
         console = error_console()
         with console.status("") as status:
@@ -85,6 +94,56 @@ def inspect(
         return
     _print(report)
     console.print(f"[dim]{len(pictures)} pictures in {folder}[/]", soft_wrap=True)
+
+
+def _other_task(run: Any, folder: Path, as_json: bool) -> None:
+    """Gradient flow and gates of every recurrence, on a batch of the run's training data."""
+    import torch
+    from rich.console import Console
+
+    from throughtime.errors import RunError
+    from throughtime.inspection import plots
+    from throughtime.inspection.capture import capture, inspect_captured
+
+    model = run.model
+    task = run.make_task(model, torch.device("cpu"))
+    task.start_epoch(0)
+    with torch.no_grad():
+        captured = capture(model, task.next_loss)
+    if not captured:
+        raise RunError(f"{run.folder} has no recurrence that reads several steps at once")
+    console, found = Console(highlight=False), []
+    for one in captured:
+        flow, gates, units = inspect_captured(one)
+        steps = len(one.inputs)
+        stem = one.name.replace(".", "_")
+        pictures = [plots.draw_flow({"": flow}, folder / f"gradient_flow_{stem}.png")]
+        if picture := plots.draw_gates(gates, folder / f"gates_{stem}.png"):
+            pictures.append(picture)
+        found.append(
+            {
+                "recurrence": one.name,
+                "steps": steps,
+                "verdict": flow.verdict(),
+                "effective_memory": flow.effective_memory,
+                "gradient_flow": flow.summary(),
+                "units": [vars(unit) for unit in units],
+                "pictures": [str(path) for path in pictures],
+            }
+        )
+        if not as_json:
+            memory = flow.effective_memory
+            reach = f"more than {steps - 1}" if memory is None else str(memory)
+            console.print(
+                f"[bold]{one.name}: {flow.verdict()} over {steps} steps: the gradient reaches back {reach} "
+                f"before it falls below 1 %.[/]",
+                soft_wrap=True,
+            )
+            _print_gates(console, gates)
+    if as_json:
+        print_json({"run": str(run.folder), "recurrences": found})
+    else:
+        error_console().print(f"[dim]pictures in {folder}[/]", soft_wrap=True)
 
 
 def _name_and_pattern(text: str) -> tuple[str, str]:
@@ -172,21 +231,7 @@ def _print(report: Report) -> None:
             f"{one.lyapunov:+.3f}",
         )
     console.print(flow)
-    if report.gates:
-        gates = Table(title="\nGates", title_justify="left", box=None, padding=(0, 2, 0, 0))
-        for heading in ("layer", "gate", "mean", "below 0.1", "above 0.9", "time scale, median"):
-            gates.add_column(heading, justify="left" if heading in ("layer", "gate") else "right")
-        for gate in report.gates:
-            scales = gate.time_scales
-            gates.add_row(
-                gate.layer,
-                gate.gate,
-                f"{gate.mean:.2f}",
-                "" if gate.shut is None else f"{gate.shut:.0%}",
-                "" if gate.open is None else f"{gate.open:.0%}",
-                "" if scales is None else f"{sorted(scales)[len(scales) // 2]:.1f} steps",
-            )
-        console.print(gates)
+    _print_gates(console, report.gates)
     if report.probes:
         probes = Table(title="\nNeurons (AUC on held-out text)", title_justify="left", box=None)
         for heading in ("property", "share", "best units", "all units"):
@@ -195,6 +240,27 @@ def _print(report: Report) -> None:
             units = "  ".join(f"{unit}: {area:.2f}" for unit, area, _ in probe.units[:3])
             probes.add_row(probe.name, f"{probe.share:.1%}", units, f"{probe.probe:.2f}")
         console.print(probes)
+
+
+def _print_gates(console: Any, gates: list[GateStatistics]) -> None:
+    from rich.table import Table
+
+    if not gates:
+        return
+    table = Table(title="\nGates", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for heading in ("layer", "gate", "mean", "below 0.1", "above 0.9", "time scale, median"):
+        table.add_column(heading, justify="left" if heading in ("layer", "gate") else "right")
+    for gate in gates:
+        scales = gate.time_scales
+        table.add_row(
+            gate.layer,
+            gate.gate,
+            f"{gate.mean:.2f}",
+            "" if gate.shut is None else f"{gate.shut:.0%}",
+            "" if gate.open is None else f"{gate.open:.0%}",
+            "" if scales is None else f"{sorted(scales)[len(scales) // 2]:.1f} steps",
+        )
+    console.print(table)
 
 
 def command() -> Callable[..., None]:
