@@ -44,7 +44,7 @@ def test_inspect_gives_its_numbers_as_json(trained: Path) -> None:
     assert len(found["gradient_flow"][0]["curve"]) == 21
     assert found["gradient_flow"][0]["curve"][0] == 1.0
     assert [probe["property"] for probe in found["neurons"]] == ["vowel"]
-    assert found["truncation"][-1]["kept"] == 1.0
+    assert found["truncation"][-1]["kept"] == pytest.approx(1.0)
     assert found["gates"] == []
 
 

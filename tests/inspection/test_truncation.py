@@ -34,11 +34,13 @@ def test_a_scalar_linear_recurrence_loses_exactly_the_far_terms() -> None:
     full = sum(0.97 ** (k - 1) * h[T - k] for k in range(1, T + 1))
     for error in found.chunks:
         expected = sum(0.97 ** (k - 1) * h[T - k] for k in range(1, error.chunk + 1))
-        assert error.kept == pytest.approx(1 - abs(expected - full) / abs(full), rel=1e-9)
+        assert error.error == pytest.approx(abs(expected - full) / abs(full), rel=1e-9, abs=1e-12)
+        assert error.kept == pytest.approx(np.sign(expected * full) * min(abs(expected / full), 1))
         assert error.relative_norm == pytest.approx(abs(expected / full), rel=1e-9)
         assert error.cosine == pytest.approx(np.sign(expected * full))
     assert found.chunks[-1].chunk == T
-    assert found.chunks[-1].kept == 1.0
+    assert found.chunks[-1].kept == pytest.approx(1.0)
+    assert found.chunks[-1].error == 0.0
 
 
 def test_a_network_matches_autograd_cut_by_hand() -> None:
@@ -64,11 +66,12 @@ def test_a_network_matches_autograd_cut_by_hand() -> None:
         [g.flatten() for g in torch.autograd.grad(chunk_loss(inputs, targets, None)[0], parameters)]
     )
     error = found.chunks[0]
-    assert error.kept == pytest.approx(1 - ((cut - whole).norm() / whole.norm()).item(), rel=1e-6)
+    assert error.error == pytest.approx(((cut - whole).norm() / whole.norm()).item(), rel=1e-6)
+    assert error.kept == pytest.approx(error.cosine * min(error.relative_norm, 1), rel=1e-6)
     assert error.cosine == pytest.approx(torch.cosine_similarity(cut, whole, dim=0).item(), rel=1e-6)
     assert 0 < error.kept < 1
     assert found.smallest(0.0) is not None
-    assert found.smallest(1.0) == 10
+    assert found.smallest(0.9999999) == 10
     assert all(parameter.grad is None for parameter in parameters)
 
 
@@ -76,7 +79,7 @@ def test_the_smallest_chunk_is_that_from_which_on_enough_is_kept() -> None:
     from throughtime.inspection.truncation import ChunkError, TruncationError
 
     found = TruncationError(
-        [ChunkError(c, 1.0, 1.0, kept) for c, kept in [(1, 0.96), (2, 0.9), (4, 0.97), (8, 1.0)]]
+        [ChunkError(c, 1.0, 1.0, kept, 0.0) for c, kept in [(1, 0.96), (2, 0.9), (4, 0.97), (8, 1.0)]]
     )
     assert found.smallest(0.95) == 4
     assert found.smallest(0.99) == 8

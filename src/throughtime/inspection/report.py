@@ -25,6 +25,8 @@ from throughtime.models import LanguageModel
 
 _NEURON_STREAMS = 16
 _JACOBIAN_STEPS = 60
+# A window of this many steps shows chunks up to 512; its shortest, 8, takes 128 passes.
+_TRUNCATION_STEPS = 1024
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,7 @@ def inspect_language_model(
 
 def _truncation(model: LanguageModel, text: NDArray[Any], chunk: int, options: Options) -> TruncationError:
     # Chunks have to be cut several times within a window to show what cutting costs.
-    length = min(max(4 * chunk, 2 * options.lags, 128), len(text) - 1)
+    length = min(max(4 * chunk, min(2 * options.lags, _TRUNCATION_STEPS)), len(text) - 1)
     windows = cut_windows(model, text, length, options.windows)
     tokens, targets = torch.from_numpy(windows.tokens), torch.from_numpy(windows.targets)
 
@@ -236,7 +238,7 @@ def _truncation(model: LanguageModel, text: NDArray[Any], chunk: int, options: O
         logits, state = model(inputs, state)
         return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="sum"), state
 
-    powers = [2**power for power in range(int(math.log2(length)) + 1) if 2**power < length]
+    powers = [2**power for power in range(3, int(math.log2(length)) + 1) if 2**power < length]
     chunks: list[int] = sorted({*powers, *([chunk] if 0 < chunk < length else [])})
     return truncation_error(list(model.parameters()), chunk_loss, tokens, targets, chunks, windows.state)
 

@@ -31,13 +31,16 @@ class ChunkError:
         chunk: its length in steps.
         cosine: between the two gradients.
         relative_norm: |truncated| / |full|.
-        kept: 1 - |truncated - full| / |full|: 1 where nothing is lost.
+        kept: cosine x relative norm (at most 1): the share of the full gradient that the truncated one
+            contains in its direction.
+        error: |truncated - full| / |full|: stricter, 0 where nothing is lost.
     """
 
     chunk: int
     cosine: float
     relative_norm: float
     kept: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,8 @@ def truncation_error(
     for chunk in lengths:
         truncated = full if chunk == T else gradient(chunk)
         size = truncated.norm().item()
-        cosine = (truncated @ full).item() / (size * norm) if size * norm else 0.0
-        kept = 1 - (truncated - full).norm().item() / norm if norm else 1.0
-        errors.append(ChunkError(chunk, cosine, size / norm if norm else 1.0, kept))
+        cosine = (truncated @ full).item() / (size * norm) if size * norm else float(chunk == T)
+        relative = size / norm if norm else 1.0
+        error = (truncated - full).norm().item() / norm if norm else 0.0
+        errors.append(ChunkError(chunk, cosine, relative, cosine * min(relative, 1.0), error))
     return TruncationError(errors)
