@@ -9,6 +9,7 @@ from throughtime.run.run import CONFIG, WEIGHTS, Run, require_torch
 
 # Imported when first needed: a task's libraries are not the others' business.
 TASKS: dict[str, tuple[str, str]] = {
+    "translator": ("translator", "TranslatorRun"),
     "language-model": ("language_model", "LanguageModelRun"),
 }
 
