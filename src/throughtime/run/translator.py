@@ -177,6 +177,7 @@ class TranslatorRun(Run):
         for path in inputs:
             for result in self.translate_lines(path, translator, bad):
                 yield {"source": result.source, "translation": result.text, "score": result.score}
+        self.left_out = bad.summary()
 
     def translate_lines(
         self, path: str | Path, translator: TextTranslator, bad: BadRows, with_attention: bool = False
