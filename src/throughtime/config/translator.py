@@ -87,6 +87,17 @@ class TranslatorNetwork(RecurrenceConfig):
     def _fits_together(self) -> TranslatorNetwork:
         if self.input_feeding and self.attention != "luong":
             raise ValueError("input_feeding is of luong attention: leave it out, or pass --attention luong")
+        if self.projection >= self.encoder_units:
+            raise ValueError(
+                f"projection must be below the encoder's {self.encoder_units} hidden units: raise --encoder-hidden"
+            )
+        read = (self.projection or self.encoder_units) * (2 if self.bidirectional else 1)
+        written = self.projection or self.hidden
+        if self.attention == "luong" and self.attention_score == "dot" and read != written:
+            raise ValueError(
+                f"attention_score dot needs an encoder as wide as the decoder, and they are {read} and "
+                f"{written}: use general, or change --encoder-hidden"
+            )
         return self
 
     @property

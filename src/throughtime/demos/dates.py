@@ -54,7 +54,7 @@ _MONTHS = (
 )
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 # In slashes the month comes first, with dots and hyphens the day.
-_FORMS = (
+FORMS = (
     "{weekday}, {day} {month} {year}",
     "{weekday} {ordinal} {month} {year}",
     "{weekday}, {month} {ordinal}, {year}",
@@ -98,8 +98,14 @@ def write(folder: Path, seed: int) -> Path:
 
 def written(date: datetime.date, generator: np.random.Generator) -> str:
     """A date in one of many forms; one in six is in capitals, one in six in small letters."""
+    text = in_form(FORMS[generator.integers(len(FORMS))], date)
+    return [text, text, text, text, text.upper(), text.lower()][generator.integers(6)]
+
+
+def in_form(form: str, date: datetime.date) -> str:
+    """A date in one of `FORMS`."""
     month = _MONTHS[date.month - 1]
-    text = _FORMS[generator.integers(len(_FORMS))].format(
+    return form.format(
         weekday=_WEEKDAYS[date.weekday()],
         day=date.day,
         day2=f"{date.day:02}",
@@ -111,7 +117,6 @@ def written(date: datetime.date, generator: np.random.Generator) -> str:
         year=date.year,
         year2=f"{date.year % 100:02}",
     )
-    return [text, text, text, text, text.upper(), text.lower()][generator.integers(6)]
 
 
 def ordinal(day: int) -> str:
