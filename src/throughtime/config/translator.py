@@ -89,7 +89,8 @@ class TranslatorNetwork(RecurrenceConfig):
             raise ValueError("input_feeding is of luong attention: leave it out, or pass --attention luong")
         if self.projection >= self.encoder_units:
             raise ValueError(
-                f"projection must be below the encoder's {self.encoder_units} hidden units: raise --encoder-hidden"
+                f"projection must be below the encoder's {self.encoder_units} hidden units: raise "
+                "--encoder-hidden"
             )
         read = (self.projection or self.encoder_units) * (2 if self.bidirectional else 1)
         written = self.projection or self.hidden
