@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from throughtime.errors import OptionError
-from throughtime.generation import Hypothesis, beam_search
+from throughtime.generation import Hypothesis, beam_search, beam_search_batch
 
 
 class RandomModel:
@@ -206,3 +206,85 @@ def test_a_step_that_returns_another_shape_is_refused():
             width=1,
             max_length=2,
         )
+
+
+class SideBySide:
+    """Several random models searched at once: a row of the state is (which model, its prefix)."""
+
+    def __init__(self, models: list[RandomModel]) -> None:
+        self.models = models
+        self.rows_stepped: list[int] = []
+
+    def first(self):
+        return np.stack([model.log_probabilities(()) for model in self.models])
+
+    def step(self, tokens, state):
+        self.rows_stepped.append(len(tokens))
+        rows = [(number, (*prefix, int(t))) for (number, prefix), t in zip(state, tokens, strict=True)]
+        return np.stack([self.models[number].log_probabilities(prefix) for number, prefix in rows]), rows
+
+    def search(self, **options) -> list[list[Hypothesis]]:
+        state = [(number, ()) for number in range(len(self.models))]
+        return beam_search_batch(self.step, self.first(), state, select_prefixes, end_token=0, **options)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seeds=st.lists(st.integers(0, 10_000), min_size=1, max_size=5),
+    width=st.integers(1, 6),
+    length_penalty=st.sampled_from([0.0, 1.0]),
+    data=st.data(),
+)
+def test_searches_side_by_side_find_what_each_finds_alone(seeds, width, length_penalty, data):
+    models = [RandomModel(4, seed) for seed in seeds]
+    lengths = [data.draw(st.integers(1, 7)) for _ in models]
+    together = SideBySide(models).search(width=width, max_lengths=lengths, length_penalty=length_penalty)
+    for model, length, found in zip(models, lengths, together, strict=True):
+        alone = model.search(width=width, max_length=length, end_token=0, length_penalty=length_penalty)
+        assert found == alone
+
+
+def test_a_search_that_is_over_takes_no_more_rows():
+    # Lengths 1, 2 and 8: after the first step only two searches go on, then one.
+    searches = SideBySide([RandomModel(5, seed) for seed in range(3)])
+    searches.search(width=2, max_lengths=[1, 2, 8])
+    assert searches.rows_stepped[0] == 4
+    assert max(searches.rows_stepped[1:]) == 2
+
+
+def test_a_penalty_moves_the_choice_to_the_sequence_that_has_none():
+    # The end comes at once with 0.6, or after token 1 with 0.4; the one that ends at once loses 1 nat.
+    first = np.log([[0.6, 0.4]])
+    sure = np.array([[0.0, -np.inf]])
+
+    def search(penalty):
+        return beam_search_batch(
+            lambda tokens, state: (np.repeat(sure, len(tokens), 0), np.ones(len(tokens))),
+            first,
+            np.zeros(1),
+            lambda state, rows: state[rows],
+            width=2,
+            max_lengths=[4],
+            end_token=0,
+            penalties=lambda state: np.where(state == 0, penalty, 0.0),
+        )[0]
+
+    assert [h.tokens for h in search(penalty=0.0)] == [(0,), (1, 0)]
+    found = search(penalty=-1.0)
+    assert [h.tokens for h in found] == [(1, 0), (0,)]
+    assert found[1].score == pytest.approx(np.log(0.6) - 1.0)
+    assert found[1].log_probability == pytest.approx(np.log(0.6))
+
+
+def test_no_sources_have_no_translations():
+    assert (
+        beam_search_batch(
+            lambda tokens, state: (np.zeros((0, 3)), state),
+            np.zeros((0, 3)),
+            None,
+            lambda state, rows: state,
+            width=2,
+            max_lengths=[],
+        )
+        == []
+    )

@@ -22,6 +22,7 @@ Examples:
   throughtime eval runs/mine test.txt
   throughtime eval runs/mine large.txt --streams 32 --json
   throughtime eval runs/reviews test.csv
+  throughtime eval runs/german test.en --target test.de
 """
 
 
@@ -40,6 +41,13 @@ def evaluate(
             metavar="strict|replace", help="Language model: what to do with bytes that are not UTF-8."
         ),
     ] = "strict",
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            help="Translator: the translations, where FILE is a text of sources.",
+            show_default=False,
+        ),
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out examples that cannot be used, with a count.")
     ] = False,
@@ -56,6 +64,8 @@ def evaluate(
         if errors not in ("strict", "replace"):
             raise OptionError(f"--errors must be strict or replace, not {errors!r}")
         opened = Run.open(run)
+        if target is not None and opened.task != "translator":
+            raise OptionError(f"--target is for translators, and {run} is a {opened.task}")
         console = error_console()
         with Bar(console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
             task = bar.add_task("evaluating", total=1.0)
@@ -66,7 +76,8 @@ def evaluate(
             if isinstance(opened, LanguageModelRun):
                 figures, rows = _language_model(opened, file, errors, streams, progress)
             else:
-                figures = opened.evaluate(file, skip_bad=skip_bad, progress=progress)
+                extra = {} if target is None else {"target": target}
+                figures = opened.evaluate(file, skip_bad=skip_bad, progress=progress, **extra)
                 rows = [(name.replace("_", " "), _shown(value)) for name, value in figures.items()]
     if as_json:
         print_json({"run": str(run), "file": str(file), **figures})

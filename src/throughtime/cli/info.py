@@ -52,6 +52,9 @@ def _rows(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
     ]
     if "vocabulary_size" in facts:
         rows.append(("tokenizer", f"{data['tokenizer']}, {facts['vocabulary_size']:,} tokens"))
+    if "source_vocabulary" in facts:
+        sizes = f"{facts['source_vocabulary']:,} source and {facts['target_vocabulary']:,} target tokens"
+        rows.append(("tokenizers", f"{data['tokenizer']}, {sizes}"))
     if "labels" in facts:
         rows.append(("labels", ", ".join(facts["labels"])))
     if facts["step"] is not None:

@@ -58,7 +58,7 @@ def run(
         else:
             from throughtime.run import find_task
 
-            layers = [{"task": find_task(source)}]
+            layers = [{"task": find_task(source, given)}]
             layers += [preset(preset_name)] if preset_name else []
             layers += [read_options(config)] if config else []
             resolved = resolve(*layers, given, {"source": str(source)})

@@ -7,8 +7,9 @@ from throughtime.config.options import DEFAULT_TASK, RunConfig, describe, read_o
 from throughtime.config.recurrence import RecurrenceConfig
 from throughtime.config.section import Section
 from throughtime.config.training import TrainingConfig
+from throughtime.config.translator import TranslatorConfig
 
-CONFIGS: dict[str, type[RunConfig]] = {"language-model": LanguageModelConfig}
+CONFIGS: dict[str, type[RunConfig]] = {"language-model": LanguageModelConfig, "translator": TranslatorConfig}
 
 
 def every_option() -> dict[str, dict[str, tuple[str, FieldInfo]]]:

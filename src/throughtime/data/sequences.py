@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,11 @@ class Sequences:
     def values(self) -> NDArray[Any]:
         """(sum of T_i, ...), all sequences one behind the other."""
         return self._values
+
+    @classmethod
+    def in_memory(cls, arrays: Sequence[NDArray[Any]]) -> Sequences:
+        """The same without a file, of at least one array."""
+        return cls(np.concatenate(arrays), np.cumsum([len(array) for array in arrays]))
 
     @classmethod
     def open(cls, path: str | Path) -> Sequences:

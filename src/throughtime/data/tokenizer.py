@@ -206,6 +206,11 @@ class Tokenizer:
             return self._bytes[token].decode("utf-8", "replace")
         return self._texts[token]
 
+    @property
+    def unknown_token(self) -> int | None:
+        """The token that stands for every unknown word; None where nothing is unknown."""
+        return self._unknown if self.kind == "word" else None
+
     def _check(self, token: int) -> None:
         if not 0 <= token < self.vocabulary_size:
             raise ValueError(f"token {token} is outside the vocabulary of {self.vocabulary_size} tokens")

@@ -1,6 +1,6 @@
 """From probabilities to sequences: sampling, stop strings and beam search. Nothing here needs torch."""
 
-from throughtime.generation.beam import Hypothesis, beam_search
+from throughtime.generation.beam import Hypothesis, beam_search, beam_search_batch
 from throughtime.generation.sampling import Sampler, SamplingOptions, reference_sample
 from throughtime.generation.stop import StopStrings
 
@@ -10,5 +10,6 @@ __all__ = [
     "SamplingOptions",
     "StopStrings",
     "beam_search",
+    "beam_search_batch",
     "reference_sample",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ class Hypothesis:
     Args:
         tokens: what was generated; the end token, where one came, is the last.
         log_probability: the sum over the tokens.
-        score: the log-probability after length normalisation; the search ranks by it.
+        score: the log-probability after length normalisation and penalties; the search ranks by it.
     """
 
     tokens: tuple[int, ...]
@@ -61,46 +61,125 @@ def beam_search(
         OptionError: an option is out of range.
         ValueError: log-probabilities have a wrong shape, are NaN or are above 0 (the message names the
             position).
-    Source: length normalisation Wu et al. 2016, equation 14 (without the coverage penalty).
+    Source: length normalisation Wu et al. 2016, equation 14 (the coverage penalty: `beam_search_batch`).
     """
-    if width < 1 or max_length < 1:
-        raise OptionError(f"width and max_length must be 1 or above, not {width} and {max_length}")
+    first = np.atleast_2d(np.asarray(first_log_probabilities, dtype=np.float64))
+    _check(first, (1, first.shape[-1]), position=1)
+    return beam_search_batch(step, first, state, select, width, [max_length], end_token, length_penalty)[0]
+
+
+def beam_search_batch(
+    step: Callable[[NDArray[np.int64], State], tuple[ArrayLike, State]],
+    first_log_probabilities: ArrayLike,
+    state: State,
+    select: Callable[[State, NDArray[np.int64]], State],
+    width: int,
+    max_lengths: Sequence[int],
+    end_token: int | None = None,
+    length_penalty: float = 0.0,
+    penalties: Callable[[State], ArrayLike] | None = None,
+) -> list[list[Hypothesis]]:
+    """Several searches side by side, each as `beam_search` would do it alone, with one model step for all.
+
+    The rows of a step are those of the searches that still go on, in the order of the sources, each with at
+    most `width`: `select` drops the rows of a search that is over.
+
+    Args:
+        step, select, width, end_token, length_penalty: as for `beam_search`.
+        first_log_probabilities: (B, V), one row a source.
+        state: of B rows.
+        max_lengths: B lengths, each as `max_length` of `beam_search`.
+        penalties: state of W rows -> (W,), each 0 or below, that is added to the score of a sequence which
+            ends with a token drawn from this state: the coverage penalty of Wu et al. 2016.
+    Returns:
+        For each source what `beam_search` returns.
+    Raises:
+        OptionError, ValueError: as `beam_search`.
+    """
+    if width < 1 or min(max_lengths, default=1) < 1:
+        raise OptionError(f"width and max_length must be 1 or above, not {width} and {min(max_lengths)}")
     if not 0 <= length_penalty < np.inf:
         raise OptionError(f"length_penalty must be 0 or above, not {length_penalty}")
-    log_probabilities = np.atleast_2d(np.asarray(first_log_probabilities, dtype=np.float64))
+    log_probabilities = np.asarray(first_log_probabilities, dtype=np.float64)
     vocabulary_size = log_probabilities.shape[-1]
     if end_token is not None and not 0 <= end_token < vocabulary_size:
         raise OptionError(f"end_token must be in [0, {vocabulary_size}), not {end_token}")
 
-    live_tokens = np.zeros((1, 0), dtype=np.int64)
-    live_totals = np.zeros(1)
-    finished: list[Hypothesis] = []
-    for length in range(1, max_length + 1):
-        _check(log_probabilities, (len(live_totals), vocabulary_size), position=length)
-        totals = live_totals[:, None] + log_probabilities
-        if end_token is not None:
-            best_rows, best_tokens = _best(totals, width)
-            for row in best_rows[best_tokens == end_token]:
-                ended = (*live_tokens[row].tolist(), end_token)
-                finished.append(_hypothesis(ended, totals[row, end_token], length_penalty))
-            totals[:, end_token] = -np.inf
-        rows, tokens = _best(totals, width)
-        live_tokens = np.concatenate([live_tokens[rows], tokens[:, None]], axis=1)
-        live_totals = totals[rows, tokens]
-        finished = sorted(finished, key=_descending_score)[:width]
-        if len(rows) == 0 or length == max_length:
-            break
-        # Log-probabilities only fall and the divisor only grows: no live sequence can end above this bound.
-        bound = live_totals[0] / _normaliser(max_length, length_penalty)
-        if len(finished) == width and finished[-1].score >= bound:
-            return finished
-        next_log_probabilities, state = step(tokens, select(state, rows))
-        log_probabilities = np.asarray(next_log_probabilities, dtype=np.float64)
+    searches = [_Search(width, length, end_token, length_penalty) for length in max_lengths]
+    running, position = searches, 1
+    while running:
+        _check(log_probabilities, (sum(len(s.totals) for s in running), vocabulary_size), position)
+        bonus = np.zeros(len(log_probabilities))
+        if penalties is not None:
+            bonus = np.asarray(penalties(state), dtype=np.float64)
+        all_rows, all_tokens, offset = [], [], 0
+        for search in running:
+            here = slice(offset, offset + len(search.totals))
+            rows, tokens = search.advance(log_probabilities[here], bonus[here])
+            if not search.is_over:
+                all_rows.append(rows + offset)
+                all_tokens.append(tokens)
+            offset = here.stop
+        running = [search for search in running if not search.is_over]
+        if running:
+            next_state = select(state, np.concatenate(all_rows))
+            next_log_probabilities, state = step(np.concatenate(all_tokens), next_state)
+            log_probabilities = np.asarray(next_log_probabilities, dtype=np.float64)
+            position += 1
+    return [search.finished for search in searches]
 
-    if live_tokens.shape[1] == max_length:
-        for tokens, total in zip(live_tokens.tolist(), live_totals, strict=True):
-            finished.append(_hypothesis(tuple(tokens), total, length_penalty))
-    return sorted(finished, key=_descending_score)[:width]
+
+class _Search:
+    """The search for one source: the beginnings that are alive, and what is finished."""
+
+    def __init__(self, width: int, max_length: int, end_token: int | None, length_penalty: float) -> None:
+        self._width = width
+        self._max_length = max_length
+        self._end_token = end_token
+        self._length_penalty = length_penalty
+        self._tokens = np.zeros((1, 0), dtype=np.int64)
+        self.totals = np.zeros(1)
+        self.finished: list[Hypothesis] = []
+        self.is_over = False
+
+    def advance(
+        self, log_probabilities: NDArray[np.float64], penalties: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Take one token more.
+
+        Args:
+            log_probabilities: (W, V), after each of the W live beginnings.
+            penalties: (W,), for those that end here.
+        Returns:
+            Of which beginning, and by which token, each of the new ones goes on.
+        """
+        totals = self.totals[:, None] + log_probabilities
+        length = self._tokens.shape[1] + 1
+        if self._end_token is not None:
+            best_rows, best_tokens = _best(totals, self._width)
+            for row in best_rows[best_tokens == self._end_token]:
+                ended = (*self._tokens[row].tolist(), self._end_token)
+                self._finish(ended, float(totals[row, self._end_token]), float(penalties[row]))
+            totals[:, self._end_token] = -np.inf
+        rows, tokens = _best(totals, self._width)
+        self._tokens = np.concatenate([self._tokens[rows], tokens[:, None]], axis=1)
+        self.totals = totals[rows, tokens]
+        if length == self._max_length:
+            for ended, total, row in zip(self._tokens.tolist(), self.totals, rows, strict=True):
+                self._finish(tuple(ended), float(total), float(penalties[row]))
+        self.finished = sorted(self.finished, key=_descending_score)[: self._width]
+        self.is_over = len(rows) == 0 or length == self._max_length or self._is_settled()
+        return rows, tokens
+
+    def _is_settled(self) -> bool:
+        """Whether no live beginning can still end among the best."""
+        # Log-probabilities only fall, the divisor only grows, and penalties are 0 or below.
+        bound = self.totals[0] / _normaliser(self._max_length, self._length_penalty)
+        return len(self.finished) == self._width and self.finished[-1].score >= bound
+
+    def _finish(self, tokens: tuple[int, ...], log_probability: float, penalty: float) -> None:
+        score = log_probability / _normaliser(len(tokens), self._length_penalty) + penalty
+        self.finished.append(Hypothesis(tokens, log_probability, score))
 
 
 def _best(totals: NDArray[np.float64], width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -131,11 +210,6 @@ def _check(log_probabilities: NDArray[np.float64], expected: tuple[int, int], po
 
 def _normaliser(length: int, length_penalty: float) -> float:
     return ((5 + length) / 6) ** length_penalty
-
-
-def _hypothesis(tokens: tuple[int, ...], log_probability: np.float64, length_penalty: float) -> Hypothesis:
-    score = log_probability / _normaliser(len(tokens), length_penalty)
-    return Hypothesis(tokens, float(log_probability), float(score))
 
 
 def _descending_score(hypothesis: Hypothesis) -> float:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from throughtime.run.run import CONFIG, WEIGHTS, Run, require_torch
 
 # Imported when first needed: a task's libraries are not the others' business.
 TASKS: dict[str, tuple[str, str]] = {
+    "translator": ("translator", "TranslatorRun"),
     "language-model": ("language_model", "LanguageModelRun"),
 }
 
@@ -21,11 +24,14 @@ def run_class(task: str) -> type[Run]:
     return getattr(import_module(f"throughtime.run.{module}"), name)
 
 
-def find_task(source: str | Path) -> str:
+def find_task(source: str | Path, options: Mapping[str, Any] | None = None) -> str:
     """The task that training data is for, found out from the file or folder.
 
-    A language model takes any text, so it is what remains.
+    A text with a file of targets beside it (the option `target`) is for a translator. A language model takes
+    any text, so it is what remains.
     """
+    if options and options.get("target") is not None:
+        return "translator"
     path = Path(source)
     return next(
         (task for task in TASKS if path.exists() and run_class(task).recognises(path)), "language-model"

@@ -51,7 +51,7 @@ def train(
         Interrupted: a signal came; the run can be resumed.
     """
     layers = [preset_options(preset)] if preset else []
-    config = resolve({"task": find_task(source)}, *layers, options, {"source": str(source)})
+    config = resolve({"task": find_task(source, options)}, *layers, options, {"source": str(source)})
     run, _ = start(config, out, show or Progress())
     return run
 

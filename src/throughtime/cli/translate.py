@@ -1,0 +1,94 @@
+"""throughtime translate"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from throughtime.cli.terminal import error_console, user_errors
+from throughtime.errors import OptionError
+
+if TYPE_CHECKING:
+    from throughtime.generation.translation import Translated
+
+HELP = """
+Translate lines, each into one line.
+
+Without a file, lines are read from standard input and each is answered as it
+comes. A file is translated many lines at a time, which is faster; a table gives
+its source column. An empty line stays empty.
+
+\b
+Examples:
+  echo "Two dogs play in the snow." | throughtime translate runs/german
+  throughtime translate runs/german news.txt > news.de
+  throughtime translate runs/german news.txt --beam 10 --json
+  echo "A man sleeps." | throughtime translate runs/german --show attention.png
+"""
+
+
+def translate(
+    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
+    file: Annotated[
+        str, typer.Argument(help="A text file or a table; - is standard input.", show_default=False)
+    ] = "-",
+    beam: Annotated[int, typer.Option(min=1, help="Beginnings that the search keeps; 1 is greedy.")] = 5,
+    length_penalty: Annotated[
+        float, typer.Option(min=0, help="Above 0 favours longer translations (alpha of Wu et al. 2016).")
+    ] = 1.0,
+    coverage_penalty: Annotated[
+        float, typer.Option(min=0, help="Above 0 favours those that leave nothing out (beta).")
+    ] = 0.0,
+    show: Annotated[
+        Path | None,
+        typer.Option(help="Draw where the first line's words came from, as a picture.", show_default=False),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Answer lines that cannot be read with empty ones.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON Lines: translation, score, tokens and attention.")
+    ] = False,
+) -> None:
+    """Open the run and translate."""
+    with user_errors():
+        from throughtime.data.tables import BadRows
+        from throughtime.run.translator import TranslatorRun
+
+        opened = TranslatorRun.open(run)
+        if show is not None and opened.config.model.attention == "none":
+            raise OptionError(f"--show: {run} was trained with --attention none, so there is none to draw")
+        bad = BadRows(skip_bad)
+        translator = opened.translator(beam, length_penalty, coverage_penalty)
+        for result in opened.translate_lines(file, translator, bad, as_json or show is not None):
+            typer.echo(json.dumps(_as_json(result), ensure_ascii=False) if as_json else result.text)
+            sys.stdout.flush()
+            if show is not None and result.attention is not None:
+                from throughtime.inspection.alignment import draw_alignment
+
+                draw_alignment(result.attention, result.source_tokens, result.target_tokens, show)
+                show = None
+        if summary := bad.summary():
+            error_console().print(summary, soft_wrap=True, markup=False)
+
+
+def _as_json(result: Translated) -> dict[str, Any]:
+    return {
+        "source": result.source,
+        "translation": result.text,
+        "log_probability": round(result.log_probability, 4),
+        "score": round(result.score, 4),
+        "source_tokens": result.source_tokens,
+        "target_tokens": result.target_tokens,
+        "attention": None if result.attention is None else result.attention.astype(float).round(4).tolist(),
+    }
+
+
+def command() -> Callable[..., None]:
+    """The typer command."""
+    return translate

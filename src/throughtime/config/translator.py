@@ -1,0 +1,132 @@
+"""The options of a translator: parallel texts, an encoder and a decoder with attention."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from throughtime.config.options import RunConfig
+from throughtime.config.recurrence import RecurrenceConfig
+from throughtime.config.section import Section
+from throughtime.config.training import TrainingConfig
+
+
+class ParallelData(Section):
+    """Where the pairs of source and target come from and how they become tokens."""
+
+    source: str = Field(
+        default="", description="A table with source and target columns, or the text file of sources."
+    )
+    target: str | None = Field(
+        default=None, description="The text file of targets, line by line beside the sources; also .gz."
+    )
+    validation: str | None = Field(
+        default=None, description="A table or text file to validate on, in place of a part of the pairs."
+    )
+    validation_target: str | None = Field(
+        default=None, description="The targets beside --validation, where it is a text file."
+    )
+    validation_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the pairs, drawn at random, kept for validation."
+    )
+    source_column: str = Field(default="source", description="The table's column of sources.")
+    target_column: str = Field(default="target", description="The table's column of targets.")
+    tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
+        default="bpe", description="What a token is."
+    )
+    vocabulary: int | None = Field(
+        default=None,
+        ge=3,
+        description="Largest vocabulary of each side, for bpe (default 4096) and word (default: every word).",
+    )
+    shared_vocabulary: bool = Field(
+        default=False, description="One vocabulary and one embedding for both sides."
+    )
+    lowercase: bool = Field(default=False, description="Lowercase the text before anything else.")
+    max_length: int = Field(
+        default=100, ge=1, description="Leave out training pairs with more tokens than this on a side."
+    )
+    skip_bad: bool = Field(
+        default=False,
+        description="Leave out examples that cannot be used, with a count, instead of stopping.",
+    )
+
+
+class TranslatorNetwork(RecurrenceConfig):
+    """The network: a bidirectional encoder, a decoder, attention from the one to the other."""
+
+    layers: int = Field(default=1, ge=1, description="Recurrent layers.")
+    decoder_layers: int = Field(
+        default=0, ge=0, description="Recurrent layers of the decoder; 0 for as many as --layers."
+    )
+    encoder_hidden: int = Field(
+        default=0, ge=0, description="Hidden units of each direction of the encoder; 0 for half of --hidden."
+    )
+    bidirectional: bool = Field(default=True, description="The encoder reads backwards as well.")
+    embedding: int = Field(default=256, ge=1, description="Size of the token embeddings.")
+    tie_weights: bool = Field(
+        default=True, description="The output layer uses the weights of the target embedding."
+    )
+    attention: Literal["none", "luong", "bahdanau"] = Field(
+        default="luong", description="How the decoder looks at the source."
+    )
+    attention_score: Literal["general", "dot"] = Field(
+        default="general", description="Luong: the score between decoder and encoder states."
+    )
+    input_feeding: bool = Field(
+        default=False, description="Luong: each readout enters the next step; slower, step by step."
+    )
+    dropout: float = Field(
+        default=0.3, ge=0, lt=1, description="Dropout between layers, and on what the encoder gives out."
+    )
+    input_dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout on the embeddings.")
+    output_dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout before the output layer.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TranslatorNetwork:
+        if self.input_feeding and self.attention != "luong":
+            raise ValueError("input_feeding is of luong attention: leave it out, or pass --attention luong")
+        if self.projection >= self.encoder_units:
+            raise ValueError(
+                f"projection must be below the encoder's {self.encoder_units} hidden units: raise "
+                "--encoder-hidden"
+            )
+        read = (self.projection or self.encoder_units) * (2 if self.bidirectional else 1)
+        written = self.projection or self.hidden
+        if self.attention == "luong" and self.attention_score == "dot" and read != written:
+            raise ValueError(
+                f"attention_score dot needs an encoder as wide as the decoder, and they are {read} and "
+                f"{written}: use general, or change --encoder-hidden"
+            )
+        return self
+
+    @property
+    def encoder_units(self) -> int:
+        """Hidden units of each direction of the encoder."""
+        return self.encoder_hidden or -(-self.hidden // (2 if self.bidirectional else 1))
+
+
+class PairTraining(TrainingConfig):
+    """Teacher forcing on whole pairs."""
+
+    batch: int = Field(default=64, ge=1, description="Pairs in a step, of similar length.")
+    epochs: int = Field(default=15, ge=1, description="Passes over the training data.")
+    label_smoothing: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the target's probability spread over all tokens."
+    )
+    scheduled_sampling: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Chance to read the model's own token in training, rising from 0 to this; slower.",
+    )
+
+
+class TranslatorConfig(RunConfig):
+    """All options of a translator."""
+
+    task: Literal["translator"] = "translator"
+    data: ParallelData = ParallelData()
+    model: TranslatorNetwork = TranslatorNetwork()
+    training: PairTraining = PairTraining()

@@ -1,0 +1,254 @@
+"""Text into text: tokens in, beam search, tokens out, unknown words copied from the source."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from throughtime.data import Tokenizer
+from throughtime.data.tables import BadRows
+from throughtime.errors import DataError
+from throughtime.generation.beam import beam_search_batch
+
+END_TEXT = "<end>"
+# Sources that are translated side by side: enough to fill the matrix products, few enough to answer soon.
+BATCH = 50
+# A translation that is this much longer than its source has lost itself in a loop.
+_LONGEST_RATIO = 2
+_LONGEST_EXTRA = 30
+
+
+class Searcher(Protocol):
+    """A translator that is stepped by hand."""
+
+    end_token: int
+
+    def begin(self, sources: Sequence[NDArray[np.int64]]) -> tuple[ArrayLike, Any]:
+        """Read sources; log-probabilities (B, V + 1) of each first token, and the state."""
+        ...
+
+    def step(self, tokens: NDArray[np.int64], state: Any) -> tuple[ArrayLike, Any]:
+        """Read a token each; the log-probabilities of the next, and the state."""
+        ...
+
+    def select(self, state: Any, rows: NDArray[np.int64]) -> Any:
+        """The state whose row i is row rows[i] of the old one."""
+        ...
+
+    def penalties(self, state: Any) -> ArrayLike:
+        """What the scores of sequences that end here lose by what they left uncovered."""
+        ...
+
+    def attend(
+        self, sources: Sequence[NDArray[np.int64]], targets: Sequence[NDArray[np.int64]]
+    ) -> list[NDArray[np.float32]] | None:
+        """Where each target token looked: (T_i, S_i + 1) each, END the last; None without attention."""
+        ...
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A source and what became of it.
+
+    Args:
+        source: the text that was given.
+        text: its translation.
+        log_probability: of the translation, in nats.
+        score: what the search ranked it by.
+        source_tokens, target_tokens: as text, one by one, END included where it was reached.
+        attention: (target tokens, source tokens), each row summing to 1; None where it was not asked for, or
+            the model has none.
+    """
+
+    source: str
+    text: str
+    log_probability: float
+    score: float
+    source_tokens: list[str]
+    target_tokens: list[str]
+    attention: NDArray[np.float32] | None
+
+
+class TextTranslator:
+    """Translates texts, several at once.
+
+    Args:
+        searcher: the model.
+        source_tokenizer, target_tokenizer: its vocabularies.
+        prepare: what is done to a text first, such as lowercasing.
+        width: beginnings that the beam keeps.
+        length_penalty: alpha of Wu et al. 2016.
+        copy_unknown: with word vocabularies, write the source's word that got the most attention in place of
+            an unknown one (Jean et al. 2015, section 3.3, without a dictionary).
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        source_tokenizer: Tokenizer,
+        target_tokenizer: Tokenizer,
+        prepare: Callable[[str], str],
+        width: int = 5,
+        length_penalty: float = 1.0,
+        copy_unknown: bool = True,
+    ) -> None:
+        self._searcher = searcher
+        self._source_tokenizer = source_tokenizer
+        self._target_tokenizer = target_tokenizer
+        self._prepare = prepare
+        self._width = width
+        self._length_penalty = length_penalty
+        words = source_tokenizer.kind == "word" and target_tokenizer.kind == "word"
+        self._copies = copy_unknown and words
+
+    def encode(self, text: str, name: str = "the text", line: int = 1) -> NDArray[np.int64]:
+        """A text's tokens.
+
+        Raises:
+            DataError: it is empty, or holds a character that the model does not know.
+        """
+        tokens = self._source_tokenizer.encode(self._prepare(text), name, line)
+        if len(tokens) == 0:
+            raise DataError(f"{name} line {line}: there is nothing to translate")
+        return tokens
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        tokens: Sequence[NDArray[np.int64]],
+        with_attention: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[Translated]:
+        """Translate texts, those of similar length side by side.
+
+        Args:
+            texts: any number.
+            tokens: of `encode`, for each.
+            with_attention: also tell where each word came from.
+            progress: called with the share that is done.
+        Returns:
+            In the order of the texts.
+        """
+        by_length = sorted(range(len(texts)), key=lambda index: len(tokens[index]))
+        results: dict[int, Translated] = {}
+        for start in range(0, len(by_length), BATCH):
+            batch = by_length[start : start + BATCH]
+            found = self._side_by_side(
+                [texts[index] for index in batch], [tokens[index] for index in batch], with_attention
+            )
+            results.update(zip(batch, found, strict=True))
+            if progress is not None:
+                progress(len(results) / len(texts))
+        return [results[index] for index in range(len(texts))]
+
+    def stream(
+        self,
+        texts: Iterable[str],
+        name: str,
+        bad: BadRows,
+        read_ahead: int = 1,
+        with_attention: bool = False,
+    ) -> Iterator[Translated]:
+        """Translate texts as they come, in their order. A text of spaces only becomes an empty one.
+
+        Args:
+            texts: lines.
+            name: where they come from, for errors.
+            bad: what happens to a text with characters that the model does not know; one that is left out
+                becomes an empty one, so that lines stay beside each other.
+            read_ahead: texts to read before the first is answered; more is faster.
+            with_attention: also tell where each word came from.
+        Raises:
+            DataError: a text is bad and `bad` does not skip.
+        """
+        numbered = enumerate(texts, 1)
+        while block := list(itertools.islice(numbered, read_ahead)):
+            tokens: dict[int, NDArray[np.int64]] = {}
+            for line, text in block:
+                try:
+                    if text.strip():
+                        tokens[line] = self.encode(text, name, line)
+                except DataError as error:
+                    if not bad.skip:
+                        raise
+                    bad.report(name, line, str(error))
+            wanted = [text for line, text in block if line in tokens]
+            found = iter(self.translate(wanted, list(tokens.values()), with_attention))
+            for line, text in block:
+                yield next(found) if line in tokens else Translated(text, "", 0.0, 0.0, [], [], None)
+
+    def _side_by_side(
+        self, texts: Sequence[str], tokens: Sequence[NDArray[np.int64]], with_attention: bool
+    ) -> list[Translated]:
+        limits = [_LONGEST_RATIO * len(source) + _LONGEST_EXTRA for source in tokens]
+        first, state = self._searcher.begin(tokens)
+        found = beam_search_batch(
+            self._searcher.step,
+            first,
+            state,
+            self._searcher.select,
+            self._width,
+            limits,
+            self._searcher.end_token,
+            self._length_penalty,
+            self._searcher.penalties,
+        )
+        best = [hypotheses[0] for hypotheses in found]
+        targets = [np.array(hypothesis.tokens, dtype=np.int64) for hypothesis in best]
+        attentions: Sequence[NDArray[np.float32] | None] | None = None
+        if with_attention or self._copies:
+            attentions = self._searcher.attend(tokens, targets)
+        results = []
+        for row, hypothesis in enumerate(best):
+            attention = None if attentions is None else attentions[row]
+            source_words = self._source_words(texts[row], tokens[row])
+            words = self._target_words(targets[row], source_words, attention)
+            results.append(
+                Translated(
+                    texts[row],
+                    self._text(targets[row], words),
+                    hypothesis.log_probability,
+                    hypothesis.score,
+                    [*source_words, END_TEXT],
+                    words,
+                    attention if with_attention else None,
+                )
+            )
+        return results
+
+    def _source_words(self, text: str, tokens: NDArray[np.int64]) -> list[str]:
+        """Each source token as text; an unknown word as it stands in the text."""
+        if self._source_tokenizer.kind == "word":
+            words = self._prepare(text).split()
+            if len(words) == len(tokens):
+                return words
+        return [self._source_tokenizer.token_text(int(token)) for token in tokens]
+
+    def _target_words(
+        self, tokens: NDArray[np.int64], source_words: list[str], attention: NDArray[np.float32] | None
+    ) -> list[str]:
+        end, unknown = self._searcher.end_token, self._target_tokenizer.unknown_token
+        words = []
+        for step, token in enumerate(tokens.tolist()):
+            if token == end:
+                words.append(END_TEXT)
+            elif token == unknown and self._copies and attention is not None:
+                # END is no word to copy.
+                words.append(source_words[int(attention[step, : len(source_words)].argmax())])
+            else:
+                words.append(self._target_tokenizer.token_text(token))
+        return words
+
+    def _text(self, tokens: NDArray[np.int64], words: list[str]) -> str:
+        if self._target_tokenizer.kind == "word":
+            return " ".join(word for word, token in zip(words, tokens, strict=True) if token < self._end)
+        return self._target_tokenizer.decode(tokens[tokens < self._end])
+
+    @property
+    def _end(self) -> int:
+        return self._searcher.end_token

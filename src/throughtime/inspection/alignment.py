@@ -1,0 +1,71 @@
+"""A picture of an attention matrix: which source token each target token came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from numpy.typing import ArrayLike
+
+_INCHES_PER_TOKEN = 0.32
+_MARGIN_INCHES = 1.6
+
+
+def draw_alignment(
+    attention: ArrayLike, source_tokens: Sequence[str], target_tokens: Sequence[str], path: str | Path
+) -> None:
+    """Draw an attention matrix, source across and target down.
+
+    Args:
+        attention: (T, S), each row summing to 1.
+        source_tokens: S texts.
+        target_tokens: T texts.
+        path: the picture; its ending chooses the format.
+    Raises:
+        OptionError: the picture cannot be written, or its format is unknown.
+    Source: the picture of Bahdanau, Cho and Bengio 2015, figure 3.
+    """
+    import warnings
+
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from throughtime.errors import OptionError
+
+    weights = np.asarray(attention)
+    if weights.shape != (len(target_tokens), len(source_tokens)):
+        raise ValueError(
+            f"the attention is {weights.shape}, expected {(len(target_tokens), len(source_tokens))}"
+        )
+    width = _MARGIN_INCHES + 1.0 + _INCHES_PER_TOKEN * len(source_tokens)
+    height = _MARGIN_INCHES + _INCHES_PER_TOKEN * len(target_tokens)
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(weights, cmap="viridis", vmin=0, vmax=1, aspect="equal")
+    axes.set_xticks(range(len(source_tokens)), [_visible(token) for token in source_tokens], rotation=60)
+    for label in axes.get_xticklabels():
+        label.set(ha="left", rotation_mode="anchor")
+    axes.xaxis.tick_top()
+    axes.set_yticks(range(len(target_tokens)), [_visible(token) for token in target_tokens])
+    axes.set_xlabel("source, as it is read")
+    axes.set_ylabel("target, as it is written")
+    axes.set_xticks(np.arange(len(source_tokens) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(target_tokens) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="#444444", linewidth=0.4)
+    axes.tick_params(which="minor", length=0)
+    figure.colorbar(image, ax=axes, label="attention", shrink=0.8)
+    try:
+        with warnings.catch_warnings():
+            # A script that the font lacks is drawn as boxes: the picture is still worth having.
+            warnings.filterwarnings("ignore", message="Glyph")
+            figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{path} cannot be written: {error}") from None
+
+
+def _visible(token: str) -> str:
+    """A token with its spaces shown, and nothing that matplotlib would read as mathematics."""
+    return token.replace(" ", "\u2423").replace("\n", "\u21b5").replace("$", "\\$")
