@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from throughtime.cells import LSTM
-from throughtime.cells.cell import GatedCell
 from throughtime.encoders.pooling import Pooling
+from throughtime.models.initialise import initialise
 from throughtime.recurrent import Recurrent, locked_dropout
 
 if TYPE_CHECKING:
-    from throughtime.config.classifier import ClassifierModel
+    from throughtime.config.classifier import ClassifierNetwork
+
+
+_EMBEDDING_DEVIATION = 0.1
 
 
 class FeedForward(nn.Module):
@@ -57,48 +60,55 @@ class Classifier(nn.Module):
         classes: C, the number of labels.
         vocabulary_size: V, for sequences of tokens. Token V stands for what the vocabulary lacks; its
             embedding is zero and stays so. None for sequences of numbers.
-        features: F, for sequences of numbers.
+        statistics: (mean, deviation), each (F,), for sequences of numbers: the inputs are standardised by
+            them. They are saved with the weights.
     """
 
     def __init__(
         self,
-        config: ClassifierModel,
+        config: ClassifierNetwork,
         classes: int,
         vocabulary_size: int | None = None,
-        features: int | None = None,
+        statistics: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> None:
         super().__init__()
-        if (vocabulary_size is None) == (features is None):
-            raise ValueError("give vocabulary_size for tokens, or features for numbers")
         self.config = config
         self.embedding = None
         if vocabulary_size is not None:
             self.embedding = nn.Embedding(vocabulary_size + 1, config.embedding, padding_idx=vocabulary_size)
-        input_size = config.embedding if features is None else features
+            input_size = config.embedding
+        elif statistics is not None:
+            mean, deviation = (torch.tensor(part, dtype=torch.float32) for part in statistics)
+            self.mean, self.deviation = nn.Buffer(mean), nn.Buffer(deviation)
+            input_size = len(mean)
+        else:
+            raise ValueError("give vocabulary_size for tokens, or statistics for numbers")
         self.recurrent = self._recurrent(input_size)
         self.pooling = Pooling(config.pooling, self.recurrent.output_size, self.recurrent.directions)
         self.output = nn.Linear(self.recurrent.output_size, classes)
-        initialise(self)
+        initialise(self, config)
+        self._shrink_embedding()
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Logits of each sequence's classes.
+        """Logits of each sequence's classes; they do not depend on the other sequences of the batch.
 
         Args:
-            inputs: (T, B) int64 tokens, or (T, B, F) float features; past a length anything but NaN.
+            inputs: (T, B) int64 tokens, or (T, B, F) float features; what lies past a length is ignored.
             lengths: (B,) int64 on the CPU, each in [1, T].
         Returns:
             (B, C).
         """
-        if self.embedding is not None:
-            inputs = drop_words(self.embedding(inputs), self.config.word_dropout, self.training)
-        outputs, _ = self.recurrent(self._drop(inputs), lengths=lengths)
+        steps = self._embed(inputs) if self.embedding is not None else (inputs - self.mean) / self.deviation
+        outputs, _ = self.recurrent(steps, lengths=lengths)
         pooled = self.pooling(outputs, lengths)
         return self.output(F.dropout(pooled, self.config.output_dropout, self.training))
 
-    def _drop(self, inputs: Tensor) -> Tensor:
+    def _embed(self, tokens: Tensor) -> Tensor:
+        assert self.embedding is not None
+        embedded = drop_words(self.embedding(tokens), self.config.word_dropout, self.training)
         if self.config.locked_dropout:
-            return locked_dropout(inputs, self.config.input_dropout, self.training)
-        return F.dropout(inputs, self.config.input_dropout, self.training)
+            return locked_dropout(embedded, self.config.input_dropout, self.training)
+        return F.dropout(embedded, self.config.input_dropout, self.training)
 
     def _recurrent(self, input_size: int) -> Recurrent | FeedForward:
         config = self.config
@@ -108,12 +118,18 @@ class Classifier(nn.Module):
             config.cell,
             input_size,
             config.hidden,
-            num_layers=config.layers,
             bidirectional=config.bidirectional,
-            dropout=config.dropout,
-            locked_dropout=config.locked_dropout,
-            **config.cell_options(),
+            **config.recurrent_options(),
         )
+
+    @torch.no_grad()
+    def _shrink_embedding(self) -> None:
+        if self.embedding is None:
+            return
+        if self.config.initialisation == "orthogonal":
+            # N(0, 1), torch's default, would drown what a few thousand sentences can teach a word.
+            nn.init.normal_(self.embedding.weight, std=_EMBEDDING_DEVIATION)
+        self.embedding.weight[-1].zero_()
 
 
 def drop_words(embedded: Tensor, probability: float, training: bool) -> Tensor:
@@ -130,25 +146,3 @@ def drop_words(embedded: Tensor, probability: float, training: bool) -> Tensor:
         return embedded
     kept = torch.rand(embedded.shape[:2], device=embedded.device) >= probability
     return embedded * kept[:, :, None]
-
-
-@torch.no_grad()
-def initialise(model: Classifier) -> None:
-    """Recurrent matrices orthogonal, biases zero, forget gates open, embeddings small.
-
-    Embeddings from N(0, 1), torch's default, would drown what few sentences can teach them.
-    """
-    config = model.config
-    if model.embedding is not None:
-        nn.init.normal_(model.embedding.weight, std=config.embedding_range)
-        model.embedding.weight[-1].zero_()
-    if isinstance(model.recurrent, FeedForward):
-        return
-    for cell in model.recurrent.cells:
-        if isinstance(cell, GatedCell):
-            nn.init.orthogonal_(cell.weight_hh)
-            for bias in (cell.bias_ih, cell.bias_hh):
-                if bias is not None:
-                    nn.init.zeros_(bias)
-        if isinstance(cell, LSTM):
-            cell.set_forget_bias(config.forget_bias)
