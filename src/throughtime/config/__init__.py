@@ -2,13 +2,17 @@
 
 from pydantic.fields import FieldInfo
 
+from throughtime.config.classifier import ClassifierConfig
 from throughtime.config.language_model import LanguageModelConfig
 from throughtime.config.options import DEFAULT_TASK, RunConfig, describe, read_options, resolve
 from throughtime.config.recurrence import RecurrenceConfig
 from throughtime.config.section import Section
 from throughtime.config.training import TrainingConfig
 
-CONFIGS: dict[str, type[RunConfig]] = {"language-model": LanguageModelConfig}
+CONFIGS: dict[str, type[RunConfig]] = {
+    "language-model": LanguageModelConfig,
+    "classifier": ClassifierConfig,
+}
 
 
 def every_option() -> dict[str, dict[str, tuple[str, FieldInfo]]]:
@@ -24,6 +28,7 @@ def every_option() -> dict[str, dict[str, tuple[str, FieldInfo]]]:
 __all__ = [
     "CONFIGS",
     "DEFAULT_TASK",
+    "ClassifierConfig",
     "LanguageModelConfig",
     "RecurrenceConfig",
     "RunConfig",

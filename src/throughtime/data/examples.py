@@ -100,6 +100,23 @@ class ExampleReader:
             self.space = self.space or FeatureSpace(names)
         return array
 
+    def read_line(self, line: str) -> str | NDArray[np.float32]:
+        """The input that one line stands for: a text, the numbers of a vector, or the name of a file.
+
+        Raises:
+            DataError: it is none.
+        """
+        if self.kind == "text":
+            return self.check_text(line)
+        if self.kind != "vectors":
+            return self.read_file(line.strip())
+        values = line.split("\t" if "\t" in line else ",")
+        names = self._expected(tuple(map(str, range(len(values)))))
+        if len(values) != len(names):
+            raise DataError(f"{len(values)} values, expected {len(names)} ({', '.join(names)})")
+        features = dict(zip(names, values, strict=True))
+        return np.array([[_number(features, name) for name in names]], dtype=np.float32)
+
     def check_text(self, text: str) -> str:
         """The text, where there is something in it.
 
@@ -182,6 +199,13 @@ def find_kind(path: str | Path, text_column: str = "text", label_column: str = "
     if not values:
         raise DataError(f"{table} has no column besides {label_column!r}: there is nothing to learn from")
     return "sequences" if any(isinstance(value, (list, tuple)) for value in values.values()) else "vectors"
+
+
+def is_example_file(path: Path, kind: InputKind) -> bool:
+    """Whether a file is one example itself, and not a table of them."""
+    if kind not in ("sequences", "audio") or not path.is_file() or not is_sequence_file(path.name):
+        return False
+    return not is_table(path) or not _names_files(path)
 
 
 def holds_labelled_examples(path: Path) -> bool:

@@ -16,6 +16,8 @@ from throughtime.errors import OptionError
 
 DEMOS: dict[str, str] = {
     "program": "program",
+    "sentiment": "sentences",
+    "vectors": "vectors",
 }
 
 

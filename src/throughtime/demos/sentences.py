@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from throughtime.run.classifier import ClassifierRun
 
-SUMMARY = "Sentiment: remarks about films, with negations and contrasts (many to one)."
+SUMMARY = "remarks about films, with negations and contrasts, and whether they praise (many to one)"
 OPTIONS: dict[str, Any] = {
     "task": "classifier",
     "tokenizer": "word",
@@ -26,12 +26,12 @@ OPTIONS: dict[str, Any] = {
     "layers": 1,
     "embedding": 32,
     "pooling": "last",
-    "epochs": 12,
+    "epochs": 20,
     "batch": 32,
     "learning_rate": 5e-3,
 }
 
-TRAINING, TEST = "train.csv", "test.csv"
+TRAINING, TEST = "remarks.csv", "unseen.csv"
 LABELS = ("negative", "positive")
 
 _SUBJECTS = (
@@ -52,7 +52,7 @@ _CONTRASTS = ("{weak}, but {strong}", "although {weak}, {strong}", "{strong}, ev
 
 
 def write(folder: Path, seed: int) -> Path:
-    """Write train.csv (3,000 remarks) and test.csv (500 others), with the columns text and label."""
+    """Write remarks.csv (3,000) and unseen.csv (500 others), with the columns text and label."""
     generator = np.random.Generator(np.random.PCG64(seed))
     remarks: dict[str, str] = {}
     while len(remarks) < 3500:

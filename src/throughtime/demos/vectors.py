@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from throughtime.run.classifier import ClassifierRun
 
-SUMMARY = "Vectors: five measurements of a shape, and which shape it is (one to one)."
+SUMMARY = "five measurements of a shape, and which shape it is (one to one)"
 OPTIONS: dict[str, Any] = {
     "task": "classifier",
     "cell": "none",
@@ -26,18 +26,18 @@ OPTIONS: dict[str, Any] = {
     "dropout": 0.0,
     "output_dropout": 0.0,
     "input_dropout": 0.0,
-    "epochs": 40,
+    "epochs": 20,
     "batch": 32,
     "learning_rate": 5e-3,
 }
 
-TRAINING, TEST = "train.csv", "test.csv"
+TRAINING, TEST = "shapes.csv", "unseen.csv"
 SHAPES = ("circle", "square", "rectangle", "triangle")
 COLUMNS = ("width", "height", "area", "outline", "corners_seen")
 
 
 def write(folder: Path, seed: int) -> Path:
-    """Write train.csv (2,000 shapes) and test.csv (500 others), with a column a measurement and the label."""
+    """Write shapes.csv (2,000) and unseen.csv (500 others), with a column a measurement and the label."""
     generator = np.random.Generator(np.random.PCG64(seed))
     folder.mkdir(parents=True, exist_ok=True)
     for name, count in ((TRAINING, 2000), (TEST, 500)):
@@ -62,7 +62,7 @@ def measure(generator: np.random.Generator) -> tuple[list[float], str]:
     shape = SHAPES[generator.integers(len(SHAPES))]
     width = generator.uniform(1, 10)
     # A triangle is an isosceles one on its base; a rectangle is clearly no square.
-    ratio = {"circle": 1.0, "square": 1.0}.get(shape, generator.choice([0.5, 0.7, 1.4, 2.0]))
+    ratio = 1.0 if shape in ("circle", "square") else float(generator.choice([0.5, 0.7, 1.4, 2.0]))
     height = width * ratio
     if shape == "circle":
         area, outline, corners = math.pi * width**2 / 4, math.pi * width, 0
