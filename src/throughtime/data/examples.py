@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,9 @@ InputKind = Literal["vectors", "text", "sequences", "audio"]
 
 METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 FILE_COLUMN = "file_name"
+
+# Enough to tell a column of numbers with a bad value from a column of words.
+_ROWS_LOOKED_AT = 10
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ class ExampleReader:
         columns = [self.label_column] if self.needs_label else []
         if self.kind == "text":
             return [self.text_column, *columns]
-        return [FILE_COLUMN, *columns] if _names_files(table) else columns
+        return [FILE_COLUMN, *columns] if self.kind == "audio" or _names_files(table) else columns
 
     def _name(self, row: Row) -> str:
         if self.kind == "text":
@@ -186,19 +190,28 @@ def find_kind(path: str | Path, text_column: str = "text", label_column: str = "
     columns = column_names(table)
     if text_column in columns:
         return "text"
-    row = next(read_rows(table, BadRows(skip=True)))
+    rows = list(islice(read_rows(table, BadRows(skip=True)), _ROWS_LOOKED_AT))
     if FILE_COLUMN in columns:
-        name = str(row.values[FILE_COLUMN])
+        name = str(rows[0].values[FILE_COLUMN])
         if is_sequence_file(name):
             return "audio" if is_sound_file(name) else "sequences"
         raise DataError(
-            f"{table} line {row.line}: {name!r} is neither an array (.csv, .tsv, .npy, .npz) "
+            f"{table} line {rows[0].line}: {name!r} is neither an array (.csv, .tsv, .npy, .npz) "
             f"nor a sound (.wav, .flac, .ogg)"
         )
-    values = {name: value for name, value in row.values.items() if name != label_column}
-    if not values:
+    features = [name for name in columns if name != label_column]
+    if not features:
         raise DataError(f"{table} has no column besides {label_column!r}: there is nothing to learn from")
-    return "sequences" if any(isinstance(value, (list, tuple)) for value in values.values()) else "vectors"
+    if any(isinstance(rows[0].values.get(name), (list, tuple)) for name in features):
+        return "sequences"
+    for name in features:
+        # One bad value is a bad row; a column of them is something else than a feature.
+        if not any(_is_number(row.values.get(name)) for row in rows):
+            raise DataError(
+                f"{table} has no column {text_column!r}, and {name!r} is not a number on line {rows[0].line}: "
+                f"name the column with the texts (--text-column), or leave in numbers only"
+            )
+    return "vectors"
 
 
 def is_example_file(path: Path, kind: InputKind) -> bool:
@@ -214,11 +227,8 @@ def holds_labelled_examples(path: Path) -> bool:
         table = table_of(path)
         if "label" not in column_names(table):
             return False
-        kind = find_kind(path)
-        if kind != "vectors":
-            return True
-        row = next(read_rows(table, BadRows(skip=True)))
-        return all(_is_number(value) for name, value in row.values.items() if name != "label")
+        find_kind(path)
+        return True
     except (DataError, OSError, ImportError, StopIteration):
         return False
 

@@ -25,13 +25,14 @@ from throughtime.data.examples import (
 )
 from throughtime.data.features import FeatureSpace, statistics
 from throughtime.data.labels import Labels
-from throughtime.data.sequences import Sequences, write_sequences
+from throughtime.data.prepared import EXAMPLES, PreparedExamples, write_targets
+from throughtime.data.sequences import write_sequences
 from throughtime.data.splits import stratified_split
 from throughtime.data.tables import BadRows
 from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
 from throughtime.data.tokenizer import Tokenizer
-from throughtime.errors import DataError, RunError
-from throughtime.files import atomic_file, write_atomically
+from throughtime.errors import DataError
+from throughtime.files import write_atomically
 from throughtime.run.run import Run
 
 if TYPE_CHECKING:
@@ -43,9 +44,7 @@ if TYPE_CHECKING:
     from throughtime.training.task import Task
 
 LABELS, TOKENIZER, FEATURES = "labels.json", "tokenizer.json", "features.json"
-EXAMPLES, TARGETS, HELD_OUT = (
-    Path("data") / name for name in ("examples.npy", "targets.npy", "held_out.npy")
-)
+DATA = "data"
 PICTURE = "confusion.png"
 
 # Files are predicted in batches of this many: enough to share padding, few enough to show results soon.
@@ -90,7 +89,7 @@ class ClassifierRun(Run):
             self._prepare_features(bad, show)
         if bad.count:
             show.remark(bad.summary())
-        if data.validation_fraction and not np.load(self.folder / HELD_OUT).any():
+        if data.validation_fraction and not len(PreparedExamples.open(self.folder / DATA).validation):
             show.remark("too few examples to hold any out for validation: the last weights are kept")
 
     def _prepare_texts(self, bad: BadRows, show: Progress) -> None:
@@ -104,8 +103,8 @@ class ClassifierRun(Run):
         # Characters that only validation has are unknown ones; --errors strict is about what is predicted.
         encoder = TextEncoder(tokenizer, data.lowercase, "replace", data.longest)
         arrays = (encoder.encode(str(example.input)) for example, _ in examples)
-        write_sequences(self.folder / EXAMPLES, arrays, np.int32)
-        self._save_targets(targets, held_out)
+        write_sequences(self.folder / DATA / EXAMPLES, arrays, np.int32)
+        write_targets(self.folder / DATA, targets, held_out)
 
     def _prepare_features(self, bad: BadRows, show: Progress) -> None:
         labels: list[tuple[str, bool]] = []
@@ -116,9 +115,9 @@ class ClassifierRun(Run):
                 yield self._cut(example.input)
 
         # They go to the disk as they are read: sounds may be larger than memory.
-        examples = write_sequences(self.folder / EXAMPLES, arrays(), np.float32)
+        examples = write_sequences(self.folder / DATA / EXAMPLES, arrays(), np.float32)
         targets, held_out = self._settle_labels(labels)
-        self._save_targets(targets, held_out)
+        write_targets(self.folder / DATA, targets, held_out)
         mean, deviation = statistics(examples[int(number)] for number in np.flatnonzero(~held_out))
         assert self.space is not None
         self.space = FeatureSpace(
@@ -130,14 +129,19 @@ class ClassifierRun(Run):
         """Training examples, then those of the validation file; with each whether it is one of these."""
         data = self.config.data
         reader = self._reader(needs_label=True)
+        known: set[str | None] = set()
         for path, late in ((data.source, False), (data.validation, True)):
             if path is None:
                 continue
             for count, example in enumerate(reader.read(path, bad), 1):
                 if count % 100 == 0:
                     show.preparing(f"reading {Path(path).name}", count, 0)
-                yield example, late
+                if late and example.label not in known:
+                    bad.report(path, example.line, f"no training example has the label {example.label!r}")
+                    continue
+                known.add(example.label)
                 self.space = reader.space
+                yield example, late
 
     def _settle_labels(self, labels: list[tuple[str, bool]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The class of each example, and whether it is held out for validation."""
@@ -149,19 +153,11 @@ class ClassifierRun(Run):
                 f"{data.source}: every example has the label {self.labels.names[0]!r}; "
                 f"there have to be two labels or more to tell apart"
             )
-        try:
-            targets = np.array([self.labels.number(name) for name, _ in labels], dtype=np.int64)
-        except DataError as error:
-            raise DataError(f"{data.validation}: {error}") from None
+        targets = np.array([self.labels.number(name) for name, _ in labels], dtype=np.int64)
         self.labels.save(self.folder / LABELS)
         if data.validation is None:
             return targets, stratified_split(targets, data.validation_fraction, self.config.training.seed)
         return targets, late
-
-    def _save_targets(self, targets: NDArray[np.int64], held_out: NDArray[np.bool_]) -> None:
-        for path, array in ((TARGETS, targets), (HELD_OUT, held_out)):
-            with atomic_file(self.folder / path) as file:
-                np.save(file, array, allow_pickle=False)
 
     def load(self) -> None:
         self.labels = Labels.load(self.folder / LABELS)
@@ -182,35 +178,16 @@ class ClassifierRun(Run):
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
         from throughtime.training.classification import Classification
 
-        examples, targets, held_out = self._open_examples()
-        return Classification(
-            model,  # type: ignore[arg-type]
-            examples,
-            targets,
-            np.flatnonzero(~held_out),
-            np.flatnonzero(held_out),
-            self.config.training,
-            _WHAT[self.config.data.input],
-        )
+        prepared = PreparedExamples.open(self.folder / DATA)
+        return Classification(model, prepared, self.config.training, _WHAT[self.kind])  # type: ignore[arg-type]
 
     def conclude(self) -> None:
         """Draw confusion.png: what the best weights make of the validation examples."""
-        examples, targets, held_out = self._open_examples()
-        numbers = np.flatnonzero(held_out)
-        if len(numbers):
-            logits = self._logits([examples[int(number)] for number in numbers])
-            self._write_confusion(self.folder / PICTURE, targets[numbers], logits.argmax(1))
-
-    def _open_examples(self) -> tuple[Sequences, NDArray[np.int64], NDArray[np.bool_]]:
-        examples = Sequences.open(self.folder / EXAMPLES)
-        try:
-            targets = np.load(self.folder / TARGETS, allow_pickle=False)
-            held_out = np.load(self.folder / HELD_OUT, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise RunError(f"{self.folder / 'data'} is incomplete or damaged: {error}") from None
-        if not len(examples) == len(targets) == len(held_out):
-            raise RunError(f"{self.folder / 'data'} is damaged: its files differ in the number of examples")
-        return examples, targets, held_out
+        prepared = PreparedExamples.open(self.folder / DATA)
+        if len(prepared.validation):
+            logits = self._logits([prepared.examples[int(number)] for number in prepared.validation])
+            truth = prepared.targets[prepared.validation]
+            self._write_confusion(self.folder / PICTURE, truth, logits.argmax(1))
 
     # ---- predicting
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from throughtime.config.classifier import ClassifierTraining
 from throughtime.data.batches import LengthBatches, pad
+from throughtime.data.prepared import PreparedExamples
 from throughtime.data.sequences import Sequences
 from throughtime.metrics.classification import accuracy, confusion_matrix, macro_f1
 from throughtime.models.classifier import Classifier
@@ -31,9 +32,7 @@ class Classification(ExampleTask):
 
     Args:
         model: the network, on its device.
-        examples: tokens (T_i,) or features (T_i, F), training and validation together.
-        targets: (N,), the class of each.
-        training, validation: the numbers of the examples of each part.
+        prepared: the examples to learn from and those to measure on.
         config: batch, seed, class weights.
         what: what the examples are, in the plural.
     """
@@ -43,21 +42,19 @@ class Classification(ExampleTask):
     def __init__(
         self,
         model: Classifier,
-        examples: Sequences,
-        targets: NDArray[np.int64],
-        training: NDArray[np.int64],
-        validation: NDArray[np.int64],
+        prepared: PreparedExamples,
         config: ClassifierTraining,
         what: str = "examples",
     ) -> None:
-        super().__init__(model, examples.lengths[training], config)
+        training = prepared.training
+        super().__init__(model, prepared.examples.lengths[training], config)
         self._classifier = model
-        self._examples = examples
-        self._targets = targets
+        self._examples = prepared.examples
+        self._targets = prepared.targets
         self._training = training
-        self._validation = validation
+        self._validation = prepared.validation
         self._what = what
-        weights = class_weights(config.class_weights, targets[training], model.output.out_features)
+        weights = class_weights(config.class_weights, self._targets[training], model.output.out_features)
         self._weights = torch.from_numpy(weights).to(self.device)
 
     def facts(self) -> str:
