@@ -292,7 +292,7 @@ def test_bad_training_examples_stop_it_or_are_left_out(tmp_path: Path, sources: 
         (
             [["good", "up"], ["bad", "down"]],
             {"text_column": "review"},
-            "no column 'review', and 'text' is not a number on line 2",
+            "no column 'review', and 'text' is no number on line 2",
         ),
         ([["good", "up"], ["bad", "down"]], {"input": "vectors"}, "feature 'text': 'good' is not a number"),
         ([["good", "up"], ["bad", "down"]], {"input": "audio"}, "has no column 'file_name'"),

@@ -31,7 +31,7 @@ class LabelledData(Section):
     text_column: str = Field(default="text", description="The column with the text.")
     label_column: str = Field(default="label", description="The column with the label.")
     tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
-        default="word", description="What a token of a text is."
+        default="bpe", description="What a token of a text is."
     )
     vocabulary: int | None = Field(
         default=None,

@@ -208,7 +208,7 @@ def find_kind(path: str | Path, text_column: str = "text", label_column: str = "
         # One bad value is a bad row; a column of them is something else than a feature.
         if not any(_is_number(row.values.get(name)) for row in rows):
             raise DataError(
-                f"{table} has no column {text_column!r}, and {name!r} is not a number on line {rows[0].line}: "
+                f"{table} has no column {text_column!r}, and {name!r} is no number on line {rows[0].line}: "
                 f"name the column with the texts (--text-column), or leave in numbers only"
             )
     return "vectors"
