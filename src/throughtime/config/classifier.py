@@ -57,7 +57,7 @@ class ClassifierNetwork(RecurrenceConfig):
     """The network: embedding or features, recurrence, pooling over time, output layer."""
 
     cell: Literal["rnn", "lstm", "gru", "none"] = Field(  # type: ignore[assignment]
-        default="lstm",
+        default="gru",
         description="The recurrent cell; none is a feed-forward layer at each step, to compare with.",
     )
     hidden: int = Field(default=128, ge=1, description="Hidden units in each layer and direction.")
