@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from throughtime.config.classifier import ClassifierNetwork
-from throughtime.models.classifier import Classifier, FeedForward, drop_words
+from throughtime.models.classifier import Classifier, Ensemble, FeedForward, drop_words
 
 LENGTHS = torch.tensor([7, 1, 4])
 SMALL: dict[str, Any] = {"hidden": 5, "embedding": 4}
@@ -76,6 +76,16 @@ def test_the_unknown_token_is_zero_and_stays_so(initialisation: str) -> None:
     assert model.embedding is not None
     assert (model.embedding.weight[9] == 0).all()
     assert (model.embedding.weight[:9] != 0).any()
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members_probabilities() -> None:
+    torch.manual_seed(1)
+    members = [Classifier(ClassifierNetwork(**SMALL), classes=3, vocabulary_size=9).eval() for _ in range(3)]
+    tokens = torch.randint(10, (7, 3))
+    expected = sum(member(tokens, LENGTHS).softmax(-1) for member in members) / 3
+    answer = Ensemble(members)(tokens, LENGTHS)
+    torch.testing.assert_close(answer.exp(), expected)
+    assert not torch.equal(members[0](tokens, LENGTHS), members[1](tokens, LENGTHS))
 
 
 def test_a_dropped_word_looks_as_an_unknown_one() -> None:

@@ -134,7 +134,8 @@ def test_statistics_are_those_of_the_training_examples(runs: dict[str, Classifie
 
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
-    ("text", {"dropout": 0.3, "layers": 2, "word_dropout": 0.3}),
+    ("text", {"dropout": 0.3, "layers": 2, "word_dropout": 0.3, "tokenizer": "word"}),
+    ("vectors", {"members": 3}),
     (
         "text",
         {"cell": "gru", "tokenizer": "bpe", "vocabulary": 300, "pooling": "attention", "evaluate_every": 5},

@@ -69,6 +69,11 @@ class ClassifierNetwork(RecurrenceConfig):
     )
     input_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout on the embeddings of a text.")
     output_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout before the output layer.")
+    members: int = Field(
+        default=1,
+        ge=1,
+        description="Networks that are trained side by side; the mean of their probabilities decides.",
+    )
     word_dropout: float = Field(
         default=0.1, ge=0, lt=1, description="Probability to hide a whole token of a text in training."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -130,6 +132,32 @@ class Classifier(nn.Module):
             # N(0, 1), torch's default, would drown what a few thousand sentences can teach a word.
             nn.init.normal_(self.embedding.weight, std=_EMBEDDING_DEVIATION)
         self.embedding.weight[-1].zero_()
+
+
+class Ensemble(nn.Module):
+    """Several classifiers that learn side by side and answer together.
+
+    They see the same batches and differ in their first weights and in what dropout hides from each. Where
+    examples are few, each goes wrong in its own places, and the mean of their probabilities does so less.
+
+    Args:
+        members: networks with the same inputs and classes.
+    Source: Hansen and Salamon 1990; of networks that differ by their weights' seed alone, Lakshminarayanan et
+        al. 2017.
+    """
+
+    def __init__(self, members: Iterable[Classifier]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """The logarithm of the mean of the members' probabilities, (B, C); arguments as of `Classifier`."""
+        each = self.each(inputs, lengths).log_softmax(-1)
+        return each.logsumexp(0) - math.log(len(self.members))
+
+    def each(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """The members' logits (M, B, C): in training each has a loss of its own."""
+        return torch.stack([member(inputs, lengths) for member in self.members])
 
 
 def drop_words(embedded: Tensor, probability: float, training: bool) -> Tensor:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from throughtime.models.classifier import Classifier
+    from throughtime.models.classifier import Classifier, Ensemble
     from throughtime.training.progress import Progress
     from throughtime.training.task import Task
 
@@ -166,20 +166,24 @@ class ClassifierRun(Run):
         else:
             self.space = FeatureSpace.load(self.folder / FEATURES)
 
-    def build_model(self) -> Classifier:
-        from throughtime.models.classifier import Classifier
+    def build_model(self) -> Classifier | Ensemble:
+        from throughtime.models.classifier import Classifier, Ensemble
 
+        model, classes = self.config.model, len(self.labels)
         if self.encoder is not None:
-            return Classifier(self.config.model, len(self.labels), vocabulary_size=self.encoder.unknown)
-        assert self.space is not None
-        known = (self.space.mean, self.space.deviation)
-        return Classifier(self.config.model, len(self.labels), statistics=known)
+            made = [Classifier(model, classes, self.encoder.unknown) for _ in range(model.members)]
+        else:
+            assert self.space is not None
+            known = (self.space.mean, self.space.deviation)
+            made = [Classifier(model, classes, statistics=known) for _ in range(model.members)]
+        return made[0] if model.members == 1 else Ensemble(made)
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
         from throughtime.training.classification import Classification
 
         prepared = PreparedExamples.open(self.folder / DATA)
-        return Classification(model, prepared, self.config.training, _WHAT[self.kind])  # type: ignore[arg-type]
+        classes, training = len(self.labels), self.config.training
+        return Classification(model, prepared, classes, training, _WHAT[self.kind])  # type: ignore[arg-type]
 
     def conclude(self) -> None:
         """Draw confusion.png: what the best weights make of the validation examples."""

@@ -16,7 +16,7 @@ from throughtime.data.batches import LengthBatches, pad
 from throughtime.data.prepared import PreparedExamples
 from throughtime.data.sequences import Sequences
 from throughtime.metrics.classification import accuracy, confusion_matrix, macro_f1
-from throughtime.models.classifier import Classifier
+from throughtime.models.classifier import Classifier, Ensemble
 from throughtime.training.examples import ExampleTask
 from throughtime.training.task import StepLoss
 
@@ -33,6 +33,7 @@ class Classification(ExampleTask):
     Args:
         model: the network, on its device.
         prepared: the examples to learn from and those to measure on.
+        classes: C.
         config: batch, seed, class weights.
         what: what the examples are, in the plural.
     """
@@ -41,8 +42,9 @@ class Classification(ExampleTask):
 
     def __init__(
         self,
-        model: Classifier,
+        model: Classifier | Ensemble,
         prepared: PreparedExamples,
+        classes: int,
         config: ClassifierTraining,
         what: str = "examples",
     ) -> None:
@@ -54,7 +56,7 @@ class Classification(ExampleTask):
         self._training = training
         self._validation = prepared.validation
         self._what = what
-        weights = class_weights(config.class_weights, self._targets[training], model.output.out_features)
+        weights = class_weights(config.class_weights, self._targets[training], classes)
         self._weights = torch.from_numpy(weights).to(self.device)
 
     def facts(self) -> str:
@@ -142,7 +144,9 @@ def as_batch(arrays: Sequence[NDArray[Any]], device: torch.device) -> tuple[Tens
 
 
 @torch.inference_mode()
-def all_logits(model: Classifier, examples: Any, progress: Callable[[float], None] | None = None) -> Tensor:
+def all_logits(
+    model: Classifier | Ensemble, examples: Any, progress: Callable[[float], None] | None = None
+) -> Tensor:
     """Logits (N, C) float32 on the CPU, in the order of the examples.
 
     Args:
@@ -150,16 +154,17 @@ def all_logits(model: Classifier, examples: Any, progress: Callable[[float], Non
         examples: what has a length and gives arrays by number.
         progress: called with the share that is done.
     """
-    device, was_training = model.output.weight.device, model.training
+    device, was_training = next(model.parameters()).device, model.training
     model.eval()
-    lengths = [len(examples[number]) for number in range(len(examples))]
-    logits = torch.zeros(len(examples), model.output.out_features)
+    batches = LengthBatches([len(examples[number]) for number in range(len(examples))], _EVALUATION_BATCH, 0)
+    parts, order = [], batches.in_order()
     done = 0
-    for numbers in LengthBatches(lengths, _EVALUATION_BATCH, 0).in_order():
+    for numbers in order:
         inputs, sizes = as_batch([examples[number] for number in numbers], device)
-        logits[torch.from_numpy(numbers)] = model(inputs, sizes).float().cpu()
+        parts.append(model(inputs, sizes).float().cpu())
         done += len(numbers)
         if progress is not None:
             progress(done / len(examples))
+    logits = torch.cat(parts)[torch.from_numpy(np.argsort(np.concatenate(order)))]
     model.train(was_training)
     return logits
