@@ -75,9 +75,13 @@ class Classification(ExampleTask):
         numbers = self._training[examples]
         inputs, lengths = as_batch([self._examples[number] for number in numbers], self.device)
         targets = torch.from_numpy(self._targets[numbers]).to(self.device)
-        return StepLoss(
-            weighted_loss(self._classifier(inputs, lengths), targets, self._weights), len(numbers)
-        )
+        if isinstance(self._classifier, Ensemble):
+            logits = self._classifier.each(inputs, lengths)  # (M, B, C): each member has a loss of its own
+            targets = targets.repeat(len(logits))
+            logits = logits.flatten(0, 1)
+        else:
+            logits = self._classifier(inputs, lengths)
+        return StepLoss(weighted_loss(logits, targets, self._weights), len(numbers))
 
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if not len(self._validation):
