@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from throughtime.files import atomic_file
+from throughtime.files import atomic_file, write_atomically
 
 # Above this many classes numbers in the cells, and above the next names on the axes, could not be read.
 _CLASSES_WITH_NUMBERS = 25
@@ -102,6 +103,18 @@ def draw_confusion(path: str | Path, confusion: NDArray[np.int64], labels: Seque
     with atomic_file(path) as file:
         figure.savefig(file, format="png", dpi=120)
     return path
+
+
+def write_confusion(picture: Path, confusion: NDArray[np.int64], labels: Sequence[str]) -> None:
+    """The picture, and the same numbers with the scores of each class in a .json beside it."""
+    draw_confusion(picture, confusion, labels)
+    described = {
+        "labels": list(labels),
+        "confusion": confusion.tolist(),
+        "scores": score_table(confusion, labels),
+    }
+    content = json.dumps(described, ensure_ascii=False, indent=1).encode()
+    write_atomically(picture.with_suffix(".json"), content)
 
 
 def score_table(confusion: NDArray[np.int64], labels: Sequence[str]) -> list[dict[str, Any]]:

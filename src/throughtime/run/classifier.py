@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -32,7 +31,6 @@ from throughtime.data.tables import BadRows
 from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import DataError
-from throughtime.files import write_atomically
 from throughtime.run.run import Run
 
 if TYPE_CHECKING:
@@ -137,7 +135,8 @@ class ClassifierRun(Run):
                 if count % 100 == 0:
                     show.preparing(f"reading {Path(path).name}", count, 0)
                 if late and example.label not in known:
-                    bad.report(path, example.line, f"no training example has the label {example.label!r}")
+                    said = f"no training example has the label {example.label!r}"
+                    bad.report(table_of(path), example.line, said)
                     continue
                 known.add(example.label)
                 self.space = reader.space
@@ -381,18 +380,10 @@ class ClassifierRun(Run):
     def _write_confusion(
         self, picture: Path, truth: NDArray[np.int64], predicted: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        from throughtime.metrics.classification import confusion_matrix, draw_confusion, score_table
+        from throughtime.metrics.classification import confusion_matrix, write_confusion
 
-        names = self.labels.names
-        confusion = confusion_matrix(truth, predicted, len(names))
-        draw_confusion(picture, confusion, names)
-        described = {
-            "labels": names,
-            "confusion": confusion.tolist(),
-            "scores": score_table(confusion, names),
-        }
-        content = json.dumps(described, ensure_ascii=False, indent=1).encode()
-        write_atomically(picture.with_suffix(".json"), content)
+        confusion = confusion_matrix(truth, predicted, len(self.labels))
+        write_confusion(picture, confusion, self.labels.names)
         return confusion
 
 
