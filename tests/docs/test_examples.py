@@ -19,9 +19,12 @@ PAGES = [
     "README.md",
     "docs/tutorial.md",
     "docs/how-to.md",
+    "docs/classification.md",
+    "docs/captioning.md",
+    "docs/translation.md",
+    "docs/frames.md",
     "docs/inspection.md",
     "docs/reference.md",
-    "docs/translation.md",
 ]
 BLOCK = re.compile(r"(?P<setup><!-- setup: \w+ -->\n)?```(?P<language>sh|python)\n(?P<code>.*?)```", re.S)
 

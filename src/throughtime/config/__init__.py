@@ -2,6 +2,7 @@
 
 from pydantic.fields import FieldInfo
 
+from throughtime.config.classifier import ClassifierConfig
 from throughtime.config.language_model import LanguageModelConfig
 from throughtime.config.options import DEFAULT_TASK, RunConfig, describe, read_options, resolve
 from throughtime.config.recurrence import RecurrenceConfig
@@ -9,7 +10,11 @@ from throughtime.config.section import Section
 from throughtime.config.training import TrainingConfig
 from throughtime.config.translator import TranslatorConfig
 
-CONFIGS: dict[str, type[RunConfig]] = {"language-model": LanguageModelConfig, "translator": TranslatorConfig}
+CONFIGS: dict[str, type[RunConfig]] = {
+    "language-model": LanguageModelConfig,
+    "classifier": ClassifierConfig,
+    "translator": TranslatorConfig,
+}
 
 
 def every_option() -> dict[str, dict[str, tuple[str, FieldInfo]]]:
@@ -25,6 +30,7 @@ def every_option() -> dict[str, dict[str, tuple[str, FieldInfo]]]:
 __all__ = [
     "CONFIGS",
     "DEFAULT_TASK",
+    "ClassifierConfig",
     "LanguageModelConfig",
     "RecurrenceConfig",
     "RunConfig",

@@ -17,6 +17,8 @@ from throughtime.errors import OptionError
 DEMOS: dict[str, str] = {
     "program": "program",
     "translation": "dates",
+    "sentiment": "sentences",
+    "vectors": "vectors",
 }
 
 

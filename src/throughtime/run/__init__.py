@@ -13,6 +13,7 @@ from throughtime.run.run import CONFIG, WEIGHTS, Run, require_torch
 TASKS: dict[str, tuple[str, str]] = {
     "translator": ("translator", "TranslatorRun"),
     "language-model": ("language_model", "LanguageModelRun"),
+    "classifier": ("classifier", "ClassifierRun"),
 }
 
 __all__ = ["CONFIG", "TASKS", "WEIGHTS", "Run", "find_task", "require_torch", "run_class"]

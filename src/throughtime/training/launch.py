@@ -89,7 +89,7 @@ def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Ru
             with contextlib.suppress(OSError):  # runs/ holds other runs, or never was
                 folder.parent.rmdir()
         raise
-    config.save(folder / CONFIG)
+    run.config.save(folder / CONFIG)  # the run's: `prepare` may have settled what was left to the data
     trainer, task = _make_trainer(run, device, show)
     return _run(trainer, task, folder)
 
@@ -138,7 +138,9 @@ def _run(trainer: Trainer, task: Task, folder: Path) -> tuple[Run, Position]:
         draw_loss(folder, task.loss_name, task.objective)
         raise
     draw_loss(folder, task.loss_name, task.objective)
-    return Run.open(folder), position
+    run = Run.open(folder)
+    run.conclude()
+    return run, position
 
 
 def _make_trainer(run: Run, device: torch.device, show: Progress) -> tuple[Trainer, Task]:

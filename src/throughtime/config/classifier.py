@@ -1,0 +1,98 @@
+"""The options of a classifier: texts, vectors, sequences or sounds, one label each."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from throughtime.config.options import RunConfig
+from throughtime.config.recurrence import RecurrenceConfig
+from throughtime.config.section import Section
+from throughtime.config.training import TrainingConfig
+
+
+class LabelledData(Section):
+    """Where the examples come from and how they become steps."""
+
+    source: str = Field(default="", description="The training examples.")
+    validation: str | None = Field(
+        default=None, description="Examples to validate on, in place of a share of the training examples."
+    )
+    validation_fraction: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Share of each label's examples, drawn by --seed, kept for validation; 0 for none.",
+    )
+    input: Literal["auto", "vectors", "text", "sequences", "audio"] = Field(
+        default="auto", description="What the examples are; auto finds it out from the files."
+    )
+    text_column: str = Field(default="text", description="The column with the text.")
+    label_column: str = Field(default="label", description="The column with the label.")
+    tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
+        default="bpe", description="What a token of a text is."
+    )
+    vocabulary: int | None = Field(
+        default=None,
+        ge=3,
+        description="Largest vocabulary, for bpe (default 4096) and word (default: every word).",
+    )
+    lowercase: bool = Field(default=True, description="Read texts in lower case.")
+    errors: Literal["strict", "replace"] = Field(
+        default="replace",
+        description="Characters that training did not see: stop and name them, or read them as unknown.",
+    )
+    longest: int = Field(default=0, ge=0, description="Read so many steps of an example at most; 0 for all.")
+    mel_bands: int = Field(default=40, ge=1, description="Sounds: features a frame.")
+    frame_seconds: float = Field(default=0.025, gt=0, description="Sounds: length of a frame.")
+    frame_hop: float = Field(default=0.01, gt=0, description="Sounds: seconds from frame to frame.")
+    skip_bad: bool = Field(
+        default=False,
+        description="Leave out examples that cannot be used, with a count, instead of stopping.",
+    )
+
+
+class ClassifierNetwork(RecurrenceConfig):
+    """The network: embedding or features, recurrence, pooling over time, output layer."""
+
+    cell: Literal["rnn", "lstm", "gru", "none"] = Field(  # type: ignore[assignment]
+        default="gru",
+        description="The recurrent cell; none is a feed-forward layer at each step, to compare with.",
+    )
+    hidden: int = Field(default=128, ge=1, description="Hidden units in each layer and direction.")
+    layers: int = Field(default=1, ge=1, description="Recurrent layers.")
+    bidirectional: bool = Field(default=True, description="Read from both ends.")
+    embedding: int = Field(default=128, ge=1, description="Size of the embedding of a text's tokens.")
+    pooling: Literal["last", "mean", "max", "attention"] = Field(
+        default="max", description="How the outputs of all steps become one vector."
+    )
+    input_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout on the embeddings of a text.")
+    output_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout before the output layer.")
+    members: int = Field(
+        default=1,
+        ge=1,
+        description="Networks that are trained side by side; the mean of their probabilities decides.",
+    )
+    word_dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="Probability to hide a whole token of a text in training."
+    )
+
+
+class ClassifierTraining(TrainingConfig):
+    """How the classifier learns."""
+
+    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate.")
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none",
+        description="Balanced: a rare label's examples count more, so that all labels count alike.",
+    )
+
+
+class ClassifierConfig(RunConfig):
+    """All options of a classifier."""
+
+    task: Literal["classifier"] = "classifier"
+    data: LabelledData = LabelledData()
+    model: ClassifierNetwork = ClassifierNetwork()
+    training: ClassifierTraining = ClassifierTraining()

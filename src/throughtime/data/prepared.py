@@ -1,0 +1,64 @@
+"""Examples as a training reads them: in a folder, with the class of each and which are held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.data.sequences import Sequences
+from throughtime.errors import RunError
+from throughtime.files import atomic_file
+
+EXAMPLES, TARGETS, HELD_OUT = "examples.npy", "targets.npy", "held_out.npy"
+
+
+@dataclass(frozen=True)
+class PreparedExamples:
+    """Labelled examples on disk.
+
+    Args:
+        examples: N of them: tokens (T_i,) or features (T_i, F); `write_sequences` writes them.
+        targets: (N,) int64, the class of each.
+        held_out: (N,), true where an example is for validation.
+    """
+
+    examples: Sequences
+    targets: NDArray[np.int64]
+    held_out: NDArray[np.bool_]
+
+    @property
+    def training(self) -> NDArray[np.int64]:
+        """The numbers of the examples to learn from."""
+        return np.flatnonzero(~self.held_out)
+
+    @property
+    def validation(self) -> NDArray[np.int64]:
+        """The numbers of the examples to measure on."""
+        return np.flatnonzero(self.held_out)
+
+    @classmethod
+    def open(cls, folder: Path) -> PreparedExamples:
+        """Map what lies in a folder.
+
+        Raises:
+            RunError: a file is missing, damaged, or does not fit the others.
+        """
+        examples = Sequences.open(folder / EXAMPLES)
+        try:
+            targets = np.load(folder / TARGETS, allow_pickle=False)
+            held_out = np.load(folder / HELD_OUT, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(f"{folder} is incomplete or damaged: {error}") from None
+        if not len(examples) == len(targets) == len(held_out):
+            raise RunError(f"{folder} is damaged: its files differ in the number of examples")
+        return cls(examples, targets, held_out)
+
+
+def write_targets(folder: Path, targets: NDArray[np.int64], held_out: NDArray[np.bool_]) -> None:
+    """Write the classes, and which examples are held out, beside the examples."""
+    for name, array in ((TARGETS, targets), (HELD_OUT, held_out)):
+        with atomic_file(folder / name) as file:
+            np.save(file, array, allow_pickle=False)

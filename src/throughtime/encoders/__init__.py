@@ -1,0 +1,1 @@
+"""What stands before and behind a recurrence: features of its inputs, one vector from its outputs."""

@@ -1,0 +1,63 @@
+"""Classification as a user types it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SMALL = ["--hidden", "8", "--embedding", "6", "--epochs", "3", "--batch", "8", "--tokenizer", "word"]
+
+
+def throughtime(*arguments: str | Path, folder: Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from throughtime.cli import main; main()", *map(str, arguments)]
+    environment = {**os.environ, "COLUMNS": "100"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, input=given, capture_output=True, text=True, encoding="utf-8"
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with reviews.csv and the run that the command made of it."""
+    folder = tmp_path_factory.mktemp("classify")
+    rows = [f"a {word} film,{label}\n" for word, label in [("good", "pos"), ("dull", "neg")] * 30]
+    (folder / "reviews.csv").write_text("text,label\n" + "".join(rows) + ",pos\n")
+    stopped = throughtime("train", "reviews.csv", "--out", "run", *SMALL, folder=folder)
+    assert stopped.returncode == 2
+    assert "reviews.csv line 62: text is empty (pass --skip-bad" in stopped.stderr
+    assert stopped.stderr.count("\n") == 1
+    result = throughtime("train", "reviews.csv", "--out", "run", "--skip-bad", *SMALL, folder=folder)
+    assert result.returncode == 0, result.stderr
+    assert "left out 1 bad example" in result.stderr
+    assert "throughtime predict run" in result.stderr
+    return folder
+
+
+def test_lines_from_standard_input_get_labels(trained: Path) -> None:
+    result = throughtime("predict", "run", "--json", folder=trained, given="a good film\na dull film\n")
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [one["input"] for one in found] == ["a good film", "a dull film"]
+    assert all(one["label"] in ("pos", "neg") for one in found)
+
+
+def test_a_table_becomes_csv_and_what_is_left_out_is_counted(trained: Path) -> None:
+    (trained / "new.csv").write_text('text\na good film\n""\na dull film\n')
+    result = throughtime("predict", "run", "new.csv", "--csv", "--skip-bad", folder=trained)
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [row["input"] for row in rows] == ["a good film", "a dull film"]
+    assert "left out 1 bad example" in result.stderr
+
+
+def test_eval_measures_and_draws(trained: Path) -> None:
+    (trained / "test.csv").write_text("text,label\na good film,pos\na dull film,neg\n")
+    result = throughtime("eval", "run", "test.csv", "--json", folder=trained)
+    scores = json.loads(result.stdout)
+    assert scores["examples"] == 2
+    assert (trained / scores["confusion"]).exists()

@@ -1,0 +1,65 @@
+"""Accuracy, F1 and confusion: by hand, and against scikit-learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from throughtime.metrics.classification import (
+    accuracy,
+    class_scores,
+    confusion_matrix,
+    draw_confusion,
+    macro_f1,
+    majority,
+    score_table,
+)
+
+# 3 cats (2 right, 1 taken for a dog), 2 dogs (both right), 1 bird (taken for a cat)
+CONFUSION = np.array([[2, 1, 0], [0, 2, 0], [1, 0, 0]])
+
+
+def test_a_confusion_matrix_counts_true_rows_and_predicted_columns() -> None:
+    assert confusion_matrix([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 1, 0], 3).tolist() == CONFUSION.tolist()
+
+
+def test_the_scores_are_those_worked_out_by_hand() -> None:
+    assert accuracy(CONFUSION) == pytest.approx(4 / 6)
+    assert majority(CONFUSION) == pytest.approx(3 / 6)
+    expected = [[2 / 3, 2 / 3, 2 / 3], [2 / 3, 1, 4 / 5], [0, 0, 0]]
+    assert class_scores(CONFUSION) == pytest.approx(np.array(expected))
+    assert macro_f1(CONFUSION) == pytest.approx((2 / 3 + 4 / 5 + 0) / 3)
+    assert score_table(CONFUSION, ["cat", "dog", "bird"])[1] == {
+        "label": "dog",
+        "precision": pytest.approx(2 / 3),
+        "recall": 1.0,
+        "f1": pytest.approx(0.8),
+        "examples": 2,
+    }
+
+
+def test_a_class_that_nobody_saw_does_not_lower_the_macro_f1() -> None:
+    assert macro_f1(np.array([[3, 0, 0], [0, 4, 0], [0, 0, 0]])) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
+def test_scikit_learn_finds_the_same(pairs: list[tuple[int, int]]) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    truth, predicted = zip(*pairs, strict=True)
+    confusion = confusion_matrix(truth, predicted, 4)
+    assert confusion.tolist() == metrics.confusion_matrix(truth, predicted, labels=range(4)).tolist()
+    assert accuracy(confusion) == pytest.approx(metrics.accuracy_score(truth, predicted))
+    assert macro_f1(confusion) == pytest.approx(
+        metrics.f1_score(truth, predicted, average="macro", zero_division=0)
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 10, 70])
+def test_the_picture_is_drawn_for_few_and_many_classes(tmp_path: Path, classes: int) -> None:
+    confusion = np.random.default_rng(0).integers(0, 50, (classes, classes))
+    path = draw_confusion(tmp_path / "confusion.png", confusion, [f"class {n}" for n in range(classes)])
+    assert path.read_bytes().startswith(b"\x89PNG")
