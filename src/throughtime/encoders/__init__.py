@@ -1,0 +1,1 @@
+"""What turns pictures into feature vectors: convolutional networks without their last layer and softmax."""
