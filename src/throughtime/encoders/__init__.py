@@ -1,1 +1,5 @@
-"""What turns pictures into feature vectors: convolutional networks without their last layer and softmax."""
+"""What stands before and behind a recurrence: features of its inputs, one vector from its outputs."""
+
+from throughtime.encoders.encoder import Encoder, ReadyFeatures
+
+__all__ = ["Encoder", "ReadyFeatures"]
