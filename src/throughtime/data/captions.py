@@ -121,8 +121,8 @@ def read_captions(
         if not source.exists():
             raise DataError(f"{source}: no such folder (the working directory is {Path.cwd()})")
         raise DataError(
-            f"{source} holds no metadata: expected {', '.join(TABLES[:2])} with the columns {IMAGE_COLUMN} and "
-            f"{CAPTION_COLUMNS[0]} beside the images"
+            f"{source} holds no metadata: expected {', '.join(TABLES[:2])} with the columns "
+            f"{IMAGE_COLUMN} and {CAPTION_COLUMNS[0]} beside the images"
         )
     names = column_names(table)
     column = next((name for name in CAPTION_COLUMNS if name in names), None)

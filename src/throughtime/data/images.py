@@ -24,8 +24,8 @@ def is_image(path: str | Path) -> bool:
 def open_image(path: str | Path) -> Image.Image:
     """An image as a person sees it: upright, in RGB, on white where it is transparent.
 
-    The orientation that a camera notes in EXIF is applied; palettes, grey levels, CMYK and 16 bits become 8-bit
-    RGB; of an animation it is the first picture.
+    The orientation that a camera notes in EXIF is applied; palettes, grey levels, CMYK and 16 bits become
+    8-bit RGB; of an animation it is the first picture.
 
     Raises:
         DataError: the file is missing, truncated or no image.
@@ -52,7 +52,7 @@ def open_image(path: str | Path) -> Image.Image:
         raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})") from None
     except (DataError, MemoryError):
         raise
-    # Pillow's readers raise whatever their parsing runs into: OSError, SyntaxError, struct.error, IndexError...
+    # Pillow's readers raise whatever their parsing runs into: OSError, SyntaxError, struct.error...
     except Exception as error:
         raise DataError(f"{path} cannot be read as an image: {_reason(error)}") from None
 

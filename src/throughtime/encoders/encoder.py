@@ -1,4 +1,4 @@
-"""What stands between an image on disk and the recurrence: a frozen part, computed once, and a trained part."""
+"""The part of a CNN that is trained with the recurrence, and what it reads of an image."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 Words = Sequence[str]
+Weights = dict[tuple[str, ...], float]
 _NGRAMS = 4
 # Lin 2004 leaves beta open; the implementation that captioning papers use weighs recall by 1.2.
 _ROUGE_BETA = 1.2
@@ -101,7 +102,7 @@ def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) 
         frequency.update({ngram for one in several for order in _orders() for ngram in ngrams(one, order)})
     images = math.log(len(references))
 
-    def weigh(words: Words) -> list[dict[tuple[str, ...], float]]:
+    def weigh(words: Words) -> list[Weights]:
         return [
             {
                 ngram: count * (images - math.log(max(frequency[ngram], 1)))
@@ -125,13 +126,10 @@ def ngrams(words: Words, order: int) -> Counter[tuple[str, ...]]:
     return Counter(tuple(words[start : start + order]) for start in range(len(words) - order + 1))
 
 
-def _clipped_cosine(
-    candidate: dict[tuple[str, ...], float], reference: dict[tuple[str, ...], float]
-) -> float:
+def _clipped_cosine(candidate: Weights, reference: Weights) -> float:
     """The cosine, with the candidate's weights cut down to the reference's: repetition must not pay."""
-    product = sum(
-        min(weight, reference.get(key, 0.0)) * reference.get(key, 0.0) for key, weight in candidate.items()
-    )
+    shared = ((weight, reference[ngram]) for ngram, weight in candidate.items() if ngram in reference)
+    product = sum(min(found, wanted) * wanted for found, wanted in shared)
     norms = math.hypot(*candidate.values()) * math.hypot(*reference.values())
     return product / norms if norms else 0.0
 
