@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +12,7 @@ from typing import Any
 from throughtime.data.tables import BadRows, column_names, is_table, read_rows
 from throughtime.errors import DataError
 
-TABLES = (
-    "metadata.csv",
-    "metadata.jsonl",
-    "metadata.parquet",
-    "metadata.tsv",
-    "captions.csv",
-    "captions.jsonl",
-)
+TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet", "metadata.tsv")
 IMAGE_COLUMN = "file_name"
 CAPTION_COLUMNS = ("caption", "captions", "text")
 SPLIT_COLUMN = "split"
@@ -35,7 +29,6 @@ SPLITS = {
 }
 
 _APOSTROPHE = re.compile(r"['\u2019]")
-_PUNCTUATION = re.compile(r"[\W_]+")
 
 
 @dataclass
@@ -156,7 +149,13 @@ def normalise_caption(text: str) -> str:
     Example:
         normalise_caption("Two tri-colored dogs, one's tail up .")  # "two tri colored dogs ones tail up"
     """
-    return " ".join(_PUNCTUATION.sub(" ", _APOSTROPHE.sub("", text.lower())).split())
+    letters = _APOSTROPHE.sub("", text.lower())
+    return " ".join("".join(letter if _is_of_word(letter) else " " for letter in letters).split())
+
+
+def _is_of_word(letter: str) -> bool:
+    # Marks are vowels in many scripts, and accents in all.
+    return letter.isalnum() or unicodedata.category(letter).startswith("M")
 
 
 def _fault(table: Path, name: str, given: Any, split: str | None, must_exist: bool) -> str | None:
