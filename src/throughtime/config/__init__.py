@@ -2,13 +2,17 @@
 
 from pydantic.fields import FieldInfo
 
+from throughtime.config.captioner import CaptionerConfig
 from throughtime.config.language_model import LanguageModelConfig
 from throughtime.config.options import DEFAULT_TASK, RunConfig, describe, read_options, resolve
 from throughtime.config.recurrence import RecurrenceConfig
 from throughtime.config.section import Section
 from throughtime.config.training import TrainingConfig
 
-CONFIGS: dict[str, type[RunConfig]] = {"language-model": LanguageModelConfig}
+CONFIGS: dict[str, type[RunConfig]] = {
+    "language-model": LanguageModelConfig,
+    "captioner": CaptionerConfig,
+}
 
 
 def every_option() -> dict[str, dict[str, tuple[str, FieldInfo]]]:
@@ -23,6 +27,7 @@ def every_option() -> dict[str, dict[str, tuple[str, FieldInfo]]]:
 
 __all__ = [
     "CONFIGS",
+    "CaptionerConfig",
     "DEFAULT_TASK",
     "LanguageModelConfig",
     "RecurrenceConfig",

@@ -83,7 +83,12 @@ def cache_images(
 
 
 def pick_features(
-    path: str | Path, file: str | Path, images: Sequence[CaptionedImage], table: Path, bad: BadRows
+    path: str | Path,
+    file: str | Path,
+    images: Sequence[CaptionedImage],
+    table: Path,
+    grid: bool,
+    bad: BadRows,
 ) -> list[int]:
     """Write the features of these images, out of an .npz that holds them by name.
 
@@ -91,6 +96,7 @@ def pick_features(
         path: the .npy file to write.
         file: the .npz; see `read_features`.
         images, table, bad: as in `cache_images`; bad is an image without features, or with NaN.
+        grid: see `as_features`.
     Returns:
         Which of the images are in the file, in its order.
     Raises:
@@ -114,7 +120,7 @@ def pick_features(
     if not rows:
         raise DataError(f"{table}: not a single image has features in {file} ({bad.summary()})")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, features[rows], allow_pickle=False)
+    np.save(path, as_features(features[rows], grid, str(file)), allow_pickle=False)
     return kept
 
 
@@ -125,7 +131,7 @@ def read_features(file: str | Path) -> tuple[list[str], NDArray[Any]]:
         file: an .npz with `names` (N,), the images' file names, and `features`: (N, F) of whole images, or
             (N, P, F) or (N, F, height, width) of places.
     Returns:
-        The names, and the features as (N, F) or (N, P, F) in float32 or float16.
+        The names and the features.
     Raises:
         DataError: the file is missing, damaged, or its arrays do not fit (the message says which).
     """
@@ -153,11 +159,42 @@ def read_features(file: str | Path) -> tuple[list[str], NDArray[Any]]:
             f"{file}: features are {features.dtype} {features.shape}: expected numbers (N, F), (N, P, F) or "
             f"(N, F, height, width)"
         )
-    if features.ndim == 4:
-        features = features.reshape(*features.shape[:2], -1).transpose(0, 2, 1)
-    if features.dtype != np.float16:
-        features = features.astype(np.float32)
     return [str(name) for name in names], features
+
+
+def as_features(found: NDArray[Any], grid: bool, name: str) -> NDArray[Any]:
+    """Features as the captioner reads them, of whatever a model gave: (B, F), or (B, P, F) for a grid.
+
+    Args:
+        found: (B, F), (B, C, h, w), or (B, P, F).
+        grid: whether places are wanted; without, they are averaged.
+        name: of the model, for errors.
+    Raises:
+        DataError: the shape is another, or places are wanted and there are none; or NaN or infinity.
+    """
+    if found.ndim == 4:
+        features = _places(found, grid)
+    elif found.ndim == 3:
+        features = found.astype(np.float16) if grid else found.astype(np.float32).mean(1)
+    elif found.ndim == 2 and not grid:
+        features = found.astype(np.float32)
+    elif found.ndim == 2:
+        raise DataError(
+            f"{name} gives one vector an image, {found.shape[1:]}: attention needs the grid of the last "
+            f"convolution; use a model that ends there, or another --image-input"
+        )
+    else:
+        raise DataError(f"{name} gives {found.shape}: expected (B, features) or (B, channels, height, width)")
+    if not np.isfinite(features).all():
+        raise DataError(f"{name} gives NaN or infinite features")
+    return features
+
+
+def _places(maps: NDArray[Any], grid: bool) -> NDArray[Any]:
+    """(B, C, h, w) to (B, h * w, C) in float16, which halves the cache, or to the mean (B, C)."""
+    if not grid:
+        return maps.astype(np.float32).mean((2, 3))
+    return maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1).astype(np.float16)
 
 
 def _cut(path: Path, rows: int) -> None:

@@ -12,9 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL import Image
 
-SUMMARY = "Captions for pictures: a CNN and an LSTM learn together to say what stands where."
+SUMMARY = "a CNN and an LSTM learn together to say what stands where in a picture"
 OPTIONS: dict[str, Any] = {
     "task": "captioner",
+    "hidden": 128,
+    "embedding": 64,
+    "image_embedding": 64,
+    "input_dropout": 0.1,
+    "output_dropout": 0.1,
+    "feature_dropout": 0.1,
+    "epochs": 12,
+    "batch": 32,
+    "learning_rate": 3e-3,
 }
 
 COLOURS = {
@@ -34,6 +43,7 @@ _SCALE = 4
 _PICTURES = {"train": 1600, "validation": 120, "test": 120}
 _SCENES = {"train": 300, "validation": 60, "test": 60}
 _REFERENCES = 3
+_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,26 @@ def write(folder: Path, seed: int) -> Path:
                 said = generator.sample(captions, _REFERENCES) if split == "train" else captions
                 table.writerows([name, caption, split] for caption in said)
     return folder
+
+
+def show(run: Any, folder: Path) -> Iterator[str]:
+    """Captions of unseen scenes beside what is there, and how many say something true."""
+    from throughtime.data.captions import read_captions
+    from throughtime.data.tables import BadRows
+
+    test = read_captions(folder, BadRows(), normalise=True).of_split("test")
+    captions = run.caption([image.path for image in test])
+    true = 0
+    yield "Scenes that were in no training picture, what the model says, and one thing that is true:\n\n"
+    for number, (image, caption) in enumerate(zip(test, captions, strict=True)):
+        right = caption.text in image.captions
+        true += right
+        if number < _SHOWN:
+            mark = "yes" if right else "no "
+            yield f"  {mark}  {image.name}  {caption.text:58}  {image.captions[0]}\n"
+    yield f"\n{true} of {len(test)} captions are true.\n"
+    first = test[0].path
+    yield f"More: throughtime caption {run.folder} {first} --show captioned.png\n"
 
 
 def _draw_thing(draw: Any, thing: Thing, x: float, y: float, radius: float) -> None:

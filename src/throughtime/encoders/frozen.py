@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.image_features import as_features
 from throughtime.errors import DataError, MissingExtraError, OptionError
 
 Pixels = NDArray[np.uint8]
@@ -47,9 +48,7 @@ class MobileNetEncoder(FrozenEncoder):
         trained_blocks: so many of the 19 parts are left to `MobileNetTail`; then (B, C, h, w) is cached.
     """
 
-    def __init__(
-        self, weights: str | Path, image_size: int, grid: bool, trained_blocks: int = 0, threads: int = 0
-    ) -> None:
+    def __init__(self, weights: str | Path, image_size: int, grid: bool, trained_blocks: int = 0) -> None:
         super().__init__(image_size)
         from throughtime.encoders.mobilenet import STRIDE, load_mobilenet
 
@@ -69,7 +68,7 @@ class MobileNetEncoder(FrozenEncoder):
             maps = self._parts(self.model.normalise(torch.from_numpy(pixels)))
             if not self._pools:
                 return maps.numpy().astype(np.float16)
-            return _places(maps.numpy(), self._grid)
+            return as_features(maps.numpy(), self._grid, "MobileNetV2")
 
 
 class OnnxEncoder(FrozenEncoder):
@@ -123,7 +122,9 @@ class OnnxEncoder(FrozenEncoder):
         if not self._channels_first:
             images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
         batches = np.split(images, len(images)) if self._one_by_one else [images]
-        found = np.concatenate([self._session.run(None, {self._name: batch})[0] for batch in batches])
+        found = np.concatenate(
+            [np.asarray(self._session.run(None, {self._name: batch})[0]) for batch in batches]
+        )
         if found.ndim == 4 and not self._channels_first:
             found = found.transpose(0, 3, 1, 2)
         return as_features(found, self._grid, str(self._path))
@@ -147,38 +148,3 @@ class CallableEncoder(FrozenEncoder):
         if hasattr(found, "detach"):
             found = found.detach().cpu().float().numpy()
         return as_features(np.asarray(found), self._grid, "the encoder function")
-
-
-def as_features(found: NDArray[Any], grid: bool, name: str) -> NDArray[Any]:
-    """Features as the captioner reads them, of whatever a model gave: (B, F), or (B, P, F) for a grid.
-
-    Args:
-        found: (B, F), (B, C, h, w), or (B, P, F).
-        grid: whether places are wanted; without, they are averaged.
-        name: of the model, for errors.
-    Raises:
-        DataError: the shape is another, or places are wanted and there are none; or NaN or infinity.
-    """
-    if found.ndim == 4:
-        features = _places(found, grid)
-    elif found.ndim == 3:
-        features = found.astype(np.float16) if grid else found.astype(np.float32).mean(1)
-    elif found.ndim == 2 and not grid:
-        features = found.astype(np.float32)
-    elif found.ndim == 2:
-        raise DataError(
-            f"{name} gives one vector an image, {found.shape[1:]}: attention needs the grid of the last "
-            f"convolution; use a model that ends there, or another --image-input"
-        )
-    else:
-        raise DataError(f"{name} gives {found.shape}: expected (B, features) or (B, channels, height, width)")
-    if not np.isfinite(features).all():
-        raise DataError(f"{name} gives NaN or infinite features")
-    return features
-
-
-def _places(maps: NDArray[Any], grid: bool) -> NDArray[Any]:
-    """(B, C, h, w) to (B, h * w, C) in float16, which halves the cache, or to the mean (B, C)."""
-    if not grid:
-        return maps.astype(np.float32).mean((2, 3))
-    return maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1).astype(np.float16)

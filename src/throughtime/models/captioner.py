@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.cells import State
-from throughtime.config import CaptionerNetwork
+from throughtime.config.captioner import CaptionerNetwork
 from throughtime.encoders.encoder import Encoder
 from throughtime.models.attention_over_image import AttentionOverImage
 from throughtime.models.initialise import initialise
@@ -84,7 +84,7 @@ class Captioner(nn.Module):
             # Without a bias: the cell has one.
             self.image = nn.Linear(encoder.size, width, bias=config.image_input == "attention")
         self.attention = (
-            AttentionOverImage(width, self.recurrent.output_size, config.attention, config.embedding)
+            AttentionOverImage(width, self.recurrent.output_size, config.attention_size, config.embedding)
             if config.image_input == "attention"
             else None
         )
@@ -227,3 +227,12 @@ class TorchCaptionWriter:
         images = torch.from_numpy(np.ascontiguousarray(image)).to(self._device)
         _, alpha = self._model(images, torch.from_numpy(read)[:, None].to(self._device))
         return None if alpha is None else alpha[:, 0].float().cpu().numpy()
+
+    @torch.inference_mode()
+    def log_probability(self, image: NDArray[Any], tokens: NDArray[np.int64]) -> float:
+        """Of a caption (T,), END included where it ended, in nats."""
+        read = np.concatenate([[self._model.start], tokens[:-1]])
+        images = torch.from_numpy(np.ascontiguousarray(image)).to(self._device)
+        logits, _ = self._model(images, torch.from_numpy(read)[:, None].to(self._device))
+        logs = torch.log_softmax(logits[:, 0].float(), -1).cpu()
+        return float(logs[torch.arange(len(tokens)), torch.from_numpy(tokens)].sum())
