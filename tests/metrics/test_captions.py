@@ -113,7 +113,9 @@ def test_scores_lie_in_their_ranges(corpus: list[tuple[list[str], list[list[str]
 
 
 @given(corpora)
-def test_a_candidate_that_is_a_reference_has_full_marks(corpus: list[tuple[list[str], list[list[str]]]]) -> None:
+def test_a_candidate_that_is_a_reference_has_full_marks(
+    corpus: list[tuple[list[str], list[list[str]]]],
+) -> None:
     references = [several for _, several in corpus]
     candidates = [several[0] for several in references]
     assert rouge_l(candidates, references) == pytest.approx(100)
@@ -124,9 +126,7 @@ def test_a_candidate_that_is_a_reference_has_full_marks(corpus: list[tuple[list[
 def test_the_order_of_images_and_references_does_not_matter(corpus: list, randomness: object) -> None:
     shuffled = [(candidate, list(reversed(several))) for candidate, several in corpus]
     randomness.shuffle(shuffled)  # type: ignore[attr-defined]
-    scores = [
-        caption_metrics(*map(list, zip(*which, strict=True))) for which in (corpus, shuffled)
-    ]
+    scores = [caption_metrics(*map(list, zip(*which, strict=True))) for which in (corpus, shuffled)]
     assert scores[0] == pytest.approx(scores[1])
 
 

@@ -40,7 +40,7 @@ SIDE = 64
 # Scenes are drawn larger and made smaller, for smooth edges.
 _SCALE = 4
 # Pictures of each split, and of how many of the 420 scenes: the splits share none.
-_PICTURES = {"train": 1600, "validation": 120, "test": 120}
+_PICTURES = {"train": 3000, "validation": 120, "test": 120}
 _SCENES = {"train": 300, "validation": 60, "test": 60}
 _REFERENCES = 3
 _SHOWN = 12

@@ -47,7 +47,7 @@ class ReadyFeatures(Encoder):
         self.register_buffer("deviation", torch.ones(size))
 
     def forward(self, cached: Tensor) -> Tensor:
-        return (cached.float() - self.mean) / self.deviation
+        return (cached.to(self.mean.dtype) - self.mean) / self.deviation
 
 
 class MobileNetTail(Encoder):

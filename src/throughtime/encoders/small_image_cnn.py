@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from throughtime.encoders.encoder import Encoder
 
-_CHANNELS = (16, 32, 64)
-# Three convolutions of stride 2.
-STRIDE = 2 ** len(_CHANNELS)
+# Channels and stride of each convolution. The last one sees 31 pixels: a whole shape, not only its edge.
+_LAYERS = ((16, 2), (32, 2), (64, 2), (64, 1))
+STRIDE = 8
 FEATURES = 128
 
 
 class SmallImageCNN(Encoder):
-    """Three convolutions of stride 2; then the features of each place, or one vector of the whole image.
+    """Four convolutions; then the features of each place, or one vector of the whole image.
 
     The vector comes from a layer over all places, not from their mean: the mean forgets where things are.
 
@@ -27,10 +27,10 @@ class SmallImageCNN(Encoder):
         super().__init__(FEATURES, grid)
         layers: list[nn.Module] = []
         channels = 3
-        for outputs in _CHANNELS:
+        for outputs, stride in _LAYERS:
             # Group normalisation: it has no running statistics, so training and use see the same network.
             layers += [
-                nn.Conv2d(channels, outputs, 3, 2, 1, bias=False),
+                nn.Conv2d(channels, outputs, 3, stride, 1, bias=False),
                 nn.GroupNorm(outputs // 8, outputs),
                 nn.ReLU(),
             ]
