@@ -12,9 +12,7 @@ from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
 
 
-def folder(
-    path: Path, table: str, name: str = "metadata.csv", images: tuple[str, ...] = ("a.jpg", "b.jpg")
-) -> Path:
+def folder(path: Path, table: str, name: str = "metadata.csv", images: str = "ab") -> Path:
     """A folder with a table; the images are empty files, which this reader does not open."""
     (path / name).write_text(table, encoding="utf-8")
     for image in images:

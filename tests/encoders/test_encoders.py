@@ -21,7 +21,13 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "mobilenet.safetensors"
-    save_file(MobileNetV2(classes=3).state_dict(), path)
+    network = MobileNetV2(classes=3)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    # Batch statistics of real signals: without them random weights let every signal die on its way.
+    network.train()(torch.randn(8, 3, 64, 64))
+    save_file(network.state_dict(), path)
     return path
 
 

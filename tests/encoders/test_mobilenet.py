@@ -120,7 +120,7 @@ def test_folded_weights_compute_what_the_normalised_network_does(network: Mobile
 
 @pytest.mark.parametrize(("size", "expected"), [(6, 3), (7, 4)])
 def test_same_padding_begins_where_tensorflow_does(size: int, expected: int) -> None:
-    """Stride 2, a kernel that takes the first of its three columns: on even sizes nothing is padded before."""
+    """Stride 2 and a kernel that takes the first of its columns: on even sizes nothing is padded before."""
     convolution = Convolution(1, 1, 3, 2, 1, bias=False, same=True)
     with torch.no_grad():
         convolution.weight.zero_()

@@ -19,10 +19,10 @@ def test_bleu_of_two_captions_counted_by_hand() -> None:
 
     The closest lengths are 6 and 3, which the candidates have: no brevity penalty.
     """
-    candidates = ["the cat sat on the mat".split(), "a dog runs".split()]
+    candidates = [["the", "cat", "sat", "on", "the", "mat"], ["a", "dog", "runs"]]
     references = [
-        ["the cat is on the mat".split(), "there is a cat on the mat".split()],
-        ["a dog runs fast".split(), "the dog runs".split()],
+        [["the", "cat", "is", "on", "the", "mat"], ["there", "is", "a", "cat", "on", "the", "mat"]],
+        [["a", "dog", "runs", "fast"], ["the", "dog", "runs"]],
     ]
     found = bleu(candidates, references)
     p1, p2, p3 = 8 / 9, 5 / 7, 2 / 5
@@ -34,7 +34,7 @@ def test_bleu_of_two_captions_counted_by_hand() -> None:
 
 def test_bleu_counts_a_repeated_word_as_often_as_one_reference_has_it() -> None:
     """The example of Papineni et al. 2002: "the" seven times has a precision of 2/7."""
-    references = [["the cat is on the mat".split(), "there is a cat on the mat".split()]]
+    references = [[["the", "cat", "is", "on", "the", "mat"], ["there", "is", "a", "cat", "on", "the", "mat"]]]
     assert bleu([["the"] * 7], references)[0] == pytest.approx(100 * 2 / 7)
 
 
@@ -73,12 +73,12 @@ def test_rouge_l_of_a_caption_counted_by_hand() -> None:
     """The longest common subsequence of "a b c d e" and "a x c e" is a c e: P = 3/5, R = 3/4."""
     precision, recall = 3 / 5, 3 / 4
     expected = 100 * (1 + 1.44) * precision * recall / (recall + 1.44 * precision)
-    assert rouge_l(["a b c d e".split()], [["a x c e".split()]]) == pytest.approx(expected)
+    assert rouge_l([["a", "b", "c", "d", "e"]], [[["a", "x", "c", "e"]]]) == pytest.approx(expected)
 
 
 def test_rouge_l_takes_the_best_precision_and_the_best_recall_over_the_references() -> None:
     """References "a" (P 1/2, R 1) and "a b c d" (P 1, R 1/2): both are 1."""
-    assert rouge_l(["a b".split()], [[["a"], "a b c d".split()]]) == pytest.approx(100.0)
+    assert rouge_l([["a", "b"]], [[["a"], ["a", "b", "c", "d"]]]) == pytest.approx(100.0)
 
 
 def test_cider_d_of_two_images_counted_by_hand() -> None:
@@ -96,9 +96,9 @@ def test_cider_d_of_two_images_counted_by_hand() -> None:
 
 
 def test_cider_d_does_not_reward_repetition() -> None:
-    references = [["a cat sits here".split()], ["the dog runs there".split()]]
-    once = cider_d(["a cat sits here".split(), ["x"]], references)
-    padded = cider_d(["a cat cat cat sits here".split(), ["x"]], references)
+    references = [[["a", "cat", "sits", "here"]], [["the", "dog", "runs", "there"]]]
+    once = cider_d([["a", "cat", "sits", "here"], ["x"]], references)
+    padded = cider_d([["a", "cat", "cat", "cat", "sits", "here"], ["x"]], references)
     assert once == pytest.approx(5.0)  # 10 for the first image, 0 for the second
     assert padded < once
 

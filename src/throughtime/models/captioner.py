@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -229,10 +230,14 @@ class TorchCaptionWriter:
         return None if alpha is None else alpha[:, 0].float().cpu().numpy()
 
     @torch.inference_mode()
-    def log_probability(self, image: NDArray[Any], tokens: NDArray[np.int64]) -> float:
-        """Of a caption (T,), END included where it ended, in nats."""
+    def log_probability(
+        self, image: NDArray[Any], tokens: NDArray[np.int64], never: Sequence[int] = ()
+    ) -> float:
+        """Of a caption (T,), with END where it ended, in nats; the tokens of `never` cannot come."""
         read = np.concatenate([[self._model.start], tokens[:-1]])
         images = torch.from_numpy(np.ascontiguousarray(image)).to(self._device)
         logits, _ = self._model(images, torch.from_numpy(read)[:, None].to(self._device))
-        logs = torch.log_softmax(logits[:, 0].float(), -1).cpu()
+        logits = logits[:, 0].float().cpu()
+        logits[:, list(never)] = -torch.inf
+        logs = torch.log_softmax(logits, -1)
         return float(logs[torch.arange(len(tokens)), torch.from_numpy(tokens)].sum())

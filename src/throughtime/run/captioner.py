@@ -74,7 +74,6 @@ class CaptionerRun(Run):
     """
 
     task = "captioner"
-    objective = "val_bleu4"
     config: CaptionerConfig
     tokenizer: Tokenizer
 
@@ -265,7 +264,7 @@ class CaptionerRun(Run):
             tokens, log_probability = list(best.tokens), best.log_probability
         else:
             tokens = sample_captions(self.writer, image[None], self._longest, sampling, seed, self._never)[0]
-            log_probability = self.writer.log_probability(image[None], np.array(tokens))  # type: ignore[attr-defined]
+            log_probability = self.writer.log_probability(image[None], np.array(tokens), self._never)  # type: ignore[attr-defined]
         end = self.tokenizer.vocabulary_size
         words = [self.tokenizer.token_text(token) for token in tokens if token != end]
         attention = self.writer.attention(image[None], np.array(tokens)) if self._images.grid else None  # type: ignore[attr-defined]
