@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sample": ("sample", "Let a trained language model write."),
     "predict": ("predict", "Predict with a trained model of any other task."),
     "translate": ("translate", "Translate lines with a trained translator."),
+    "caption": ("caption", "Write captions for pictures with a trained captioner."),
     "eval": ("evaluate", "Measure a trained model on unseen data."),
     "info": ("info", "Show what is in a run folder."),
     "inspect": ("inspect", "Look inside: gradient flow, gates, neurons."),

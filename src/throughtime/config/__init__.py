@@ -2,6 +2,7 @@
 
 from pydantic.fields import FieldInfo
 
+from throughtime.config.captioner import CaptionerConfig
 from throughtime.config.classifier import ClassifierConfig
 from throughtime.config.language_model import LanguageModelConfig
 from throughtime.config.options import DEFAULT_TASK, RunConfig, describe, read_options, resolve
@@ -14,6 +15,7 @@ CONFIGS: dict[str, type[RunConfig]] = {
     "language-model": LanguageModelConfig,
     "classifier": ClassifierConfig,
     "translator": TranslatorConfig,
+    "captioner": CaptionerConfig,
 }
 
 
@@ -29,6 +31,7 @@ def every_option() -> dict[str, dict[str, tuple[str, FieldInfo]]]:
 
 __all__ = [
     "CONFIGS",
+    "CaptionerConfig",
     "DEFAULT_TASK",
     "ClassifierConfig",
     "LanguageModelConfig",

@@ -19,6 +19,7 @@ DEMOS: dict[str, str] = {
     "translation": "dates",
     "sentiment": "sentences",
     "vectors": "vectors",
+    "captioning": "scenes",
 }
 
 

@@ -14,6 +14,7 @@ TASKS: dict[str, tuple[str, str]] = {
     "translator": ("translator", "TranslatorRun"),
     "language-model": ("language_model", "LanguageModelRun"),
     "classifier": ("classifier", "ClassifierRun"),
+    "captioner": ("captioner", "CaptionerRun"),
 }
 
 __all__ = ["CONFIG", "TASKS", "WEIGHTS", "Run", "find_task", "require_torch", "run_class"]

@@ -1,0 +1,105 @@
+"""throughtime caption"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from throughtime.cli.terminal import error_console, user_errors
+
+HELP = """
+Write a caption for each picture, with a trained captioner.
+
+Inputs are pictures, folders of pictures, or .npz files of ready features; "-"
+reads paths from standard input and answers as they come.
+
+\b
+Examples:
+  throughtime caption runs/photos photo.jpg
+  throughtime caption runs/photos holiday/ --json > captions.jsonl
+  throughtime caption runs/photos photo.jpg --beam 10 --show captioned.png
+  throughtime caption runs/photos photo.jpg --temperature 0.8 --seed 3
+"""
+
+
+def caption(
+    run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Pictures or folders; - is standard input.", show_default=False)
+    ],
+    beam: Annotated[
+        int | None, typer.Option(min=1, help="Beginnings kept; 1 is greedy.", show_default="the run's")
+    ] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option(min=0, help="Higher for longer captions.", show_default="the run's")
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=0, help="Draw the words instead of searching for them.", show_default=False),
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=0, help="Draw from the K most probable words; 0 is off.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the words that hold this probability.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the drawing.")] = 0,
+    show: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.png",
+            help="Write the picture with its caption, and with attention where the model looked.",
+            show_default=False,
+        ),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read, with a count.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object a picture.")] = False,
+) -> None:
+    """Open the run and write captions."""
+    with user_errors():
+        from throughtime.data.tables import BadRows
+        from throughtime.errors import OptionError
+        from throughtime.generation import SamplingOptions
+        from throughtime.run.captioner import CaptionerRun
+
+        sampling = None
+        if temperature is not None:
+            sampling = SamplingOptions(temperature=temperature, top_k=top_k, top_p=top_p)
+        elif top_k or top_p != 1:
+            raise OptionError("--top-k and --top-p are for drawing: give a --temperature as well")
+        opened = CaptionerRun.open(run)
+        bad = BadRows(skip_bad)
+        several = len(inputs) > 1 or inputs == ["-"] or Path(inputs[0]).is_dir()
+        shown = False
+        for found in opened.caption(inputs, beam, length_penalty, sampling, seed, bad=bad):
+            if as_json:
+                facts = {
+                    "image": found.image,
+                    "caption": found.text,
+                    "log_probability": found.log_probability,
+                }
+                typer.echo(json.dumps(facts, ensure_ascii=False))
+            else:
+                typer.echo(f"{found.image}: {found.text}" if several else found.text)
+            if show is not None:
+                if shown:
+                    raise OptionError("--show draws one picture: name a single one")
+                _draw(show, found)
+                shown = True
+        if bad.count:
+            error_console().print(bad.summary(), style="yellow", markup=False, soft_wrap=True)
+
+
+def _draw(path: Path, found: Any) -> None:
+    from throughtime.data.images import open_image
+    from throughtime.inspection.caption_picture import draw_caption
+
+    draw_caption(path, open_image(found.image), found.text, found.words, found.attention)
+    error_console().print(f"Drawn in {path}", soft_wrap=True)
+
+
+def command() -> Callable[..., None]:
+    """The typer command."""
+    return caption

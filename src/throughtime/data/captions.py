@@ -1,0 +1,190 @@
+"""Images and their captions: a folder with a metadata table, as users and the Hugging Face hub keep them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from throughtime.data.tables import BadRows, column_names, is_table, read_rows
+from throughtime.errors import DataError
+
+TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet", "metadata.tsv")
+IMAGE_COLUMN = "file_name"
+CAPTION_COLUMNS = ("caption", "captions", "text")
+SPLIT_COLUMN = "split"
+# The words that published splits use; Karpathy's restval images are training images.
+SPLITS = {
+    "train": "training",
+    "training": "training",
+    "restval": "training",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+
+_APOSTROPHE = re.compile(r"['\u2019]")
+
+
+@dataclass
+class CaptionedImage:
+    """One image and what is said of it.
+
+    Args:
+        name: as the table has it.
+        path: where it should lie.
+        line: of the table, where it occurs first.
+        split: "training", "validation", "test", or "" where the table does not say.
+        captions: one or more.
+    """
+
+    name: str
+    path: Path
+    line: int
+    split: str
+    captions: list[str] = field(default_factory=list)
+
+
+@dataclass
+class CaptionedImages:
+    """What a table holds.
+
+    Args:
+        table: the file.
+        images: in the table's order.
+    """
+
+    table: Path
+    images: list[CaptionedImage]
+
+    def of_split(self, split: str) -> list[CaptionedImage]:
+        """The images of one split."""
+        return [image for image in self.images if image.split == split]
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether the table says which images are for what."""
+        return any(image.split for image in self.images)
+
+
+def find_table(source: str | Path) -> Path | None:
+    """The metadata table of a folder, or the table itself; None where there is none."""
+    source = Path(source)
+    if source.is_dir():
+        return next((source / name for name in TABLES if (source / name).is_file()), None)
+    return source if is_table(source) and source.is_file() else None
+
+
+def holds_captions(source: str | Path) -> bool:
+    """Whether this is a table of captioned images, or a folder with one. Reads a header only."""
+    table = find_table(source)
+    if table is None:
+        return False
+    try:
+        names = column_names(table)
+    except DataError:
+        return False
+    return IMAGE_COLUMN in names and any(column in names for column in CAPTION_COLUMNS)
+
+
+def read_captions(
+    source: str | Path, bad: BadRows, normalise: bool, images_must_exist: bool = True
+) -> CaptionedImages:
+    """Read which image has which captions.
+
+    The table has the columns `file_name` (relative to the table's folder) and `caption` (also `captions` or
+    `text`): several rows for an image, or a list, are several references. A column `split` is optional.
+
+    Args:
+        source: the folder, or the table.
+        bad: what happens to rows that cannot be used.
+        normalise: pass captions through `normalise_caption`.
+        images_must_exist: a row whose image is not there cannot be used.
+    Raises:
+        DataError: there is no table, it lacks a column, or a row cannot be used (file, line and what to do).
+    """
+    source = Path(source)
+    table = find_table(source)
+    if table is None:
+        if not source.exists():
+            raise DataError(f"{source}: no such folder (the working directory is {Path.cwd()})")
+        raise DataError(
+            f"{source} holds no metadata: expected {', '.join(TABLES[:2])} with the columns "
+            f"{IMAGE_COLUMN} and {CAPTION_COLUMNS[0]} beside the images"
+        )
+    names = column_names(table)
+    column = next((name for name in CAPTION_COLUMNS if name in names), None)
+    if column is None:
+        raise DataError(f"{table} has no column {CAPTION_COLUMNS[0]!r}; its columns are {', '.join(names)}")
+    images: dict[str, CaptionedImage] = {}
+    for row in read_rows(table, bad, (IMAGE_COLUMN, column)):
+        name, split = str(row.values[IMAGE_COLUMN]).strip(), _split_of(row.values.get(SPLIT_COLUMN))
+        fault = _fault(table, name, row.values.get(SPLIT_COLUMN), split, images_must_exist)
+        known = images.get(name)
+        if fault is None and known is not None and known.split != split:
+            fault = f"image {name!r} is in the split {known.split!r} on line {known.line}, here in {split!r}"
+        if fault is not None:
+            bad.report(table, row.line, fault)
+            continue
+        captions = _captions_of(row.values[column], normalise)
+        if captions is None:
+            bad.report(table, row.line, f"the caption of {name!r} is empty or no text")
+            continue
+        if known is None:
+            known = images[name] = CaptionedImage(name, table.parent / name, row.line, split or "")
+        known.captions += captions
+    if not images:
+        raise DataError(f"{table} has no usable rows ({bad.summary()})")
+    return CaptionedImages(table, list(images.values()))
+
+
+def normalise_caption(text: str) -> str:
+    """Lower case; apostrophes fall away, all other punctuation separates words.
+
+    Example:
+        normalise_caption("Two tri-colored dogs, one's tail up .")  # "two tri colored dogs ones tail up"
+    """
+    letters = _APOSTROPHE.sub("", text.lower())
+    return " ".join("".join(letter if _is_of_word(letter) else " " for letter in letters).split())
+
+
+def _is_of_word(letter: str) -> bool:
+    # Marks are vowels in many scripts, and accents in all.
+    return letter.isalnum() or unicodedata.category(letter).startswith("M")
+
+
+def _fault(table: Path, name: str, given: Any, split: str | None, must_exist: bool) -> str | None:
+    """What is wrong with a row besides its caption."""
+    if not name:
+        return f"{IMAGE_COLUMN} is empty"
+    if split is None:
+        return f"split {given!r} is unknown: use train, validation or test"
+    if must_exist and not (table.parent / name).is_file():
+        return f"image {name!r} not found in {table.parent}"
+    return None
+
+
+def _split_of(value: Any) -> str | None:
+    """The split's name here, "" for none, None where it is unknown."""
+    if value is None or not str(value).strip():
+        return ""
+    return SPLITS.get(str(value).strip().lower())
+
+
+def _captions_of(value: Any, normalise: bool) -> list[str] | None:
+    """One caption or a list of them, cleaned; None where one is empty or no text."""
+    values: Iterable[Any] = value if isinstance(value, list) else [value]
+    captions: list[str] = []
+    for text in values:
+        if not isinstance(text, str):
+            return None
+        text = normalise_caption(text) if normalise else " ".join(text.split())
+        if not text:
+            return None
+        captions.append(text)
+    return captions or None

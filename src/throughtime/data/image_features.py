@@ -1,0 +1,206 @@
+"""What the frozen part of a CNN gives for each image, computed once and kept in the run folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.data.captions import CaptionedImage
+from throughtime.data.images import read_pixels
+from throughtime.data.tables import BadRows
+from throughtime.errors import DataError
+
+Encode = Callable[[NDArray[np.uint8]], NDArray[Any]]
+
+# Images that go through the CNN together: more would not be faster on a CPU, and take memory.
+_BATCH = 16
+
+
+def cache_images(
+    path: str | Path,
+    images: Sequence[CaptionedImage],
+    table: Path,
+    encode: Encode,
+    size: int,
+    bad: BadRows,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[int]:
+    """Encode images and write the results as one array, an image a row.
+
+    Args:
+        path: the .npy file to write.
+        images: which.
+        table: where they come from, for errors.
+        encode: pixels (B, S, S, 3) to (B, ...).
+        size: S.
+        bad: what happens to images that cannot be read.
+        progress: called with images done and to do.
+    Returns:
+        Which of the images are in the file, in its order.
+    Raises:
+        DataError: an image is broken and `bad` does not skip, or none can be read.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept: list[int] = []
+    array: np.memmap | None = None
+    waiting: list[NDArray[np.uint8]] = []
+
+    def flush() -> None:
+        nonlocal array
+        if not waiting:
+            return
+        encoded = encode(np.stack(waiting))
+        if array is None:
+            shape = (len(images), *encoded.shape[1:])
+            array = np.lib.format.open_memmap(path, "w+", encoded.dtype, shape)
+        array[len(kept) - len(waiting) : len(kept)] = encoded
+        waiting.clear()
+
+    for number, image in enumerate(images):
+        try:
+            waiting.append(read_pixels(image.path, size))
+            kept.append(number)
+        except DataError as error:
+            bad.report(table, image.line, str(error))
+        if len(waiting) == _BATCH:
+            flush()
+        if progress is not None:
+            progress(number + 1, len(images))
+    flush()
+    if array is None:
+        raise DataError(f"{table}: not a single image can be read ({bad.summary()})")
+    array.flush()
+    del array
+    if len(kept) < len(images):
+        _cut(path, len(kept))
+    return kept
+
+
+def pick_features(
+    path: str | Path,
+    file: str | Path,
+    images: Sequence[CaptionedImage],
+    table: Path,
+    grid: bool,
+    bad: BadRows,
+) -> list[int]:
+    """Write the features of these images, out of an .npz that holds them by name.
+
+    Args:
+        path: the .npy file to write.
+        file: the .npz; see `read_features`.
+        images, table, bad: as in `cache_images`; bad is an image without features, or with NaN.
+        grid: see `as_features`.
+    Returns:
+        Which of the images are in the file, in its order.
+    Raises:
+        DataError: as in `cache_images`.
+    """
+    names, features = read_features(file)
+    row_of = {name: row for row, name in enumerate(names)}
+    kept: list[int] = []
+    rows: list[int] = []
+    for number, image in enumerate(images):
+        row = row_of.get(image.name)
+        if row is None:
+            bad.report(table, image.line, f"image {image.name!r} has no features in {file}")
+        elif not np.isfinite(features[row]).all():
+            bad.report(
+                table, image.line, f"the features of image {image.name!r} in {file} hold NaN or infinity"
+            )
+        else:
+            kept.append(number)
+            rows.append(row)
+    if not rows:
+        raise DataError(f"{table}: not a single image has features in {file} ({bad.summary()})")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, as_features(features[rows], grid, str(file)), allow_pickle=False)
+    return kept
+
+
+def read_features(file: str | Path) -> tuple[list[str], NDArray[Any]]:
+    """Features that were computed elsewhere.
+
+    Args:
+        file: an .npz with `names` (N,), the images' file names, and `features`: (N, F) of whole images, or
+            (N, P, F) or (N, F, height, width) of places.
+    Returns:
+        The names and the features.
+    Raises:
+        DataError: the file is missing, damaged, or its arrays do not fit (the message says which).
+    """
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            missing = [name for name in ("names", "features") if name not in arrays.files]
+            if missing:
+                raise DataError(
+                    f"{file} has no array {missing[0]!r}; it has {', '.join(arrays.files) or 'none'}"
+                )
+            names, features = arrays["names"], arrays["features"]
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{file}: no such file (the working directory is {Path.cwd()})") from None
+    # A damaged archive raises whatever zipfile, zlib or NumPy run into.
+    except Exception as error:
+        raise DataError(f"{file} cannot be read as .npz: {error}") from None
+    if names.ndim != 1 or len(names) != len(features):
+        raise DataError(
+            f"{file}: names are {names.shape}, features {features.shape}: one name a row is needed"
+        )
+    if features.dtype.kind not in "fiu" or features.ndim not in (2, 3, 4):
+        raise DataError(
+            f"{file}: features are {features.dtype} {features.shape}: expected numbers (N, F), (N, P, F) or "
+            f"(N, F, height, width)"
+        )
+    return [str(name) for name in names], features
+
+
+def as_features(found: NDArray[Any], grid: bool, name: str) -> NDArray[Any]:
+    """Features as the captioner reads them, of whatever a model gave: (B, F), or (B, P, F) for a grid.
+
+    Args:
+        found: (B, F), (B, C, h, w), or (B, P, F).
+        grid: whether places are wanted; without, they are averaged.
+        name: of the model, for errors.
+    Raises:
+        DataError: the shape is another, or places are wanted and there are none; or NaN or infinity.
+    """
+    if found.ndim == 4:
+        features = _places(found, grid)
+    elif found.ndim == 3:
+        features = found.astype(np.float16) if grid else found.astype(np.float32).mean(1)
+    elif found.ndim == 2 and not grid:
+        features = found.astype(np.float32)
+    elif found.ndim == 2:
+        raise DataError(
+            f"{name} gives one vector an image, {found.shape[1:]}: attention needs the grid of the last "
+            f"convolution; use a model that ends there, or another --image-input"
+        )
+    else:
+        raise DataError(f"{name} gives {found.shape}: expected (B, features) or (B, channels, height, width)")
+    if not np.isfinite(features).all():
+        raise DataError(f"{name} gives NaN or infinite features")
+    return features
+
+
+def _places(maps: NDArray[Any], grid: bool) -> NDArray[Any]:
+    """(B, C, h, w) to (B, h * w, C) in float16, which halves the cache, or to the mean (B, C)."""
+    if not grid:
+        return maps.astype(np.float32).mean((2, 3))
+    return maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1).astype(np.float16)
+
+
+def _cut(path: Path, rows: int) -> None:
+    """Leave only the first rows of a .npy file."""
+    whole = np.load(path, mmap_mode="r")
+    temporary = path.with_name(f".{path.name}.partial.npy")
+    np.save(temporary, whole[:rows], allow_pickle=False)
+    del whole
+    os.replace(temporary, path)

@@ -1,0 +1,95 @@
+"""Images on disk to pixels, whatever their format, orientation and colours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.errors import DataError, MissingExtraError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+def is_image(path: str | Path) -> bool:
+    """Whether the file's name is that of an image."""
+    return Path(path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """An image as a person sees it: upright, in RGB, on white where it is transparent.
+
+    The orientation that a camera notes in EXIF is applied; palettes, grey levels, CMYK and 16 bits become
+    8-bit RGB; of an animation it is the first picture.
+
+    Raises:
+        DataError: the file is missing, truncated or no image.
+        MissingExtraError: Pillow is not installed.
+    """
+    Image, ImageOps = _pillow()
+    path = Path(path)
+    try:
+        with Image.open(path) as file:
+            file.load()
+            image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I"):
+                # Converting would clip at 255 what goes to 65535.
+                image = Image.fromarray(
+                    (np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8)
+                )
+            if image.mode == "F":
+                raise DataError(f"{path}: pixels are floating point numbers: save it with 8 or 16 bits")
+            if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})") from None
+    except (DataError, MemoryError):
+        raise
+    # Pillow's readers raise whatever their parsing runs into: OSError, SyntaxError, struct.error...
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as an image: {_reason(error)}") from None
+
+
+def read_pixels(path: str | Path, size: int) -> NDArray[np.uint8]:
+    """An image as (size, size, 3), uint8.
+
+    The whole picture is kept, squeezed to a square: a caption may be about its edge.
+
+    Raises:
+        DataError: as `open_image`.
+    """
+    return resize(open_image(path), size)
+
+
+def resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """An RGB image as (size, size, 3), uint8."""
+    from PIL import Image
+
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BICUBIC)
+    return np.array(image, dtype=np.uint8)
+
+
+def _pillow() -> tuple[Any, Any]:
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        raise MissingExtraError(
+            "images need Pillow: install it with `pip install 'throughtime[vision]'`"
+        ) from None
+    return Image, ImageOps
+
+
+def _reason(error: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "its content is that of no known image format, or it is cut off"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,79 @@
+"""The part of a CNN that is trained with the recurrence, and what it reads of an image."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.encoders.mobilenet import FEATURES, MobileNetV2
+
+
+class Encoder(nn.Module, ABC):
+    """The part of a CNN that belongs to the trained model: reads what the frozen part left of an image.
+
+    Args:
+        size: F, the number of features.
+        grid: give the features of each place, for attention; else one vector an image.
+    """
+
+    def __init__(self, size: int, grid: bool) -> None:
+        super().__init__()
+        self.size = size
+        self.grid = grid
+
+    @abstractmethod
+    def forward(self, cached: Tensor) -> Tensor:
+        """Features (B, F), or (B, P, F) for a grid, of what was cached (B, ...)."""
+
+
+class ReadyFeatures(Encoder):
+    """Features of a frozen CNN, or computed elsewhere: nothing is left to do but their scale.
+
+    The features' mean and standard deviation over the training images are removed: networks differ by
+    orders of magnitude in both, and the recurrence should not have to learn that.
+
+    Args:
+        size, grid: as for `Encoder`.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, size: int, grid: bool) -> None:
+        super().__init__(size, grid)
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("deviation", torch.ones(size))
+
+    def forward(self, cached: Tensor) -> Tensor:
+        return (cached.to(self.mean.dtype) - self.mean) / self.deviation
+
+
+class MobileNetTail(Encoder):
+    """The last blocks of a MobileNetV2, trained together with the recurrence.
+
+    Batch normalisation keeps the statistics that it came with: a batch of captions is too small to measure
+    new ones.
+
+    Args:
+        model: the network with its weights.
+        blocks: how many of its 19 parts, from the end.
+        grid: give (B, P, 1280) instead of (B, 1280).
+    """
+
+    def __init__(self, model: MobileNetV2, blocks: int, grid: bool) -> None:
+        super().__init__(FEATURES, grid)
+        self.blocks = model.features[len(model.features) - blocks :]
+        self.eval()
+
+    def forward(self, cached: Tensor) -> Tensor:
+        maps = self.blocks(cached.to(next(self.parameters()).dtype))
+        return maps.flatten(2).transpose(1, 2) if self.grid else maps.mean((2, 3))
+
+    def train(self, mode: bool = True) -> MobileNetTail:
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self

@@ -1,0 +1,89 @@
+"""A picture with its caption, and with attention where the model looked for each word."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.errors import OptionError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_COLUMNS = 5
+_LINE = 60
+
+
+def draw_caption(
+    path: str | Path,
+    image: Image.Image,
+    text: str,
+    words: list[str],
+    attention: NDArray[np.floating[Any]] | None = None,
+) -> None:
+    """Draw the image with its caption; with attention also once for each word, lit where the model looked.
+
+    Args:
+        path: the picture to write; its suffix says the format.
+        image: in RGB.
+        text: the caption.
+        words: its tokens as text.
+        attention: (T, P), for the words and END; P places, the rows of a square grid.
+    Raises:
+        OptionError: the places are no square grid, or the format is unknown.
+    """
+    from matplotlib.figure import Figure
+
+    picture = np.asarray(image)
+    aspect = image.height / image.width
+    if attention is None:
+        figure = Figure(figsize=(5, 5 * aspect + 0.8), dpi=120, layout="constrained")
+        _show(figure.subplots(), picture, textwrap.fill(text, _LINE), 11)
+        _save(figure, path)
+        return
+    side = math.isqrt(attention.shape[1])
+    if side**2 != attention.shape[1]:
+        raise OptionError(f"the feature grid has {attention.shape[1]} places, which are not a square to draw")
+    panels = len(words) + 1
+    columns = min(_COLUMNS, panels)
+    rows = -(-panels // columns)
+    figure = Figure(
+        figsize=(2.2 * columns, 2.2 * aspect * rows + 0.35 * rows + 0.5), dpi=120, layout="constrained"
+    )
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure.suptitle(textwrap.fill(text, _LINE), fontsize=12)
+    _show(axes[0], picture, "", 10)
+    for panel, word, weights in zip(axes[1:], words, attention, strict=False):
+        _show(panel, picture, word, 11)
+        # The scale is each word's own: a map is about where, and few weights are large.
+        lit = _enlarge(weights.reshape(side, side) / max(float(weights.max()), 1e-12), image.size)
+        panel.imshow(np.dstack([np.zeros((*lit.shape, 3)), 0.75 * (1 - lit)]))
+    for panel in axes[panels:]:
+        panel.set_axis_off()
+    _save(figure, path)
+
+
+def _show(axes: Any, picture: NDArray[np.uint8], title: str, size: int) -> None:
+    axes.imshow(picture)
+    axes.set_title(title, fontsize=size)
+    axes.set_axis_off()
+
+
+def _enlarge(grid: NDArray[np.floating[Any]], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Smoothly to (height, width) of `size` (width, height)."""
+    from PIL import Image
+
+    image = Image.fromarray(grid.astype(np.float32))
+    return np.asarray(image.resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
+
+
+def _save(figure: Any, path: str | Path) -> None:
+    try:
+        figure.savefig(path)
+    except ValueError as error:
+        raise OptionError(f"{path}: {error}") from None

@@ -1,0 +1,328 @@
+"""The run of a captioner: it says what is on a picture."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.config.captioner import CaptionerConfig
+from throughtime.data.caption_examples import CaptionExamples, image_file, write_examples
+from throughtime.data.captions import CaptionedImage, CaptionedImages, holds_captions, read_captions
+from throughtime.data.image_features import Encode
+from throughtime.data.image_inputs import find_images
+from throughtime.data.tables import BadRows
+from throughtime.data.tokenizer import END_OF_LINE, UNKNOWN_WORD, Tokenizer
+from throughtime.errors import DataError, RunError
+from throughtime.files import write_atomically
+from throughtime.generation import SamplingOptions
+from throughtime.generation.captions import CaptionWriter, best_captions, sample_captions
+from throughtime.metrics.captions import caption_metrics
+from throughtime.run.image_reader import ImageReader
+from throughtime.run.run import Run, require_torch
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from throughtime.models.captioner import Captioner
+    from throughtime.training.progress import Progress
+    from throughtime.training.task import Task
+
+TOKENIZER = "tokenizer.json"
+IMAGES = "images.json"
+DATA = "data"
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What a captioner writes for an image.
+
+    Args:
+        image: its name.
+        text: the caption.
+        log_probability: the sum over its tokens and END, in nats.
+        words: the tokens as text, for pictures.
+        attention: (T, P), where the model looked for each token; None without attention.
+    """
+
+    image: str
+    text: str
+    log_probability: float
+    words: list[str]
+    attention: NDArray[np.float32] | None = None
+
+
+class CaptionerRun(Run):
+    """A trained captioner in its folder.
+
+    Example:
+        run = CaptionerRun.open("runs/photos")
+        for caption in run.caption(["photo.jpg"]):
+            print(caption.text)
+
+    Attributes:
+        tokenizer: the vocabulary.
+    """
+
+    task = "captioner"
+    config: CaptionerConfig
+    tokenizer: Tokenizer
+
+    @classmethod
+    def recognises(cls, source: Path) -> bool:
+        return holds_captions(source)
+
+    def prepare(self, show: Progress) -> None:
+        data = self.config.data
+        bad = BadRows(data.skip_bad)
+        self._images.keep_encoder()
+        source = self._read(data.source, bad)
+        training, validation = self._parts(source, bad)
+        if not training:
+            raise DataError(f"{source.table} has no images to train on: every row is of another split")
+        kept = self._cache("training", training, source.table, bad, show)
+        self._train_tokenizer(kept)
+        write_examples(self.folder / DATA, "training", kept, self.tokenizer)
+        if validation is not None and validation.images:
+            seen = self._cache("validation", validation.images, validation.table, bad, show)
+            write_examples(self.folder / DATA, "validation", seen, self.tokenizer)
+        if bad.count:
+            show.remark(bad.summary())
+        array = np.load(image_file(self.folder / DATA, "training"), mmap_mode="r")
+        longest = max(len(self.tokenizer.encode(caption)) for image in kept for caption in image.captions)
+        facts = {"shape": list(array.shape[1:]), "longest": longest + 1}
+        write_atomically(self.folder / IMAGES, json.dumps(facts).encode())
+        self.load()
+
+    def load(self) -> None:
+        self.tokenizer = Tokenizer.load(self.folder / TOKENIZER)
+        path = self.folder / IMAGES
+        try:
+            facts = json.loads(path.read_text())
+            self._shape, self._longest = tuple(facts["shape"]), int(facts["longest"])
+        except FileNotFoundError:
+            raise RunError(f"{path} is missing: the run folder is incomplete") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path} is damaged: {error!r}") from None
+
+    def build_model(self) -> Captioner:
+        from throughtime.encoders import MobileNetTail, ReadyFeatures, SmallImageCNN
+        from throughtime.encoders.mobilenet import load_mobilenet
+        from throughtime.models.captioner import Captioner
+
+        network, data = self.config.model, self.config.data
+        if network.fine_tune:
+            whole = load_mobilenet(self._images.encoder_file)
+            encoder = MobileNetTail(whole, network.fine_tune, self._images.grid)
+        elif data.image_features or data.image_encoder:
+            encoder = ReadyFeatures(self._shape[-1], self._images.grid)
+        else:
+            encoder = SmallImageCNN(self._images.size, self._images.grid)
+        return Captioner(network, self.tokenizer.vocabulary_size, encoder)
+
+    def make_task(self, model: nn.Module, device: torch.device) -> Task:
+        from throughtime.training.captioning import Captioning
+
+        folder = self.folder / DATA
+        has_validation = image_file(folder, "validation").exists()
+        return Captioning(
+            model,  # type: ignore[arg-type]
+            CaptionExamples.open(folder, "training"),
+            CaptionExamples.open(folder, "validation") if has_validation else None,
+            self.config.training,
+            lambda tokens: self._text(tokens).split(),
+            self._never,
+            self._longest,
+        )
+
+    def caption(
+        self,
+        inputs: Sequence[str | Path],
+        beam: int | None = None,
+        length_penalty: float | None = None,
+        sampling: SamplingOptions | None = None,
+        seed: int = 0,
+        encode: Encode | None = None,
+        bad: BadRows | None = None,
+    ) -> Iterator[Caption]:
+        """Write a caption for each image.
+
+        Args:
+            inputs: images, folders of images, or .npz files of ready features; "-" reads paths from standard
+                input as they come.
+            beam: beginnings kept at every step; None is the run's option.
+            length_penalty: see `throughtime.generation.beam_search`; None is the run's option.
+            sampling: draw captions instead of searching for the most probable one.
+            seed: of the drawing.
+            encode: a function that gives the features of images (B, S, S, 3), uint8; for a run that was
+                trained on features computed elsewhere.
+            bad: what happens to what cannot be read, and its count afterwards; None stops at the first.
+        Raises:
+            DataError: an image or a file of features cannot be read.
+            OptionError: the run knows no CNN for images, and none is given.
+        """
+        bad = bad or BadRows()
+        for number, image in enumerate(find_images(inputs, bad)):
+            read = self._images.encode_one(image, self._shape, bad, encode)
+            if read is not None:
+                yield self._write(read, image.name, beam, length_penalty, sampling, seed + number)
+
+    def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
+        for caption in self.caption(inputs, bad=BadRows(skip_bad)):
+            yield {
+                "image": caption.image,
+                "caption": caption.text,
+                "log_probability": caption.log_probability,
+            }
+
+    def evaluate(
+        self,
+        path: str | Path,
+        skip_bad: bool = False,
+        progress: Callable[[float], None] | None = None,
+        beam: int | None = None,
+        length_penalty: float | None = None,
+        encode: Encode | None = None,
+        split: str = "test",
+    ) -> dict[str, float | int]:
+        """Measure captions against references: BLEU-1 to 4, ROUGE-L and CIDEr-D.
+
+        Args:
+            path: images with captions, in the format of the training data. Where the table has splits, only
+                the images of `split` count.
+            skip_bad: leave out rows and images that cannot be used.
+            progress: called with the share that is done.
+            beam, length_penalty, encode: as in `caption`.
+            split: "test", "validation" or "training".
+        """
+        bad = BadRows(skip_bad)
+        data = self._read(path, bad)
+        images = data.of_split(split) if data.has_splits else data.images
+        if not images:
+            raise DataError(f"{data.table} has no images of the split {split!r}")
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "images.npy"
+            kept = self._images.encode_all(file, images, data.table, bad, encode)
+            array = np.load(file, mmap_mode="r")
+            candidates = []
+            for number in range(len(kept)):
+                caption = self._write(np.array(array[number]), "", beam, length_penalty)
+                candidates.append(caption.text.split())
+                if progress is not None:
+                    progress((number + 1) / len(kept))
+            del array
+        references = [[text.split() for text in images[which].captions] for which in kept]
+        return {
+            **caption_metrics(candidates, references),
+            "images": len(kept),
+            "references": sum(map(len, references)),
+            "left_out": bad.count,
+        }
+
+    def next_command(self) -> str:
+        return f"Let it speak: throughtime caption {self.folder} photo.jpg"
+
+    def facts(self) -> dict[str, Any]:
+        return {"vocabulary_size": self.tokenizer.vocabulary_size}
+
+    @cached_property
+    def _images(self) -> ImageReader:
+        return ImageReader(self.folder, self.config)
+
+    @cached_property
+    def writer(self) -> CaptionWriter:
+        """The model as generation wants it."""
+        require_torch()
+        from throughtime.models.captioner import TorchCaptionWriter
+
+        return TorchCaptionWriter(self.model)
+
+    def _write(
+        self,
+        image: NDArray[Any],
+        name: str,
+        beam: int | None,
+        length_penalty: float | None,
+        sampling: SamplingOptions | None = None,
+        seed: int = 0,
+    ) -> Caption:
+        """The caption of what the model reads of an image."""
+        network = self.config.model
+        if sampling is None:
+            width = network.beam if beam is None else beam
+            penalty = network.length_penalty if length_penalty is None else length_penalty
+            best = best_captions(self.writer, image, width, self._longest, penalty, self._never)[0]
+            tokens, log_probability = list(best.tokens), best.log_probability
+        else:
+            tokens = sample_captions(self.writer, image[None], self._longest, sampling, seed, self._never)[0]
+            log_probability = self.writer.log_probability(image[None], np.array(tokens), self._never)  # type: ignore[attr-defined]
+        end = self.tokenizer.vocabulary_size
+        words = [self.tokenizer.token_text(token) for token in tokens if token != end]
+        attention = self.writer.attention(image[None], np.array(tokens)) if self._images.grid else None  # type: ignore[attr-defined]
+        return Caption(name, self._text(tokens), log_probability, words, attention)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        end = self.tokenizer.vocabulary_size
+        return self.tokenizer.decode([token for token in tokens if token != end])
+
+    @cached_property
+    def _never(self) -> list[int]:
+        """Tokens that a caption must not hold: the unknown word, and a line's end."""
+        if self.tokenizer.kind != "word":
+            return []
+        special = (UNKNOWN_WORD, END_OF_LINE)
+        tokens = range(self.tokenizer.vocabulary_size)
+        return [token for token in tokens if self.tokenizer.token_text(token) in special]
+
+    def _read(self, path: str | Path, bad: BadRows) -> CaptionedImages:
+        data = self.config.data
+        return read_captions(path, bad, data.normalise_captions, images_must_exist=not data.image_features)
+
+    def _parts(
+        self, source: CaptionedImages, bad: BadRows
+    ) -> tuple[list[CaptionedImage], CaptionedImages | None]:
+        """The images to train on and those to validate on."""
+        data = self.config.data
+        training = [image for image in source.images if image.split in ("training", "")]
+        if data.validation is not None:
+            return training, self._read(data.validation, bad)
+        validation = source.of_split("validation")
+        if not validation:
+            count = round(data.validation_fraction * len(training))
+            generator = np.random.Generator(np.random.PCG64(self.config.training.seed))
+            drawn = set(generator.permutation(len(training))[:count].tolist())
+            validation = [image for number, image in enumerate(training) if number in drawn]
+            training = [image for number, image in enumerate(training) if number not in drawn]
+        return training, CaptionedImages(source.table, validation)
+
+    def _train_tokenizer(self, images: list[CaptionedImage]) -> None:
+        data = self.config.data
+        captions = [caption for image in images for caption in image.captions]
+        vocabulary = data.vocabulary
+        if data.tokenizer == "word" and data.minimum_count > 1:
+            counts = Counter(word for caption in captions for word in caption.split())
+            frequent = sum(count >= data.minimum_count for count in counts.values())
+            # Beside the words there are the unknown word and the line's end.
+            vocabulary = min(frequent + 2, vocabulary or frequent + 2)
+        self.tokenizer = Tokenizer.train_on_texts(data.tokenizer, captions, vocabulary)
+        self.tokenizer.save(self.folder / TOKENIZER)
+
+    def _cache(
+        self, part: str, images: list[CaptionedImage], table: Path, bad: BadRows, show: Progress
+    ) -> list[CaptionedImage]:
+        """Cache what the model reads of images; return those that could be read."""
+
+        def progress(done: int, total: int) -> None:
+            show.preparing(f"reading {part} images", done, total)
+
+        file = image_file(self.folder / DATA, part)
+        return [images[which] for which in self._images.encode_all(file, images, table, bad, None, progress)]

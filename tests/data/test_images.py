@@ -1,0 +1,105 @@
+"""Images of every kind come out as a person sees them; what is broken is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from throughtime.data.images import is_image, open_image, read_pixels
+from throughtime.errors import DataError
+
+Image = pytest.importorskip("PIL.Image")
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def halves(width: int = 16, height: int = 16) -> np.ndarray:
+    """Red on the left, blue on the right."""
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
+    pixels[:, : width // 2], pixels[:, width // 2 :] = RED, BLUE
+    return pixels
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".gif", ".webp", ".tiff", ".ppm"])
+def test_formats_without_loss_keep_every_pixel(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"halves{suffix}"
+    Image.fromarray(halves()).save(path, **({"lossless": True} if suffix == ".webp" else {}))
+    assert is_image(path)
+    assert np.array_equal(read_pixels(path, 16), halves())
+
+
+def test_a_jpeg_that_lies_on_its_side_is_set_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to show
+    Image.fromarray(halves()).save(tmp_path / "turned.jpg", exif=exif, quality=100, subsampling=0)
+    upright = read_pixels(tmp_path / "turned.jpg", 16).astype(int)
+    # The left half comes to the top.
+    assert np.abs(upright[2, 8] - RED).max() < 12 and np.abs(upright[13, 8] - BLUE).max() < 12
+
+
+def test_what_is_transparent_lies_on_white(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 4, 4), dtype=np.uint8)
+    pixels[:2] = (*RED, 255)
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "alpha.png")
+    read = read_pixels(tmp_path / "alpha.png", 4)
+    assert tuple(read[0, 0]) == RED and tuple(read[3, 3]) == (255, 255, 255)
+
+
+def test_a_palette_with_a_transparent_entry(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[0, 1], [1, 0]], dtype=np.uint8), "P")
+    image.putpalette([*RED, *BLUE])
+    image.save(tmp_path / "palette.png", transparency=1)
+    read = read_pixels(tmp_path / "palette.png", 2)
+    assert tuple(read[0, 0]) == RED and tuple(read[0, 1]) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "expected"), [(np.uint8, 128, 128), (np.uint16, 128 * 257, 128), (bool, True, 255)]
+)
+def test_grey_of_any_depth_becomes_rgb(tmp_path: Path, dtype: type, value: int, expected: int) -> None:
+    Image.fromarray(np.full((4, 4), value, dtype=dtype)).save(tmp_path / "grey.png")
+    assert (read_pixels(tmp_path / "grey.png", 4) == expected).all()
+
+
+def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
+    Image.fromarray(halves()).convert("CMYK").save(tmp_path / "print.jpg", quality=95)
+    assert open_image(tmp_path / "print.jpg").mode == "RGB"
+
+
+def test_the_whole_picture_is_squeezed_to_a_square(tmp_path: Path) -> None:
+    Image.fromarray(halves(64, 16)).save(tmp_path / "wide.png")
+    pixels = read_pixels(tmp_path / "wide.png", 16)
+    assert pixels.shape == (16, 16, 3)
+    assert tuple(pixels[8, 1]) == RED and tuple(pixels[8, 14]) == BLUE
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".webp"])
+def test_a_truncated_image_is_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"cut{suffix}"
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DataError, match=rf"cut\{suffix} cannot be read as an image: "):
+        open_image(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image at all", b"\x89PNG\r\n\x1a\n broken"])
+def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"photo\.png cannot be read as an image: "):
+        open_image(path)
+
+
+def test_a_missing_image_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.jpg: no such file"):
+        open_image(tmp_path / "none.jpg")
+
+
+def test_a_picture_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(halves(64, 64)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DataError, match=r"bomb\.png cannot be read as an image: .*decompression bomb"):
+        open_image(tmp_path / "bomb.png")

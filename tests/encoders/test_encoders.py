@@ -1,0 +1,149 @@
+"""The frozen and the trained part of a CNN together, models of the user's, and our own small CNN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from throughtime.encoders import MobileNetTail, SmallImageCNN
+from throughtime.encoders.frozen import CallableEncoder, MobileNetEncoder, OnnxEncoder, PixelEncoder
+from throughtime.encoders.mobilenet import MobileNetV2, load_mobilenet
+from throughtime.errors import DataError, OptionError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.safetensors"
+    network = MobileNetV2(classes=3)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    # Batch statistics of real signals: without them random weights let every signal die on its way.
+    network.train()(torch.randn(8, 3, 64, 64))
+    save_file(network.state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+@pytest.mark.parametrize("grid", [False, True])
+def test_frozen_and_trained_blocks_together_are_the_whole_network(
+    weights: Path, blocks: int, grid: bool
+) -> None:
+    cached = MobileNetEncoder(weights, 64, grid, trained_blocks=blocks)(PIXELS)
+    tail = MobileNetTail(load_mobilenet(weights), blocks, grid)
+    whole = MobileNetEncoder(weights, 64, grid)(PIXELS)
+    assert cached.dtype == np.float16
+    found = tail(torch.from_numpy(cached)).detach().numpy()
+    assert found.shape == whole.shape == ((2, 4, 1280) if grid else (2, 1280))
+    assert np.abs(found - whole.astype(np.float32)).max() < 2e-2 * np.abs(whole).max()
+
+
+def test_trained_blocks_keep_their_batch_statistics(weights: Path) -> None:
+    tail = MobileNetTail(load_mobilenet(weights), 2, grid=False).train()
+    cached = torch.randn(3, 160, 2, 2)
+    before = {name: tensor.clone() for name, tensor in tail.named_buffers()}
+    tail(cached).sum().backward()
+    assert before and all(torch.equal(before[name], tensor) for name, tensor in tail.named_buffers())
+    assert all(parameter.grad is not None for parameter in tail.parameters())
+
+
+def test_an_image_size_that_mobilenet_cannot_halve_five_times(weights: Path) -> None:
+    with pytest.raises(OptionError, match="--image-size must be a multiple of 32 for MobileNetV2, not 100"):
+        MobileNetEncoder(weights, 100, grid=False)
+
+
+def test_our_own_cnn_knows_where_things_are() -> None:
+    """The same dot in another place gives other features, as one vector and as a grid."""
+    torch.manual_seed(0)
+    left, right = torch.zeros(2, 1, 32, 32, 3, dtype=torch.uint8)
+    left[:, 10:14, 4:8], right[:, 10:14, 24:28] = 255, 255
+    for grid in (False, True):
+        cnn = SmallImageCNN(32, grid)
+        assert cnn(left).shape == ((1, 16, 128) if grid else (1, 128))
+        assert not torch.allclose(cnn(left), cnn(right), atol=1e-3)
+    assert PixelEncoder(32)(left.numpy()).dtype == np.uint8
+
+
+def export(path: Path, channels_first: bool, grid: bool, batch: int | str = "batch") -> Path:
+    """An ONNX file, written by hand: an exporter would be another dependency."""
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    shape = [batch, 3, 8, 8] if channels_first else [batch, 8, 8, 3]
+    axes = [2, 3] if channels_first else [1, 2]
+    if grid:
+        numbers = [
+            onnx.numpy_helper.from_array(np.array(a), n)
+            for n, a in (("starts", [0, 0]), ("ends", [8, 8]), ("axes", axes), ("steps", [2, 2]))
+        ]
+        node = helper.make_node("Slice", ["image", "starts", "ends", "axes", "steps"], ["out"])
+    else:
+        numbers = [onnx.numpy_helper.from_array(np.array(axes), "axes")]
+        node = helper.make_node("ReduceMean", ["image", "axes"], ["out"], keepdims=0)
+    graph = helper.make_graph(
+        [node],
+        "means",
+        [helper.make_tensor_value_info("image", kind, shape)],
+        [helper.make_tensor_value_info("out", kind, None)],
+        numbers,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("batch", ["batch", 1])
+@pytest.mark.parametrize("channels_first", [True, False])
+@pytest.mark.parametrize("grid", [True, False])
+def test_an_onnx_model_of_either_layout_gives_the_same(
+    tmp_path: Path, channels_first: bool, grid: bool, batch: int | str
+) -> None:
+    pytest.importorskip("onnxruntime")
+    model = export(tmp_path / "cnn.onnx", channels_first, grid, batch)
+    # The model's own size wins over the option.
+    encoder = OnnxEncoder(model, 224, grid, "unit")
+    assert encoder.image_size == 8
+    pixels = PIXELS[:, :8, :8]
+    found = encoder(pixels)
+    if grid:
+        expected = (pixels[:, ::2, ::2] / 255).reshape(2, 16, 3)
+        assert found == pytest.approx(expected, abs=1e-3)
+    else:
+        assert found == pytest.approx((pixels / 255).mean((1, 2)), abs=1e-5)
+
+
+def test_what_is_no_onnx_model_of_images_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    with pytest.raises(DataError, match="no such file"):
+        OnnxEncoder(tmp_path / "none.onnx", 224, False, "unit")
+    (tmp_path / "broken.onnx").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"broken\.onnx cannot be read as ONNX"):
+        OnnxEncoder(tmp_path / "broken.onnx", 224, False, "unit")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "vectors",
+        [helper.make_tensor_value_info("x", kind, [1, 5])],
+        [helper.make_tensor_value_info("y", kind, [1, 5])],
+    )
+    model = helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 18)])
+    onnx.save(model, tmp_path / "v.onnx")
+    with pytest.raises(DataError, match=r"expected one batch of images"):
+        OnnxEncoder(tmp_path / "v.onnx", 224, False, "unit")
+
+
+def test_a_function_of_the_users_may_give_arrays_or_tensors() -> None:
+    def channels(pixels: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).double()
+
+    assert CallableEncoder(channels, 64, grid=False)(PIXELS) == pytest.approx(PIXELS.mean((1, 2)), rel=1e-5)
+    assert CallableEncoder(channels, 64, grid=True)(PIXELS).shape == (2, 64 * 64, 3)
+    with pytest.raises(DataError, match="the encoder function gives"):
+        CallableEncoder(lambda pixels: np.ones(2), 64, grid=False)(PIXELS)
