@@ -94,7 +94,7 @@ def draw_frames(
     The picture has no walls: what leaves it on one side comes in on the other, so that the place of the
     shape says nothing about where it goes.
     """
-    background = generator.integers(30, 110, (8, 8, 3)).repeat(SIZE // 8, 0).repeat(SIZE // 8, 1)
+    background = np.full((SIZE, SIZE, 3), generator.integers(10, 60))
     colour = generator.integers(140, 256, 3)
     radius = generator.uniform(7, 11)
     kind = ("disc", "square", "cross")[generator.integers(3)]

@@ -54,8 +54,9 @@ class SmallCNN(nn.Module):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(4, after), nn.ReLU()]
         self.convolutions = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(_GRID))
         self.output = nn.Linear(channels[-1] * _GRID**2, output_size)
+        self.norm = nn.LayerNorm(output_size)
 
     def forward(self, frames: Tensor) -> Tensor:
         """(N, H, W, 3) uint8, as decoders give it -> (N, F)."""
         pictures = frames.permute(0, 3, 1, 2).float().div(127.5).sub(1)
-        return torch.relu(self.output(self.convolutions(pictures).flatten(1)))
+        return self.norm(self.output(self.convolutions(pictures).flatten(1)))
