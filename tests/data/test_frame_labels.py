@@ -86,3 +86,16 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         read_frame_labels(write(tmp_path, "", "labels.xml"), 2)
     with pytest.raises(DataError, match="line 1: labels in seconds .* --frame-rate"):
         read_frame_labels(write(tmp_path, "start_seconds,end_seconds,label\n"), 2)
+
+
+def test_a_label_that_the_model_does_not_know_is_named_with_its_line(tmp_path: Path) -> None:
+    for text, name, line in [
+        ("start,end,label\n0,1,walk\n1,2,fly\n", "a.csv", 3),
+        ("label\nwalk\nfly\n", "b.csv", 3),
+        ("walk\nfly\n", "c.txt", 2),
+    ]:
+        with pytest.raises(
+            DataError, match=rf"{name} line {line}: label 'fly' is unknown .*; its labels are walk, run"
+        ):
+            read_frame_labels(write(tmp_path, text, name), 2, known=["walk", "run"])
+    assert read_frame_labels(write(tmp_path, "walk\n\n", "d.txt"), 2, known=["walk"]) == ["walk", ""]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from throughtime.config.tagger import TaggerNetwork
 from throughtime.encoders.frames import SmallCNN, Standardise
 from throughtime.models.tagger import FrameByFrame, Tagger, width_of_same_size
 from throughtime.recurrent import Recurrent
@@ -18,7 +19,7 @@ F, C = 6, 3
 def make(encoder: nn.Module | None = None, **options: Any) -> Tagger:
     torch.manual_seed(0)
     encoder = encoder or Standardise(torch.zeros(F), torch.ones(F))
-    return Tagger(encoder, C, **{"hidden": 8, **options}).eval()
+    return Tagger(TaggerNetwork(**{"hidden": 8, **options}), encoder, C).eval()
 
 
 OPTIONS: list[dict[str, Any]] = [
@@ -46,6 +47,7 @@ def test_a_causal_tagger_sees_no_future_and_its_chunks_join(options: dict[str, A
 
 def test_a_bidirectional_tagger_sees_what_comes_after() -> None:
     tagger = make(bidirectional=True)
+    assert tagger.looks_ahead
     frames = torch.randn(9, 2, F)
     changed = frames.clone()
     changed[5:] += 1
@@ -54,7 +56,7 @@ def test_a_bidirectional_tagger_sees_what_comes_after() -> None:
 
 def test_without_recurrence_each_frame_stands_for_itself() -> None:
     tagger = make(cell="none", bidirectional=True, layers=2)
-    assert isinstance(tagger.recurrent, FrameByFrame) and not tagger.bidirectional
+    assert isinstance(tagger.recurrent, FrameByFrame) and not tagger.looks_ahead
     frames = torch.randn(9, 2, F)
     logits, state = tagger(frames)
     assert state == ()
@@ -103,3 +105,11 @@ def test_the_baseline_is_as_large_as_the_lstm(layers: int, directions: int) -> N
 def test_the_forget_bias_is_set() -> None:
     cell = make(forget_bias=1.5).recurrent.cells[0]  # type: ignore[union-attr]
     assert (cell.bias_ih + cell.bias_hh).reshape(4, 8).tolist() == [[0] * 8, [1.5] * 8, [0] * 8, [0] * 8]
+
+
+def test_a_long_clip_is_encoded_in_parts_with_the_same_result() -> None:
+    tagger = make(SmallCNN(F))
+    frames = torch.randint(256, (700, 1, 16, 16, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        whole = tagger.encoder(frames[:, 0])
+        torch.testing.assert_close(tagger.encode(frames)[:, 0], whole)

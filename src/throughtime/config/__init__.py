@@ -6,9 +6,13 @@ from throughtime.config.language_model import LanguageModelConfig
 from throughtime.config.options import DEFAULT_TASK, RunConfig, describe, read_options, resolve
 from throughtime.config.recurrence import RecurrenceConfig
 from throughtime.config.section import Section
+from throughtime.config.tagger import TaggerConfig
 from throughtime.config.training import TrainingConfig
 
-CONFIGS: dict[str, type[RunConfig]] = {"language-model": LanguageModelConfig}
+CONFIGS: dict[str, type[RunConfig]] = {
+    "language-model": LanguageModelConfig,
+    "tagger": TaggerConfig,
+}
 
 
 def every_option() -> dict[str, dict[str, tuple[str, FieldInfo]]]:
@@ -28,6 +32,7 @@ __all__ = [
     "RecurrenceConfig",
     "RunConfig",
     "Section",
+    "TaggerConfig",
     "TrainingConfig",
     "describe",
     "every_option",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,12 @@ class _Range:
     line: int
 
 
-def read_frame_labels(path: str | Path, count: int, seconds: Sequence[float] | None = None) -> list[str]:
+def read_frame_labels(
+    path: str | Path,
+    count: int,
+    seconds: Sequence[float] | None = None,
+    known: Collection[str] | None = None,
+) -> list[str]:
     """The label of each frame of a clip; "" where there is none.
 
     A .csv or .tsv file has a header. With the columns `start`, `end`, `label` a row labels the frames from
@@ -36,16 +41,19 @@ def read_frame_labels(path: str | Path, count: int, seconds: Sequence[float] | N
         path: the file.
         count: T, the number of frames.
         seconds: (T,) when each frame is shown, from 0; None where that is not known.
+        known: the labels that a model knows; None allows any.
     Raises:
         DataError: the file is missing or not such a table, a range is empty, overlaps another or goes past
-            the clip's end, or the number of labels is not that of the frames (the message names the line).
+            the clip's end, a label is not known, or there are more or fewer labels than frames (the message
+            names the line).
     """
     path = Path(path)
     if path.suffix.lower() in (".csv", ".tsv"):
         rows = _read_table(path)
         header = [name.strip() for name in rows[0]] if rows else []
         if {"start", "end", "label"} <= set(header):
-            return _from_ranges(path, _read_ranges(path, rows, header, ""), count, list(range(count)), count)
+            ranges = _read_ranges(path, rows, header, "", known)
+            return _from_ranges(path, ranges, count, list(range(count)), count)
         if {"start_seconds", "end_seconds", "label"} <= set(header):
             if seconds is None:
                 raise DataError(
@@ -53,18 +61,19 @@ def read_frame_labels(path: str | Path, count: int, seconds: Sequence[float] | N
                     f"--frame-rate, or count in frames (start,end,label)"
                 )
             frame = (seconds[-1] - seconds[0]) / (count - 1) if count > 1 else 1.0
-            ranges = _read_ranges(path, rows, header, "_seconds")
+            ranges = _read_ranges(path, rows, header, "_seconds", known)
             return _from_ranges(path, ranges, count, seconds, seconds[-1] + frame)
         if "label" in header:
             column = header.index("label")
             found = [row[column].strip() if len(row) > column else NO_LABEL for row in rows[1:]]
-            return _one_each(path, found, count)
+            return _one_each(path, found, count, known, first_line=2)
         raise DataError(
             f"{path} line 1: the header is {','.join(header) or 'missing'}: use start,end,label or "
             f"start_seconds,end_seconds,label or label"
         )
     if path.suffix.lower() == ".txt":
-        return _one_each(path, [line.strip() for line in _read_text(path).splitlines()], count)
+        found = [line.strip() for line in _read_text(path).splitlines()]
+        return _one_each(path, found, count, known, first_line=1)
     raise DataError(f"{path}: labels are read from .csv, .tsv or .txt files")
 
 
@@ -86,14 +95,27 @@ def _read_table(path: Path) -> list[list[str]]:
     return list(csv.reader(_read_text(path).splitlines(), delimiter=delimiter))
 
 
-def _one_each(path: Path, found: list[str], count: int) -> list[str]:
+def _one_each(
+    path: Path, found: list[str], count: int, known: Collection[str] | None, first_line: int
+) -> list[str]:
     if len(found) != count:
         where = f"its label {count + 1} is past the clip's end" if len(found) > count else "some are missing"
         raise DataError(f"{path} has {len(found)} labels for a clip of {count} frames: {where}")
+    for line, label in enumerate(found, start=first_line):
+        _check_known(path, line, label, known)
     return found
 
 
-def _read_ranges(path: Path, rows: list[list[str]], header: list[str], unit: str) -> list[_Range]:
+def _check_known(path: Path, line: int, label: str, known: Collection[str] | None) -> None:
+    if known is not None and label != NO_LABEL and label not in known:
+        raise DataError(
+            f"{path} line {line}: label {label!r} is unknown to the model; its labels are {', '.join(known)}"
+        )
+
+
+def _read_ranges(
+    path: Path, rows: list[list[str]], header: list[str], unit: str, known: Collection[str] | None
+) -> list[_Range]:
     columns = [header.index(name) for name in (f"start{unit}", f"end{unit}", "label")]
     ranges = []
     for line, row in enumerate(rows[1:], start=2):
@@ -113,6 +135,7 @@ def _read_ranges(path: Path, rows: list[list[str]], header: list[str], unit: str
                 f"{path} line {line}: {start} to {end} is no range: it begins at 0 or later and ends after "
                 f"its start (the end itself is not in it)"
             )
+        _check_known(path, line, label, known)
         ranges.append(one)
     return ranges
 

@@ -81,6 +81,12 @@ def _check_duration(path: Path, last: float, announced: float, frame: float, alo
         )
 
 
+def resize_frame(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """A frame (H, W, 3) as `decode_video` would resize it, (size, size, 3)."""
+    frame = require_av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    return frame.reformat(size, size, "rgb24", interpolation="AREA").to_ndarray()
+
+
 def write_video(path: str | Path, frames: Iterator[NDArray[np.uint8]], rate: int = 25) -> None:
     """Write RGB frames (H, W, 3) with even sizes as H.264, or MPEG-4 where the encoder is missing.
 
@@ -110,6 +116,6 @@ def require_av() -> Any:
         import av
     except ImportError:
         raise MissingExtraError(
-            "reading video needs PyAV: install it with `pip install 'throughtime[vision]'`"
+            "reading video needs PyAV: install it with `pip install 'throughtime[video]'`"
         ) from None
     return av

@@ -16,6 +16,7 @@ from throughtime.errors import OptionError
 
 DEMOS: dict[str, str] = {
     "program": "program",
+    "video": "clips",
 }
 
 

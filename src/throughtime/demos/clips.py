@@ -18,7 +18,7 @@ from throughtime.data.video import write_video
 if TYPE_CHECKING:
     from throughtime.run.tagger import TaggerRun
 
-SUMMARY = "A label for every frame of a video: a small CNN and an LSTM see which way a shape moves."
+SUMMARY = "a small CNN and an LSTM label every frame of a video: which way does a shape move?"
 
 OPTIONS: dict[str, Any] = {
     "task": "tagger",
@@ -123,20 +123,19 @@ def _shape(kind: str, place: NDArray[np.float64], radius: float) -> NDArray[np.b
 
 def show(run: TaggerRun, folder: Path) -> Iterator[str]:
     """The labels of unseen clips beside the truth, and how good they are."""
-    yield "Unseen clips, one sign for every second frame (< left, > right, ^ up, v down, . still):"
+    unseen = folder / "unseen"
+    yield "Unseen clips, a sign for every second frame (< left, > right, ^ up, v down, . still):\n"
     for number in range(3):
-        clip = folder / "unseen" / f"clip_{number:03}.mp4"
-        truth = run.read_labels(clip.with_suffix(".csv"), FRAMES)
-        (prediction,) = run.predict([clip])
-        yield f"  truth      {_signs(truth)}"
-        yield f"  predicted  {_signs(prediction['labels'])}"
-    scores = run.evaluate(folder / "unseen")
+        clip = unseen / f"clip_{number:03}.mp4"
+        truth = [run.labels[label] for label in run.read_labels(clip.with_suffix(".csv"), clip)]
+        yield f"\n  truth      {_signs(truth)}\n  predicted  {_signs(run.label_frames(clip))}\n"
+    scores = run.evaluate(unseen)
     yield (
-        f"On all {UNSEEN_CLIPS} unseen clips: {scores['accuracy']:.1%} of the frames right (chance: "
-        f"{1 / len(DIRECTIONS):.0%}), segmental F1@50 {scores['f1@50']:.1%}."
+        f"\nOn all {UNSEEN_CLIPS} unseen clips {scores['accuracy']:.1%} of the frames are right (by chance: "
+        f"{1 / len(DIRECTIONS):.0%}).\nSegmental F1@50 is {scores['f1@50']:.1%}, the edit score "
+        f"{scores['edit']:.1%}.\n"
     )
-    clip = folder / "unseen" / "clip_000.mp4"
-    yield f"A picture of it: throughtime predict {run.folder} {clip} --timeline timeline.png"
+    yield f"\nA picture: throughtime predict {run.folder} {unseen / 'clip_000.mp4'} --timeline timeline.png\n"
 
 
 def _signs(labels: list[str]) -> str:

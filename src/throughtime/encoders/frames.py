@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from throughtime.encoders.mobilenet import STRIDE, load_mobilenet
+from throughtime.errors import OptionError
 
 # Three halvings of the small CNN; a smaller frame would leave nothing of the picture.
 SMALLEST_FRAME = 16
 _GRID = 4
+
+# Frames that go through the frozen CNN together: more would not be faster on a CPU, and take memory.
+_FRAMES_AT_A_TIME = 16
 
 
 class Standardise(nn.Module):
@@ -60,3 +72,25 @@ class SmallCNN(nn.Module):
         """(N, H, W, 3) uint8, as decoders give it -> (N, F)."""
         pictures = frames.permute(0, 3, 1, 2).float().div(127.5).sub(1)
         return self.norm(self.output(self.convolutions(pictures).flatten(1)))
+
+
+def frozen_mobilenet(weights: str | Path, image_size: int) -> Callable[[NDArray[np.uint8]], NDArray[Any]]:
+    """A MobileNetV2 that is not trained: frames (N, S, S, 3) uint8 to features (N, 1280) float32.
+
+    Args:
+        weights: a file for `load_mobilenet`.
+        image_size: S.
+    Raises:
+        OptionError: the size does not fit the network.
+        DataError: the weights cannot be used.
+    """
+    if image_size % STRIDE:
+        raise OptionError(f"--image-size must be a multiple of {STRIDE} for MobileNetV2, not {image_size}")
+    network = load_mobilenet(weights)
+
+    @torch.inference_mode()
+    def encode(frames: NDArray[np.uint8]) -> NDArray[Any]:
+        blocks = torch.from_numpy(frames).split(_FRAMES_AT_A_TIME)
+        return torch.cat([network.pool(network(network.normalise(block))) for block in blocks]).numpy()
+
+    return encode

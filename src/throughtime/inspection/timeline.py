@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +98,7 @@ def draw_timeline(
     return path
 
 
-def _look(label: int) -> dict[str, object]:
+def _look(label: int) -> dict[str, Any]:
     """Colour and pattern of a label; the same label looks the same in every picture of a run."""
     pattern = PATTERNS[label // len(COLOURS) % len(PATTERNS)]
     return {

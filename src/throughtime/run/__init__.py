@@ -10,6 +10,7 @@ from throughtime.run.run import CONFIG, WEIGHTS, Run, require_torch
 # Imported when first needed: a task's libraries are not the others' business.
 TASKS: dict[str, tuple[str, str]] = {
     "language-model": ("language_model", "LanguageModelRun"),
+    "tagger": ("tagger", "TaggerRun"),
 }
 
 __all__ = ["CONFIG", "TASKS", "WEIGHTS", "Run", "find_task", "require_torch", "run_class"]
