@@ -14,32 +14,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.video import write_video
+from throughtime.metrics.segments import find_segments
 
 if TYPE_CHECKING:
     from throughtime.run.tagger import TaggerRun
 
-SUMMARY = "a small CNN and an LSTM label every frame of a video: which way does a shape move?"
+SUMMARY = "a small CNN and a GRU label every frame of a video: which way does a shape move?"
 
 OPTIONS: dict[str, Any] = {
     "task": "tagger",
+    "cell": "gru",
     "hidden": 64,
     "batch": 8,
-    "chunk": 40,
-    "epochs": 40,
-    "learning_rate": 3e-3,
-    "dropout": 0.1,
+    "chunk": 24,
+    "epochs": 16,
+    "learning_rate": 2e-3,
 }
 
-DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1), "still": (0, 0)}
+LABELS = ("left", "right", "up", "down", "still")
+_STEPS = ((-1, 0), (1, 0), (0, -1), (0, 1), (0, 0))
 ARROWS = {"left": "<", "right": ">", "up": "^", "down": "v", "still": "."}
+SHAPES = ("disc", "square", "cross")
 
 SIZE = 64
 FRAMES = 96
 RATE = 25
-TRAINING_CLIPS = 60
+TRAINING_CLIPS = 150
 UNSEEN_CLIPS = 12
-# A segment is long enough to be seen, and short enough that a clip has several.
+# In frames: long enough to be seen, and short enough that a clip has several.
 _SHORTEST, _LONGEST = 8, 24
+# Pixels a frame.
+_SLOWEST, _FASTEST = 1.5, 3.0
+# How near to the edge a shape's middle comes; no shape has a larger radius.
+_MARGIN = 10
 
 
 def write(folder: Path, seed: int) -> Path:
@@ -59,61 +66,66 @@ def write_clips(folder: Path, count: int, generator: np.random.Generator) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     listed = []
     for number in range(count):
-        segments = draw_segments(generator)
-        write_video(folder / f"clip_{number:03}.mp4", draw_frames(segments, generator), RATE)
-        with (folder / f"clip_{number:03}.csv").open("w", newline="", encoding="utf-8") as file:
-            rows, start = csv.writer(file, lineterminator="\n"), 0
-            rows.writerow(["start", "end", "label"])
-            for label, length in segments:
-                rows.writerow([start, start + length, label])
-                start += length
-        listed.append([f"clip_{number:03}.mp4", f"clip_{number:03}.csv"])
-    with (folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([["file_name", "labels"], *listed])
+        clip = f"clip_{number:03}.mp4"
+        labels, places = draw_path(generator)
+        write_video(folder / clip, draw_frames(places, generator), RATE)
+        ranges = [(segment.start, segment.stop, LABELS[segment.label]) for segment in find_segments(labels)]
+        _write_csv((folder / clip).with_suffix(".csv"), [("start", "end", "label"), *ranges])
+        listed.append((clip, clip.replace(".mp4", ".csv")))
+    _write_csv(folder / "metadata.csv", [("file_name", "labels"), *listed])
 
 
-def draw_segments(generator: np.random.Generator) -> list[tuple[str, int]]:
-    """Labels and lengths that fill a clip; neighbours differ."""
-    segments: list[tuple[str, int]] = []
-    remaining = FRAMES
-    while remaining > 0:
-        length = int(generator.integers(_SHORTEST, _LONGEST + 1))
-        if remaining - length < _SHORTEST:
-            length = remaining
-        others = [label for label in DIRECTIONS if not segments or label != segments[-1][0]]
-        segments.append((others[generator.integers(len(others))], length))
-        remaining -= length
-    return segments
+def draw_path(generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Where the shape is in each frame, (T, 2): across and down; and what it does, (T,) numbers of LABELS.
 
-
-def draw_frames(
-    segments: list[tuple[str, int]], generator: np.random.Generator
-) -> Iterator[NDArray[np.uint8]]:
-    """The frames of a clip: a shape over a still, blotchy background, both with a little noise.
-
-    The picture has no walls: what leaves it on one side comes in on the other, so that the place of the
-    shape says nothing about where it goes.
+    It stays in the picture: it goes only where there is room for a whole segment.
     """
+    place = generator.uniform(_MARGIN, SIZE - _MARGIN, 2)
+    labels: list[int] = []
+    places: list[NDArray[np.float64]] = []
+    while len(labels) < FRAMES:
+        speed = generator.uniform(_SLOWEST, _FASTEST)
+        rooms = [_room(place, speed, number) for number in range(len(LABELS))]
+        possible = [
+            number
+            for number, room in enumerate(rooms)
+            if room >= _SHORTEST and (not labels or number != labels[-1])
+        ]
+        label = possible[generator.integers(len(possible))]
+        length = int(generator.integers(_SHORTEST, min(_LONGEST, rooms[label]) + 1))
+        for _ in range(length):
+            place = place + speed * np.array(_STEPS[label])
+            places.append(place)
+        labels += [label] * length
+    return np.array(labels[:FRAMES]), np.array(places[:FRAMES])
+
+
+def _room(place: NDArray[np.float64], speed: float, label: int) -> int:
+    """How many frames the shape can do this for before it leaves the picture."""
+    across, down = _STEPS[label]
+    if (across, down) == (0, 0):
+        return _LONGEST
+    at, step = (place[0], across) if across else (place[1], down)
+    return int(((SIZE - _MARGIN - at) if step > 0 else (at - _MARGIN)) / speed)
+
+
+def draw_frames(places: NDArray[np.float64], generator: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
+    """The frames of a clip: a shape of some colour and size over a grey background, with a little noise."""
     background = np.full((SIZE, SIZE, 3), generator.integers(10, 60))
     colour = generator.integers(140, 256, 3)
-    radius = generator.uniform(7, 11)
-    kind = ("disc", "square", "cross")[generator.integers(3)]
-    place = generator.uniform(0, SIZE, 2)
-    for label, length in segments:
-        speed = generator.uniform(1.5, 3.0)
-        for _ in range(length):
-            place = (place + speed * np.array(DIRECTIONS[label])) % SIZE
-            pixels = background.copy()
-            pixels[_shape(kind, place, radius)] = colour
-            noise = generator.integers(-8, 9, pixels.shape)
-            yield np.clip(pixels + noise, 0, 255).astype(np.uint8)
+    radius = generator.uniform(6, _MARGIN)
+    kind = SHAPES[generator.integers(len(SHAPES))]
+    for place in places:
+        pixels = background.copy()
+        pixels[_shape(kind, place, radius)] = colour
+        noise = generator.integers(-8, 9, pixels.shape)
+        yield np.clip(pixels + noise, 0, 255).astype(np.uint8)
 
 
 def _shape(kind: str, place: NDArray[np.float64], radius: float) -> NDArray[np.bool_]:
     """Which pixels belong to the shape, (SIZE, SIZE)."""
     axis = np.arange(SIZE)
-    across, down = ((axis - position + SIZE / 2) % SIZE - SIZE / 2 for position in place)
-    across, down = np.abs(across)[None, :], np.abs(down)[:, None]
+    across, down = np.abs(axis - place[0])[None, :], np.abs(axis - place[1])[:, None]
     if kind == "disc":
         return across**2 + down**2 <= radius**2
     if kind == "square":
@@ -132,7 +144,7 @@ def show(run: TaggerRun, folder: Path) -> Iterator[str]:
     scores = run.evaluate(unseen)
     yield (
         f"\nOn all {UNSEEN_CLIPS} unseen clips {scores['accuracy']:.1%} of the frames are right (by chance: "
-        f"{1 / len(DIRECTIONS):.0%}).\nSegmental F1@50 is {scores['f1@50']:.1%}, the edit score "
+        f"{1 / len(LABELS):.0%}).\nSegmental F1@50 is {scores['f1@50']:.1%}, the edit score "
         f"{scores['edit']:.1%}.\n"
     )
     yield f"\nA picture: throughtime predict {run.folder} {unseen / 'clip_000.mp4'} --timeline timeline.png\n"
@@ -140,3 +152,8 @@ def show(run: TaggerRun, folder: Path) -> Iterator[str]:
 
 def _signs(labels: list[str]) -> str:
     return "".join(ARROWS[label] for label in labels[::2])
+
+
+def _write_csv(path: Path, rows: list[tuple[Any, ...]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)

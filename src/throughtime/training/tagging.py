@@ -100,7 +100,8 @@ class Tagging(Task):
         clips, frames = len(self._training.frames), len(self._training.frames.values)
         held_out = "no validation clips"
         if self._validation is not None:
-            held_out = f"{len(self._validation.frames)} validation clips"
+            count = len(self._validation.frames)
+            held_out = f"{count} validation clip{'s' * (count > 1)}"
         what = "video clips" if self._kind == "video" else "clips"
         return f"{clips} {what} with {frames:,} frames and {len(self._labels)} labels, {held_out}"
 
