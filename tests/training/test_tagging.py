@@ -159,14 +159,14 @@ def test_evaluation_does_not_depend_on_the_batch(tmp_path: Path, options: dict[s
 
 
 def write_folder(folder: Path) -> Path:
-    """Six clips: the label says whether the walk goes up or down."""
+    """Six clips: a pulse says that it goes up or down from here on, and the label remembers which."""
     folder.mkdir()
     generator = np.random.default_rng(0)
     lines = ["file_name,labels"]
     for number, length in enumerate((60, 33, 90, 41, 12, 70)):
         direction = np.repeat(generator.integers(2, size=length // 6 + 1), 6)[:length] * 2 - 1
-        walk = np.cumsum(direction)[:, None] + generator.normal(0, 0.05, (length, 2))
-        np.save(folder / f"{number}.npy", walk)
+        pulse = np.where(np.arange(length) % 6 == 0, direction, 0)[:, None]
+        np.save(folder / f"{number}.npy", pulse + generator.normal(0, 0.05, (length, 2)))
         names = np.where(direction > 0, "up", "down").tolist()
         names[3] = ""
         (folder / f"{number}.txt").write_text("\n".join(names) + "\n")
