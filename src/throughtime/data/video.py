@@ -102,7 +102,9 @@ def write_video(path: str | Path, frames: Iterator[NDArray[np.uint8]], rate: int
         for index, pixels in enumerate(frames):
             if index == 0:
                 stream.height, stream.width = pixels.shape[:2]
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            # Converted here: where `encode` converts, the same frames give other bytes each time.
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
