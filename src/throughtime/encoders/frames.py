@@ -25,7 +25,7 @@ _FRAMES_AT_A_TIME = 16
 class Standardise(nn.Module):
     """(x - mean) / deviation with the statistics of the training frames; (..., F) -> (..., F).
 
-    The statistics are the run's, not weights: they are no part of the state_dict.
+    The statistics are saved with the weights: what reads the features later needs both.
 
     Args:
         mean: (F,).
@@ -35,11 +35,11 @@ class Standardise(nn.Module):
     def __init__(self, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
         self.output_size = len(mean)
-        self.register_buffer("mean", mean.float(), persistent=False)
+        self.register_buffer("mean", mean.float())
         # Only what is constant up to rounding: dividing by that would blow rounding up into a signal.
         constant = deviation <= 1e-6 * mean.abs().clamp(min=1e-6)
         scale = torch.where(constant, torch.zeros_like(deviation), 1 / deviation.clamp(min=1e-30))
-        self.register_buffer("scale", scale.float(), persistent=False)
+        self.register_buffer("scale", scale.float())
 
     def forward(self, frames: Tensor) -> Tensor:
         return (frames.float() - self.mean) * self.scale  # type: ignore[operator]
