@@ -66,6 +66,8 @@ def predict(
         predictions = opened.predict(inputs or ["-"], skip_bad=skip_bad, **pictures)
         write = _write_json if as_json else _write_csv if as_csv else _write_table
         write(predictions)
+        if opened.left_out:
+            error_console().print(opened.left_out, style="yellow", soft_wrap=True, markup=False)
 
 
 def _write_json(predictions: Iterator[dict[str, Any]]) -> None:

@@ -41,6 +41,7 @@ class Run(ABC):
         objective: the metric by which its weights were kept.
         folder: the run folder.
         config: every option, resolved.
+        left_out: what the last `predict` with skip_bad left out, in a line; "" where it was nothing.
     """
 
     task: ClassVar[str]
@@ -49,6 +50,7 @@ class Run(ABC):
     def __init__(self, folder: Path, config: RunConfig) -> None:
         self.folder = folder
         self.config = config
+        self.left_out = ""
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
