@@ -15,7 +15,14 @@ import pytest
 from throughtime.cli.app import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "docs/tutorial.md", "docs/how-to.md", "docs/inspection.md", "docs/reference.md"]
+PAGES = [
+    "README.md",
+    "docs/tutorial.md",
+    "docs/how-to.md",
+    "docs/frames.md",
+    "docs/inspection.md",
+    "docs/reference.md",
+]
 BLOCK = re.compile(r"(?P<setup><!-- setup: \w+ -->\n)?```(?P<language>sh|python)\n(?P<code>.*?)```", re.S)
 
 TEXT = (
