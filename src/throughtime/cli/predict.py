@@ -26,6 +26,7 @@ Examples:
   echo "what a film" | throughtime predict runs/reviews
   throughtime predict runs/reviews new.csv --json > predictions.jsonl
   throughtime predict runs/digits recording.wav --csv
+  throughtime predict runs/gestures clip.mp4 --timeline out.png --labels clip.csv
 """
 
 # Rows of a table are aligned over so many at a time, so that a stream shows soon.
@@ -40,6 +41,14 @@ def predict(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out inputs that cannot be used, with a count.")
     ] = False,
+    timeline: Annotated[
+        Path | None,
+        typer.Option(help="Tagger: draw the labels of the clip as a picture, there.", show_default=False),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Tagger: the true labels, to draw beside them.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object a prediction.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
 ) -> None:
@@ -50,7 +59,11 @@ def predict(
         if as_json and as_csv:
             raise OptionError("--json and --csv exclude each other")
         opened = Run.open(run)
-        predictions = opened.predict(inputs or ["-"], skip_bad=skip_bad)
+        given = {"timeline": timeline, "labels": labels}
+        pictures = {name: value for name, value in given.items() if value is not None}
+        if pictures and opened.task != "tagger":
+            raise OptionError(f"--{next(iter(pictures))} is for a tagger, and {run} is a {opened.task}")
+        predictions = opened.predict(inputs or ["-"], skip_bad=skip_bad, **pictures)
         write = _write_json if as_json else _write_csv if as_csv else _write_table
         write(predictions)
         if opened.left_out:

@@ -8,6 +8,7 @@ from throughtime.config.language_model import LanguageModelConfig
 from throughtime.config.options import DEFAULT_TASK, RunConfig, describe, read_options, resolve
 from throughtime.config.recurrence import RecurrenceConfig
 from throughtime.config.section import Section
+from throughtime.config.tagger import TaggerConfig
 from throughtime.config.training import TrainingConfig
 from throughtime.config.translator import TranslatorConfig
 
@@ -16,6 +17,7 @@ CONFIGS: dict[str, type[RunConfig]] = {
     "classifier": ClassifierConfig,
     "translator": TranslatorConfig,
     "captioner": CaptionerConfig,
+    "tagger": TaggerConfig,
 }
 
 
@@ -38,6 +40,7 @@ __all__ = [
     "RecurrenceConfig",
     "RunConfig",
     "Section",
+    "TaggerConfig",
     "TrainingConfig",
     "describe",
     "every_option",

@@ -20,6 +20,7 @@ DEMOS: dict[str, str] = {
     "sentiment": "sentences",
     "vectors": "vectors",
     "captioning": "scenes",
+    "video": "clips",
 }
 
 

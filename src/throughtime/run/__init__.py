@@ -15,6 +15,7 @@ TASKS: dict[str, tuple[str, str]] = {
     "language-model": ("language_model", "LanguageModelRun"),
     "classifier": ("classifier", "ClassifierRun"),
     "captioner": ("captioner", "CaptionerRun"),
+    "tagger": ("tagger", "TaggerRun"),
 }
 
 __all__ = ["CONFIG", "TASKS", "WEIGHTS", "Run", "find_task", "require_torch", "run_class"]

@@ -1,0 +1,105 @@
+"""The options of a tagger: clips of video or of features, and a label for every frame."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from throughtime.config.options import RunConfig
+from throughtime.config.recurrence import RecurrenceConfig
+from throughtime.config.section import Section
+from throughtime.config.training import TrainingConfig
+
+
+class FrameData(Section):
+    """Where the clips come from and how their frames are read."""
+
+    source: str = Field(default="", description="A folder of clips with a metadata file.")
+    validation: str | None = Field(
+        default=None, description="A folder of clips to validate on, in place of some of the training clips."
+    )
+    validation_fraction: float = Field(
+        default=0.15,
+        ge=0,
+        lt=1,
+        description="Share of the clips (of the groups, where metadata has them), drawn by --seed, kept for "
+        "validation; 0 for none. A split column in the metadata goes before it.",
+    )
+    image_encoder: str | None = Field(
+        default=None,
+        description="Video: a trained CNN, MobileNetV2 weights (.safetensors or .npz), that is not trained "
+        "further. Without it, a small CNN is trained along.",
+    )
+    image_size: int | None = Field(
+        default=None,
+        ge=16,
+        le=1024,
+        description="Video: pixels of a side to which frames are resized (default 32; 224 with "
+        "--image-encoder).",
+    )
+    frame_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="Feature arrays: frames a second, for labels and timelines in seconds.",
+    )
+    skip_bad: bool = Field(
+        default=False,
+        description="Leave out examples that cannot be used, with a count, instead of stopping.",
+    )
+
+
+class TaggerNetwork(RecurrenceConfig):
+    """The network: encoder of frames, recurrence, output layer."""
+
+    cell: Literal["rnn", "lstm", "gru", "none"] = Field(  # type: ignore[assignment]
+        default="lstm",
+        description="The recurrent cell; none is a feed-forward network for each frame by itself, as large "
+        "as the LSTM, to compare with.",
+    )
+    hidden: int = Field(default=128, ge=1, description="Hidden units in each layer and direction.")
+    layers: int = Field(default=1, ge=1, description="Recurrent layers.")
+    bidirectional: bool = Field(
+        default=False,
+        description="Read from both ends: sees what comes after a frame, and cannot run as a stream.",
+    )
+    encoder_features: int = Field(
+        default=64, ge=1, description="Video: features of a frame that the small CNN gives."
+    )
+    input_dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout on the features of a frame.")
+    output_dropout: float = Field(default=0.2, ge=0, lt=1, description="Dropout before the output layer.")
+
+
+class TaggerTraining(TrainingConfig):
+    """Truncated BPTT over clips that are read in parallel."""
+
+    epochs: int = Field(default=30, ge=1, description="Passes over the training data.")
+    batch: int = Field(default=8, ge=1, description="Clips that are read in parallel.")
+    chunk: int = Field(
+        default=64,
+        ge=0,
+        description="Frames between the cuts of truncated backpropagation; 0 cuts nowhere.",
+    )
+    context: int = Field(
+        default=32,
+        ge=0,
+        description="Bidirectional: frames read on either side of a chunk, of which nothing is learned.",
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none",
+        description="Balanced: a rare label's frames count more, so that all labels count alike.",
+    )
+
+
+class TaggerConfig(RunConfig):
+    """All options of a tagger."""
+
+    task: Literal["tagger"] = "tagger"
+    data: FrameData = FrameData()
+    model: TaggerNetwork = TaggerNetwork()
+    training: TaggerTraining = TaggerTraining()
+
+    @property
+    def frame_size(self) -> int:
+        """H and W of the frames that the encoder reads."""
+        return self.data.image_size or (224 if self.data.image_encoder else 32)

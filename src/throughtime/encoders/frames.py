@@ -1,0 +1,96 @@
+"""Frames to vectors: what a tagger's recurrence reads at each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from throughtime.encoders.mobilenet import STRIDE, load_mobilenet
+from throughtime.errors import OptionError
+
+# Three halvings of the small CNN; a smaller frame would leave nothing of the picture.
+SMALLEST_FRAME = 16
+_GRID = 4
+
+# Frames that go through the frozen CNN together: more would not be faster on a CPU, and take memory.
+_FRAMES_AT_A_TIME = 16
+
+
+class Standardise(nn.Module):
+    """(x - mean) / deviation with the statistics of the training frames; (..., F) -> (..., F).
+
+    The statistics are saved with the weights: what reads the features later needs both.
+
+    Args:
+        mean: (F,).
+        deviation: (F,); a feature that never changes has 0, and becomes 0.
+    """
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.output_size = len(mean)
+        self.register_buffer("mean", mean.float())
+        # Only what is constant up to rounding: dividing by that would blow rounding up into a signal.
+        constant = deviation <= 1e-6 * mean.abs().clamp(min=1e-6)
+        scale = torch.where(constant, torch.zeros_like(deviation), 1 / deviation.clamp(min=1e-30))
+        self.register_buffer("scale", scale.float())
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return (frames.float() - self.mean) * self.scale  # type: ignore[operator]
+
+
+class SmallCNN(nn.Module):
+    """A small picture to a vector: three strided convolutions, a grid of 4 x 4, a linear layer.
+
+    The grid is kept, where many CNNs average over it: a motion is a change of place, and an average has none.
+    The normalisation is by groups, not by batch, so that a frame's vector depends on that frame alone: in a
+    batch, in a stream, in training and afterwards.
+
+    Args:
+        output_size: F.
+    Source: group normalisation: Wu and He 2018.
+    """
+
+    def __init__(self, output_size: int = 64) -> None:
+        super().__init__()
+        self.output_size = output_size
+        channels = (3, 16, 32, 64)
+        layers: list[nn.Module] = []
+        for before, after in zip(channels, channels[1:], strict=False):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(4, after), nn.ReLU()]
+        self.convolutions = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(_GRID))
+        self.output = nn.Linear(channels[-1] * _GRID**2, output_size)
+        self.norm = nn.LayerNorm(output_size)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8, as decoders give it -> (N, F)."""
+        pictures = frames.permute(0, 3, 1, 2).float().div(127.5).sub(1)
+        return self.norm(self.output(self.convolutions(pictures).flatten(1)))
+
+
+def frozen_mobilenet(weights: str | Path, image_size: int) -> Callable[[NDArray[np.uint8]], NDArray[Any]]:
+    """A MobileNetV2 that is not trained: frames (N, S, S, 3) uint8 to features (N, 1280) float32.
+
+    Args:
+        weights: a file for `load_mobilenet`.
+        image_size: S.
+    Raises:
+        OptionError: the size does not fit the network.
+        DataError: the weights cannot be used.
+    """
+    if image_size % STRIDE:
+        raise OptionError(f"--image-size must be a multiple of {STRIDE} for MobileNetV2, not {image_size}")
+    network = load_mobilenet(weights)
+
+    @torch.inference_mode()
+    def encode(frames: NDArray[np.uint8]) -> NDArray[Any]:
+        blocks = torch.from_numpy(frames).split(_FRAMES_AT_A_TIME)
+        return torch.cat([network.pool(network(network.normalise(block))) for block in blocks]).numpy()
+
+    return encode

@@ -1,0 +1,122 @@
+"""What a tagger's predictions look like: the segments of a clip, and the answers to a stream of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.data.tables import BadRows
+from throughtime.errors import DataError
+
+_NAME = "standard input"
+
+
+@dataclass(frozen=True)
+class FrameLabel:
+    """What the model says of one frame.
+
+    Args:
+        label: its number.
+        probability: what the model gives it.
+        seconds: when the frame is shown, or None where that is not known.
+    """
+
+    label: int
+    probability: float
+    seconds: float | None
+
+
+def frame_labels(
+    probabilities: NDArray[np.float32], seconds: NDArray[np.float64] | None
+) -> Iterator[FrameLabel]:
+    """The most probable label of each frame.
+
+    Args:
+        probabilities: (N, C).
+        seconds: (N,), or None.
+    """
+    labels = probabilities.argmax(-1)
+    for row, label in enumerate(labels.tolist()):
+        clock = None if seconds is None else float(seconds[row])
+        yield FrameLabel(label, float(probabilities[row, label]), clock)
+
+
+def segments(frames: Iterable[FrameLabel], clip: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Neighbouring frames with one label, each segment as soon as it ends.
+
+    Yields:
+        clip, start, end (not in it), their times in seconds where they are known, label, and the mean
+        probability.
+    """
+    first: FrameLabel | None = None
+    before: FrameLabel | None = None
+    start = count = 0
+    total = step = 0.0
+
+    def finished(end: int, end_seconds: float | None) -> dict[str, Any]:
+        assert first is not None
+        times = {}
+        if first.seconds is not None and end_seconds is not None:
+            times = {"start_seconds": round(first.seconds, 3), "end_seconds": round(end_seconds, 3)}
+        return {
+            "clip": clip,
+            "start": start,
+            "end": end,
+            **times,
+            "label": names[first.label],
+            "probability": round(total / (end - start), 4),
+        }
+
+    for frame in frames:
+        if first is not None and frame.label != first.label:
+            yield finished(count, frame.seconds)
+            start, total, first = count, 0.0, None
+        if first is None:
+            first = frame
+        if before is not None and before.seconds is not None and frame.seconds is not None:
+            step = frame.seconds - before.seconds
+        before, total, count = frame, total + frame.probability, count + 1
+    if before is not None:
+        # The last frame is shown for as long as the one before it.
+        yield finished(count, None if before.seconds is None else before.seconds + step)
+
+
+def rows_of_numbers(lines: Iterable[str], size: int, bad: BadRows) -> Iterator[NDArray[np.float32]]:
+    """The frames of an array that comes line by line: numbers between commas or tabs.
+
+    Args:
+        lines: as they come. A first line of names is passed over, and so are empty lines.
+        size: F, how many numbers a frame has.
+        bad: what happens to lines that cannot be used.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = np.array([float(cell) for cell in line.replace("\t", ",").split(",")])
+        except ValueError:
+            if number > 1:
+                bad.report(_NAME, number, f"{line.strip()[:40]!r} is no row of numbers")
+            continue
+        try:
+            yield check_features(row, size)
+        except DataError as error:
+            bad.report(_NAME, number, str(error))
+
+
+def check_features(frame: NDArray[Any], size: int) -> NDArray[np.float32]:
+    """One frame of an array, (F,) float32.
+
+    Raises:
+        DataError: its size or a value is wrong.
+    """
+    if frame.shape != (size,) or frame.dtype.kind not in "fiub":
+        raise DataError(f"a frame of {frame.dtype} {frame.shape}, expected {size} numbers")
+    if not np.isfinite(frame).all():
+        feature = int(np.argmin(np.isfinite(frame)))
+        raise DataError(f"feature {feature} is {frame[feature]}")
+    return frame.astype(np.float32)

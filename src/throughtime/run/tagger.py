@@ -1,0 +1,393 @@
+"""The run of a tagger: a label for every frame of a clip, whole or as it comes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.config.tagger import TaggerConfig
+from throughtime.data.clips import Encode, FrameReader, holds_clips, list_clips
+from throughtime.data.frame_labels import read_frame_labels
+from throughtime.data.sequences import Sequences
+from throughtime.data.tables import BadRows
+from throughtime.errors import DataError, OptionError, RunError
+from throughtime.files import write_atomically
+from throughtime.metrics.segments import UNLABELLED
+from throughtime.run.frame_predictions import (
+    FrameLabel,
+    check_features,
+    frame_labels,
+    rows_of_numbers,
+    segments,
+)
+from throughtime.run.frame_preparation import (
+    DATA,
+    frames_file,
+    labels_file,
+    prepare_clips,
+    write_frames,
+    write_labels,
+)
+from throughtime.run.run import Run
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from throughtime.models.tagger import Tagger
+    from throughtime.training.progress import Progress
+    from throughtime.training.tagging import LabelledClips
+    from throughtime.training.task import Task
+
+FRAMES = "frames.json"
+STANDARD_INPUT = "-"
+
+
+class TaggerRun(Run):
+    """A trained tagger in its folder.
+
+    Example:
+        run = TaggerRun.open("runs/gestures")
+        print(run.label_frames("clip.mp4"))
+        for label in run.stream(camera):                    # frame in, label out
+            print(label)
+
+    Attributes:
+        labels: C names, sorted.
+        kind: "video" or "array".
+        frame_rate: frames a second of the training clips, or None where that is not known.
+    """
+
+    task = "tagger"
+    config: TaggerConfig
+    labels: list[str]
+    kind: str
+    frame_rate: float | None
+
+    @classmethod
+    def recognises(cls, source: Path) -> bool:
+        return holds_clips(source)
+
+    def prepare(self, show: Progress) -> None:
+        encoder = self.config.data.image_encoder
+        if encoder is not None:
+            if not Path(encoder).is_file():
+                raise DataError(f"{encoder}: no such file (the working directory is {Path.cwd()})")
+            # The run has to work where the file is not.
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(encoder, self._encoder_file)
+        facts = prepare_clips(self.folder, self.config, self._frozen_encoder, show)
+        write_atomically(self.folder / FRAMES, json.dumps(facts, ensure_ascii=False).encode())
+        self.load()
+
+    def load(self) -> None:
+        path = self.folder / FRAMES
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            self.labels = [str(label) for label in facts["labels"]]
+            self.kind, self.frame_rate = str(facts["kind"]), facts["frame_rate"]
+            self._mean, self._deviation = (
+                None if facts[name] is None else np.array(facts[name], dtype=np.float64)
+                for name in ("mean", "deviation")
+            )
+        except FileNotFoundError:
+            raise RunError(f"{path} is missing: the run folder is incomplete") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path} is damaged: {error!r}") from None
+
+    def build_model(self) -> Tagger:
+        import torch
+
+        from throughtime.encoders.frames import SmallCNN, Standardise
+        from throughtime.models.tagger import Tagger
+
+        if self._mean is None or self._deviation is None:
+            encoder = SmallCNN(self.config.model.encoder_features)
+        else:
+            encoder = Standardise(torch.from_numpy(self._mean), torch.from_numpy(self._deviation))
+        return Tagger(self.config.model, encoder, len(self.labels))
+
+    def make_task(self, model: nn.Module, device: torch.device) -> Task:
+        from throughtime.training.tagging import Tagging
+
+        folder = self.folder / DATA
+        has_validation = frames_file(folder, "validation").exists()
+        return Tagging(
+            model,  # type: ignore[arg-type]
+            self._clips(folder, "training"),
+            self._clips(folder, "validation") if has_validation else None,
+            self.config.training,
+            self.labels,
+            self.kind,
+        )
+
+    def next_command(self) -> str:
+        name = "clip.mp4" if self.kind == "video" else "clip.npy"
+        return f"Label a clip: throughtime predict {self.folder} {name} --timeline timeline.png"
+
+    def facts(self) -> dict[str, Any]:
+        return {"labels": self.labels, "clips": self.kind, "frame_rate": self.frame_rate}
+
+    # Predictions
+
+    def stream(self, frames: Iterable[NDArray[Any]]) -> Iterator[str]:
+        """Label frames as they come: a frame in, its label out, at constant memory.
+
+        Args:
+            frames: video: (H, W, 3) uint8, RGB, of any size; arrays: (F,) numbers.
+        Raises:
+            OptionError: the tagger is bidirectional, and needs frames that have not come yet.
+            DataError: a frame has another shape or is not finite (the message names its number).
+        """
+        for probabilities in self._stream_probabilities(frames):
+            yield self.labels[int(probabilities.argmax())]
+
+    def label_frames(self, path: str | Path) -> list[str]:
+        """The label of each frame of a clip on disk."""
+        return [self.labels[frame.label] for frame in self._label_clip(path)]
+
+    def read_labels(self, path: str | Path, clip: str | Path) -> NDArray[np.int64]:
+        """The true labels of a clip as numbers, `UNLABELLED` where there is none.
+
+        Args:
+            path: the labels file.
+            clip: the video or the array.
+        Raises:
+            DataError: one of them cannot be used, or a label is unknown to the model.
+        """
+        count, times = 0, []
+        for frames, seconds in self._reader(encodes=False).blocks(clip):
+            count += len(frames)
+            times += [] if seconds is None else seconds.tolist()
+        names = read_frame_labels(path, count, times or None, self.labels)
+        known = {label: number for number, label in enumerate(self.labels)}
+        return np.array([known.get(name, UNLABELLED) for name in names])
+
+    def predict(
+        self,
+        inputs: Sequence[str | Path],
+        skip_bad: bool = False,
+        timeline: str | Path | None = None,
+        labels: str | Path | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """The segments of clips: neighbouring frames with one label.
+
+        Args:
+            inputs: videos or arrays, or folders of clips with a metadata file; "-" reads the frames of one
+                array from standard input, a line of numbers each, and answers with each one's label.
+            skip_bad: leave out clips that cannot be used; `left_out` says which.
+            timeline: draw the labels of the one clip as a picture, there.
+            labels: a file with the true labels of the clip, to draw beside them.
+        Yields:
+            clip, start and end (frames; the end is not in it), their times in seconds where these are known,
+            label, and the mean probability that the model gave it. From standard input: frame, label,
+            probability.
+        Raises:
+            DataError: a clip cannot be used.
+            OptionError: a timeline is wanted of more than one clip.
+        """
+        if list(map(str, inputs)) == [STANDARD_INPUT]:
+            if timeline is not None or labels is not None:
+                raise OptionError("--timeline and --labels need a clip on disk, not standard input")
+            yield from self._predict_lines(sys.stdin, skip_bad)
+            return
+        bad = BadRows(skip_bad)
+        clips = list(self._find_inputs(inputs, bad))
+        if timeline is not None and len(clips) != 1:
+            raise OptionError(f"--timeline draws one clip, and there are {len(clips)}")
+        if labels is not None and timeline is None:
+            raise OptionError("--labels are for --timeline: where is the picture to go?")
+        for path, own_labels in clips:
+            try:
+                given = labels if labels is not None else own_labels if timeline is not None else None
+                truth = None if given is None else self.read_labels(given, path)
+                found: list[FrameLabel] = []
+                frames = self._label_clip(path)
+                if timeline is not None:
+                    frames = _kept(frames, found)
+                predicted = segments(frames, str(path), self.labels)
+                # With skip_bad nothing of a clip is told before its end is known to be whole.
+                yield from list(predicted) if skip_bad else predicted
+                if timeline is not None:
+                    self._draw(timeline, path, found, truth)
+            except DataError as error:
+                if not skip_bad:
+                    raise
+                bad.report(path, None, str(error).removeprefix(f"{path} "))
+        self.left_out = bad.summary()
+
+    def evaluate(
+        self, path: str | Path, skip_bad: bool = False, progress: Callable[[float], None] | None = None
+    ) -> dict[str, Any]:
+        """Measure on clips with labels.
+
+        Args:
+            path: a folder with a metadata file, as for training. Where it has a split column with test rows,
+                only these count.
+            skip_bad: leave out clips that cannot be used.
+            progress: called with the share that is done.
+        Returns:
+            clips, frames (with a label), left_out, loss (nats a frame, unweighted), accuracy, macro_f1, edit,
+            f1@10, f1@25, f1@50; see `throughtime.metrics.segments`.
+        Raises:
+            DataError: the data cannot be used, or a label is unknown to the model.
+        """
+        import tempfile
+
+        model = self.model
+        from throughtime.training.tagging import evaluate
+
+        bad = BadRows(skip_bad)
+        clips = list_clips(path, bad)
+        clips = [clip for clip in clips if clip.part == "test"] or clips
+        # On disk, so that the clips may be larger than memory.
+        with tempfile.TemporaryDirectory() as name:
+            folder, known = Path(name), {label: number for number, label in enumerate(self.labels)}
+            # Reading takes most of the time, so that is the progress that is shown.
+            labels = write_frames(folder, "test", clips, self._reader(), known, False, bad, progress)
+            if not labels:
+                raise DataError(f"{path} has no clip that can be used ({bad.summary()})")
+            labelled = sum(int((one != UNLABELLED).sum()) for one in labels)
+            if labelled == 0:
+                raise DataError(f"{path}: no frame has a label, so there is nothing to measure")
+            write_labels(folder, "test", labels)
+            loss, scores = evaluate(model, self._clips(folder, "test"), self.config.training.batch)
+        return {
+            "clips": len(labels),
+            "frames": labelled,
+            "left_out": bad.count,
+            "loss": loss,
+            **scores.result(),
+        }
+
+    # How
+
+    @staticmethod
+    def _clips(folder: Path, part: str) -> LabelledClips:
+        from throughtime.training.tagging import LabelledClips
+
+        return LabelledClips(
+            Sequences.open(frames_file(folder, part)), Sequences.open(labels_file(folder, part))
+        )
+
+    @property
+    def _encoder_file(self) -> Path:
+        """The copy of --image-encoder in the run folder."""
+        return self.folder / f"image_encoder{Path(self.config.data.image_encoder or '').suffix}"
+
+    @cached_property
+    def _frozen_encoder(self) -> Encode | None:
+        """Frames (N, H, W, 3) to the features (N, 1280) of the run's CNN; None where one is trained along."""
+        if self.config.data.image_encoder is None:
+            return None
+        from throughtime.encoders.frames import frozen_mobilenet
+
+        return frozen_mobilenet(self._encoder_file, self.config.frame_size)
+
+    def _reader(self, encodes: bool = True) -> FrameReader:
+        return FrameReader(
+            self.kind,
+            self.config.frame_size,
+            self.config.data.frame_rate,
+            self._frozen_encoder if encodes else None,
+            self._features if self.kind == "array" else None,
+        )
+
+    @property
+    def _features(self) -> int:
+        """F of the frames of arrays."""
+        assert self._mean is not None
+        return len(self._mean)
+
+    def _find_inputs(self, inputs: Sequence[str | Path], bad: BadRows) -> Iterator[tuple[Path, Path | None]]:
+        """Each clip, and its labels where a metadata file names them."""
+        for path in map(Path, inputs):
+            if str(path) == STANDARD_INPUT:
+                raise OptionError("standard input cannot be read beside other inputs")
+            if path.is_dir():
+                yield from ((clip.path, clip.labels) for clip in list_clips(path, bad))
+            else:
+                yield path, None
+
+    def _label_clip(self, path: str | Path) -> Iterator[FrameLabel]:
+        """What the model says of each frame of a clip; block by block where it does not look ahead."""
+        from throughtime.models.tagger import FrameStepper, label_whole_clip
+
+        blocks = self._reader().blocks(path)
+        if not self.model.looks_ahead:
+            stepper = FrameStepper(self.model)
+            for frames, seconds in blocks:
+                yield from frame_labels(stepper.feed(frames), seconds)
+            return
+        times: list[NDArray[np.float64]] = []
+
+        def frames_only() -> Iterator[NDArray[Any]]:
+            for frames, seconds in blocks:
+                times.extend([] if seconds is None else [seconds])
+                yield frames
+
+        probabilities = label_whole_clip(self.model, frames_only())
+        yield from frame_labels(probabilities, np.concatenate(times) if times else None)
+
+    def _stream_probabilities(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+        from throughtime.models.tagger import FrameStepper
+
+        stepper, encode = FrameStepper(self.model), self._frozen_encoder
+        for number, frame in enumerate(frames):
+            try:
+                one = self._check_frame(np.asarray(frame))[None]
+            except DataError as error:
+                raise DataError(f"frame {number} of the stream: {error}") from None
+            yield stepper.feed(one if encode is None else encode(one))[0]
+
+    def _check_frame(self, frame: NDArray[Any]) -> NDArray[Any]:
+        """A frame of a stream as the network reads it."""
+        if self.kind == "array":
+            return check_features(frame, self._features)
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+            raise DataError(f"a frame of {frame.dtype} {frame.shape}, expected uint8 (H, W, 3)")
+        size = self.config.frame_size
+        if frame.shape[:2] == (size, size):
+            return frame
+        from throughtime.data.video import resize_frame
+
+        return resize_frame(frame, size)
+
+    def _predict_lines(self, lines: Iterable[str], skip_bad: bool) -> Iterator[dict[str, Any]]:
+        """Rows of numbers from a stream, each answered before the next is read."""
+        if self.kind == "video":
+            raise OptionError(
+                "video is not read from standard input: name the file, or feed frames to TaggerRun.stream"
+            )
+        bad = BadRows(skip_bad)
+        rows = rows_of_numbers(lines, self._features, bad)
+        for frame, probabilities in enumerate(self._stream_probabilities(rows)):
+            label = int(probabilities.argmax())
+            probability = round(float(probabilities[label]), 4)
+            yield {"frame": frame, "label": self.labels[label], "probability": probability}
+        self.left_out = bad.summary()
+
+    def _draw(
+        self, timeline: str | Path, path: Path, found: list[FrameLabel], truth: NDArray[np.int64] | None
+    ) -> None:
+        from throughtime.inspection.timeline import draw_timeline
+
+        last = found[-1].seconds
+        rate = (len(found) - 1) / last if last else None
+        predicted = np.array([frame.label for frame in found])
+        draw_timeline(timeline, self.labels, predicted, truth, rate, path.name)
+
+
+def _kept(frames: Iterator[FrameLabel], found: list[FrameLabel]) -> Iterator[FrameLabel]:
+    """The frames, and all of them in `found` as well."""
+    for frame in frames:
+        found.append(frame)
+        yield frame
