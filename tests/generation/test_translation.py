@@ -129,6 +129,7 @@ def test_lines_stay_beside_each_other_whatever_is_in_them(read_ahead):
     assert [result.text for result in results] == ["abc", "", "", "", "ca"]
     assert [result.source for result in results] == lines
     assert bad.count == 1
+    assert bad.examples[0].startswith("in.txt line 4: column 1: character 'x'")
 
 
 def test_a_translation_that_never_ends_is_cut():

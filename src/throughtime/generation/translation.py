@@ -176,7 +176,7 @@ class TextTranslator:
                 except DataError as error:
                     if not bad.skip:
                         raise
-                    bad.report(name, line, str(error))
+                    bad.report(name, line, str(error).removeprefix(f"{name}, line {line}, "))
             wanted = [text for line, text in block if line in tokens]
             found = iter(self.translate(wanted, list(tokens.values()), with_attention))
             for line, text in block:

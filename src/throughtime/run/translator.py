@@ -313,7 +313,7 @@ class TranslatorRun(Run):
         except DataError as error:
             if not bad.skip:
                 raise
-            bad.report(path, pair.line, str(error))
+            bad.report(path, pair.line, str(error).removeprefix(f"{path}, line {pair.line}, "))
             return None
 
     def _write(self, name: str, pairs: list[tuple[NDArray[Any], NDArray[Any]]]) -> None:
