@@ -12,8 +12,12 @@ import torch
 from torch import Tensor
 
 from throughtime import Recurrent
+from throughtime.config.captioner import CaptionerNetwork
 from throughtime.data import IGNORED_TARGET
+from throughtime.encoders import ReadyFeatures
+from throughtime.models.captioner import Captioner
 from throughtime.training.bptt import token_loss
+from throughtime.training.captioning import word_loss
 
 
 @pytest.fixture(scope="module")
@@ -110,4 +114,33 @@ def test_captioning_loss(cases: dict[str, Any], name: str) -> None:
     targets = torch.where(captions[1:] == case["null_id"], IGNORED_TARGET, captions[1:])
     kept = (targets != IGNORED_TARGET).sum().item()
     loss = token_loss(outputs @ p["W_vocab"] + p["b_vocab"], targets).item() * kept / captions.shape[1]
+    assert loss == pytest.approx(case["expected_loss"], abs=case["tol_abs"])
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm"])
+def test_captioning_loss_of_the_captioner(cases: dict[str, Any], name: str) -> None:
+    """The same through our own network: V words there are V - 1 words and END here; START is not read."""
+    case = cases[f"captioning_loss_{name}"]
+    p = {key: torch.tensor(value) for key, value in case["params"].items()}
+    D, H = p["W_proj"].shape
+    V, W = p["W_embed"].shape
+    config = CaptionerNetwork(cell=name, image_input="initial-state", hidden=H, embedding=W)  # type: ignore[arg-type]
+    model = Captioner(config, V - 1, ReadyFeatures(D, grid=False)).double().eval()
+    cell = build(name, case["params"]).cells[0]
+    with torch.no_grad():
+        model.recurrent.cells[0].load_state_dict(cell.state_dict())
+        model.embedding.weight[:V] = p["W_embed"]
+        model.output.weight.copy_(p["W_vocab"].T)
+        model.output.bias.copy_(p["b_vocab"])
+        assert model.image is not None
+        # The assignment's c_0 is 0; ours comes from the image as well.
+        model.image.weight.zero_()
+        model.image.bias.zero_()
+        model.image.weight[:H] = p["W_proj"].T
+        model.image.bias[:H] = p["b_proj"]
+    captions = torch.tensor(case["captions"]).T
+    logits, _ = model(torch.tensor(case["features"]), captions[:-1])
+    wanted = torch.where(captions[1:] == case["null_id"], IGNORED_TARGET, captions[1:])
+    kept = (wanted != IGNORED_TARGET).sum().item()
+    loss = word_loss(logits, wanted).item() * kept / captions.shape[1]
     assert loss == pytest.approx(case["expected_loss"], abs=case["tol_abs"])
