@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from throughtime.config.language_model import LanguageNetwork
-from throughtime.inspection.influence import by_lag, influence, language_model_influence
+from throughtime.inspection.influence import (
+    by_lag,
+    caption_influence,
+    influence,
+    language_model_influence,
+    translation_influence,
+)
 from throughtime.models import LanguageModel
 
 
@@ -50,3 +56,56 @@ def test_a_given_target_is_taken() -> None:
     model = LanguageModel(LanguageNetwork(hidden=4, embedding=3), 5).eval()
     _, targets = language_model_influence(model, np.zeros((2, 3), dtype=int), targets=np.array([1, 2, 4]))
     assert targets.tolist() == [1, 2, 4]
+
+
+def test_a_translations_influence_is_its_derivative() -> None:
+    from throughtime.config.translator import TranslatorNetwork
+    from throughtime.models.translator import Translator
+
+    for attention, shared in (("none", False), ("luong", True), ("bahdanau", False)):
+        torch.manual_seed(0)
+        config = TranslatorNetwork(hidden=8, embedding=6, attention=attention)  # type: ignore[arg-type]
+        model = Translator(config, 5, 5 if shared else 4, shared).double().eval()
+        source, target = np.array([1, 3, 2]), np.array([0, 2, model.end])
+        read, written = translation_influence(model, source, target)
+        assert read.shape == (3, 4)
+        assert written.shape == (3, 3)
+        # A word cannot have mattered to one that was written before it.
+        np.testing.assert_array_equal(np.triu(written, 1), 0)
+        assert (read > 0).all()
+        assert (np.diag(written) > 0).all()
+        # By finite differences: the second source token on the first written one.
+        fed = torch.tensor([[model.start], [0], [2]])
+        tokens = torch.tensor([[1], [3], [2], [model.source_end]])
+        step = torch.zeros(6, dtype=torch.double)
+
+        def value(shift: torch.Tensor, model: Translator = model, tokens=tokens, fed=fed) -> float:  # noqa: ANN001
+            hook = model.source_embedding.register_forward_hook(
+                lambda _m, _i, out: out + shift if len(out) == 4 else out
+            )
+            readouts, _ = model(tokens, torch.tensor([4]), fed)
+            hook.remove()
+            return model.logits(readouts)[0, 0].log_softmax(-1)[0].item()
+
+        for unit in range(6):
+            shift = torch.zeros(4, 1, 6, dtype=torch.double)
+            shift[1, 0, unit] = 1e-6
+            step[unit] = (value(shift) - value(torch.zeros_like(shift))) / 1e-6
+        assert read[0, 1] == pytest.approx(step.norm().item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("image_input", ["every-step", "first-input", "initial-state", "attention"])
+def test_a_captions_influence_reaches_the_image_and_no_later_word(image_input: str) -> None:
+    from throughtime.config.captioner import CaptionerNetwork
+    from throughtime.encoders import ReadyFeatures
+    from throughtime.models.captioner import Captioner
+
+    torch.manual_seed(0)
+    network = CaptionerNetwork(hidden=8, embedding=6, image_input=image_input)  # type: ignore[arg-type]
+    model = Captioner(network, 5, ReadyFeatures(7, image_input == "attention")).eval()
+    image = np.random.default_rng(0).random((4, 7) if image_input == "attention" else (7,), np.float32)
+    features, words = caption_influence(model, image, np.array([2, 4, 5]))
+    assert features.shape == (3, 4 if image_input == "attention" else 1)
+    assert (features.sum(axis=1) > 0).all()
+    np.testing.assert_array_equal(np.triu(words, 1), 0)
+    assert (np.diag(words) > 0).all()

@@ -52,6 +52,14 @@ def caption(
             show_default=False,
         ),
     ] = None,
+    influence: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.png",
+            help="Draw how much the picture, and each word before, mattered to each word.",
+            show_default=False,
+        ),
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read, with a count.")
     ] = False,
@@ -73,7 +81,10 @@ def caption(
         bad = BadRows(skip_bad)
         several = len(inputs) > 1 or inputs == ["-"] or Path(inputs[0]).is_dir()
         shown = False
-        for found in opened.caption(inputs, beam, length_penalty, sampling, seed, bad=bad):
+        wants = influence is not None
+        for found in opened.caption(
+            inputs, beam, length_penalty, sampling, seed, bad=bad, with_influence=wants
+        ):
             if as_json:
                 facts = {
                     "image": found.image,
@@ -83,11 +94,14 @@ def caption(
                 typer.echo(json.dumps(facts, ensure_ascii=False))
             else:
                 typer.echo(f"{found.image}: {found.text}" if several else found.text)
-            if show is not None:
+            if show is not None or influence is not None:
                 if shown:
-                    raise OptionError("--show draws one picture: name a single one")
-                _draw(show, found)
+                    raise OptionError("--show and --influence draw one picture: name a single one")
                 shown = True
+            if show is not None:
+                _draw(show, found)
+            if influence is not None:
+                _draw_influence(influence, found)
         if bad.count:
             error_console().print(bad.summary(), style="yellow", markup=False, soft_wrap=True)
 
@@ -97,6 +111,15 @@ def _draw(path: Path, found: Any) -> None:
     from throughtime.inspection.caption_picture import draw_caption
 
     draw_caption(path, open_image(found.image), found.text, found.words, found.attention)
+    error_console().print(f"Drawn in {path}", soft_wrap=True)
+
+
+def _draw_influence(path: Path, found: Any) -> None:
+    from throughtime.inspection.alignment import draw_alignment
+
+    shares = found.influence / found.influence.sum(axis=1, keepdims=True)
+    columns = ["(image)", "START", *found.words]
+    draw_alignment(shares, columns, [*found.words, "END"], path, "share of the influence")
     error_console().print(f"Drawn in {path}", soft_wrap=True)
 
 

@@ -14,7 +14,8 @@ from throughtime.cli.terminal import error_console, user_errors
 from throughtime.errors import OptionError
 
 if TYPE_CHECKING:
-    from throughtime.generation.translation import Translated
+    from throughtime.generation.translation import TextTranslator, Translated
+    from throughtime.run.translator import TranslatorRun
 
 HELP = """
 Translate lines, each into one line.
@@ -29,6 +30,7 @@ Examples:
   throughtime translate runs/german news.txt > news.de
   throughtime translate runs/german news.txt --beam 10 --json
   echo "A man sleeps." | throughtime translate runs/german --show attention.png
+  echo "A man sleeps." | throughtime translate runs/german --influence influence.png
 """
 
 
@@ -47,6 +49,13 @@ def translate(
     show: Annotated[
         Path | None,
         typer.Option(help="Draw where the first line's words came from, as a picture.", show_default=False),
+    ] = None,
+    influence: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw how much each word, read or written before, mattered to each word written.",
+            show_default=False,
+        ),
     ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Answer lines that cannot be read with empty ones.")
@@ -73,8 +82,32 @@ def translate(
 
                 draw_alignment(result.attention, result.source_tokens, result.target_tokens, show)
                 show = None
+            if influence is not None and result.text:
+                _draw_influence(opened, translator, result, influence)
+                influence = None
         if summary := bad.summary():
             error_console().print(summary, soft_wrap=True, markup=False)
+
+
+def _draw_influence(run: TranslatorRun, translator: TextTranslator, result: Translated, path: Path) -> None:
+    import numpy as np
+
+    from throughtime.inspection.alignment import draw_alignment
+    from throughtime.inspection.influence import translation_influence
+
+    source = translator.encode(result.source)
+    target = np.append(run.target_tokenizer.encode(result.text), run.model.end)
+    read, written = translation_influence(run.model, source, target)
+    together = np.concatenate([read, written], axis=1)
+    source_words = [*(run.source_tokenizer.token_text(int(token)) for token in source), "END"]
+    target_words = [*(run.target_tokenizer.token_text(int(token)) for token in target[:-1]), "END"]
+    draw_alignment(
+        together / together.sum(axis=1, keepdims=True),
+        [*source_words, "START", *target_words[:-1]],
+        target_words,
+        path,
+        "share of the influence",
+    )
 
 
 def _as_json(result: Translated) -> dict[str, Any]:

@@ -12,15 +12,20 @@ _MARGIN_INCHES = 1.6
 
 
 def draw_alignment(
-    attention: ArrayLike, source_tokens: Sequence[str], target_tokens: Sequence[str], path: str | Path
+    attention: ArrayLike,
+    source_tokens: Sequence[str],
+    target_tokens: Sequence[str],
+    path: str | Path,
+    quantity: str = "attention",
 ) -> None:
-    """Draw an attention matrix, source across and target down.
+    """Draw an attention matrix, or shares of influence, source across and target down.
 
     Args:
         attention: (T, S), each row summing to 1.
         source_tokens: S texts.
         target_tokens: T texts.
         path: the picture; its ending chooses the format.
+        quantity: what the numbers are.
     Raises:
         OptionError: the picture cannot be written, or its format is unknown.
     Source: the picture of Bahdanau, Cho and Bengio 2015, figure 3.
@@ -56,7 +61,7 @@ def draw_alignment(
     axes.set_yticks(np.arange(len(target_tokens) + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="#444444", linewidth=0.4)
     axes.tick_params(which="minor", length=0)
-    figure.colorbar(image, ax=axes, label="attention", shrink=0.8)
+    figure.colorbar(image, ax=axes, label=quantity, shrink=0.8)
     try:
         with warnings.catch_warnings():
             # A script that the font lacks is drawn as boxes: the picture is still worth having.

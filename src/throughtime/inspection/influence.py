@@ -8,13 +8,13 @@ Source: "connectivity", Madsen 2019 ("Visualizing memorization in RNNs", Distill
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from throughtime.inspection.windows import embed
 
@@ -64,3 +64,87 @@ def by_lag(norms: NDArray[np.float64]) -> NDArray[np.float64]:
     """(T,): the mean share of each lag, 0 the last input, from influences (T, N)."""
     shares = norms / np.maximum(norms.sum(axis=0, keepdims=True), np.finfo(float).tiny)
     return shares.mean(axis=1)[::-1]
+
+
+def influence_by_step(
+    model: nn.Module, sources: Sequence[nn.Module], log_probabilities: Callable[[], Tensor]
+) -> list[NDArray[np.float64]]:
+    """How much each output of some modules mattered to each step that a network wrote.
+
+    Args:
+        model: the network, in evaluation mode.
+        sources: modules whose outputs (S, 1, E) or (1, S, E) or (1, E) count: embeddings, an image's encoder.
+        log_probabilities: runs the network on one example; (T,), the log-probability of each written token.
+    Returns:
+        For each time that one of the modules was called, in that order, (T, S): the norm of
+        d log p_t / d output_s. Cost: a backward pass a step.
+    """
+    leaves: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        leaves.append(output.detach().requires_grad_())
+        return leaves[-1]
+
+    hooks = [module.register_forward_hook(keep) for module in dict.fromkeys(sources)]
+    try:
+        with torch.enable_grad():
+            written = log_probabilities()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    rows: list[list[NDArray[np.float64]]] = [[] for _ in leaves]
+    for value in written:
+        gradients = torch.autograd.grad(value, leaves, retain_graph=True, allow_unused=True)
+        for row, leaf, gradient in zip(rows, leaves, gradients, strict=True):
+            norms = torch.zeros(leaf.shape[:-1]) if gradient is None else gradient.norm(dim=-1)
+            row.append(norms.flatten().double().cpu().numpy())
+    return [np.stack(row) for row in rows]
+
+
+def translation_influence(
+    model: Any, source: NDArray[np.integer], target: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How much each source token, and each token written before, mattered to each token of a translation.
+
+    Args:
+        model: a Translator in evaluation mode.
+        source: (S,), without END.
+        target: (T,), the translation with END.
+    Returns:
+        (T, S + 1), END of the source last; and (T, T), column 0 is START, column t the token t - 1.
+    """
+    read = torch.tensor([*map(int, source), model.source_end])[:, None]
+    wanted = torch.as_tensor(np.asarray(target, dtype=np.int64))
+    fed = torch.cat([torch.tensor([model.start]), wanted[:-1]])[:, None]
+
+    def log_probabilities() -> Tensor:
+        readouts, _ = model(read, torch.tensor([len(read)]), fed)
+        return model.logits(readouts)[:, 0].log_softmax(-1).gather(1, wanted[:, None])[:, 0]
+
+    first, second = influence_by_step(
+        model, [model.source_embedding, model.target_embedding], log_probabilities
+    )
+    return first, second
+
+
+def caption_influence(
+    model: Any, image: NDArray[Any], tokens: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How much the image, and each word written before, mattered to each word of a caption.
+
+    Args:
+        model: a Captioner in evaluation mode.
+        image: what the model reads of one image.
+        tokens: (T,), the caption with END.
+    Returns:
+        (T, P): the image's places, one where its features are pooled; and (T, T), column 0 is START.
+    """
+    wanted = torch.as_tensor(np.asarray(tokens, dtype=np.int64))
+    fed = torch.cat([torch.tensor([model.start]), wanted[:-1]])[:, None]
+
+    def log_probabilities() -> Tensor:
+        logits, _ = model(torch.from_numpy(np.asarray(image)[None]), fed)
+        return logits[:, 0].log_softmax(-1).gather(1, wanted[:, None])[:, 0]
+
+    features, words = influence_by_step(model, [model.encoder, model.embedding], log_probabilities)
+    return features, words

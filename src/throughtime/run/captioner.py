@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,8 @@ class Caption:
         log_probability: the sum over its tokens and END, in nats.
         words: the tokens as text, for pictures.
         attention: (T, P), where the model looked for each token; None without attention.
+        influence: (T, 1 + T), how much the image, START and the words before mattered to each token, as the
+            norms of d log p / d input; None where it was not asked for.
     """
 
     image: str
@@ -59,6 +61,7 @@ class Caption:
     log_probability: float
     words: list[str]
     attention: NDArray[np.float32] | None = None
+    influence: NDArray[np.float64] | None = None
 
 
 class CaptionerRun(Run):
@@ -153,6 +156,7 @@ class CaptionerRun(Run):
         seed: int = 0,
         encode: Encode | None = None,
         bad: BadRows | None = None,
+        with_influence: bool = False,
     ) -> Iterator[Caption]:
         """Write a caption for each image.
 
@@ -166,6 +170,7 @@ class CaptionerRun(Run):
             encode: a function that gives the features of images (B, S, S, 3), uint8; for a run that was
                 trained on features computed elsewhere.
             bad: what happens to what cannot be read, and its count afterwards; None stops at the first.
+            with_influence: also tell what each word depended on.
         Raises:
             DataError: an image or a file of features cannot be read.
             OptionError: the run knows no CNN for images, and none is given.
@@ -174,7 +179,8 @@ class CaptionerRun(Run):
         for number, image in enumerate(find_images(inputs, bad)):
             read = self._images.encode_one(image, self._shape, bad, encode)
             if read is not None:
-                yield self._write(read, image.name, beam, length_penalty, sampling, seed + number)
+                written = self._write(read, image.name, beam, length_penalty, sampling, seed + number)
+                yield self._with_influence(written, read) if with_influence else written
 
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
         for caption in self.caption(inputs, bad=BadRows(skip_bad)):
@@ -269,6 +275,15 @@ class CaptionerRun(Run):
         words = [self.tokenizer.token_text(token) for token in tokens if token != end]
         attention = self.writer.attention(image[None], np.array(tokens)) if self._images.grid else None  # type: ignore[attr-defined]
         return Caption(name, self._text(tokens), log_probability, words, attention)
+
+    def _with_influence(self, caption: Caption, image: NDArray[Any]) -> Caption:
+        from throughtime.inspection.influence import caption_influence
+
+        tokens = [*self.tokenizer.encode(caption.text), self.tokenizer.vocabulary_size]
+        features, words = caption_influence(self.model, image, np.array(tokens))
+        # One number for the image: the norm over all its places.
+        whole = np.sqrt((features**2).sum(axis=1, keepdims=True))
+        return replace(caption, influence=np.concatenate([whole, words], axis=1))
 
     def _text(self, tokens: Sequence[int]) -> str:
         end = self.tokenizer.vocabulary_size
