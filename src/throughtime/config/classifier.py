@@ -75,7 +75,7 @@ class ClassifierNetwork(RecurrenceConfig):
         description="Networks that are trained side by side; the mean of their probabilities decides.",
     )
     word_dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="Probability to hide a whole token of a text in training."
+        default=0.0, ge=0, lt=1, description="Probability to hide a whole token of a text in training."
     )
 
 
