@@ -103,7 +103,7 @@ def write_gesture(data: Path, folder: Path) -> dict[str, Path]:
     folds = {}
     for index, test in enumerate(VIDEOS):
         fold = folds[test] = folder / test
-        parts = dict.fromkeys(VIDEOS, "train")
+        parts: dict[str, str] = dict.fromkeys(VIDEOS, "train")
         later = [*VIDEOS[index:], *VIDEOS[:index]]
         parts[next(video for video in later if video[0] != test[0])] = "validation"
         parts[test] = "test"
