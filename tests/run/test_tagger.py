@@ -414,3 +414,23 @@ def test_features_of_a_frozen_mobilenet(videos: Path, tmp_path: Path, shared_dat
     # The run brings its CNN along: the stream begins with pixels.
     frames = [frame.pixels for frame in decode_video(videos / "0.mp4", 64)]
     assert list(run.stream(frames)) == run.label_frames(videos / "0.mp4")
+
+
+def test_features_of_any_onnx_model(videos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    shapes = [onnx.helper.make_tensor_value_info(n, 1, s) for n, s in (("x", ["N", 3, 24, 24]), ("y", None))]
+    mean = onnx.helper.make_node("GlobalAveragePool", ["x"], ["y"])
+    graph = onnx.helper.make_graph([mean], "mean colour", shapes[:1], shapes[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "mean.onnx")
+    given = {"image_encoder": str(tmp_path / "mean.onnx"), "pixels": "unit"}
+    run = train(videos, out=tmp_path / "run", **given, **SMALL)
+    assert isinstance(run, TaggerRun)
+    features = np.load(run.folder / "data" / "training.frames.npy")
+    assert features.shape[1] == 3
+    frames = [frame.pixels for frame in decode_video(videos / "0.mp4", 24)]
+    # the first clip is a training clip with this seed: its colours are its frames' mean pixels
+    wanted = np.stack([frame.mean((0, 1)) / 255 for frame in frames])
+    np.testing.assert_allclose(features[: len(frames)], wanted, atol=1e-5)
+    assert list(run.stream(frames)) == run.label_frames(videos / "0.mp4")

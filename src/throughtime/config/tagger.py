@@ -28,8 +28,8 @@ class FrameData(Section):
     )
     image_encoder: str | None = Field(
         default=None,
-        description="Video: a trained CNN, MobileNetV2 weights (.safetensors or .npz), that is not trained "
-        "further. Without it, a small CNN is trained along.",
+        description="Video: a trained CNN, MobileNetV2 weights (.safetensors or .npz) or any model (.onnx), "
+        "that is not trained further. Without it, a small CNN is trained along.",
     )
     image_size: int | None = Field(
         default=None,
@@ -37,6 +37,11 @@ class FrameData(Section):
         le=1024,
         description="Video: pixels of a side to which frames are resized (default 32; 224 with "
         "--image-encoder).",
+    )
+    pixels: Literal["imagenet", "symmetric", "unit"] = Field(
+        default="imagenet",
+        description="How an .onnx model reads pixels: with ImageNet's mean and deviation, from -1 to 1, or "
+        "from 0 to 1.",
     )
     frame_rate: float | None = Field(
         default=None,

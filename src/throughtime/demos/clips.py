@@ -27,7 +27,7 @@ OPTIONS: dict[str, Any] = {
     "hidden": 64,
     "batch": 8,
     "chunk": 24,
-    "epochs": 16,
+    "epochs": 12,
     "learning_rate": 2e-3,
 }
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from throughtime.encoders.mobilenet import STRIDE, load_mobilenet
-from throughtime.errors import OptionError
+from throughtime.encoders.frozen import FrozenEncoder
 
 # Three halvings of the small CNN; a smaller frame would leave nothing of the picture.
 SMALLEST_FRAME = 16
@@ -74,23 +71,12 @@ class SmallCNN(nn.Module):
         return self.norm(self.output(self.convolutions(pictures).flatten(1)))
 
 
-def frozen_mobilenet(weights: str | Path, image_size: int) -> Callable[[NDArray[np.uint8]], NDArray[Any]]:
-    """A MobileNetV2 that is not trained: frames (N, S, S, 3) uint8 to features (N, 1280) float32.
+def in_blocks(encoder: FrozenEncoder) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """A frozen CNN for any number of frames (N, S, S, 3) uint8 at a time: features (N, F)."""
 
-    Args:
-        weights: a file for `load_mobilenet`.
-        image_size: S.
-    Raises:
-        OptionError: the size does not fit the network.
-        DataError: the weights cannot be used.
-    """
-    if image_size % STRIDE:
-        raise OptionError(f"--image-size must be a multiple of {STRIDE} for MobileNetV2, not {image_size}")
-    network = load_mobilenet(weights)
-
-    @torch.inference_mode()
-    def encode(frames: NDArray[np.uint8]) -> NDArray[Any]:
-        blocks = torch.from_numpy(frames).split(_FRAMES_AT_A_TIME)
-        return torch.cat([network.pool(network(network.normalise(block))) for block in blocks]).numpy()
+    def encode(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        starts = range(0, len(frames), _FRAMES_AT_A_TIME)
+        blocks = [encoder(frames[start : start + _FRAMES_AT_A_TIME]) for start in starts]
+        return np.concatenate(blocks).astype(np.float32)
 
     return encode

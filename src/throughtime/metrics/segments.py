@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.metrics.classification import accuracy, confusion_matrix, macro_f1
+
 UNLABELLED = -1
 OVERLAPS = (0.10, 0.25, 0.50)
 
@@ -149,7 +151,7 @@ class FrameScores:
         labelled = truth != UNLABELLED
         if not labelled.any():
             return
-        np.add.at(self.confusion, (truth[labelled], predicted[labelled]), 1)
+        self.confusion += confusion_matrix(truth[labelled], predicted[labelled], len(self.confusion))
         true_segments = find_segments(truth)
         predicted_segments = find_segments(np.where(labelled, predicted, UNLABELLED))
         self._edits.append(edit_score(true_segments, predicted_segments))
@@ -163,13 +165,10 @@ class FrameScores:
         sequences, as in the publications. Macro F1 is the mean over the classes that occur in the truth or
         in the prediction.
         """
-        total = self.confusion.sum()
-        correct = np.diag(self.confusion)
-        said_or_true = self.confusion.sum(0) + self.confusion.sum(1)
-        occurs = said_or_true > 0
+        total = int(self.confusion.sum())
         return {
-            "accuracy": float(correct.sum() / total) if total else 0.0,
-            "macro_f1": float(np.mean(2 * correct[occurs] / said_or_true[occurs])) if total else 0.0,
+            "accuracy": accuracy(self.confusion) if total else 0.0,
+            "macro_f1": macro_f1(self.confusion) if total else 0.0,
             "edit": float(np.mean(self._edits)) if self._edits else 0.0,
             **{
                 f"f1@{round(100 * overlap)}": hits.f1 if total else 0.0

@@ -35,13 +35,14 @@ def labels_file(folder: Path, part: str) -> Path:
 
 
 def prepare_clips(
-    folder: Path, config: TaggerConfig, encode: Encode | None, show: Progress
+    folder: Path, config: TaggerConfig, frame_size: int, encode: Encode | None, show: Progress
 ) -> dict[str, Any]:
     """Read the clips once and write their frames and labels below the run folder.
 
     Args:
         folder: the run folder.
         config: which clips, and how.
+        frame_size: video: frames are resized to it.
         encode: a frozen CNN, or None.
         show: where progress and remarks go.
     Returns:
@@ -54,7 +55,7 @@ def prepare_clips(
     training, validation = _parts(config, bad)
     if not training:
         raise DataError(f"{data.source} has no clip to train on: every row is of another split")
-    reader = FrameReader(_kind_of_first(training, bad), config.frame_size, data.frame_rate, encode)
+    reader = FrameReader(_kind_of_first(training, bad), frame_size, data.frame_rate, encode)
     done, total = 0, len(training) + len(validation)
 
     def progress(share: float) -> None:

@@ -36,12 +36,13 @@ from throughtime.run.frame_preparation import (
     write_frames,
     write_labels,
 )
-from throughtime.run.run import Run
+from throughtime.run.run import Run, require_torch
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from throughtime.encoders.frozen import FrozenEncoder
     from throughtime.models.tagger import Tagger
     from throughtime.training.progress import Progress
     from throughtime.training.tagging import LabelledClips
@@ -84,7 +85,7 @@ class TaggerRun(Run):
             # The run has to work where the file is not.
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(encoder, self._encoder_file)
-        facts = prepare_clips(self.folder, self.config, self._frozen_encoder, show)
+        facts = prepare_clips(self.folder, self.config, self._frame_size, self._encode, show)
         write_atomically(self.folder / FRAMES, json.dumps(facts, ensure_ascii=False).encode())
         self.load()
 
@@ -281,23 +282,41 @@ class TaggerRun(Run):
     @property
     def _encoder_file(self) -> Path:
         """The copy of --image-encoder in the run folder."""
-        return self.folder / f"image_encoder{Path(self.config.data.image_encoder or '').suffix}"
+        return self.folder / f"encoder{Path(self.config.data.image_encoder or '').suffix}"
 
     @cached_property
-    def _frozen_encoder(self) -> Encode | None:
-        """Frames (N, H, W, 3) to the features (N, 1280) of the run's CNN; None where one is trained along."""
-        if self.config.data.image_encoder is None:
+    def _frozen(self) -> FrozenEncoder | None:
+        """The run's CNN; None where one is trained along, or no pictures are read."""
+        data = self.config.data
+        if data.image_encoder is None:
             return None
-        from throughtime.encoders.frames import frozen_mobilenet
+        require_torch()
+        from throughtime.encoders.frozen import MobileNetEncoder, OnnxEncoder
 
-        return frozen_mobilenet(self._encoder_file, self.config.frame_size)
+        if self._encoder_file.suffix == ".onnx":
+            return OnnxEncoder(self._encoder_file, self.config.frame_size, False, data.pixels)
+        return MobileNetEncoder(self._encoder_file, self.config.frame_size, grid=False)
+
+    @property
+    def _frame_size(self) -> int:
+        """H and W of the frames that are read; an .onnx model may settle it."""
+        return self.config.frame_size if self._frozen is None else self._frozen.image_size
+
+    @property
+    def _encode(self) -> Encode | None:
+        """Frames (N, H, W, 3) to the features (N, F) of the run's CNN."""
+        if self._frozen is None:
+            return None
+        from throughtime.encoders.frames import in_blocks
+
+        return in_blocks(self._frozen)
 
     def _reader(self, encodes: bool = True) -> FrameReader:
         return FrameReader(
             self.kind,
-            self.config.frame_size,
+            self._frame_size,
             self.config.data.frame_rate,
-            self._frozen_encoder if encodes else None,
+            self._encode if encodes else None,
             self._features if self.kind == "array" else None,
         )
 
@@ -340,7 +359,7 @@ class TaggerRun(Run):
     def _stream_probabilities(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
         from throughtime.models.tagger import FrameStepper
 
-        stepper, encode = FrameStepper(self.model), self._frozen_encoder
+        stepper, encode = FrameStepper(self.model), self._encode
         for number, frame in enumerate(frames):
             try:
                 one = self._check_frame(np.asarray(frame))[None]
@@ -354,7 +373,7 @@ class TaggerRun(Run):
             return check_features(frame, self._features)
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise DataError(f"a frame of {frame.dtype} {frame.shape}, expected uint8 (H, W, 3)")
-        size = self.config.frame_size
+        size = self._frame_size
         if frame.shape[:2] == (size, size):
             return frame
         from throughtime.data.video import resize_frame
