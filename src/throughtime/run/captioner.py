@@ -177,12 +177,15 @@ class CaptionerRun(Run):
                 yield self._write(read, image.name, beam, length_penalty, sampling, seed + number)
 
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
-        for caption in self.caption(inputs, bad=BadRows(skip_bad)):
+        bad = BadRows(skip_bad)
+        self.left_out = ""
+        for caption in self.caption(inputs, bad=bad):
             yield {
                 "image": caption.image,
                 "caption": caption.text,
                 "log_probability": caption.log_probability,
             }
+        self.left_out = bad.summary()
 
     def evaluate(
         self,
