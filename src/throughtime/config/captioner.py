@@ -87,7 +87,7 @@ class CaptionerNetwork(RecurrenceConfig):
     feature_dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout on the image's features.")
     beam: int = Field(default=5, ge=1, description="Beginnings kept when a caption is written; 1 is greedy.")
     length_penalty: float = Field(
-        default=0.7, ge=0, description="How far the beam search makes up for the length of a caption."
+        default=1.0, ge=0, description="How far the beam search makes up for the length of a caption."
     )
     fine_tune: int = Field(
         default=0, ge=0, le=18, description="So many of MobileNetV2's last blocks learn as well; 0 is frozen."

@@ -183,12 +183,15 @@ class CaptionerRun(Run):
                 yield self._with_influence(written, read) if with_influence else written
 
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
-        for caption in self.caption(inputs, bad=BadRows(skip_bad)):
+        bad = BadRows(skip_bad)
+        self.left_out = ""
+        for caption in self.caption(inputs, bad=bad):
             yield {
                 "image": caption.image,
                 "caption": caption.text,
                 "log_probability": caption.log_probability,
             }
+        self.left_out = bad.summary()
 
     def evaluate(
         self,
