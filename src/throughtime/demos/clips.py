@@ -27,7 +27,7 @@ OPTIONS: dict[str, Any] = {
     "hidden": 64,
     "batch": 8,
     "chunk": 24,
-    "epochs": 12,
+    "epochs": 24,
     "learning_rate": 2e-3,
 }
 
