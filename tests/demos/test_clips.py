@@ -11,6 +11,7 @@ import pytest
 from throughtime.data.clips import list_clips
 from throughtime.data.frame_labels import read_frame_labels
 from throughtime.data.tables import BadRows
+from throughtime.data.video import decode_video
 from throughtime.demos import DEMOS, clips, demo_named
 from throughtime.run.tagger import TaggerRun
 from throughtime.training import train
@@ -37,7 +38,11 @@ def test_the_files_are_in_the_format_that_users_have(tmp_path: Path) -> None:
     for clip in list_clips(tmp_path / "a", BadRows()):
         names = read_frame_labels(clip.labels, clips.FRAMES)
         assert set(names) <= set(clips.LABELS)
-        assert clip.path.read_bytes() == (tmp_path / "b" / clip.path.name).read_bytes()
+        # The encoder's bytes are not always the same for the same frames; what is seen is.
+        for one, two in zip(
+            decode_video(clip.path, 32), decode_video(tmp_path / "b" / clip.path.name, 32), strict=True
+        ):
+            assert np.abs(one.pixels.astype(int) - two.pixels.astype(int)).mean() < 1
 
 
 def test_the_demo_is_known() -> None:

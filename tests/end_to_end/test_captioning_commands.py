@@ -104,7 +104,7 @@ def test_draws_differ_by_seed_and_repeat_by_seed(trained: Path) -> None:
         (["caption", "run", "run/config.toml"], "config.toml cannot be read as an image"),
         (["caption", "run", "photos/0.png", "--top-k", 3], "give a --temperature as well"),
         (["caption", "none", "photos/0.png"], "none: no such run folder"),
-        (["caption", "run", "photos", "--show", "out.png"], "--show draws one picture"),
+        (["caption", "run", "photos", "--show", "out.png"], "--show and --influence draw one picture"),
         (["train", "photos", "--out", "x", "--fine-tune", 2], "fine_tune needs --image-encoder"),
         (["train", "empty", "--task", "captioner", "--out", "x"], "holds no metadata"),
     ],

@@ -127,7 +127,7 @@ def test_without_torch_the_error_says_what_to_install(trained: Path) -> None:
         )
         result = subprocess.run([sys.executable, "-c", code], cwd=trained, capture_output=True, text=True)
         assert result.returncode == 2
-        assert "pip install throughtime[train]" in result.stderr
+        assert "pip install 'throughtime[train]'" in result.stderr
         assert "Traceback" not in result.stderr
 
 
@@ -166,7 +166,7 @@ def test_text_in_any_script(tmp_path: Path) -> None:
 
 
 USER_ERRORS = [
-    (["train"], "name the text file"),
+    (["train"], "name the training data"),
     (["train", "none.txt"], "none.txt: no such file"),
     (["train", "empty.txt"], "empty.txt is empty"),
     (["train", "."], "is a folder"),

@@ -80,8 +80,9 @@ def caption(
         opened = CaptionerRun.open(run)
         bad = BadRows(skip_bad)
         several = len(inputs) > 1 or inputs == ["-"] or Path(inputs[0]).is_dir()
-        shown = False
         wants = influence is not None
+        if several and (show is not None or wants):
+            raise OptionError("--show and --influence draw one picture: name a single one")
         for found in opened.caption(
             inputs, beam, length_penalty, sampling, seed, bad=bad, with_influence=wants
         ):
@@ -94,10 +95,6 @@ def caption(
                 typer.echo(json.dumps(facts, ensure_ascii=False))
             else:
                 typer.echo(f"{found.image}: {found.text}" if several else found.text)
-            if show is not None or influence is not None:
-                if shown:
-                    raise OptionError("--show and --influence draw one picture: name a single one")
-                shown = True
             if show is not None:
                 _draw(show, found)
             if influence is not None:

@@ -95,14 +95,15 @@ def write_video(path: str | Path, frames: Iterator[NDArray[np.uint8]], rate: int
     """
     av = require_av()
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    # One thread: with several, the encoder's output depends on how many there are.
+    # One thread: with several, the encoder's output depends on how many there are. Even so its bytes differ
+    # once in a while for the same frames, on a busy machine.
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(codec, rate=rate, options={"threads": "1"})
         stream.pix_fmt = "yuv420p"
         for index, pixels in enumerate(frames):
             if index == 0:
                 stream.height, stream.width = pixels.shape[:2]
-            # Converted here: where `encode` converts, the same frames give other bytes each time.
+            # Converted here: where `encode` converts, the bytes differ each time.
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
