@@ -232,6 +232,10 @@ def _print(report: Report) -> None:
         )
     console.print(flow)
     _print_gates(console, report.gates)
+    for units in report.units:
+        console.print(
+            f"{units.layer}: {units.dead} of {units.units} units never move, {units.saturated} are saturated"
+        )
     if report.probes:
         probes = Table(title="\nNeurons (AUC on held-out text)", title_justify="left", box=None)
         for heading in ("property", "share", "best units", "all units"):
