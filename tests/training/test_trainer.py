@@ -172,6 +172,20 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path, tex
     assert all(tensor.isfinite().all() for tensor in tensors.values())
 
 
+def test_a_watched_divergence_says_where_the_gradient_used_to_be(tmp_path: Path, text: Path) -> None:
+    options = {**SMALL, "optimizer": "sgd", "learning_rate": 1e38, "clip_norm": 0.0, "warmup": 0.0}
+    with pytest.raises(DivergedError, match=r"90th percentile of the gradient's norm was \d"):
+        train(text, out=tmp_path / "run", watch="gradients", **options)
+
+
+@pytest.mark.parametrize("every", [1, 4, 7])
+def test_no_step_is_evaluated_twice(tmp_path: Path, text: Path, every: int) -> None:
+    run = train(text, out=tmp_path / "run", **{**SMALL, "evaluate_every": every})
+    steps = [entry["step"] for entry in read_metrics(run.folder) if "val_loss" in entry]
+    last = max(entry["step"] for entry in read_metrics(run.folder))
+    assert steps == sorted({*range(every, last + 1, every), last})
+
+
 def test_gradients_are_clipped_by_exactly_threshold_over_norm() -> None:
     def model() -> torch.nn.Linear:
         linear = torch.nn.Linear(2, 1, bias=False)

@@ -111,6 +111,11 @@ class LanguageModelling(Task):
             notes |= self._watch.observe(step, gradient_norm, seconds, *self._last)
         return notes
 
+    def advice(self) -> str:
+        if self._watch is None:
+            return ""
+        return f"; the 90th percentile of the gradient's norm was {self._watch.percentile(90):.2g}"
+
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None:
             return {}

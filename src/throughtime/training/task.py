@@ -76,6 +76,10 @@ class Task(ABC):
         """
         return {}
 
+    def advice(self) -> str:
+        """What the task measured that helps after a divergence, to be added to the message."""
+        return ""
+
     @abstractmethod
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         """Metrics on the validation data: `val_loss` and others; empty where there is none. Draws nothing.

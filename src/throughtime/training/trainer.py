@@ -232,7 +232,7 @@ class Trainer:
         position.epoch += 1
         if position.epoch >= self._config.epochs:
             # The last steps count as well, where evaluations do not fall on the epoch's end.
-            if self._config.evaluate_every and not self._evaluation_is_due():
+            if self._config.evaluate_every and position.evaluated_at != position.step:
                 self._evaluate()
             position.finished = True
             return
@@ -323,7 +323,7 @@ class Trainer:
         return DivergedError(
             f"training diverged at step {self.position.step + 1}: {what}. The last good checkpoint is kept. "
             f"Start again with a lower --learning-rate (now {self._config.learning_rate:g}) or --clip-norm "
-            f"(now {self._config.clip_norm:g})"
+            f"(now {self._config.clip_norm:g}){self._task.advice()}"
         )
 
 
