@@ -83,6 +83,12 @@ def test_the_picture_shows_the_attention(trained: Path) -> None:
     assert unknown.returncode == 2 and "out.xyz" in unknown.stderr and "Traceback" not in unknown.stderr
 
 
+def test_influence_is_drawn(trained: Path) -> None:
+    result = run("caption", "run", "photos/0.png", "--beam", 2, "--influence", "i.png", folder=trained)
+    assert result.returncode == 0, result.stderr
+    assert (trained / "i.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_metrics_of_a_labelled_folder(trained: Path) -> None:
     figures = json.loads(run("eval", "run", "photos", "--json", folder=trained).stdout)
     assert {"bleu1", "bleu4", "rouge_l", "cider_d"} <= set(figures)

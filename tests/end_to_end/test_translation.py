@@ -72,6 +72,22 @@ def test_json_has_the_alignment_and_show_draws_it(trained: Path) -> None:
     assert (trained / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_influence_is_drawn_and_the_recurrences_are_inspected(trained: Path) -> None:
+    (trained / "in.txt").write_text("one two\n")
+    result = throughtime("translate", "run", "in.txt", "--influence", "i.png", folder=trained)
+    assert result.returncode == 0, result.stderr
+    if result.stdout.strip():
+        assert (trained / "i.png").read_bytes().startswith(b"\x89PNG")
+    result = throughtime("inspect", "run", "--json", folder=trained)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)["recurrences"]
+    assert "encoder" in [one["recurrence"] for one in found]
+    assert all(Path(trained / picture).exists() for one in found for picture in one["pictures"])
+    result = throughtime("inspect", "run", "in.txt", folder=trained)
+    assert result.returncode == 2
+    assert "only language models are measured on a text" in result.stderr
+
+
 def test_eval_and_predict_and_info(trained: Path) -> None:
     pytest.importorskip("sacrebleu")
     (trained / "t.jsonl").write_text('{"source": "one", "target": "eins"}\n')
