@@ -49,7 +49,8 @@ def draw_alignment(
     height = _MARGIN_INCHES + _INCHES_PER_TOKEN * len(target_tokens)
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(weights, cmap="viridis", vmin=0, vmax=1, aspect="equal")
+    most = 1.0 if quantity == "attention" else float(weights.max())
+    image = axes.imshow(weights, cmap="viridis", vmin=0, vmax=most, aspect="equal")
     axes.set_xticks(range(len(source_tokens)), [_visible(token) for token in source_tokens], rotation=60)
     for label in axes.get_xticklabels():
         label.set(ha="left", rotation_mode="anchor")
