@@ -241,5 +241,5 @@ def test_no_color_is_respected_and_results_go_to_standard_output_only(trained: P
 def test_the_demo_ends_with_a_sample(tmp_path: Path) -> None:
     result = throughtime("demo", "--bytes", "60000", "--out", "demo", folder=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("def ")
+    assert result.stdout.startswith("A sample, at temperature 0.7:\n\ndef ")
     assert (tmp_path / "demo" / "loss.png").exists()
