@@ -69,10 +69,11 @@ def test_a_measurement_that_would_exceed_its_budget_is_left_out() -> None:
     assert watch.observe(3, 1.0, 1e9, *chunk)
 
 
-def test_watching_changes_no_weights_and_resumes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_watching_changes_no_weights_and_resumes(tmp_path: Path, precision: str) -> None:
     text = tmp_path / "text.txt"
     text.write_text(TEXT * 3)
-    options = {**SMALL, "dropout": 0.2}
+    options = {**SMALL, "dropout": 0.2, "precision": precision}
     train(text, out=tmp_path / "plain", **options)
     # Often enough to be sure of a measurement, and so rare that the budget allows each.
     options |= {"watch": "gradients", "watch_every": 90}

@@ -103,7 +103,8 @@ class GradientWatch:
         flow = gradient_flow(
             model.recurrent,
             embed(model, some).detach(),
-            None if state is None else tuple(part[:, :_COLUMNS] for part in state),
+            # Under mixed precision the carried state is in bf16; this is measured in the weights' type.
+            None if state is None else tuple(part[:, :_COLUMNS].to(model.output.weight) for part in state),
             loss=lambda outputs: F.cross_entropy(model.output(outputs), last, reduction="none"),
             split_paths=False,
         )
