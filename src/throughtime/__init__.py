@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from throughtime import nn
+    from throughtime import inspection, nn
     from throughtime.cells import Cell
     from throughtime.recurrent import Recurrent
     from throughtime.run import Run
@@ -23,8 +23,9 @@ __version__ = "0.1.0"
 
 # Imported when first asked for: `import throughtime` has to stay light, and free of torch.
 _LAZY = {"Cell": "cells", "Recurrent": "recurrent", "Run": "run"}
+_LAZY_MODULES = ("inspection", "nn")
 
-__all__ = ["Cell", "Recurrent", "Run", "load", "nn", "train"]
+__all__ = ["Cell", "Recurrent", "Run", "inspection", "load", "nn", "train"]
 
 
 def train(source: str | Path, **options: Any) -> Run:
@@ -70,12 +71,12 @@ def load(folder: str | Path) -> Run:
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name == "nn":
-        return import_module("throughtime.nn")
+    if name in _LAZY_MODULES:
+        return import_module(f"throughtime.{name}")
     if name in _LAZY:
         return getattr(import_module(f"throughtime.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'throughtime' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, "nn"})
+    return sorted({*globals(), *_LAZY, *_LAZY_MODULES})

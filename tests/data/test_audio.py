@@ -13,12 +13,16 @@ from throughtime.data.audio import (
     hann,
     hertz_to_mel,
     mel_filterbank,
-    mel_to_hertz,
     read_audio,
 )
 from throughtime.errors import DataError, OptionError
 
 soundfile = pytest.importorskip("soundfile")
+
+
+def mel_to_hertz(mel: np.ndarray) -> np.ndarray:
+    """The inverse of `hertz_to_mel`, to know where the bands' centres lie."""
+    return 700 * (10 ** (mel / 2595) - 1)
 
 
 def tone(hertz: float, seconds: float = 0.5, rate: int = 8000) -> np.ndarray:

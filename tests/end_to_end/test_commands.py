@@ -68,6 +68,16 @@ def test_importing_throughtime_does_not_import_torch() -> None:
     assert result.stdout.split() == ["False", "False"]
 
 
+def test_the_parts_are_there_when_asked_for() -> None:
+    import throughtime as tt
+
+    for name in tt.__all__:
+        assert getattr(tt, name) is not None
+    assert callable(tt.inspection.gradient_flow)
+    with pytest.raises(AttributeError, match="no attribute 'inspektion'"):
+        tt.inspektion  # noqa: B018
+
+
 def test_sample_writes_after_the_prompt_and_repeats_with_its_seed(trained: Path) -> None:
     results = [
         throughtime("sample", "run", "--prompt", "To be", "--length", "40", "--seed", "3", folder=trained)

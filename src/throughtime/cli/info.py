@@ -40,6 +40,8 @@ def info(
 def _rows(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
     model, training, data = facts["config"]["model"], facts["config"]["training"], facts["config"]["data"]
     known = ("peephole", "coupled", "layer_norm", "tie_weights", "bidirectional")
+    if model["cell"] == "none":
+        known = ()  # without a recurrence, its options mean nothing
     options = [name.replace("_", " ") for name in known if model.get(name)]
     options += [f"projection {model['projection']}"] if model["projection"] else []
     shape = f"{model['cell'].upper()}, {model['layers']} x {model['hidden']}"

@@ -201,7 +201,7 @@ def _draw_unit(run: Any, text: Any, unit: int, folder: Path, show: bool) -> list
     if show:
         shown = Text()
         for piece, value in zip(pieces, values, strict=True):
-            shown.append(piece, style=f"black on {plots._colour(float(value), True)}")
+            shown.append(piece, style=f"black on {plots.colour(float(value), True)}")
         Console(highlight=False).print(shown)
     return [picture, folder / f"unit_{unit}.html"]
 

@@ -102,11 +102,6 @@ def hertz_to_mel(hertz: NDArray[np.floating] | float) -> NDArray[np.float64]:
     return 2595 * np.log10(1 + np.asarray(hertz, dtype=np.float64) / 700)
 
 
-def mel_to_hertz(mel: NDArray[np.floating] | float) -> NDArray[np.float64]:
-    """The inverse of `hertz_to_mel`."""
-    return 700 * (10 ** (np.asarray(mel, dtype=np.float64) / 2595) - 1)
-
-
 def mel_filterbank(rate: int, fft_size: int, bands: int) -> NDArray[np.float64]:
     """Triangles of height 1 that overlap by half on the mel scale, from 0 to rate / 2.
 

@@ -166,7 +166,7 @@ def draw_text(
 
     for y, row in enumerate(rows):
         for x, (character, value) in enumerate(row):
-            axes.add_patch(Rectangle((x, -y), 1, 0.95, color=_colour(value, diverging), linewidth=0))
+            axes.add_patch(Rectangle((x, -y), 1, 0.95, color=colour(value, diverging), linewidth=0))
             axes.text(
                 x + 0.5, -y + 0.42, character, ha="center", va="center", fontsize=10, family="monospace"
             )
@@ -183,13 +183,18 @@ def html_text(pieces: Sequence[str], values: NDArray[np.floating], diverging: bo
     for piece, value in zip(pieces, values, strict=True):
         shown = html.escape(piece).replace("\n", "↵\n")
         spans.append(
-            f'<span title="{value:.3f}" style="background:{_colour(float(value), diverging)}">{shown}</span>'
+            f'<span title="{value:.3f}" style="background:{colour(float(value), diverging)}">{shown}</span>'
         )
     return f'<pre class="text">{"".join(spans)}</pre>'
 
 
-def _colour(value: float, diverging: bool) -> str:
-    """White at 0, orange above, blue below."""
+def colour(value: float, diverging: bool) -> str:
+    """The colour behind a piece of text, #rrggbb: white at 0, orange above, blue below.
+
+    Args:
+        value: [-1, 1]; beyond is as at the edge.
+        diverging: whether values below 0 are blue; else they are as orange as those above.
+    """
     strength = min(abs(value), 1.0)
     target = (0xE6, 0x9F, 0x00) if value >= 0 or not diverging else (0x56, 0xB4, 0xE9)
     return "#" + "".join(f"{round(255 + (part - 255) * strength):02x}" for part in target)

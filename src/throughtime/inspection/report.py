@@ -77,7 +77,6 @@ class Report:
     influence: NDArray[np.float64]
     example: tuple[list[str], NDArray[np.float64], str]
     probes: list[Probe] = field(default_factory=list)
-    shape: tuple[int, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -224,7 +223,6 @@ def inspect_language_model(
         by_lag(norms),
         example,
         probes,
-        windows.tokens.shape,
     )
 
 
