@@ -38,11 +38,12 @@ def test_the_files_are_in_the_format_that_users_have(tmp_path: Path) -> None:
     for clip in list_clips(tmp_path / "a", BadRows()):
         names = read_frame_labels(clip.labels, clips.FRAMES)
         assert set(names) <= set(clips.LABELS)
-        # The encoder's bytes are not always the same for the same frames; what is seen is.
+        # The encoder's bytes are not always the same for the same frames; what is seen is, within the noise
+        # that was drawn over them (8 levels): another clip is about 20 levels away.
         for one, two in zip(
             decode_video(clip.path, 32), decode_video(tmp_path / "b" / clip.path.name, 32), strict=True
         ):
-            assert np.abs(one.pixels.astype(int) - two.pixels.astype(int)).mean() < 1
+            assert np.abs(one.pixels.astype(int) - two.pixels.astype(int)).mean() < 4
 
 
 def test_the_demo_is_known() -> None:
