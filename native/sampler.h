@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace throughtime {
 
@@ -30,5 +31,18 @@ struct SamplingOptions {
 // Sources: top-k Fan et al. 2018; top-p Holtzman et al. 2020; min-p Nguyen et al. 2024.
 void sample_batch(const float* logits, const double* uniforms, std::size_t rows, std::size_t vocabulary_size,
                   const SamplingOptions& options, std::int64_t* tokens);
+
+// The same, a row at a time.
+class Sampler {
+ public:
+  Sampler(std::size_t vocabulary_size, const SamplingOptions& options);
+  ~Sampler();
+  // row: what an error calls it.
+  std::int64_t sample(const float* logits, double uniform, std::size_t row);
+
+ private:
+  class Row;
+  std::unique_ptr<Row> row_;
+};
 
 }  // namespace throughtime
