@@ -362,28 +362,37 @@ nb::ndarray<nb::numpy, std::int64_t> generate(
   return tokens.give();
 }
 
-nb::ndarray<nb::numpy, float> get_state(const Engine& engine, std::int64_t slot) {
-  NewArray<float> state({engine.state_size()});
-  engine.get_state(slot, state.data());
-  return state.give();
+nb::ndarray<nb::numpy, float> get_states(const Engine& engine, Whole<1> slots) {
+  NewArray<float> states({slots.shape(0), engine.state_size()});
+  for (std::size_t row = 0; row < slots.shape(0); ++row)
+    engine.get_state(slots.data()[row], states.data() + row * engine.state_size());
+  return states.give();
 }
 
-nb::ndarray<nb::numpy, float> get_logits(const Engine& engine, std::int64_t slot) {
-  NewArray<float> logits({static_cast<std::size_t>(engine.vocabulary_size())});
-  engine.get_logits(slot, logits.data());
+nb::ndarray<nb::numpy, float> get_logits(const Engine& engine, Whole<1> slots) {
+  const auto V = static_cast<std::size_t>(engine.vocabulary_size());
+  NewArray<float> logits({slots.shape(0), V});
+  for (std::size_t row = 0; row < slots.shape(0); ++row) engine.get_logits(slots.data()[row], logits.data() + row * V);
   return logits.give();
 }
 
-void set_state(Engine& engine, std::int64_t slot, Floats<1> state) {
-  if (state.shape(0) != engine.state_size())
-    throw std::invalid_argument("the state has " + std::to_string(state.shape(0)) + " numbers, expected " + std::to_string(engine.state_size()));
-  engine.set_state(slot, state.data());
+void check_rows(const char* what, Floats<2> values, std::size_t rows, std::size_t columns) {
+  if (values.shape(0) != rows || values.shape(1) != columns)
+    throw std::invalid_argument(std::string(what) + " have the shape " +
+                                describe({static_cast<std::int64_t>(values.shape(0)), static_cast<std::int64_t>(values.shape(1))}) +
+                                ", expected " + describe({static_cast<std::int64_t>(rows), static_cast<std::int64_t>(columns)}));
 }
 
-void set_logits(Engine& engine, std::int64_t slot, Floats<1> logits) {
-  if (logits.shape(0) != static_cast<std::size_t>(engine.vocabulary_size()))
-    throw std::invalid_argument("there are " + std::to_string(logits.shape(0)) + " logits, expected " + std::to_string(engine.vocabulary_size()));
-  engine.set_logits(slot, logits.data());
+void set_states(Engine& engine, Whole<1> slots, Floats<2> states) {
+  check_rows("the states", states, slots.shape(0), engine.state_size());
+  for (std::size_t row = 0; row < slots.shape(0); ++row)
+    engine.set_state(slots.data()[row], states.data() + row * engine.state_size());
+}
+
+void set_logits(Engine& engine, Whole<1> slots, Floats<2> logits) {
+  const auto V = static_cast<std::size_t>(engine.vocabulary_size());
+  check_rows("the logits", logits, slots.shape(0), V);
+  for (std::size_t row = 0; row < slots.shape(0); ++row) engine.set_logits(slots.data()[row], logits.data() + row * V);
 }
 
 // ---- for tests and benchmarks
@@ -477,10 +486,10 @@ NB_MODULE(_native, module) {
       .def("open", &Engine::open)
       .def("close", &Engine::close, "slot"_a)
       .def("copy", &Engine::copy, "source"_a, "target"_a)
-      .def("state", &get_state, "slot"_a)
-      .def("set_state", &set_state, "slot"_a, "state"_a)
-      .def("logits", &get_logits, "slot"_a)
-      .def("set_logits", &set_logits, "slot"_a, "logits"_a)
+      .def("states", &get_states, "slots"_a)
+      .def("set_states", &set_states, "slots"_a, "states"_a.noconvert())
+      .def("logits", &get_logits, "slots"_a)
+      .def("set_logits", &set_logits, "slots"_a, "logits"_a.noconvert())
       .def("read", &read_tokens, "slots"_a, "tokens"_a, "all"_a = false)
       .def("generate", &generate, "slots"_a, "uniforms"_a, "temperature"_a = 1.0, "top_k"_a = 0, "top_p"_a = 1.0, "min_p"_a = 0.0,
            "repetition_penalty"_a = 1.0, "seen"_a.none() = nb::none());
