@@ -449,7 +449,7 @@ NB_MODULE(_native, module) {
              "top_p"_a = 1.0, "min_p"_a = 0.0,
              "Draw one token for each row of logits (N, V) float32 with uniforms (N,) float64 in [0, 1).\n\n"
              "Returns (N,) int64. Raises ValueError, naming the row, for NaN, +inf or nothing but -inf.\n"
-             "See throughtime.generation.sampling.reference_sample for the definition.");
+             "See throughtime.runtime.sampling.reference_sample for the definition.");
   module.def(
       "isa", [] { return std::string(throughtime::kernels().name); },
       "The instruction set in use: the widest of this CPU, or what THROUGHTIME_ISA names.");

@@ -23,7 +23,7 @@ struct SamplingOptions {
 // Temperature, then top-k, softmax, top-p, min-p, and the inverse of the cumulative distribution, walked
 // in token order. All sums are in double and in a fixed order, so the same input gives the same tokens
 // on every machine whose exp() rounds alike. `reference_sample` in
-// src/throughtime/generation/sampling.py is the readable definition.
+// src/throughtime/runtime/sampling.py is the readable definition.
 //
 // Throws std::invalid_argument, naming the row, for NaN or +inf logits, a row with nothing but -inf, or a
 // uniform outside [0, 1); naming the option, for an option out of range.
