@@ -1,4 +1,4 @@
-"""The engine gives the numbers of the torch model: every cell, option, precision, batch and instruction set."""
+"""The engine gives the numbers of the torch model, on every instruction set and in every precision."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from throughtime.config.language_model import LanguageNetwork  # noqa: E402
 from throughtime.models import LanguageModel  # noqa: E402
 
 ISAS = _native.available_isas().split()
-# The largest difference of a logit. int8 keeps two digits of a weight and of what it is multiplied with, bf16 a
-# little more; a layer norm divides by what may be small, and enlarges both.
+# The largest difference of a logit. int8 keeps two digits of a weight and of what it is multiplied with, bf16
+# a little more; a layer norm divides by what may be small, and enlarges both.
 TOLERANCE = {"fp32": 1e-5, "bf16": 0.06, "int8": 0.15}
 NETWORKS: list[dict[str, Any]] = [
     {"cell": "rnn"},
