@@ -158,11 +158,10 @@ class Recurrent:
             if self._zoneout:
                 pairs = zip(new, state, strict=True)
                 new = tuple(after + self._zoneout * (before - after) for after, before in pairs)
-            outputs[t] = new[0]
+            outputs[t] = new[0] if counts is None else np.where(counts[t], new[0], 0)
             if counts is not None:
                 pairs = zip(new, state, strict=True)
                 new = tuple(np.where(counts[t], after, before) for after, before in pairs)
-                outputs[t] *= counts[t]
             state = new
         return outputs, state
 
