@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from throughtime.config import RunConfig
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
+from throughtime.runtime.layers import PRECISIONS
+from throughtime.runtime.weights import Weights, read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from throughtime.training.progress import Progress
     from throughtime.training.task import Task
 
+BACKENDS = ("native", "torch")
 CONFIG = "config.toml"
 WEIGHTS = "model.safetensors"
 CHECKPOINT = Path("checkpoints") / "last.safetensors"
@@ -41,6 +44,9 @@ class Run(ABC):
         objective: the metric by which its weights were kept.
         folder: the run folder.
         config: every option, resolved.
+        backend: "native" or "torch": what runs the network.
+        precision: how the native backend keeps matrices: "fp32", "bf16" or "int8".
+        threads: CPU threads that it may use; 0 leaves the choice to it.
         left_out: what the last `predict` with skip_bad left out, in a line; "" where it was nothing.
     """
 
@@ -51,17 +57,28 @@ class Run(ABC):
         self.folder = folder
         self.config = config
         self.left_out = ""
+        self.backend, self.precision, self.threads = BACKENDS[0], PRECISIONS[0], 0
 
     @classmethod
-    def open(cls, folder: str | Path) -> Self:
+    def open(
+        cls, folder: str | Path, backend: str = "native", precision: str = "fp32", threads: int = 0
+    ) -> Self:
         """Open a run folder of this kind; `Run.open` opens any.
 
+        Args:
+            folder: the run folder.
+            backend: what runs the network: "native", which needs no torch, or "torch".
+            precision: how the native backend keeps matrices: "fp32", or "bf16" and "int8", which are smaller
+                and faster, and less exact.
+            threads: CPU threads; 0 leaves the choice to the backend.
         Raises:
             RunError: the folder is missing, incomplete, damaged (the message names the file), or of another
                 task.
+            OptionError: an option is unknown, or not the backend's.
         """
         from throughtime.run import run_class
 
+        _check_backend(backend, precision, threads)
         folder = Path(folder)
         if not folder.exists():
             raise RunError(f"{folder}: no such run folder (the working directory is {Path.cwd()})")
@@ -76,6 +93,7 @@ class Run(ABC):
                 f"{folder} has no {WEIGHTS} yet: it is written at the first evaluation; go on with "
                 f"`throughtime train --resume {folder}`"
             )
+        run.backend, run.precision, run.threads = backend, precision, threads
         run.load()
         return run
 
@@ -152,6 +170,28 @@ class Run(ABC):
         return ()
 
     @cached_property
+    def network(self) -> Any:
+        """The trained network as the run's backend has it: what predictions are made with.
+
+        Raises:
+            RunError: the weights are damaged or do not fit config.toml.
+            MissingExtraError: the backend is torch, and it is not installed.
+        """
+        return self.torch_network() if self.backend == "torch" else self.native_network()
+
+    def native_network(self) -> Any:
+        """The network of `throughtime.runtime`, with the run's weights."""
+        raise NotImplementedError
+
+    def torch_network(self) -> Any:
+        """The same from `model`."""
+        raise NotImplementedError
+
+    def read_weights(self) -> Weights:
+        """The run's weights for `throughtime.runtime`."""
+        return read_weights(self.folder / WEIGHTS)
+
+    @cached_property
     def model(self) -> Any:
         """The network with the run's weights, on the CPU, in evaluation mode. Needs torch.
 
@@ -160,8 +200,12 @@ class Run(ABC):
             MissingExtraError: torch is not installed.
         """
         require_torch()
+        import torch
+
         from throughtime.training.checkpoint import load_weights, read_tensors
 
+        if self.threads:
+            torch.set_num_threads(self.threads)
         model = self.build_model()
         tensors, _ = read_tensors(self.folder / WEIGHTS)
         load_weights(model, tensors, self.folder / WEIGHTS)
@@ -204,6 +248,17 @@ class Run(ABC):
     def facts(self) -> dict[str, Any]:
         """The task's own numbers for `describe`: vocabulary size, labels..."""
         return {}
+
+
+def _check_backend(backend: str, precision: str, threads: int) -> None:
+    if backend not in BACKENDS:
+        raise OptionError(f"backend {backend!r} is unknown: use {' or '.join(BACKENDS)}")
+    if precision not in PRECISIONS:
+        raise OptionError(f"precision {precision!r} is unknown: use {', '.join(PRECISIONS)}")
+    if backend == "torch" and precision != "fp32":
+        raise OptionError(f"precision {precision} is the native backend's: torch computes in fp32")
+    if threads < 0:
+        raise OptionError(f"threads must be 0 or above, not {threads}")
 
 
 def _read_header(path: Path) -> dict[str, Any]:
