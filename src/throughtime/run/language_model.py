@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.config import LanguageModelConfig
+from throughtime.config.language_model import LanguageModelConfig
 from throughtime.data import TokenFile, Tokenizer, split, write_tokens
 from throughtime.data.tables import is_table
 from throughtime.errors import DataError, RunError
@@ -109,9 +109,7 @@ class LanguageModelRun(Run):
         self.tokenizer = Tokenizer.load(self.folder / TOKENIZER)
 
     def build_model(self) -> LanguageModel:
-        from throughtime.data import EvaluationStreams
-    from throughtime.models import LanguageModel
-    from throughtime.runtime import Engine
+        from throughtime.models import LanguageModel
 
         return LanguageModel(self.config.model, self.tokenizer.vocabulary_size)
 
@@ -178,8 +176,9 @@ class LanguageModelRun(Run):
         from throughtime.runtime import Engine
 
         model = self.config.model
-        options = {name: getattr(model, name) for name in NetworkOptions.__dataclass_fields__ if name != "task"}
-        return Engine(NetworkOptions(self.task, **options), self.read_weights(), self.precision, self.threads)
+        names = (name for name in NetworkOptions.__dataclass_fields__ if name != "task")
+        options = NetworkOptions(self.task, **{name: getattr(model, name) for name in names})
+        return Engine(options, self.read_weights(), self.precision, self.threads)
 
     def sample(self, prompt: str = "", length: int = 500, **options: Any) -> str:
         """Write a text that begins with the prompt.

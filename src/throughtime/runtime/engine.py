@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -261,6 +260,8 @@ class Engine:
     @cached_property
     def fingerprint(self) -> str:
         """Of the model: equal for equal weights and options, whatever the precision."""
+        import hashlib  # here, as it brings a library of cryptography with it
+
         digest = hashlib.sha256(json.dumps(self.options.equation(), sort_keys=True).encode())
         for name in sorted(self._weights):
             tensor = self._weights[name]
