@@ -25,9 +25,7 @@ struct Engine::Batch {
 };
 
 Engine::Engine(const EngineTensors& tensors, Precision precision, int threads, const Kernels& kernels)
-    : kernels_(kernels),
-      vocabulary_size_(tensors.vocabulary_size),
-      embedding_size_(tensors.embedding_size) {
+    : kernels_(kernels), vocabulary_size_(tensors.vocabulary_size), embedding_size_(tensors.embedding_size) {
   layers_.reserve(tensors.layers.size());
   for (const LayerTensors& layer : tensors.layers) layers_.emplace_back(layer, precision, kernels);
   const Layer& first = layers_.front();
@@ -39,12 +37,13 @@ Engine::Engine(const EngineTensors& tensors, Precision precision, int threads, c
   output_bias_ = Buffer<float>(order.size());
   if (tensors.output_bias != nullptr) std::copy_n(tensors.output_bias, V, output_bias_.data());
 
-  // The first layer's share of a token depends on the token alone, so it is a table wherever that takes no more memory than
-  // the embeddings and the matrix that it stands for.
+  // The first layer's share of a token depends on the token alone, so it is a table wherever that takes no
+  // more memory than the embeddings and the matrix that it stands for.
   if (E == 0) {
     token_rows_ = Buffer<float>(V * rows);
     for (int token = 0; token < vocabulary_size_; ++token)
-      first.project_one_hot(token, tensors.layers.front().weight_ih, token_rows_.data() + static_cast<std::size_t>(token) * rows);
+      first.project_one_hot(token, tensors.layers.front().weight_ih,
+                            token_rows_.data() + static_cast<std::size_t>(token) * rows);
   } else if (V * rows <= (V + rows) * E) {
     token_rows_ = Buffer<float>(V * rows);
     LayerTensors exact = tensors.layers.front();
@@ -53,7 +52,9 @@ Engine::Engine(const EngineTensors& tensors, Precision precision, int threads, c
     std::vector<const float*> inputs(V);
     for (std::size_t token = 0; token < V; ++token) inputs[token] = tensors.embedding + token * E;
     projecting.reserve(workspace, 1, V);
-    run_team(1, [&](const Member& member) { projecting.project(member, workspace, V, inputs.data(), token_rows_.data()); });
+    run_team(1, [&](const Member& member) {
+      projecting.project(member, workspace, V, inputs.data(), token_rows_.data());
+    });
   } else {
     embedding_ = Buffer<float>(V * E);
     std::copy_n(tensors.embedding, V * E, embedding_.data());
@@ -74,17 +75,22 @@ Engine::Engine(const EngineTensors& tensors, Precision precision, int threads, c
   initial_ = Buffer<float>(slot_floats_);
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
     if (layer < tensors.initial_hidden.size() && tensors.initial_hidden[layer] != nullptr)
-      std::copy_n(tensors.initial_hidden[layer], layers_[layer].state_size(), initial_.data() + hidden_at_[layer]);
+      std::copy_n(tensors.initial_hidden[layer], layers_[layer].state_size(),
+                  initial_.data() + hidden_at_[layer]);
     if (layer < tensors.initial_cell.size() && tensors.initial_cell[layer] != nullptr)
-      std::copy_n(tensors.initial_cell[layer], layers_[layer].hidden_size(), initial_.data() + cell_at_[layer]);
+      std::copy_n(tensors.initial_cell[layer], layers_[layer].hidden_size(),
+                  initial_.data() + cell_at_[layer]);
   }
-  if (threads > 0) threads_alone_ = threads_many_ = threads;
-  else measure_threads();
+  if (threads > 0)
+    threads_alone_ = threads_many_ = threads;
+  else
+    measure_threads();
 }
 
 std::size_t Engine::weight_bytes() const {
   std::size_t bytes = output_.bytes();
-  for (std::size_t layer = 0; layer < layers_.size(); ++layer) bytes += layers_[layer].weight_bytes(layer > 0 || token_rows_.size() == 0);
+  for (std::size_t layer = 0; layer < layers_.size(); ++layer)
+    bytes += layers_[layer].weight_bytes(layer > 0 || token_rows_.size() == 0);
   return bytes;
 }
 
@@ -149,7 +155,8 @@ void Engine::set_logits(std::int64_t slot, const float* logits) {
 }
 
 const Engine::Slot& Engine::slot_at(std::int64_t slot) const {
-  if (slot < 0 || slot >= static_cast<std::int64_t>(slots_.size()) || !slots_[static_cast<std::size_t>(slot)]->open)
+  if (slot < 0 || slot >= static_cast<std::int64_t>(slots_.size()) ||
+      !slots_[static_cast<std::size_t>(slot)]->open)
     throw std::invalid_argument("slot " + std::to_string(slot) + " is not open");
   return *slots_[static_cast<std::size_t>(slot)];
 }
@@ -229,27 +236,32 @@ void Engine::step(const Member& member, Batch& batch, const std::int64_t* tokens
   const bool table = token_rows_.size() > 0;
   for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {
     const auto token = static_cast<std::size_t>(tokens[slot]);
-    if (table) batch.starts[slot] = token_rows_.data() + token * rows;
-    else batch.inputs[slot] = embedding_.data() + token * static_cast<std::size_t>(embedding_size_);
+    if (table)
+      batch.starts[slot] = token_rows_.data() + token * rows;
+    else
+      batch.inputs[slot] = embedding_.data() + token * static_cast<std::size_t>(embedding_size_);
   }
   // No barrier: a step prepares each slot in the member that has just set it, and begins with one.
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
     const Layer& current = layers_[layer];
-    const float* const* inputs = layer == 0 ? batch.inputs.data() : const_cast<const float* const*>(batch.hidden[layer - 1].data());
+    const float* const* inputs =
+        layer == 0 ? batch.inputs.data() : const_cast<const float* const*>(batch.hidden[layer - 1].data());
     const float* const* starts = layer == 0 && table ? batch.starts.data() : nullptr;
     if (starts == nullptr && current.needs_projection()) {
       const auto stride = static_cast<std::size_t>(current.gate_rows());
       current.project(member, workspace_, n, inputs, projected_.data());
-      for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) batch.starts[slot] = projected_.data() + slot * stride;
+      for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot)
+        batch.starts[slot] = projected_.data() + slot * stride;
       starts = batch.starts.data();
     }
-    current.step(member, workspace_, n, starts, starts == nullptr ? inputs : nullptr, batch.hidden[layer].data(),
-                 batch.cell[layer].data());
+    current.step(member, workspace_, n, starts, starts == nullptr ? inputs : nullptr,
+                 batch.hidden[layer].data(), batch.cell[layer].data());
   }
 }
 
 // A piece of T tokens for each slot, layer by layer: the inputs' products of all steps at once.
-void Engine::read_piece(const Member& member, Batch& batch, const std::int64_t* tokens, std::size_t stride, std::size_t T) {
+void Engine::read_piece(const Member& member, Batch& batch, const std::int64_t* tokens, std::size_t stride,
+                        std::size_t T) {
   const std::size_t n = batch.n;
   const bool table = token_rows_.size() > 0;
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
@@ -260,9 +272,12 @@ void Engine::read_piece(const Member& member, Batch& batch, const std::int64_t* 
     const std::size_t all = T * n;
     for (std::size_t row = member.begin(all); row < member.end(all); ++row) {
       const auto token = static_cast<std::size_t>(tokens[(row % n) * stride + row / n]);
-      if (layer > 0) batch.inputs[row] = tops_.data() + row * top;
-      else if (!table) batch.inputs[row] = embedding_.data() + token * static_cast<std::size_t>(embedding_size_);
-      batch.starts[row] = layer == 0 && table ? token_rows_.data() + token * rows : projected_.data() + row * rows;
+      if (layer > 0)
+        batch.inputs[row] = tops_.data() + row * top;
+      else if (!table)
+        batch.inputs[row] = embedding_.data() + token * static_cast<std::size_t>(embedding_size_);
+      batch.starts[row] =
+          layer == 0 && table ? token_rows_.data() + token * rows : projected_.data() + row * rows;
     }
     member.barrier();
     if (layer > 0 || !table) current.project(member, workspace_, all, batch.inputs.data(), projected_.data());
@@ -277,13 +292,14 @@ void Engine::read_piece(const Member& member, Batch& batch, const std::int64_t* 
   }
 }
 
-void Engine::read(const std::vector<std::int64_t>& slots, const std::int64_t* tokens, std::size_t steps, bool all,
-                  float* logits_out) {
+void Engine::read(const std::vector<std::int64_t>& slots, const std::int64_t* tokens, std::size_t steps,
+                  bool all, float* logits_out) {
   if (slots.empty() || steps == 0) return;
   const std::lock_guard<std::mutex> lock(mutex_);
   const std::vector<Slot*> found = distinct(slots);
   check_tokens(tokens, slots.size() * steps);
-  const std::size_t n = found.size(), piece = std::min(steps, std::max<std::size_t>(1, kPiece / n)), V = static_cast<std::size_t>(vocabulary_size_);
+  const std::size_t n = found.size(), piece = std::min(steps, std::max<std::size_t>(1, kPiece / n)),
+                    V = static_cast<std::size_t>(vocabulary_size_);
   Batch batch = begin(found, n * piece);
   const auto width = static_cast<std::size_t>(layers_.back().padded_state());
   std::vector<const float*> tops(n * piece);
@@ -336,7 +352,7 @@ void Engine::generate(const std::vector<std::int64_t>& slots, std::size_t steps,
           std::uint8_t* marks = seen == nullptr ? nullptr : seen + slot * V;
           if (!penalised.empty()) {
             for (std::size_t token = 0; token < V; ++token)
-              penalised[token] = !marks[token]  ? row[token]
+              penalised[token] = !marks[token]    ? row[token]
                                  : row[token] > 0 ? row[token] / options.repetition_penalty
                                                   : row[token] * options.repetition_penalty;
             row = penalised.data();
@@ -358,8 +374,8 @@ void Engine::generate(const std::vector<std::int64_t>& slots, std::size_t steps,
     if (failure) std::rethrow_exception(failure);
 }
 
-// What is fastest for one slot and for many, by trying: a small model is done before a second thread has woken up, and on a
-// busy machine a barrier can cost more than the work that it parts.
+// What is fastest for one slot and for many, by trying: a small model is done before a second thread has
+// woken up, and on a busy machine a barrier can cost more than the work that it parts.
 void Engine::measure_threads() {
   constexpr int kRounds = 3;
   constexpr std::size_t kMany = 16;

@@ -35,7 +35,7 @@ class Engine {
 
   int vocabulary_size() const { return vocabulary_size_; }
   std::size_t state_size() const { return state_size_; }  // floats of a slot's state without padding
-  std::size_t weight_bytes() const;  // what a step of one slot reads
+  std::size_t weight_bytes() const;                       // what a step of one slot reads
   const char* isa() const { return kernels_.name; }
   // The threads that a step of so many slots uses.
   int threads(std::size_t slots) const { return slots >= kManySlots ? threads_many_ : threads_alone_; }
@@ -51,7 +51,8 @@ class Engine {
   void get_logits(std::int64_t slot, float* logits) const;
   void set_logits(std::int64_t slot, const float* logits);
 
-  // Reads tokens (n, T) for n different slots. logits: (n, V) of the last, or (n, T, V) where `all`; may be null.
+  // Reads tokens (n, T) for n different slots. logits: (n, V) of the last, or (n, T, V) where `all`; may be
+  // null.
   void read(const std::vector<std::int64_t>& slots, const std::int64_t* tokens, std::size_t steps, bool all,
             float* logits);
 

@@ -13,9 +13,9 @@ enum class Precision : std::uint8_t { kFloat32, kBfloat16, kInt8 };
 
 enum class CellKind : std::uint8_t { kRnn, kLstm, kGru };
 
-// Weights are packed in blocks of rows: `vectors` groups of 16 rows each, as many as the cell has gates, so that
-// the gates of 16 units lie beside each other and one pass over a block yields everything their update needs.
-// Within a block the columns follow one another; a column of a group is 16 lanes of 4 bytes:
+// Weights are packed in blocks of rows: `vectors` groups of 16 rows each, as many as the cell has gates, so
+// that the gates of 16 units lie beside each other and one pass over a block yields everything their update
+// needs. Within a block the columns follow one another; a column of a group is 16 lanes of 4 bytes:
 //
 //   fp32   one weight a lane
 //   bf16   two weights a lane, of neighbouring columns
@@ -27,9 +27,9 @@ inline constexpr int kMaxVectors = 4;
 
 struct PackedView {
   const std::uint32_t* weights;
-  const float* scales;             // int8: what a weight of each row counts; rows in block order
+  const float* scales;              // int8: what a weight of each row counts; rows in block order
   const std::int32_t* corrections;  // int8: 128 times the sum of each row's weights
-  std::size_t block_lanes;         // 4-byte lanes of one block
+  std::size_t block_lanes;          // 4-byte lanes of one block
   int blocks;
   int vectors;
   int groups;  // columns / per_lane
@@ -47,21 +47,21 @@ struct PreparedView {
 // One step of one recurrent layer for a batch of slots.
 struct CellStep {
   CellKind kind;
-  bool relu;           // RNN
-  bool coupled;        // LSTM: gates i, g, o and f = 1 - i
-  bool keeps_hidden;   // zoneout mixes the hidden state here (not where a projection follows)
-  float keep_hidden;   // zoneout: share of the old hidden state
-  float keep_cell;     // zoneout: share of the old cell state
+  bool relu;                    // RNN
+  bool coupled;                 // LSTM: gates i, g, o and f = 1 - i
+  bool keeps_hidden;            // zoneout mixes the hidden state here (not where a projection follows)
+  float keep_hidden;            // zoneout: share of the old hidden state
+  float keep_cell;              // zoneout: share of the old cell state
   const PackedView* input;      // W_ih, or null where `start` holds its share already
   const PackedView* recurrent;  // W_hh
   PreparedView x;
   PreparedView h;
-  const float* const* start;    // for each slot: pre-activations to begin with, block order (b_ih, W_ih x ...)
+  const float* const* start;  // for each slot: pre-activations to begin with, block order (b_ih, W_ih x ...)
   const float* recurrent_bias;  // GRU: b_hh in block order
   const float* peephole;        // LSTM: [unit group of 16][p_i, p_f, p_o or p_i, p_o][16], or null
-  float* const* hidden;         // for each slot: the hidden state; old values where zoneout or a GRU needs them
-  float* const* cell;           // for each slot: the cell state, LSTM
-  float* const* output;         // for each slot: where the new hidden state goes; may be `hidden`
+  float* const* hidden;  // for each slot: the hidden state; old values where zoneout or a GRU needs them
+  float* const* cell;    // for each slot: the cell state, LSTM
+  float* const* output;  // for each slot: where the new hidden state goes; may be `hidden`
 };
 
 struct Kernels {

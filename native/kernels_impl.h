@@ -1,7 +1,7 @@
 // The inner loops, written once for every instruction set; included by kernels_*.cpp only, which say which.
 //
-// The sum of a row always runs over the columns from the first to the last in one chain, whatever the batch: that is why
-// a slot's numbers do not depend on who shares its batch.
+// The sum of a row always runs over the columns from the first to the last in one chain, whatever the batch:
+// that is why a slot's numbers do not depend on who shares its batch.
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
@@ -44,16 +44,17 @@ struct Dot<Precision::kInt8> {
   static I begin(const float*) { return zero_lanes(); }
   static I add_product(I input, I weight, I sum) { return dot_u8s8(input, weight, sum); }
   static void finish(I sum, const PackedView& weights, std::size_t row, float input_scale, float* out) {
-    const I whole = subtract_lanes(
-        sum, load_lanes(reinterpret_cast<const std::uint32_t*>(weights.corrections + row)));
-    store(out, multiply_add(to_float(whole), multiply(load(weights.scales + row), set(input_scale)), load(out)));
+    const I whole =
+        subtract_lanes(sum, load_lanes(reinterpret_cast<const std::uint32_t*>(weights.corrections + row)));
+    store(out,
+          multiply_add(to_float(whole), multiply(load(weights.scales + row), set(input_scale)), load(out)));
   }
 };
 
 // out[s][...] += the rows of T blocks from `block` on, for S slots from `slot` on.
 template <Precision P, int R, int T, int S>
-inline void multiply_tile(const PackedView& weights, int block, const PreparedView& inputs, int slot, float* out,
-                          std::size_t stride) {
+inline void multiply_tile(const PackedView& weights, int block, const PreparedView& inputs, int slot,
+                          float* out, std::size_t stride) {
   // One pass over the 16 lanes of a group where the sums fit into registers, else one for each vector of it.
   constexpr int L = R * T * S * kParts <= kSums ? kParts : 1;
   const std::uint32_t* x[S];
@@ -95,16 +96,16 @@ inline void multiply_tile(const PackedView& weights, int block, const PreparedVi
         for (int l = 0; l < L; ++l)
           for (int s = 0; s < S; ++s) {
             const std::size_t row = (t * R + r) * kLanes + (pass + l) * W;
-            Dot<P>::finish(sums[t][r][l][s], weights, static_cast<std::size_t>(block) * R * kLanes + row, scales[s],
-                           out + s * stride + row);
+            Dot<P>::finish(sums[t][r][l][s], weights, static_cast<std::size_t>(block) * R * kLanes + row,
+                           scales[s], out + s * stride + row);
           }
   }
 }
 
 constexpr int at_least_one(int n) { return n < 1 ? 1 : n; }
 
-// Calls body<T, S>(block, slot) so that every block of [begin, end) meets every slot: blocks outside, so that a
-// block's weights come from memory once and from the nearest cache for the other slots.
+// Calls body<T, S>(block, slot) so that every block of [begin, end) meets every slot: blocks outside, so that
+// a block's weights come from memory once and from the nearest cache for the other slots.
 template <int R, int S, class Body>
 inline void for_slots(int block, int slot, int slots, const Body& body) {
   while (slots - slot >= S) {
@@ -128,11 +129,11 @@ inline void for_tiles(int slots, int begin, int end, const Body& body) {
 }
 
 template <Precision P, int R>
-void accumulate_rows(const PackedView& weights, const PreparedView& inputs, int slots, int begin, int end, float* out,
-                     std::size_t stride) {
+void accumulate_rows(const PackedView& weights, const PreparedView& inputs, int slots, int begin, int end,
+                     float* out, std::size_t stride) {
   for_tiles<R>(slots, begin, end, [&]<int T, int S>(int block, int slot) {
-    multiply_tile<P, R, T, S>(weights, block, inputs, slot, out + slot * stride + static_cast<std::size_t>(block) * R * kLanes,
-                              stride);
+    multiply_tile<P, R, T, S>(weights, block, inputs, slot,
+                              out + slot * stride + static_cast<std::size_t>(block) * R * kLanes, stride);
   });
 }
 
@@ -184,7 +185,8 @@ inline void update_lstm(const CellStep& step, int slot, int block, const float* 
 
 // `gates` is W_ih x + b_ih and `recurrent` W_hh h + b_hh: the candidate needs them apart.
 template <int R>
-inline void update_gru(const CellStep& step, int slot, int block, const float* gates, const float* recurrent) {
+inline void update_gru(const CellStep& step, int slot, int block, const float* gates,
+                       const float* recurrent) {
   static_assert(R == 3);
   for (int part = 0; part < kLanes; part += W) {
     const std::size_t unit = static_cast<std::size_t>(block) * kLanes + part;
@@ -223,37 +225,47 @@ void step_blocks(const CellStep& step, int slots, int begin, int end) {
       for (int s = 0; s < S; ++s)
         for (int t = 0; t < T; ++t) {
           const float* mine = gates + s * kRows + t * R * kLanes;
-          if constexpr (K == CellKind::kLstm) update_lstm<R>(step, slot + s, block + t, mine, nullptr);
-          else update_rnn<R>(step, slot + s, block + t, mine, nullptr);
+          if constexpr (K == CellKind::kLstm)
+            update_lstm<R>(step, slot + s, block + t, mine, nullptr);
+          else
+            update_rnn<R>(step, slot + s, block + t, mine, nullptr);
         }
     }
   });
 }
 
 template <int R>
-void accumulate_any(const PackedView& weights, const PreparedView& inputs, int slots, int begin, int end, float* out,
-                    std::size_t stride) {
+void accumulate_any(const PackedView& weights, const PreparedView& inputs, int slots, int begin, int end,
+                    float* out, std::size_t stride) {
   switch (weights.precision) {
-    case Precision::kFloat32: return accumulate_rows<Precision::kFloat32, R>(weights, inputs, slots, begin, end, out, stride);
-    case Precision::kBfloat16: return accumulate_rows<Precision::kBfloat16, R>(weights, inputs, slots, begin, end, out, stride);
-    case Precision::kInt8: return accumulate_rows<Precision::kInt8, R>(weights, inputs, slots, begin, end, out, stride);
+    case Precision::kFloat32:
+      return accumulate_rows<Precision::kFloat32, R>(weights, inputs, slots, begin, end, out, stride);
+    case Precision::kBfloat16:
+      return accumulate_rows<Precision::kBfloat16, R>(weights, inputs, slots, begin, end, out, stride);
+    case Precision::kInt8:
+      return accumulate_rows<Precision::kInt8, R>(weights, inputs, slots, begin, end, out, stride);
   }
 }
 
-void accumulate(const PackedView& weights, const PreparedView& inputs, int slots, int begin, int end, float* out,
-                std::size_t stride) {
+void accumulate(const PackedView& weights, const PreparedView& inputs, int slots, int begin, int end,
+                float* out, std::size_t stride) {
   switch (weights.vectors) {
-    case 2: return accumulate_any<2>(weights, inputs, slots, begin, end, out, stride);
-    case 3: return accumulate_any<3>(weights, inputs, slots, begin, end, out, stride);
-    case 4: return accumulate_any<4>(weights, inputs, slots, begin, end, out, stride);
+    case 2:
+      return accumulate_any<2>(weights, inputs, slots, begin, end, out, stride);
+    case 3:
+      return accumulate_any<3>(weights, inputs, slots, begin, end, out, stride);
+    case 4:
+      return accumulate_any<4>(weights, inputs, slots, begin, end, out, stride);
   }
 }
 
 template <Precision P>
 void step_any(const CellStep& step, int slots, int begin, int end) {
   switch (step.kind) {
-    case CellKind::kRnn: return step_blocks<P, 2, CellKind::kRnn>(step, slots, begin, end);
-    case CellKind::kGru: return step_blocks<P, 3, CellKind::kGru>(step, slots, begin, end);
+    case CellKind::kRnn:
+      return step_blocks<P, 2, CellKind::kRnn>(step, slots, begin, end);
+    case CellKind::kGru:
+      return step_blocks<P, 3, CellKind::kGru>(step, slots, begin, end);
     case CellKind::kLstm:
       return step.coupled ? step_blocks<P, 3, CellKind::kLstm>(step, slots, begin, end)
                           : step_blocks<P, 4, CellKind::kLstm>(step, slots, begin, end);
@@ -262,9 +274,12 @@ void step_any(const CellStep& step, int slots, int begin, int end) {
 
 void step_cell(const CellStep& step, int slots, int begin, int end) {
   switch (step.recurrent->precision) {
-    case Precision::kFloat32: return step_any<Precision::kFloat32>(step, slots, begin, end);
-    case Precision::kBfloat16: return step_any<Precision::kBfloat16>(step, slots, begin, end);
-    case Precision::kInt8: return step_any<Precision::kInt8>(step, slots, begin, end);
+    case Precision::kFloat32:
+      return step_any<Precision::kFloat32>(step, slots, begin, end);
+    case Precision::kBfloat16:
+      return step_any<Precision::kBfloat16>(step, slots, begin, end);
+    case Precision::kInt8:
+      return step_any<Precision::kInt8>(step, slots, begin, end);
   }
 }
 
@@ -279,7 +294,8 @@ inline std::uint32_t round_bf16(float value) {
   return (b + 0x7fffu + ((b >> 16) & 1u)) >> 16;
 }
 
-void prepare(Precision precision, const float* values, int size, std::uint32_t* lanes, int lane_count, float* scale) {
+void prepare(Precision precision, const float* values, int size, std::uint32_t* lanes, int lane_count,
+             float* scale) {
   if (precision == Precision::kFloat32) {
     for (int k = 0; k < size; ++k) lanes[k] = bits(values[k]);
     for (int k = size; k < lane_count; ++k) lanes[k] = 0;
@@ -287,12 +303,13 @@ void prepare(Precision precision, const float* values, int size, std::uint32_t* 
   }
   if (precision == Precision::kBfloat16) {
     const int whole = size / 2;
-    for (int k = 0; k < whole; ++k) lanes[k] = round_bf16(values[2 * k]) | (round_bf16(values[2 * k + 1]) << 16);
+    for (int k = 0; k < whole; ++k)
+      lanes[k] = round_bf16(values[2 * k]) | (round_bf16(values[2 * k + 1]) << 16);
     for (int k = whole; k < lane_count; ++k) lanes[k] = 2 * k < size ? round_bf16(values[2 * k]) : 0;
     return;
   }
-  // The bits of floats without their sign are ordered as the floats are, and an integer maximum needs no care for NaN:
-  // that is the largest of all, and makes the scale NaN as it should be.
+  // The bits of floats without their sign are ordered as the floats are, and an integer maximum needs no care
+  // for NaN: that is the largest of all, and makes the scale NaN as it should be.
   std::uint32_t largest = 0;
   for (int k = 0; k < size; ++k) {
     const std::uint32_t magnitude = bits(values[k]) & 0x7fffffffu;
@@ -340,7 +357,7 @@ std::uint32_t read_all(const std::uint32_t* lanes, std::size_t n) {
 }  // namespace
 
 extern const Kernels THROUGHTIME_TABLE;
-const Kernels THROUGHTIME_TABLE = {THROUGHTIME_NAME, accumulate,  step_cell, prepare,
-                                   sigmoid_all,      tanh_all,    exp_all,   read_all};
+const Kernels THROUGHTIME_TABLE = {THROUGHTIME_NAME, accumulate, step_cell, prepare,
+                                   sigmoid_all,      tanh_all,   exp_all,   read_all};
 
 }  // namespace throughtime

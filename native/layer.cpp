@@ -13,9 +13,12 @@ int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multi
 
 int gates_of(const LayerTensors& tensors) {
   switch (tensors.kind) {
-    case CellKind::kRnn: return 1;
-    case CellKind::kGru: return 3;
-    case CellKind::kLstm: return tensors.coupled ? 3 : 4;
+    case CellKind::kRnn:
+      return 1;
+    case CellKind::kGru:
+      return 3;
+    case CellKind::kLstm:
+      return tensors.coupled ? 3 : 4;
   }
   return 0;
 }
@@ -52,7 +55,8 @@ Layer::Layer(const LayerTensors& tensors, Precision precision, const Kernels& ke
   const std::vector<int> order = plain ? plain_rows(hidden_size_) : interleaved_rows(gates_, hidden_size_);
   const int vectors = plain ? kPlainVectors : gates_;
   padded_hidden_ = round_up(hidden_size_, plain ? kPlainVectors * kLanes : kLanes);
-  padded_state_ = tensors.weight_hr != nullptr ? round_up(state_size_, kPlainVectors * kLanes) : padded_hidden_;
+  padded_state_ =
+      tensors.weight_hr != nullptr ? round_up(state_size_, kPlainVectors * kLanes) : padded_hidden_;
   input_ = PackedMatrix(tensors.weight_ih, input_size_, order, vectors, precision);
   start_bias_ = reordered(tensors.bias_ih, order);
   recurrent_bias_ = reordered(tensors.bias_hh, order);
@@ -60,14 +64,16 @@ Layer::Layer(const LayerTensors& tensors, Precision precision, const Kernels& ke
     for (std::size_t row = 0; row < order.size(); ++row) start_bias_[row] += recurrent_bias_[row];
   if (kind_ == CellKind::kGru && !reset_after_) {
     // The candidate's product waits for the reset gate, so it is a matrix of its own.
-    recurrent_ = PackedMatrix(tensors.weight_hh, state_size_, interleaved_rows(2, hidden_size_), 2, precision);
+    recurrent_ =
+        PackedMatrix(tensors.weight_hh, state_size_, interleaved_rows(2, hidden_size_), 2, precision);
     candidate_ = PackedMatrix(tensors.weight_hh + static_cast<std::size_t>(2) * hidden_size_ * state_size_,
                               state_size_, plain_rows(hidden_size_), kPlainVectors, precision);
   } else {
     recurrent_ = PackedMatrix(tensors.weight_hh, state_size_, order, vectors, precision);
   }
   if (tensors.weight_hr != nullptr)
-    projection_ = PackedMatrix(tensors.weight_hr, hidden_size_, plain_rows(state_size_), kPlainVectors, precision);
+    projection_ =
+        PackedMatrix(tensors.weight_hr, hidden_size_, plain_rows(state_size_), kPlainVectors, precision);
   if (tensors.weight_peephole != nullptr)
     peephole_ = reordered(tensors.weight_peephole, interleaved_rows(gates_ - 1, hidden_size_));
   norm_ih_ = reordered_vector(tensors.norm_ih, order);
@@ -89,7 +95,8 @@ void Layer::reserve(Workspace& workspace, std::size_t slots, std::size_t rows) c
   workspace.raw.reserve(slots * std::max(gate_floats, static_cast<std::size_t>(padded_hidden_)));
   if (projection_.bytes() > 0) workspace.inner.reserve(projection_.view(), slots);
   if (candidate_.bytes() > 0) workspace.inner.reserve(candidate_.view(), slots);
-  workspace.inner_raw.reserve(slots * static_cast<std::size_t>(std::max(projection_.rows(), candidate_.rows())));
+  workspace.inner_raw.reserve(slots *
+                              static_cast<std::size_t>(std::max(projection_.rows(), candidate_.rows())));
   if (workspace.outputs.size() < slots) {
     workspace.outputs.resize(slots);
     workspace.starts.resize(slots);
@@ -114,8 +121,7 @@ void Layer::normalise(float* row, const std::vector<float>& gain) const {
       squares += apart * apart;
     }
   const double inverse = 1.0 / std::sqrt(squares / count + kNormEpsilon);
-  for (std::size_t k = 0; k < padded; ++k)
-    row[k] = static_cast<float>((row[k] - mean) * inverse) * gain[k];
+  for (std::size_t k = 0; k < padded; ++k) row[k] = static_cast<float>((row[k] - mean) * inverse) * gain[k];
 }
 
 void Layer::project(const Member& member, Workspace& workspace, std::size_t rows, const float* const* x,
@@ -125,11 +131,13 @@ void Layer::project(const Member& member, Workspace& workspace, std::size_t rows
   const auto stride = static_cast<std::size_t>(gate_rows());
   const bool normalised = !norm_ih_.empty();
   for (std::size_t row = member.begin(rows); row < member.end(rows); ++row) {
-    kernels_.prepare(weights.precision, x[row], input_size_, prepared.lanes + row * prepared.stride, weights.groups,
-                     prepared.scales + row);
+    kernels_.prepare(weights.precision, x[row], input_size_, prepared.lanes + row * prepared.stride,
+                     weights.groups, prepared.scales + row);
     float* target = projected + row * stride;
-    if (normalised) std::fill(target, target + stride, 0.0f);
-    else std::copy(start_bias_.data(), start_bias_.data() + stride, target);
+    if (normalised)
+      std::fill(target, target + stride, 0.0f);
+    else
+      std::copy(start_bias_.data(), start_bias_.data() + stride, target);
   }
   member.barrier();
   const auto blocks = static_cast<std::size_t>(weights.blocks);
@@ -149,7 +157,8 @@ void Layer::project_one_hot(int column, const float* weight_ih, float* projected
   for (int gate = 0; gate < gates_; ++gate)
     for (int unit = 0; unit < hidden_size_; ++unit) {
       const std::size_t row = kind_ == CellKind::kRnn ? static_cast<std::size_t>(unit) : place(gate, unit);
-      projected[row] = weight_ih[(static_cast<std::size_t>(gate) * hidden_size_ + unit) * input_size_ + column];
+      projected[row] =
+          weight_ih[(static_cast<std::size_t>(gate) * hidden_size_ + unit) * input_size_ + column];
     }
   if (!norm_ih_.empty()) normalise(projected, norm_ih_);
   add_bias(projected);
@@ -161,13 +170,14 @@ void Layer::step(const Member& member, Workspace& workspace, std::size_t n, cons
   const PreparedView h = workspace.h.view(recurrent), prepared_x = workspace.x.view(input_.view());
   const bool projects = projection_.bytes() > 0;
   for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {
-    kernels_.prepare(recurrent.precision, hidden[slot], state_size_, h.lanes + slot * h.stride, recurrent.groups,
-                     h.scales + slot);
+    kernels_.prepare(recurrent.precision, hidden[slot], state_size_, h.lanes + slot * h.stride,
+                     recurrent.groups, h.scales + slot);
     if (x != nullptr)
       kernels_.prepare(recurrent.precision, x[slot], input_size_, prepared_x.lanes + slot * prepared_x.stride,
                        input_.view().groups, prepared_x.scales + slot);
     workspace.starts[slot] = start_bias_.data();
-    workspace.outputs[slot] = projects ? workspace.raw.data() + slot * static_cast<std::size_t>(padded_hidden_) : hidden[slot];
+    workspace.outputs[slot] =
+        projects ? workspace.raw.data() + slot * static_cast<std::size_t>(padded_hidden_) : hidden[slot];
   }
   member.barrier();
   if (!norm_ih_.empty()) return step_normalised(member, workspace, n, start, hidden, cell);
@@ -196,14 +206,15 @@ void Layer::step(const Member& member, Workspace& workspace, std::size_t n, cons
 }
 
 // h = W_hr (o * tanh(c)), from workspace.outputs into the hidden states.
-void Layer::finish_projection(const Member& member, Workspace& workspace, std::size_t n, float* const* hidden) const {
+void Layer::finish_projection(const Member& member, Workspace& workspace, std::size_t n,
+                              float* const* hidden) const {
   const PackedView& weights = projection_.view();
   const PreparedView inner = workspace.inner.view(weights);
   const auto stride = static_cast<std::size_t>(padded_state_);
   float* product = workspace.inner_raw.data();
   for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {
-    kernels_.prepare(weights.precision, workspace.outputs[slot], hidden_size_, inner.lanes + slot * inner.stride,
-                     weights.groups, inner.scales + slot);
+    kernels_.prepare(weights.precision, workspace.outputs[slot], hidden_size_,
+                     inner.lanes + slot * inner.stride, weights.groups, inner.scales + slot);
     std::fill(product + slot * stride, product + (slot + 1) * stride, 0.0f);
   }
   member.barrier();
@@ -219,8 +230,8 @@ void Layer::finish_projection(const Member& member, Workspace& workspace, std::s
   member.barrier();
 }
 
-void Layer::step_normalised(const Member& member, Workspace& workspace, std::size_t n, const float* const* start,
-                            float* const* hidden, float* const* cell) const {
+void Layer::step_normalised(const Member& member, Workspace& workspace, std::size_t n,
+                            const float* const* start, float* const* hidden, float* const* cell) const {
   const PackedView& recurrent = recurrent_.view();
   const PreparedView h = workspace.h.view(recurrent);
   const auto stride = static_cast<std::size_t>(gate_rows());
@@ -242,7 +253,10 @@ void Layer::step_normalised(const Member& member, Workspace& workspace, std::siz
     for (int unit = 0; unit < hidden_size_; ++unit) {
       const auto value = [&](int gate) { return start[slot][place(gate, unit)] + gates[place(gate, unit)]; };
       const auto peephole = [&](int gate) {
-        return peephole_.size() ? peephole_[(static_cast<std::size_t>(unit / kLanes) * (gates_ - 1) + gate) * kLanes + unit % kLanes] : 0.0f;
+        return peephole_.size()
+                   ? peephole_[(static_cast<std::size_t>(unit / kLanes) * (gates_ - 1) + gate) * kLanes +
+                               unit % kLanes]
+                   : 0.0f;
       };
       i[unit] = value(0) + peephole(0) * c[unit];
       if (!coupled_) f[unit] = value(1) + peephole(1) * c[unit];
@@ -257,7 +271,9 @@ void Layer::step_normalised(const Member& member, Workspace& workspace, std::siz
       const float forget = coupled_ ? 1.0f - i[unit] : f[unit];
       t[unit] = forget * c[unit] + i[unit] * g[unit];
       if (peephole_.size())
-        o[unit] += peephole_[(static_cast<std::size_t>(unit / kLanes) * (gates_ - 1) + gates_ - 2) * kLanes + unit % kLanes] * t[unit];
+        o[unit] += peephole_[(static_cast<std::size_t>(unit / kLanes) * (gates_ - 1) + gates_ - 2) * kLanes +
+                             unit % kLanes] *
+                   t[unit];
       sum += t[unit];
     }
     const double mean = sum / hidden_size_;
@@ -283,13 +299,14 @@ void Layer::step_normalised(const Member& member, Workspace& workspace, std::siz
   if (projects) finish_projection(member, workspace, n, hidden);
 }
 
-void Layer::step_reset_before(const Member& member, Workspace& workspace, std::size_t n, const float* const* start,
-                              float* const* hidden) const {
+void Layer::step_reset_before(const Member& member, Workspace& workspace, std::size_t n,
+                              const float* const* start, float* const* hidden) const {
   const PackedView& gate_weights = recurrent_.view();
   const PackedView& candidate = candidate_.view();
   const PreparedView h = workspace.h.view(gate_weights), reset_h = workspace.inner.view(candidate);
   const auto stride = static_cast<std::size_t>(2 * padded_hidden_);
-  const auto H = static_cast<std::size_t>(padded_hidden_), plain = static_cast<std::size_t>(candidate_.rows());
+  const auto H = static_cast<std::size_t>(padded_hidden_),
+             plain = static_cast<std::size_t>(candidate_.rows());
   float* raw = workspace.raw.data();
   float* product = workspace.inner_raw.data();
   const auto two = [](int gate, int unit) {
@@ -298,7 +315,8 @@ void Layer::step_reset_before(const Member& member, Workspace& workspace, std::s
   for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {
     for (int gate = 0; gate < 2; ++gate)
       for (int unit = 0; unit < padded_hidden_; ++unit)
-        raw[slot * stride + two(gate, unit)] = start[slot][place(gate, unit)] + recurrent_bias_[place(gate, unit)];
+        raw[slot * stride + two(gate, unit)] =
+            start[slot][place(gate, unit)] + recurrent_bias_[place(gate, unit)];
     std::fill(product + slot * plain, product + (slot + 1) * plain, 0.0f);
   }
   member.barrier();
@@ -309,13 +327,15 @@ void Layer::step_reset_before(const Member& member, Workspace& workspace, std::s
   std::vector<float> reset(H);
   for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {
     kernels_.sigmoid(raw + slot * stride, stride);
-    for (int unit = 0; unit < hidden_size_; ++unit) reset[unit] = raw[slot * stride + two(0, unit)] * hidden[slot][unit];
+    for (int unit = 0; unit < hidden_size_; ++unit)
+      reset[unit] = raw[slot * stride + two(0, unit)] * hidden[slot][unit];
     kernels_.prepare(candidate.precision, reset.data(), state_size_, reset_h.lanes + slot * reset_h.stride,
                      candidate.groups, reset_h.scales + slot);
   }
   member.barrier();
   const auto candidate_blocks = static_cast<std::size_t>(candidate.blocks);
-  kernels_.accumulate(candidate, reset_h, static_cast<int>(n), static_cast<int>(member.begin(candidate_blocks)),
+  kernels_.accumulate(candidate, reset_h, static_cast<int>(n),
+                      static_cast<int>(member.begin(candidate_blocks)),
                       static_cast<int>(member.end(candidate_blocks)), product, plain);
   member.barrier();
   for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {

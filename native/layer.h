@@ -11,17 +11,17 @@
 
 namespace throughtime {
 
-// A layer's tensors as torch.nn names and stacks them; null where the cell has none. G is the number of gates,
-// S the size of the hidden state.
+// A layer's tensors as torch.nn names and stacks them; null where the cell has none. G is the number of
+// gates, S the size of the hidden state.
 struct LayerTensors {
   CellKind kind = CellKind::kLstm;
   int input_size = 0;
   int hidden_size = 0;
-  int state_size = 0;                // S: below hidden_size with a projection
-  bool relu = false;                 // RNN
-  bool coupled = false;              // LSTM with 3 gates
-  bool reset_after = true;           // GRU
-  float keep_hidden = 0;             // zoneout rates
+  int state_size = 0;       // S: below hidden_size with a projection
+  bool relu = false;        // RNN
+  bool coupled = false;     // LSTM with 3 gates
+  bool reset_after = true;  // GRU
+  float keep_hidden = 0;    // zoneout rates
   float keep_cell = 0;
   const float* weight_ih = nullptr;  // (G * H, I)
   const float* weight_hh = nullptr;  // (G * H, S)
@@ -31,7 +31,7 @@ struct LayerTensors {
   const float* weight_peephole = nullptr;  // (3 or 2, H)
   const float* norm_ih = nullptr;          // (G * H,)
   const float* norm_hh = nullptr;
-  const float* norm_cell = nullptr;        // (H,)
+  const float* norm_cell = nullptr;  // (H,)
   const float* norm_cell_bias = nullptr;
 };
 
@@ -64,8 +64,8 @@ class Layer {
   // Room for steps of so many slots and projections of so many rows.
   void reserve(Workspace& workspace, std::size_t slots, std::size_t rows) const;
 
-  // The share of the inputs in the pre-activations: projected[row] (gate_rows floats each) from x[row] (input_size).
-  // All members of the team call it.
+  // The share of the inputs in the pre-activations: projected[row] (gate_rows floats each) from x[row]
+  // (input_size). All members of the team call it.
   void project(const Member& member, Workspace& workspace, std::size_t rows, const float* const* x,
                float* projected) const;
 
@@ -83,9 +83,10 @@ class Layer {
   void normalise(float* row, const std::vector<float>& gain) const;
   void step_normalised(const Member& member, Workspace& workspace, std::size_t n, const float* const* start,
                        float* const* hidden, float* const* cell) const;
-  void step_reset_before(const Member& member, Workspace& workspace, std::size_t n,
-                         const float* const* start, float* const* hidden) const;
-  void finish_projection(const Member& member, Workspace& workspace, std::size_t n, float* const* hidden) const;
+  void step_reset_before(const Member& member, Workspace& workspace, std::size_t n, const float* const* start,
+                         float* const* hidden) const;
+  void finish_projection(const Member& member, Workspace& workspace, std::size_t n,
+                         float* const* hidden) const;
   // Where a gate of a unit lies in a row of pre-activations.
   std::size_t place(int gate, int unit) const {
     return (static_cast<std::size_t>(unit / kLanes) * gates_ + gate) * kLanes + unit % kLanes;

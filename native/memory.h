@@ -21,8 +21,8 @@ class Buffer {
   Buffer() = default;
   explicit Buffer(std::size_t size) : size_(size) {
     if (size == 0) return;
-    // From 2 MiB on in huge pages, where the system has them: weights are read from end to end at every step, and with pages
-    // of 4 KiB the translation of addresses would cost more than the reading.
+    // From 2 MiB on in huge pages, where the system has them: weights are read from end to end at every step,
+    // and with pages of 4 KiB the translation of addresses would cost more than the reading.
     constexpr std::size_t kLine = 64, kHuge = std::size_t{2} << 20;
     const std::size_t bytes = size * sizeof(T);
     const std::size_t alignment = bytes >= kHuge ? kHuge : kLine;

@@ -72,7 +72,8 @@ PackedMatrix::PackedMatrix(const float* weights, int columns, const std::vector<
     }
     float largest = 0;
     for (int k = 0; k < columns; ++k) {
-      if (!std::isfinite(source[k])) throw std::invalid_argument("a weight is not finite: int8 cannot hold it");
+      if (!std::isfinite(source[k]))
+        throw std::invalid_argument("a weight is not finite: int8 cannot hold it");
       largest = std::max(largest, std::abs(source[k]));
     }
     const float scale = largest / 127.0f;
@@ -80,14 +81,15 @@ PackedMatrix::PackedMatrix(const float* weights, int columns, const std::vector<
     for (int k = 0; k < columns; ++k) {
       const int whole = scale > 0 ? static_cast<int>(std::nearbyint(source[k] / scale)) : 0;
       const auto byte = static_cast<std::int8_t>(std::clamp(whole, -127, 127));
-      target[(k / 4) * stride] |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(byte)) << (8 * (k % 4));
+      target[(k / 4) * stride] |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(byte))
+                                  << (8 * (k % 4));
       sum += byte;
     }
     scales_[row] = scale;
     corrections_[row] = 128 * sum;
   }
-  view_ = {weights_.data(), scales_.data(), corrections_.data(), block_lanes,
-           blocks,          vectors,        groups,              precision};
+  view_ = {weights_.data(), scales_.data(), corrections_.data(), block_lanes, blocks, vectors,
+           groups,          precision};
 }
 
 }  // namespace throughtime

@@ -6,7 +6,8 @@
 namespace throughtime {
 namespace {
 
-// Pre-activations that are computed ahead: enough steps to share the weights, few enough to stay in the cache.
+// Pre-activations that are computed ahead: enough steps to share the weights, few enough to stay in the
+// cache.
 constexpr std::size_t kFloatsAhead = std::size_t{1} << 20;
 
 }  // namespace
@@ -14,8 +15,10 @@ constexpr std::size_t kFloatsAhead = std::size_t{1} << 20;
 void scan(const Layer& layer, const float* inputs, std::size_t T, std::size_t B, const std::int64_t* lengths,
           bool backward, float* hidden, float* cell, float* outputs, int threads) {
   if (T == 0 || B == 0) return;
-  const auto I = static_cast<std::size_t>(layer.input_size()), S = static_cast<std::size_t>(layer.state_size());
-  const auto H = static_cast<std::size_t>(layer.hidden_size()), rows = static_cast<std::size_t>(layer.gate_rows());
+  const auto I = static_cast<std::size_t>(layer.input_size()),
+             S = static_cast<std::size_t>(layer.state_size());
+  const auto H = static_cast<std::size_t>(layer.hidden_size()),
+             rows = static_cast<std::size_t>(layer.gate_rows());
   const auto padded_state = static_cast<std::size_t>(layer.padded_state());
   const auto padded_hidden = static_cast<std::size_t>(layer.padded_hidden());
   const std::size_t piece = std::clamp<std::size_t>(kFloatsAhead / (rows * B), 1, T);
@@ -35,7 +38,8 @@ void scan(const Layer& layer, const float* inputs, std::size_t T, std::size_t B,
       const std::size_t steps = std::min(piece, T - done);
       const std::size_t first = backward ? T - done - steps : done;
       const std::size_t all = steps * B;
-      for (std::size_t row = member.begin(all); row < member.end(all); ++row) x[row] = inputs + (first * B + row) * I;
+      for (std::size_t row = member.begin(all); row < member.end(all); ++row)
+        x[row] = inputs + (first * B + row) * I;
       layer.project(member, workspace, all, x.data(), projected.data());
       for (std::size_t k = 0; k < steps; ++k) {
         const std::size_t t = backward ? steps - 1 - k : k;
@@ -51,7 +55,8 @@ void scan(const Layer& layer, const float* inputs, std::size_t T, std::size_t B,
           }
         }
         member.barrier();
-        layer.step(member, workspace, active_count, starts.data(), nullptr, active_hidden.data(), active_cell.data());
+        layer.step(member, workspace, active_count, starts.data(), nullptr, active_hidden.data(),
+                   active_cell.data());
         for (std::size_t slot = member.begin(active_count); slot < member.end(active_count); ++slot)
           std::copy_n(active_hidden[slot], S, outputs + ((first + t) * B + active[slot]) * S);
         member.barrier();

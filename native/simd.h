@@ -40,7 +40,9 @@ inline F to_float(I a) { return _mm512_cvtepi32_ps(a); }
 inline F dot_bf16(I a, I b, F c) { return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b); }
 #else
 inline F low_bf16(I a) { return as_float(_mm512_slli_epi32(a, 16)); }
-inline F high_bf16(I a) { return as_float(_mm512_and_si512(a, _mm512_set1_epi32(static_cast<int>(0xffff0000u)))); }
+inline F high_bf16(I a) {
+  return as_float(_mm512_and_si512(a, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+}
 inline F dot_bf16(I a, I b, F c) {
   return multiply_add(high_bf16(a), high_bf16(b), multiply_add(low_bf16(a), low_bf16(b), c));
 }
@@ -66,7 +68,9 @@ using F = __m256;
 using I = __m256i;
 inline F load(const float* p) { return _mm256_loadu_ps(p); }
 inline void store(float* p, F a) { _mm256_storeu_ps(p, a); }
-inline I load_lanes(const std::uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline I load_lanes(const std::uint32_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
 inline F set(float a) { return _mm256_set1_ps(a); }
 inline I set_lanes(std::uint32_t a) { return _mm256_set1_epi32(static_cast<int>(a)); }
 inline I zero_lanes() { return _mm256_setzero_si256(); }
@@ -86,7 +90,9 @@ inline I add_lanes(I a, I b) { return _mm256_add_epi32(a, b); }
 inline I subtract_lanes(I a, I b) { return _mm256_sub_epi32(a, b); }
 inline F to_float(I a) { return _mm256_cvtepi32_ps(a); }
 inline F low_bf16(I a) { return as_float(_mm256_slli_epi32(a, 16)); }
-inline F high_bf16(I a) { return as_float(_mm256_and_si256(a, _mm256_set1_epi32(static_cast<int>(0xffff0000u)))); }
+inline F high_bf16(I a) {
+  return as_float(_mm256_and_si256(a, _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
+}
 inline F dot_bf16(I a, I b, F c) {
   return multiply_add(high_bf16(a), high_bf16(b), multiply_add(low_bf16(a), low_bf16(b), c));
 }

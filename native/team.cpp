@@ -15,7 +15,8 @@
 namespace throughtime {
 namespace {
 
-// About 50 us: longer than what lies between two steps in a loop, shorter than anybody's patience with a busy core.
+// About 50 us: longer than what lies between two steps in a loop, shorter than anybody's patience with a busy
+// core.
 constexpr int kSpins = 4000;
 
 void pause() {
@@ -26,7 +27,8 @@ void pause() {
 #endif
 }
 
-// Denormal numbers cost a hundred times as much as others, and a decaying state is full of them: they count as 0.
+// Denormal numbers cost a hundred times as much as others, and a decaying state is full of them: they count
+// as 0.
 class FlushDenormals {
  public:
 #if defined(__x86_64__)
@@ -61,8 +63,8 @@ class Pool {
     barrier_ = &barrier;
     body_ = &body;
     left_.store(members - 1, std::memory_order_relaxed);
-    // The number of members travels in the same word as the call's: a worker that is no member of this call may look at
-    // it late, and must not take the next one's number for this one's.
+    // The number of members travels in the same word as the call's: a worker that is no member of this call
+    // may look at it late, and must not take the next one's number for this one's.
     call_.store(((call_.load(std::memory_order_relaxed) >> 8) + 1) << 8 | static_cast<unsigned>(members - 1),
                 std::memory_order_release);
     call_.notify_all();
@@ -70,7 +72,8 @@ class Pool {
       FlushDenormals flush;
       body({0, members, &barrier});
     }
-    for (int spin = 0; left_.load(std::memory_order_acquire) != 0; ++spin) spin < kSpins ? pause() : std::this_thread::yield();
+    for (int spin = 0; left_.load(std::memory_order_acquire) != 0; ++spin)
+      spin < kSpins ? pause() : std::this_thread::yield();
   }
 
  private:
@@ -110,7 +113,8 @@ void Barrier::wait() {
     round_.fetch_add(1, std::memory_order_release);
     return;
   }
-  for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin) spin < kSpins ? pause() : std::this_thread::yield();
+  for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin)
+    spin < kSpins ? pause() : std::this_thread::yield();
 }
 
 int hardware_threads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }

@@ -4,8 +4,8 @@
 // tests/runtime/test_kernels.py. NaN stays NaN.
 #pragma once
 
-// exp(x) = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2. ln 2 in two parts, the first with so few bits that
-// n times it is exact (Cody and Waite 1980).
+// exp(x) = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2. ln 2 in two parts, the first with so few bits
+// that n times it is exact (Cody and Waite 1980).
 inline F reduce(F x, F& power) {
   const F n = round_even(multiply(x, set(1.44269504088896341f)));
   power = power_of_two(n);
