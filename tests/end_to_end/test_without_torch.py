@@ -108,6 +108,21 @@ def test_a_tagger(tmp_path: Path, options: dict[str, Any]) -> None:
         assert len(assert_same("predict", "run", folder=tmp_path, given=given)) == 40
 
 
+@pytest.mark.parametrize("attention", ["none", "luong", "bahdanau"])
+def test_a_translator(tmp_path: Path, attention: str) -> None:
+    pairs = {"one two": "eins zwei", "two": "zwei", "one one two": "eins eins zwei", "two one": "zwei eins"}
+    rows = ["source\ttarget", *(f"{one}\t{other}" for one, other in pairs.items())]
+    (tmp_path / "pairs.tsv").write_text("\n".join(rows + rows[1:] * 7) + "\n")
+    (tmp_path / "new.txt").write_text("two two\n\none three\n")
+    options = {"embedding": 6, "tokenizer": "word", "attention": attention}
+    train(tmp_path / "pairs.tsv", tmp_path / "run", **SMALL, **options)
+    answers = assert_same("translate", "run", "new.txt", folder=tmp_path)
+    assert [one["source"] for one in answers] == ["two two", "", "one three"]
+    assert_same("translate", "run", "new.txt", "--coverage-penalty", 0.3, "--beam", 2, folder=tmp_path)
+    assert_same("eval", "run", "pairs.tsv", folder=tmp_path)
+    assert_same("predict", "run", "new.txt", folder=tmp_path)
+
+
 def test_what_needs_torch_says_so_in_a_line(reviews: Path) -> None:
     for arguments in (["predict", "run", "reviews.csv", "--backend", "torch"], ["train", "reviews.csv"]):
         result = run(*arguments, folder=reviews, torch=False)
