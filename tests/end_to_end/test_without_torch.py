@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from throughtime.training import train
@@ -86,6 +87,40 @@ def test_a_classifier(reviews: Path) -> None:
     assert len(labels) == 40
     assert_same("predict", "run", folder=reviews, given="a good film\n\na dull one\n")
     assert_same("eval", "run", "reviews.csv", folder=reviews)
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "cell": "gru"}], ids=["causal", "both ways"])
+def test_a_tagger(tmp_path: Path, options: dict[str, Any]) -> None:
+    (tmp_path / "clips").mkdir()
+    generator = np.random.default_rng(0)
+    lines = ["file_name,labels"]
+    for number, length in enumerate((40, 25, 33, 18)):
+        np.save(tmp_path / "clips" / f"{number}.npy", generator.normal((1000, 0), (300, 0.01), (length, 2)))
+        rows = [f"{start},{start + length // 2},{'ab'[start > 0]}" for start in (0, length // 2)]
+        (tmp_path / "clips" / f"{number}.csv").write_text("\n".join(["start,end,label", *rows]) + "\n")
+        lines.append(f"{number}.npy,{number}.csv")
+    (tmp_path / "clips" / "metadata.csv").write_text("\n".join(lines) + "\n")
+    train(tmp_path / "clips", tmp_path / "run", **{**SMALL, **options})
+    assert_same("predict", "run", "clips", folder=tmp_path)
+    assert_same("eval", "run", "clips", folder=tmp_path)
+    if not options:
+        given = "".join(f"{x},{y}\n" for x, y in np.load(tmp_path / "clips" / "0.npy"))
+        assert len(assert_same("predict", "run", folder=tmp_path, given=given)) == 40
+
+
+@pytest.mark.parametrize("attention", ["none", "luong", "bahdanau"])
+def test_a_translator(tmp_path: Path, attention: str) -> None:
+    pairs = {"one two": "eins zwei", "two": "zwei", "one one two": "eins eins zwei", "two one": "zwei eins"}
+    rows = ["source\ttarget", *(f"{one}\t{other}" for one, other in pairs.items())]
+    (tmp_path / "pairs.tsv").write_text("\n".join(rows + rows[1:] * 7) + "\n")
+    (tmp_path / "new.txt").write_text("two two\n\none three\n")
+    options = {"embedding": 6, "tokenizer": "word", "attention": attention}
+    train(tmp_path / "pairs.tsv", tmp_path / "run", **SMALL, **options)
+    answers = assert_same("translate", "run", "new.txt", folder=tmp_path)
+    assert [one["source"] for one in answers] == ["two two", "", "one three"]
+    assert_same("translate", "run", "new.txt", "--coverage-penalty", 0.3, "--beam", 2, folder=tmp_path)
+    assert_same("eval", "run", "pairs.tsv", folder=tmp_path)
+    assert_same("predict", "run", "new.txt", folder=tmp_path)
 
 
 def test_what_needs_torch_says_so_in_a_line(reviews: Path) -> None:
