@@ -196,11 +196,15 @@ def parse_weights(content: bytes, name: str) -> Weights:
     return _parse(name, np.frombuffer(content, np.uint8))
 
 
-def write_weights(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+def write_weights(
+    tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str], bfloats: Sequence[str] = ()
+) -> bytes:
     """The bytes of a safetensors file.
 
     Args:
-        tensors: float32, int8 or int64 arrays.
+        tensors: the arrays.
+        metadata: what the file says beside them.
+        bfloats: names of tensors whose 16 bits are bfloat16.
     """
     names = {np.dtype(code): name for name, code in _TYPES.items() if name != "BF16"}
     header: dict[str, Any] = {_METADATA: dict(metadata)} if metadata else {}
@@ -210,7 +214,7 @@ def write_weights(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, st
         part = np.ascontiguousarray(tensor).tobytes()
         shape = list(tensor.shape)
         header[name] = {
-            "dtype": names[tensor.dtype],
+            "dtype": "BF16" if name in bfloats else names[tensor.dtype],
             "shape": shape,
             "data_offsets": [place, place + len(part)],
         }
