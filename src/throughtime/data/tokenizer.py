@@ -255,6 +255,20 @@ class StreamDecoder:
         self._at_line_start = False
         return text
 
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to go on exactly here; JSON can hold it."""
+        pending, _ = self._bytes.getstate()
+        return {"bytes": pending.hex(), "at_line_start": self._at_line_start}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state()` was taken.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no such state.
+        """
+        self._bytes.setstate((bytes.fromhex(state["bytes"]), 0))
+        self._at_line_start = bool(state["at_line_start"])
+
     def flush(self) -> str:
         """Return what an unfinished character decodes to (U+FFFD), at the end of the tokens."""
         return self._bytes.decode(b"", final=True)

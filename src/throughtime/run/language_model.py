@@ -18,7 +18,7 @@ from throughtime.data import TokenFile, Tokenizer, split, write_tokens
 from throughtime.data.tables import is_table
 from throughtime.errors import DataError, RunError
 from throughtime.generation import SamplingOptions
-from throughtime.generation.text import Stepper, most_probable, stream
+from throughtime.generation.text import Stepper, most_probable, random_seed, stream
 from throughtime.run.run import Run
 from throughtime.runtime.folder import NetworkOptions
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from throughtime.data import EvaluationStreams
+    from throughtime.generation.session import Session
     from throughtime.models import LanguageModel
     from throughtime.runtime import Engine
     from throughtime.training.progress import Progress
@@ -214,6 +215,28 @@ class LanguageModelRun(Run):
         """
         sampling = SamplingOptions(**options)
         return stream(self.network, self.tokenizer, prompt, length, sampling, seed, stop, samples)
+
+    def session(self, seed: int | None = None, **options: Any) -> Session:
+        """A text that can be read into, written, saved and gone on with; on the native backend.
+
+        Args:
+            seed: of the draws; None draws one.
+            **options: of `throughtime.generation.SamplingOptions`.
+        """
+        from throughtime.generation.session import Session
+
+        drawn = random_seed() if seed is None else seed
+        return Session(self.engine, self.tokenizer, SamplingOptions(**options), drawn)
+
+    def restore_session(self, snapshot: bytes) -> Session:
+        """Go on where `Session.snapshot` was taken, here or in another process.
+
+        Raises:
+            CheckpointError: the snapshot is damaged, or of another model, precision or version.
+        """
+        from throughtime.generation.session import Session
+
+        return Session.restore(self.engine, self.tokenizer, snapshot)
 
     def beam(
         self, prompt: str = "", length: int = 500, width: int = 4, stop: Sequence[str] = ()
