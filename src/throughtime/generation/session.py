@@ -66,7 +66,7 @@ class Session:
         return "".join(self._decoder.push(int(token)) for token in self._stream.generate(tokens))
 
     def stream(self, tokens: int) -> Iterator[str]:
-        """As `write`, each piece as soon as it is known; stopped early, the session stands where it stopped."""
+        """As `write`, each piece as soon as it is known; left early, the session stands where it was left."""
         self._begin()
         for _ in range(tokens):
             if text := self._decoder.push(int(self._stream.generate(1)[0])):

@@ -266,7 +266,7 @@ class Engine:
         for name in sorted(self._weights):
             tensor = self._weights[name]
             digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
-            digest.update(memoryview(np.ascontiguousarray(tensor)))
+            digest.update(np.ascontiguousarray(tensor).data)
         self._weights.release()
         return digest.hexdigest()
 
