@@ -38,6 +38,9 @@ import torch
 from step_model import Setup, Weights, reference_logits
 
 from throughtime import _native
+from throughtime.run.language_model import LanguageModelRun
+from throughtime.runtime import Engine
+from throughtime.runtime.sampling import Sampler, SamplingOptions
 
 TOLERANCE = 1e-4
 STEPS_CHECKED = 8
@@ -54,24 +57,22 @@ class Throughtime:
         self.name = f"throughtime {precision}"
 
     def prepare(self, weights: Weights, batch: int, threads: int) -> None:
-        from throughtime.runtime import Engine
-
         setup = weights.setup
-        config = {name: getattr(setup, name) for name in ("cell", "hidden", "embedding", "layers")}
-        self.engine = Engine.from_tensors(
-            config, weights.tensors, setup.vocabulary, precision=self.precision, threads=threads
-        )
+        options = {name: getattr(setup, name) for name in ("cell", "embedding", "layers")}
+        self.engine = Engine.from_tensors(options, weights.tensors, self.precision, threads)
         self.slots = self.engine.open(batch)
+        self.sampler = Sampler(SamplingOptions(), setup.vocabulary, seed=1, rows=batch)
 
     def reset(self) -> None:
+        self.engine.close(self.slots)
         self.slots = self.engine.open(len(self.slots))
 
     def step(self, tokens: Any) -> Any:
         return self.engine.step(self.slots, tokens)
 
-    def generate(self, tokens: Any, uniforms: Any) -> Any:
-        """All steps in one call: only our engine has that, so it is timed apart from `token`."""
-        return self.engine.generate(self.slots, tokens, len(uniforms), uniforms, temperature=1.0)
+    def generate(self, count: int) -> Any:
+        """All tokens in one call, draws included: only our engine has that, so it is timed apart from `token`."""
+        return self.engine.generate(self.slots, self.sampler, count)
 
 
 def contenders(cell: str, arguments: argparse.Namespace) -> list[Any]:
@@ -150,7 +151,7 @@ def measure(setup: Setup, arguments: argparse.Namespace) -> list[dict[str, Any]]
             row["tokens"].append(seconds_of_tokens(contender, tokens, uniforms, count))
             if hasattr(contender, "generate"):
                 begin = time.perf_counter()
-                contender.generate(tokens, uniforms)
+                contender.generate(count)
                 row["generate"].append((time.perf_counter() - begin) / count)
     torch._dynamo.reset()
     return [row | {"setup": vars(setup), "weight_bytes": weights.step_bytes()} for row in rows]
@@ -182,8 +183,6 @@ def print_rows(rows: list[dict[str, Any]], everything: bool) -> None:
 
 def print_bandwidth(setup: Setup, threads: list[int]) -> None:
     """How long only reading as many bytes as a step's weights takes: no step can be faster at batch 1."""
-    if not hasattr(_native, "read_bandwidth"):
-        return
     for precision, width in (("fp32", 4), ("bf16", 2), ("int8", 1)):
         size = Weights(setup).step_bytes(width)
         times = [(size / _native.read_bandwidth(size, count) * 1e6, count) for count in threads]
@@ -191,14 +190,11 @@ def print_bandwidth(setup: Setup, threads: list[int]) -> None:
 
 
 def loss_by_precision(run: Path, text: Path) -> dict[str, float]:
-    """Mean next-token loss of a run on a text for each precision of our engine.
-
-    Raises:
-        ImportError: the engine is not there yet.
-    """
-    from throughtime.runtime import mean_loss  # type: ignore[attr-defined]
-
-    return {precision: mean_loss(run, text, precision) for precision in ("fp32", "bf16", "int8")}
+    """Mean next-token loss, in nats, of a run on a text for each precision of our engine."""
+    return {
+        precision: LanguageModelRun.open(run, precision=precision).evaluate(text, streams=16).nats_per_token
+        for precision in ("fp32", "bf16", "int8")
+    }
 
 
 def machine() -> dict[str, Any]:
