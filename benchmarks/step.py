@@ -71,7 +71,7 @@ class Throughtime:
         return self.engine.step(self.slots, tokens)
 
     def generate(self, count: int) -> Any:
-        """All tokens in one call, draws included: only our engine has that, so it is timed apart from `token`."""
+        """All tokens in one call, draws included: only our engine has that, so it is timed apart."""
         return self.engine.generate(self.slots, self.sampler, count)
 
 
