@@ -1,7 +1,7 @@
 """From the start of the process to the first sampled character, and the memory that sampling takes.
 
-Starts `throughtime sample` as a user does and waits for the first character on its standard output; then reads
-how much memory the process has (Linux). The command writes on meanwhile, and is killed.
+Starts `throughtime sample` as a user does and waits for the first character on its standard output; then
+reads how much memory the process has (Linux). The command writes on meanwhile, and is killed.
 
     python benchmarks/startup.py runs/mine
     python benchmarks/startup.py runs/mine --precision int8 --backend torch --json startup.json
