@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "translate": ("translate", "Translate lines with a trained translator."),
     "caption": ("caption", "Write captions for pictures with a trained captioner."),
     "eval": ("evaluate", "Measure a trained model on unseen data."),
+    "export": ("export", "Write a trained model as ONNX files."),
     "info": ("info", "Show what is in a run folder."),
     "inspect": ("inspect", "Look inside: gradient flow, gates, neurons."),
     "compare": ("compare", "Put runs side by side on one page."),
