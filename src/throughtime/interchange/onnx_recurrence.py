@@ -73,7 +73,7 @@ class OnnxRecurrence:
         for layer in range(L):
             cells = self.weights.cells[layer * D : (layer + 1) * D]
             own = None if rows is None else [part[layer] for part in rows]
-            if is_standard(cells[0]) and not self.weights.zoneout:
+            if is_standard(cells[0]) and self.weights.zoneout is None:
                 inputs, final = _standard(graph, cells, inputs, own, lengths)
             else:
                 inputs, final = self._scan(cells, inputs, own, lengths)
@@ -159,14 +159,13 @@ class OnnxRecurrence:
 
     def _keep_some(self, graph: Graph, new: list[str], old: list[str]) -> list[str]:
         """Zoneout in evaluation: the mean of what it draws in training (Krueger et al. 2017)."""
-        if not self.weights.zoneout:
+        if self.weights.zoneout is None:
             return new
-        rate = graph.scalar(self.weights.zoneout)
-        changes = [graph.node("Sub", *pair) for pair in zip(old, new, strict=True)]
-        return [
-            graph.node("Add", part, graph.node("Mul", rate, change))
-            for part, change in zip(new, changes, strict=True)
-        ]
+        kept = []
+        for part, before, rate in zip(new, old, self.weights.zoneout, strict=True):
+            change = graph.node("Mul", graph.scalar(rate), graph.node("Sub", before, part))
+            kept.append(graph.node("Add", part, change))
+        return kept
 
 
 def is_standard(cell: CellWeights) -> bool:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.errors import RunError
+from throughtime.errors import OptionError, RunError
+
+if TYPE_CHECKING:
+    from throughtime.recurrent import Recurrent
 
 Array = NDArray[Any]
 # Blocks of rows in the stacked matrices; a coupled LSTM has three.
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+# The options of each cell, as its class and config.toml have them.
+_OPTIONS = {
+    "rnn": ("activation",),
+    "gru": ("reset_after",),
+    "lstm": ("peephole", "projection", "coupled", "layer_norm"),
+}
 
 
 @dataclass(frozen=True)
@@ -63,14 +72,83 @@ class RecurrenceWeights:
     Args:
         cells: layer by layer, forward before backward.
         directions: D, 1 or 2.
-        zoneout: how much of its old value each unit keeps.
+        zoneout: for each tensor of the state, how much of its old value a unit keeps; None is off.
         initial: the learned state before the first step, (L * D, S) each; None is zeros.
     """
 
     cells: tuple[CellWeights, ...]
     directions: int = 1
-    zoneout: float = 0.0
+    zoneout: tuple[float, ...] | None = None
     initial: tuple[Array, ...] | None = None
+
+    @classmethod
+    def of(cls, recurrent: Recurrent) -> RecurrenceWeights:
+        """The weights of a layer of ours.
+
+        Raises:
+            OptionError: it has a cell of the user's own.
+        """
+        from throughtime.cells import CELLS
+
+        kinds = {cell: kind for kind, cell in CELLS.items()}
+        cells = []
+        for cell in recurrent.cells:
+            kind = kinds.get(type(cell))  # type: ignore[arg-type]
+            if kind is None:
+                raise OptionError(
+                    f"others have no cell like {type(cell).__name__}: only {', '.join(CELLS)} can go there"
+                )
+            options = {name: getattr(cell, name) for name in _OPTIONS[kind]}
+            arrays = {name: _array(tensor) for name, tensor in cell.state_dict().items()}
+            cells.append(CellWeights(kind, arrays, options))
+        initial = None if recurrent.initial is None else tuple(_array(part) for part in recurrent.initial)
+        return cls(tuple(cells), recurrent.directions, recurrent.zoneout, initial)
+
+    def arguments(self) -> dict[str, Any]:
+        """What `throughtime.Recurrent` is made with."""
+        first = self.cells[0]
+        arguments: dict[str, Any] = {
+            "cell": first.kind,
+            "input_size": first.input_size,
+            "hidden_size": first.hidden_size,
+            "num_layers": self.layers,
+            "bidirectional": self.directions == 2,
+            "bias": first.get("bias_ih") is not None,
+            **first.options,
+        }
+        if self.zoneout is not None:
+            arguments["zoneout"] = self.zoneout
+        if self.initial is not None:
+            arguments["learned_initial_state"] = True
+        return arguments
+
+    def tensors(self) -> dict[str, Array]:
+        """The arrays by the names that they have in the `state_dict` of a `throughtime.Recurrent`."""
+        named = {
+            f"cells.{number}.{name}": array
+            for number, cell in enumerate(self.cells)
+            for name, array in cell.arrays.items()
+        }
+        return named | {f"initial.{number}": part for number, part in enumerate(self.initial or ())}
+
+    def build(self) -> Recurrent:
+        """The layer with these weights. Needs torch.
+
+        Raises:
+            MissingExtraError: torch is not installed.
+        """
+        from throughtime.run import require_torch
+
+        require_torch()
+        import torch
+
+        from throughtime.recurrent import Recurrent
+
+        recurrent = Recurrent(**self.arguments())
+        recurrent.load_state_dict(
+            {name: torch.from_numpy(np.array(array)) for name, array in self.tensors().items()}
+        )
+        return recurrent
 
     @property
     def layers(self) -> int:
@@ -116,7 +194,7 @@ def read_recurrence(
     return RecurrenceWeights(
         tuple(cells),
         directions,
-        config.zoneout,
+        (config.zoneout,) * len(cells[0].state_sizes) if config.zoneout else None,
         tuple(initial[str(part)] for part in range(len(initial))) if initial else None,
     )
 
@@ -128,3 +206,7 @@ def under(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
         for name, array in tensors.items()
         if name.startswith(prefix)
     }
+
+
+def _array(tensor: Any) -> Array:
+    return tensor.detach().cpu().float().numpy()
