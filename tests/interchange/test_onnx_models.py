@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from tests.interchange.runs import make_run
 from throughtime.errors import OptionError
 
 pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 
 from throughtime.interchange.onnx_files import Export, export_onnx  # noqa: E402
 
@@ -158,6 +160,77 @@ def test_captioners(image_input: str, cell: dict[str, Any], tmp_path: Path) -> N
     export(tmp_path / "pixels", "captioner", image_size=16, image_embedding=6, **options)
     done = export(tmp_path / "features", "captioner", image_features="x.npz", image_embedding=0, **options)
     assert "features" in shapes(done, "encoder.onnx", "inputs")
+
+
+class File:
+    """An exported file that is fed by names."""
+
+    def __init__(self, path: Path) -> None:
+        self._session = onnxruntime.InferenceSession(str(path))
+        self.inputs = [port.name for port in self._session.get_inputs()]
+        self._outputs = [port.name for port in self._session.get_outputs()]
+
+    def __call__(self, **inputs: Any) -> dict[str, np.ndarray]:
+        known = {name: array for name, array in inputs.items() if name in self.inputs}
+        return dict(zip(self._outputs, self._session.run(None, known), strict=True))
+
+    def write(self, tokens: np.ndarray, **given: Any) -> np.ndarray:
+        """Read tokens (T, B) one after the other; give the logits (T, B, V) of each step."""
+        logits = []
+        for token in tokens:
+            outputs = self(token=token, **given)
+            logits.append(outputs["logits"])
+            given |= {name[4:]: array for name, array in outputs.items() if name.startswith("new_")}
+        return np.stack(logits)
+
+
+@each_cell
+def test_steps_one_after_the_other_are_the_sequence(cell: dict[str, Any], tmp_path: Path) -> None:
+    done = export(tmp_path, "language-model", **SMALL, embedding=4, **cell)
+    step, sequence = File(done.folder / "step.onnx"), File(done.folder / "sequence.onnx")
+    tokens = np.random.default_rng(0).integers(0, 9, (7, 3))
+    state = {"h": np.zeros((2, 3, 3 if "projection" in cell else 5), np.float32)}
+    state |= {"c": np.zeros((2, 3, 5), np.float32)}
+    expected = sequence(tokens=tokens, **state)["logits"]
+    np.testing.assert_allclose(step.write(tokens, **state), expected, rtol=1e-5, atol=1e-6)
+
+
+@each_cell
+@pytest.mark.parametrize(
+    "attention", [{"attention": "luong", "input_feeding": True}, {"attention": "bahdanau"}]
+)
+def test_what_the_encoder_gives_is_what_the_decoder_takes(
+    attention: dict[str, Any], cell: dict[str, Any], tmp_path: Path
+) -> None:
+    run = make_run(tmp_path, "translator", hidden=9, layers=2, embedding=4, **attention, **cell)
+    folder = export_onnx(run).folder
+    encoder, step = File(folder / "encoder.onnx"), File(folder / "step.onnx")
+    generator = np.random.default_rng(0)
+    source, target = generator.integers(0, 9, (7, 2)), generator.integers(0, 4, (6, 2))
+    lengths = np.array([7, 4])
+    feed = {"feed": np.zeros((2, 4), np.float32)}
+    logits = step.write(target, **encoder(source=source, lengths=lengths), lengths=lengths, **feed)
+    with torch.inference_mode():
+        readouts, _ = run.model(*map(torch.from_numpy, (source, lengths, target)))
+        expected = run.model.logits(readouts)
+    np.testing.assert_allclose(logits, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@each_cell
+@pytest.mark.parametrize("image_input", ["every-step", "first-input", "initial-state", "attention"])
+def test_an_image_goes_from_the_encoder_to_the_words(
+    image_input: str, cell: dict[str, Any], tmp_path: Path
+) -> None:
+    options = {**SMALL, "embedding": 4, "image_size": 16, "image_input": image_input, **cell}
+    run = make_run(tmp_path, "captioner", **options)
+    folder = export_onnx(run).folder
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    tokens = generator.integers(0, 9, (6, 2))
+    logits = File(folder / "step.onnx").write(tokens, **File(folder / "encoder.onnx")(images=images))
+    with torch.inference_mode():
+        expected, _ = run.model(torch.from_numpy(images), torch.from_numpy(tokens))
+    np.testing.assert_allclose(logits, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ Examples:
   throughtime train reviews.csv            learn to tell labels from text
   throughtime sample RUN --prompt "ROMEO:" let the model write
   throughtime eval RUN other.txt           bits per character, perplexity
+  throughtime export RUN --onnx            files that run without Throughtime
   throughtime info RUN                     what is in a run folder
 """
 

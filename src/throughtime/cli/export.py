@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 HELP = """
 Write a trained model as ONNX files, which run without Throughtime and PyTorch.
 
-step.onnx takes one token or frame with the state of all layers and gives the
-new state; sequence.onnx takes whole sequences; translators and captioners have
+step.onnx takes one token or frame and the state of all layers, and gives the
+new state; sequence.onnx takes whole sequences. Translators and captioners have
 encoder.onnx and step.onnx. export.json names inputs, outputs and vocabulary.
 Before anything is written, onnxruntime runs each graph on random inputs, and
-what it gives is compared with what the run's own model gives.
+the outputs are compared with those of the run's own model.
 
 \b
 Examples:
@@ -72,7 +72,8 @@ def _show(done: Export) -> None:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("file", "", "name", "dtype", "shape"):
+    table.add_column("file", no_wrap=True)
+    for heading in ("", "name", "dtype", "shape"):
         table.add_column(heading, overflow="fold")
     table.add_column("largest difference", justify="right")
     found = {(f"{one.graph}.onnx", one.output): f"{one.largest:.1e}" for one in done.differences or []}

@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from throughtime.errors import CheckpointError, RunError
+from throughtime.errors import CheckpointError, OptionError, RunError
 from throughtime.files import write_atomically
 from throughtime.interchange.check import Difference, Model, check
 from throughtime.interchange.graph import IR_VERSION, OPSET, require_onnx
@@ -64,7 +64,7 @@ def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None
             does so where onnxruntime and torch are installed.
     Raises:
         MissingExtraError: onnx is not installed; or what the comparison needs, where it is asked for.
-        OptionError: the network has a part that is not exported.
+        OptionError: the network has a part that is not exported, or the folder cannot be written to.
         RunError: the weights are damaged, or a graph does not give the model's numbers.
     """
     require_onnx()
@@ -77,17 +77,15 @@ def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None
     ]
     unchecked = _reason_not_to_check(compare)
     differences = None if unchecked else check(run, models)
-    sizes: dict[str, int] = {}
-    for name in exported.files:
-        content = _read(run.folder / name)
-        write_atomically(folder / name, content)
-        sizes[name] = len(content)
-    for model in models:
-        write_atomically(folder / f"{model.name}.onnx", model.content)
-        sizes[f"{model.name}.onnx"] = len(model.content)
-    text = json.dumps(description, ensure_ascii=False, indent=1).encode()
-    write_atomically(folder / DESCRIPTION, text)
-    sizes[DESCRIPTION] = len(text)
+    contents = {name: _read(run.folder / name) for name in exported.files}
+    contents |= {f"{model.name}.onnx": model.content for model in models}
+    contents[DESCRIPTION] = json.dumps(description, ensure_ascii=False, indent=1).encode()
+    try:
+        for name, content in contents.items():
+            write_atomically(folder / name, content)
+    except OSError as error:
+        raise OptionError(f"{folder} cannot be written to: {error.strerror}") from None
+    sizes = {name: len(content) for name, content in contents.items()}
     return Export(folder, description, sizes, differences, unchecked)
 
 
