@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "caption": ("caption", "Write captions for pictures with a trained captioner."),
     "eval": ("evaluate", "Measure a trained model on unseen data."),
     "export": ("export", "Write a trained model as ONNX files."),
+    "import": ("import_weights", "Make a run of a language model trained elsewhere."),
     "info": ("info", "Show what is in a run folder."),
     "inspect": ("inspect", "Look inside: gradient flow, gates, neurons."),
     "compare": ("compare", "Put runs side by side on one page."),

@@ -10,6 +10,7 @@ from throughtime.interchange.recurrence_weights import CellWeights, RecurrenceWe
 from throughtime.interchange.torch_weights import from_torch, to_torch
 
 if TYPE_CHECKING:
+    from throughtime.interchange.language_model_weights import import_language_model
     from throughtime.interchange.onnx_files import export_onnx
 
 __all__ = [
@@ -18,14 +19,19 @@ __all__ = [
     "export_onnx",
     "from_keras",
     "from_torch",
+    "import_language_model",
     "to_keras",
     "to_torch",
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "export_onnx":  # imported late: reading weights needs no run folders
-        from throughtime.interchange.onnx_files import export_onnx
+# Imported when first asked for: reading weights needs no run folders.
+_LAZY = {"export_onnx": "onnx_files", "import_language_model": "language_model_weights"}
 
-        return export_onnx
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name in _LAZY:
+        return getattr(import_module(f"throughtime.interchange.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'throughtime.interchange' has no attribute {name!r}")

@@ -78,6 +78,12 @@ def to_torch(weights: RecurrenceWeights) -> dict[str, Array]:
     return named
 
 
+def parameter_name(name: str) -> str | None:
+    """What torch.nn's recurrent layers call the parameter, without prefix and layer; None for other names."""
+    match = _NAME.fullmatch(name)
+    return None if match is None else match["name"]
+
+
 def _layers_by_prefix(weights: Mapping[str, Any]) -> dict[str, dict[tuple[int, int], dict[str, Any]]]:
     """By prefix, then layer and direction, then the parameter's name."""
     found: dict[str, dict[tuple[int, int], dict[str, Any]]] = {}
