@@ -106,7 +106,7 @@ def test_without_onnx_the_extra_is_named(run: Run, monkeypatch: pytest.MonkeyPat
 def test_damaged_weights_are_the_runs_fault(run: Run) -> None:
     content = (run.folder / WEIGHTS).read_bytes()
     (run.folder / WEIGHTS).write_bytes(content[: len(content) // 2])
-    with pytest.raises(CheckpointError, match="damaged or cut off"):
+    with pytest.raises(CheckpointError, match="damaged"):
         export_onnx(run)
     from safetensors.numpy import save_file
 
