@@ -40,12 +40,12 @@ struct Dot {
 
 template <>
 struct Dot<Precision::kInt8> {
-  using Sum = I;
-  static I begin(const float*) { return zero_lanes(); }
-  static I add_product(I input, I weight, I sum) { return dot_u8s8(input, weight, sum); }
-  static void finish(I sum, const PackedView& weights, std::size_t row, float input_scale, float* out) {
+  using Sum = Whole;
+  static Sum begin(const float*) { return (Sum)zero_lanes(); }
+  static Sum add_product(I input, I weight, Sum sum) { return dot_u8s8(input, weight, sum); }
+  static void finish(Sum sum, const PackedView& weights, std::size_t row, float input_scale, float* out) {
     const I whole =
-        subtract_lanes(sum, load_lanes(reinterpret_cast<const std::uint32_t*>(weights.corrections + row)));
+        subtract_lanes((I)sum, load_lanes(reinterpret_cast<const std::uint32_t*>(weights.corrections + row)));
     store(out,
           multiply_add(to_float(whole), multiply(load(weights.scales + row), set(input_scale)), load(out)));
   }
