@@ -14,7 +14,7 @@ from torch import Tensor
 from throughtime import Recurrent
 from throughtime.config.captioner import CaptionerNetwork
 from throughtime.data import IGNORED_TARGET
-from throughtime.encoders import ReadyFeatures
+from throughtime.encoders.encoder import ReadyFeatures
 from throughtime.models.captioner import Captioner
 from throughtime.training.bptt import token_loss
 from throughtime.training.captioning import word_loss

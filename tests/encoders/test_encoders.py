@@ -9,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from throughtime.encoders import MobileNetTail, SmallImageCNN
+from throughtime.encoders.encoder import MobileNetTail
 from throughtime.encoders.frozen import CallableEncoder, MobileNetEncoder, OnnxEncoder, PixelEncoder
 from throughtime.encoders.mobilenet import MobileNetV2, load_mobilenet
+from throughtime.encoders.small_image_cnn import SmallImageCNN
 from throughtime.errors import DataError, OptionError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)

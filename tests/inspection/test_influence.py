@@ -97,7 +97,7 @@ def test_a_translations_influence_is_its_derivative() -> None:
 @pytest.mark.parametrize("image_input", ["every-step", "first-input", "initial-state", "attention"])
 def test_a_captions_influence_reaches_the_image_and_no_later_word(image_input: str) -> None:
     from throughtime.config.captioner import CaptionerNetwork
-    from throughtime.encoders import ReadyFeatures
+    from throughtime.encoders.encoder import ReadyFeatures
     from throughtime.models.captioner import Captioner
 
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from throughtime.config.captioner import CaptionerNetwork
-from throughtime.encoders import ReadyFeatures
+from throughtime.encoders.encoder import ReadyFeatures
 from throughtime.models.attention_over_image import AttentionOverImage, doubly_stochastic_penalty
 from throughtime.models.captioner import Captioner, TorchCaptionWriter
 

@@ -12,7 +12,7 @@ import torch
 from throughtime.config.captioner import CaptionerNetwork, CaptionTraining
 from throughtime.data.caption_examples import CaptionExamples
 from throughtime.data.sequences import Sequences
-from throughtime.encoders import ReadyFeatures
+from throughtime.encoders.encoder import ReadyFeatures
 from throughtime.metrics.captions import bleu
 from throughtime.models.captioner import Captioner
 from throughtime.training.captioning import Captioning, word_loss

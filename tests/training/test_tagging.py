@@ -13,16 +13,10 @@ from tests.training.test_trainer import Interrupter, assert_same_outcome
 from throughtime.config.tagger import TaggerNetwork, TaggerTraining
 from throughtime.data.sequences import write_sequences
 from throughtime.encoders.frames import Standardise
-from throughtime.models.tagger import Tagger
+from throughtime.models.tagger import Tagger, TorchTagger
+from throughtime.prediction.frames import LabelledClips, clip_logits, evaluate
 from throughtime.training import Interrupted, resume, train
-from throughtime.training.tagging import (
-    LabelledClips,
-    Tagging,
-    class_weights,
-    clip_logits,
-    evaluate,
-    frame_loss,
-)
+from throughtime.training.tagging import Tagging, class_weights, frame_loss
 
 F, C = 3, 3
 LENGTHS = (23, 7, 40, 1, 16)
@@ -147,15 +141,18 @@ def test_the_weighted_loss_by_hand() -> None:
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"cell": "none"}])
 def test_evaluation_does_not_depend_on_the_batch(tmp_path: Path, options: dict[str, Any]) -> None:
     clips = make_clips(tmp_path, (300, 20, 7, 270), unlabelled=0.3)
-    tagger = make_tagger(**options)
+    model = make_tagger(**options)
+    tagger = TorchTagger(model)
     loss, scores = evaluate(tagger, clips, batch=1)
     other, other_scores = evaluate(tagger, clips, batch=3)
     assert other == pytest.approx(loss, rel=1e-5)
     assert other_scores.result() == pytest.approx(scores.result())
     for clip, logits in clip_logits(tagger, clips.frames, 3):
-        whole, _ = tagger(torch.from_numpy(np.array(clips.frames[clip])).unsqueeze(1))
-        torch.testing.assert_close(logits, whole[:, 0])
-    assert tagger.training  # as it was before
+        whole, _ = model(torch.from_numpy(np.array(clips.frames[clip])).unsqueeze(1))
+        np.testing.assert_allclose(logits, whole[:, 0].detach().numpy(), rtol=1e-5, atol=1e-6)
+    task = Tagging(model.train(), clips, clips, TaggerTraining(), ["a", "b", "c"], "array")
+    assert task.evaluate()["val_loss"] == pytest.approx(loss, rel=1e-5)
+    assert model.training  # as it was before
 
 
 def write_folder(folder: Path) -> Path:

@@ -11,10 +11,12 @@ import torch
 
 from throughtime.config.translator import PairTraining, TranslatorNetwork
 from throughtime.data.sequences import Sequences
+from throughtime.models.translation_search import TorchTranslator
 from throughtime.models.translator import Translator
+from throughtime.prediction.pairs import PairBatch, TokenPairs, evaluate
 from throughtime.training.progress import Progress
 from throughtime.training.trainer import CHECKPOINT, Interrupted, Trainer
-from throughtime.training.translation import PairBatch, TokenPairs, Translation, evaluate, token_losses
+from throughtime.training.translation import Translation, token_losses
 
 VOCABULARY = 6
 END, START = VOCABULARY, VOCABULARY + 1
@@ -47,7 +49,7 @@ def test_a_batch_has_start_and_end_where_they_belong():
         Sequences.in_memory([np.array([5]), np.array([2, 3])]),
     )
     model = Translator(TranslatorNetwork(hidden=8, embedding=6), VOCABULARY, VOCABULARY)
-    batch = PairBatch.gather(model, pairs, np.array([0, 1]), torch.device("cpu"))
+    batch = PairBatch.gather(model, pairs, np.array([0, 1]))
     assert batch.source.T.tolist() == [[1, 2, 3, END], [4, END, END, END]]
     assert batch.source_lengths.tolist() == [4, 2]
     assert batch.read.T.tolist() == [[START, 5, END], [START, 2, 3]]
@@ -67,10 +69,9 @@ def test_label_smoothing_by_hand():
 
 def test_the_loss_is_the_mean_over_the_tokens_of_all_pairs_whatever_the_batch():
     pairs = token_pairs(7)
-    model = task(pairs).model.eval()
-    device = torch.device("cpu")
-    alone = evaluate(model, pairs, 1, device)
-    together = evaluate(model, pairs, 7, device)
+    translator = TorchTranslator(task(pairs).model)  # type: ignore[arg-type]
+    alone = evaluate(translator, pairs, 1)
+    together = evaluate(translator, pairs, 7)
     assert together["val_loss"] == pytest.approx(alone["val_loss"], rel=1e-5)
     assert together["val_token_accuracy"] == pytest.approx(alone["val_token_accuracy"])
 

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("evaluate", "Measure a trained model on unseen data."),
     "export": ("export", "Write a trained model as ONNX files."),
     "import": ("import_weights", "Make a run of a language model trained elsewhere."),
+    "quantize": ("quantize", "Keep a model's weights in fewer bits."),
     "info": ("info", "Show what is in a run folder."),
     "inspect": ("inspect", "Look inside: gradient flow, gates, neurons."),
     "compare": ("compare", "Put runs side by side on one page."),

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.terminal import error_console, user_errors
 
 HELP = """
@@ -64,6 +65,9 @@ def caption(
         bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read, with a count.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object a picture.")] = False,
+    backend: Backend = "native",
+    precision: Precision = None,
+    threads: Threads = 0,
 ) -> None:
     """Open the run and write captions."""
     with user_errors():
@@ -77,7 +81,7 @@ def caption(
             sampling = SamplingOptions(temperature=temperature, top_k=top_k, top_p=top_p)
         elif top_k or top_p != 1:
             raise OptionError("--top-k and --top-p are for drawing: give a --temperature as well")
-        opened = CaptionerRun.open(run)
+        opened = CaptionerRun.open(run, backend, precision, threads)
         bad = BadRows(skip_bad)
         several = len(inputs) > 1 or inputs == ["-"] or Path(inputs[0]).is_dir()
         wants = influence is not None

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.terminal import error_console, print_json, print_table, user_errors
 
 HELP = """
@@ -52,6 +53,9 @@ def evaluate(
         bool, typer.Option("--skip-bad", help="Leave out examples that cannot be used, with a count.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    backend: Backend = "native",
+    precision: Precision = None,
+    threads: Threads = 0,
 ) -> None:
     """Open the run and evaluate."""
     with user_errors():
@@ -63,7 +67,7 @@ def evaluate(
 
         if errors not in ("strict", "replace"):
             raise OptionError(f"--errors must be strict or replace, not {errors!r}")
-        opened = Run.open(run)
+        opened = Run.open(run, backend, precision, threads)
         if target is not None and opened.task != "translator":
             raise OptionError(f"--target is for translators, and {run} is a {opened.task}")
         console = error_console()

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.terminal import error_console, user_errors
 from throughtime.errors import OptionError
 
@@ -51,6 +52,9 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object a prediction.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+    backend: Backend = "native",
+    precision: Precision = None,
+    threads: Threads = 0,
 ) -> None:
     """Open the run and predict."""
     with user_errors():
@@ -58,7 +62,7 @@ def predict(
 
         if as_json and as_csv:
             raise OptionError("--json and --csv exclude each other")
-        opened = Run.open(run)
+        opened = Run.open(run, backend, precision, threads)
         given = {"timeline": timeline, "labels": labels}
         pictures = {name: value for name, value in given.items() if value is not None}
         if pictures and opened.task != "tagger":

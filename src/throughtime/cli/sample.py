@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.terminal import error_console, print_json, unescape, user_errors
 from throughtime.errors import OptionError
 
@@ -54,6 +55,9 @@ def sample(
     seed: Annotated[int | None, typer.Option(help="Of the draws.", show_default=False)] = None,
     samples: Annotated[int, typer.Option("--samples", help="Texts to write, in one batch.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the texts as JSON.")] = False,
+    backend: Backend = "native",
+    precision: Precision = None,
+    threads: Threads = 0,
 ) -> None:
     """Open the run and write."""
     with user_errors():
@@ -61,7 +65,7 @@ def sample(
         from throughtime.run.language_model import LanguageModelRun
 
         prompt, stops = unescape(prompt), [unescape(text) for text in stop or []]
-        opened = LanguageModelRun.open(run)
+        opened = LanguageModelRun.open(run, backend, precision, threads)
         if beam:
             if beam < 0 or samples > 1:
                 raise OptionError("--beam must be 1 or above, and finds one text: leave out --samples")

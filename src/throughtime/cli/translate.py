@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.terminal import error_console, user_errors
 from throughtime.errors import OptionError
 
@@ -63,13 +64,16 @@ def translate(
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON Lines: translation, score, tokens and attention.")
     ] = False,
+    backend: Backend = "native",
+    precision: Precision = None,
+    threads: Threads = 0,
 ) -> None:
     """Open the run and translate."""
     with user_errors():
         from throughtime.data.tables import BadRows
         from throughtime.run.translator import TranslatorRun
 
-        opened = TranslatorRun.open(run)
+        opened = TranslatorRun.open(run, backend, precision, threads)
         if show is not None and opened.config.model.attention == "none":
             raise OptionError(f"--show: {run} was trained with --attention none, so there is none to draw")
         bad = BadRows(skip_bad)

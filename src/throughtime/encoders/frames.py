@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-
-from throughtime.encoders.frozen import FrozenEncoder
 
 # Three halvings of the small CNN; a smaller frame would leave nothing of the picture.
 SMALLEST_FRAME = 16
 _GRID = 4
-
-# Frames that go through the frozen CNN together: more would not be faster on a CPU, and take memory.
-_FRAMES_AT_A_TIME = 16
 
 
 class Standardise(nn.Module):
@@ -69,14 +60,3 @@ class SmallCNN(nn.Module):
         """(N, H, W, 3) uint8, as decoders give it -> (N, F)."""
         pictures = frames.permute(0, 3, 1, 2).float().div(127.5).sub(1)
         return self.norm(self.output(self.convolutions(pictures).flatten(1)))
-
-
-def in_blocks(encoder: FrozenEncoder) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """A frozen CNN for any number of frames (N, S, S, 3) uint8 at a time: features (N, F)."""
-
-    def encode(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        starts = range(0, len(frames), _FRAMES_AT_A_TIME)
-        blocks = [encoder(frames[start : start + _FRAMES_AT_A_TIME]) for start in starts]
-        return np.concatenate(blocks).astype(np.float32)
-
-    return encode

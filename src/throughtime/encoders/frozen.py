@@ -12,8 +12,13 @@ from numpy.typing import NDArray
 
 from throughtime.data.image_features import as_features
 from throughtime.errors import DataError, MissingExtraError, OptionError
+from throughtime.runtime.cnn import normalise
+from throughtime.runtime.mobilenet import PARTS, STRIDE, MobileNetV2, read_mobilenet
 
 Pixels = NDArray[np.uint8]
+
+# Frames that go through the CNN together: more would not be faster on a CPU, and take memory.
+_FRAMES_AT_A_TIME = 16
 
 
 class FrozenEncoder(ABC):
@@ -42,33 +47,56 @@ class MobileNetEncoder(FrozenEncoder):
     """MobileNetV2 up to the blocks that are trained.
 
     Args:
-        weights: a file for `load_mobilenet`.
+        weights: a file for `throughtime.runtime.mobilenet.read_mobilenet`.
         image_size: S, a multiple of 32.
         grid: give (B, P, 1280) instead of (B, 1280); without trained blocks only.
-        trained_blocks: so many of the 19 parts are left to `MobileNetTail`; then (B, C, h, w) is cached.
+        trained_blocks: so many of the 19 parts are left to the trained network; then (B, C, h, w) is cached.
+        backend: "native", which needs no torch, or "torch", which is faster on many pictures.
     """
 
-    def __init__(self, weights: str | Path, image_size: int, grid: bool, trained_blocks: int = 0) -> None:
+    def __init__(
+        self,
+        weights: str | Path,
+        image_size: int,
+        grid: bool,
+        trained_blocks: int = 0,
+        backend: str = "torch",
+    ) -> None:
         super().__init__(image_size)
-        from throughtime.encoders.mobilenet import STRIDE, load_mobilenet
-
         if image_size % STRIDE:
             raise OptionError(
                 f"--image-size must be a multiple of {STRIDE} for MobileNetV2, not {image_size}"
             )
-        self.model = load_mobilenet(weights)
-        self._parts = self.model.features[: len(self.model.features) - trained_blocks]
+        make = _torch_maps if backend == "torch" else _native_maps
+        self._maps = make(weights, PARTS - trained_blocks)
         self._pools = not trained_blocks
         self._grid = grid
 
     def __call__(self, pixels: Pixels) -> NDArray[Any]:
-        import torch
+        maps = self._maps(pixels)
+        return as_features(maps, self._grid, "MobileNetV2") if self._pools else maps.astype(np.float16)
 
+
+def _native_maps(weights: str | Path, parts: int) -> Callable[[Pixels], NDArray[np.float32]]:
+    """The first parts of a MobileNetV2 in NumPy: pixels to (B, C, h, w)."""
+    network = MobileNetV2(read_mobilenet(weights), stop=parts)
+    return lambda pixels: network(network.normalise(pixels)).transpose(0, 3, 1, 2)
+
+
+def _torch_maps(weights: str | Path, parts: int) -> Callable[[Pixels], NDArray[np.float32]]:
+    """The same in torch."""
+    import torch
+
+    from throughtime.encoders.mobilenet import load_mobilenet
+
+    network = load_mobilenet(weights)
+    frozen = network.features[:parts]
+
+    def run(pixels: Pixels) -> NDArray[np.float32]:
         with torch.inference_mode():
-            maps = self._parts(self.model.normalise(torch.from_numpy(pixels)))
-            if not self._pools:
-                return maps.numpy().astype(np.float16)
-            return as_features(maps.numpy(), self._grid, "MobileNetV2")
+            return frozen(network.normalise(torch.from_numpy(pixels))).numpy()
+
+    return run
 
 
 class OnnxEncoder(FrozenEncoder):
@@ -80,7 +108,7 @@ class OnnxEncoder(FrozenEncoder):
         model: an .onnx file.
         image_size: S; a size that is fixed in the model wins.
         grid: give features of each place.
-        pixels: how the model reads them; see `throughtime.encoders.mobilenet.normalise`.
+        pixels: how the model reads them; see `throughtime.runtime.cnn.normalise`.
     Raises:
         DataError: the file is missing, not ONNX, or does not read images.
         MissingExtraError: onnxruntime is not installed.
@@ -114,13 +142,9 @@ class OnnxEncoder(FrozenEncoder):
         self._path, self._grid, self._pixels = model, grid, pixels
 
     def __call__(self, pixels: Pixels) -> NDArray[Any]:
-        import torch
-
-        from throughtime.encoders.mobilenet import normalise
-
-        images = normalise(torch.from_numpy(pixels), self._pixels).numpy()
-        if not self._channels_first:
-            images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+        images = normalise(pixels, self._pixels)
+        if self._channels_first:
+            images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         batches = np.split(images, len(images)) if self._one_by_one else [images]
         found = np.concatenate(
             [np.asarray(self._session.run(None, {self._name: batch})[0]) for batch in batches]
@@ -148,3 +172,14 @@ class CallableEncoder(FrozenEncoder):
         if hasattr(found, "detach"):
             found = found.detach().cpu().float().numpy()
         return as_features(np.asarray(found), self._grid, "the encoder function")
+
+
+def in_blocks(encoder: FrozenEncoder) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """A frozen CNN for any number of frames (N, S, S, 3) uint8 at a time: features (N, F)."""
+
+    def encode(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        starts = range(0, len(frames), _FRAMES_AT_A_TIME)
+        blocks = [encoder(frames[start : start + _FRAMES_AT_A_TIME]) for start in starts]
+        return np.concatenate(blocks).astype(np.float32)
+
+    return encode

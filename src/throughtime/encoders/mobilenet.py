@@ -4,29 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import DataError, OptionError
-
-FEATURES = 1280
-# How much smaller than the image the feature grid is: five convolutions of stride 2.
-STRIDE = 32
-
-# Expansion, output channels, blocks, stride of the first block (Sandler et al. 2018, table 2).
-_STAGES = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
+from throughtime.runtime.mobilenet import FEATURES, STAGES, read_mobilenet
 
 
 class Convolution(nn.Conv2d):
@@ -98,7 +81,7 @@ class MobileNetV2(nn.Module):
         self.symmetric = same
         layers: list[nn.Module] = [_activated(3, 32, 3, 2, 1, folded, same)]
         channels = 32
-        for expansion, outputs, blocks, stride in _STAGES:
+        for expansion, outputs, blocks, stride in STAGES:
             for block in range(blocks):
                 first_stride = stride if block == 0 else 1
                 layers.append(InvertedResidual(channels, outputs, first_stride, expansion, folded, same))
@@ -155,16 +138,14 @@ def load_mobilenet(path: str | Path) -> MobileNetV2:
     """A MobileNetV2 with the weights of a file, in evaluation mode.
 
     Args:
-        path: .safetensors or .npz. Either torchvision's names with batch normalisation
-            (`features.0.0.weight`, `features.0.1.running_mean`...), or folded convolutions: `NAME.weight` and
-            `NAME.bias`, or `NAME.q` (int8), `NAME.scale` (a number for each output channel) and `NAME.bias`.
-            Folded weights are TensorFlow's: they are padded and scaled as it does.
+        path: see `throughtime.runtime.mobilenet.read_mobilenet`. Folded weights are TensorFlow's: they are
+            padded and scaled as it does.
     Raises:
         DataError: the file is missing, damaged or holds another network (the message names the array).
     """
-    arrays = _read(Path(path))
+    arrays = read_mobilenet(path)
     folded = "features.0.1.running_mean" not in arrays
-    weights = {name: torch.from_numpy(array) for name, array in _dequantise(arrays).items()}
+    weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
     name = "classifier.1.weight"
     classes = weights[name].shape[0] if name in weights else 0
     if classes:
@@ -194,36 +175,3 @@ def _activated(
         layers.append(nn.BatchNorm2d(outputs))
     layers.append(nn.ReLU6())
     return nn.Sequential(*layers)
-
-
-def _read(path: Path) -> dict[str, NDArray]:
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import load_file
-
-            return load_file(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})") from None
-    # zipfile.BadZipFile and others: what NumPy raises for a damaged archive has no common parent.
-    except (SafetensorError, OSError, ValueError, EOFError, KeyError, Exception) as error:
-        raise DataError(f"{path} cannot be read as weights: {error}") from None
-    raise DataError(f"{path}: weights are read from .safetensors or .npz files")
-
-
-def _dequantise(arrays: dict[str, NDArray]) -> dict[str, NDArray]:
-    """float32 weights, w = q * scale; whatever is stored otherwise is taken as it is."""
-    weights: dict[str, NDArray] = {}
-    for name, array in arrays.items():
-        if name.endswith(".q"):
-            layer = name.removesuffix(".q")
-            if f"{layer}.scale" not in arrays:
-                raise DataError(f"the quantised layer {layer} has no {layer}.scale")
-            scale = arrays[f"{layer}.scale"].astype(np.float32)
-            weights[f"{layer}.weight"] = array.astype(np.float32) * scale.reshape(-1, *[1] * (array.ndim - 1))
-        elif not name.endswith(".scale"):
-            whole = array.dtype.kind in "iu"
-            weights[name] = array.copy() if whole else array.astype(np.float32)
-    return weights

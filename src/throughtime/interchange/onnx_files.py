@@ -10,15 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
-from throughtime.errors import CheckpointError, OptionError, RunError
+from throughtime.errors import OptionError, RunError
 from throughtime.files import write_atomically
 from throughtime.interchange.check import Difference, Model, check
 from throughtime.interchange.graph import IR_VERSION, OPSET, require_onnx
 from throughtime.interchange.onnx_export import Exported
 from throughtime.interchange.onnx_layers import Tensors
-from throughtime.run import WEIGHTS, Run
+from throughtime.run import Run
 
 DESCRIPTION = "export.json"
 
@@ -54,6 +52,8 @@ class Export:
 def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None = None) -> Export:
     """Write the graphs of a run, export.json, and the vocabulary beside them.
 
+    The graphs compute in float32, also those of a quantised run.
+
     Example:
         export_onnx(throughtime.load("runs/mine"), "phone/")
 
@@ -69,7 +69,7 @@ def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None
     """
     require_onnx()
     folder = run.folder / "onnx" if folder is None else Path(folder)
-    exported = _exporter(run.task)(run, read_weights(run.folder / WEIGHTS))
+    exported = _exporter(run.task)(run, Tensors(dict(run.read_weights())))
     description = _describe(run, exported)
     models = [
         Model(name, _serialise(name, graph, description), tuple(graph.inputs), tuple(graph.outputs))
@@ -87,20 +87,6 @@ def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None
         raise OptionError(f"{folder} cannot be written to: {error.strerror}") from None
     sizes = {name: len(content) for name, content in contents.items()}
     return Export(folder, description, sizes, differences, unchecked)
-
-
-def read_weights(path: Path) -> Tensors:
-    """The weights of a run as arrays.
-
-    Raises:
-        CheckpointError: the file is damaged.
-    """
-    from safetensors.numpy import load_file
-
-    try:
-        return Tensors(load_file(path))
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} is damaged or cut off: {error}") from None
 
 
 def _exporter(task: str) -> Callable[[Any, Tensors], Exported]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -105,16 +106,23 @@ def draw_confusion(path: str | Path, confusion: NDArray[np.int64], labels: Seque
     return path
 
 
-def write_confusion(picture: Path, confusion: NDArray[np.int64], labels: Sequence[str]) -> None:
-    """The picture, and the same numbers with the scores of each class in a .json beside it."""
-    draw_confusion(picture, confusion, labels)
+def write_confusion(picture: Path, confusion: NDArray[np.int64], labels: Sequence[str]) -> Path:
+    """The picture, and the same numbers with the scores of each class in a .json beside it.
+
+    Returns:
+        The picture; the .json where matplotlib is not installed, without which the numbers remain.
+    """
+    table = picture.with_suffix(".json")
     described = {
         "labels": list(labels),
         "confusion": confusion.tolist(),
         "scores": score_table(confusion, labels),
     }
     content = json.dumps(described, ensure_ascii=False, indent=1).encode()
-    write_atomically(picture.with_suffix(".json"), content)
+    write_atomically(table, content)
+    if find_spec("matplotlib") is None:
+        return table
+    return draw_confusion(picture, confusion, labels)
 
 
 def score_table(confusion: NDArray[np.int64], labels: Sequence[str]) -> list[dict[str, Any]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -158,6 +159,20 @@ class Ensemble(nn.Module):
     def each(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """The members' logits (M, B, C): in training each has a loss of its own."""
         return torch.stack([member(inputs, lengths) for member in self.members])
+
+
+class TorchLabeller:
+    """A classifier as predictions want it: NumPy in, NumPy out."""
+
+    def __init__(self, model: Classifier | Ensemble) -> None:
+        self._model = model.eval()
+        self._device = next(model.parameters()).device
+
+    @torch.inference_mode()
+    def logits(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Logits (B, C) of inputs (T, B) or (T, B, F), of which each sequence has its length (B,)."""
+        logits = self._model(torch.from_numpy(inputs).to(self._device), torch.from_numpy(lengths))
+        return logits.float().cpu().numpy()
 
 
 def drop_words(embedded: Tensor, probability: float, training: bool) -> Tensor:

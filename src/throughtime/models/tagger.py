@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from torch.nn import functional as F
 
 from throughtime.cells import State
 from throughtime.config.tagger import TaggerNetwork
-from throughtime.errors import OptionError
 from throughtime.models.initialise import initialise
 from throughtime.recurrent import Recurrent, locked_dropout
 
@@ -98,6 +96,23 @@ class Tagger(nn.Module):
             outputs, new_state = self.recurrent(features, state, lengths)
         return self.output(self._drop(outputs, self.config.output_dropout)), new_state
 
+    def carry(self, state: State, kept: NDArray[np.int64], beginning: int) -> State | None:
+        """The state at a chunk's start: carried on in some rows, initial in those that begin a clip.
+
+        Args:
+            state: at the end of the chunk before, of its rows.
+            kept: which of these rows go on; they come first.
+            beginning: how many rows begin.
+        """
+        if not isinstance(self.recurrent, Recurrent) or len(kept) == 0:
+            return None
+        index = torch.from_numpy(kept).to(state[0].device)
+        old = tuple(part.index_select(1, index) for part in state)
+        if beginning == 0:
+            return old
+        new = self.recurrent.initial_state(beginning, old[0])
+        return tuple(torch.cat(parts, 1) for parts in zip(old, new, strict=True))
+
     def _encode(self, frames: Tensor) -> Tensor:
         if self.training or len(frames) <= _FRAMES_AT_A_TIME:
             return self.encoder(frames)
@@ -109,44 +124,36 @@ class Tagger(nn.Module):
         return F.dropout(sequence, probability, self.training)
 
 
-class FrameStepper:
-    """A causal tagger that is fed as frames come, with nothing kept but its state.
-
-    Args:
-        model: the network; its encoder's part of the work is done here as well.
-    Raises:
-        OptionError: the network reads backwards.
-    """
+class TorchTagger:
+    """A tagger as predictions want it: NumPy in, NumPy out, the state by hand."""
 
     def __init__(self, model: Tagger) -> None:
-        if model.looks_ahead:
-            raise OptionError(
-                "this tagger is bidirectional: the label of a frame depends on frames that have not come "
-                "yet, so it cannot run as a stream; train one without --bidirectional, or predict whole clips"
-            )
         self._model = model.eval()
         self._device = model.output.weight.device
-        self._state: State | None = None
+        self.classes, self.looks_ahead = model.classes, model.looks_ahead
 
     @torch.inference_mode()
-    def feed(self, frames: NDArray[Any]) -> NDArray[np.float32]:
-        """Read frames (N, ...); return the probabilities (N, C) of each one's label."""
-        logits, self._state = self._model(torch.from_numpy(frames).unsqueeze(1).to(self._device), self._state)
-        return torch.softmax(logits[:, 0].float(), -1).cpu().numpy()
+    def encode(self, frames: NDArray[Any]) -> NDArray[np.float32]:
+        """The features (N, F) of frames (N, ...), each by itself."""
+        encoded = self._model.encode(torch.from_numpy(frames).unsqueeze(1).to(self._device))
+        return encoded[:, 0].float().cpu().numpy()
 
+    @torch.inference_mode()
+    def tag(
+        self,
+        features: NDArray[np.float32],
+        state: State | None = None,
+        lengths: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.float32], State]:
+        """Logits (T, B, C) of features (T, B, F), and the state after each clip's last frame."""
+        counts = None if lengths is None else torch.from_numpy(lengths)
+        logits, state = self._model.tag(torch.from_numpy(features).to(self._device), state, counts)
+        return logits.float().cpu().numpy(), state
 
-@torch.inference_mode()
-def label_whole_clip(model: Tagger, blocks: Iterable[NDArray[Any]]) -> NDArray[np.float32]:
-    """The probabilities (T, C) of a clip's labels, from the whole clip at once.
-
-    Args:
-        model: in evaluation mode.
-        blocks: the clip's frames, (N, ...) at a time; only their features are kept.
-    """
-    device = model.output.weight.device
-    features = [model.encode(torch.from_numpy(block).unsqueeze(1).to(device)) for block in blocks]
-    logits, _ = model.tag(torch.cat(features))
-    return torch.softmax(logits[:, 0].float(), -1).cpu().numpy()
+    @torch.inference_mode()
+    def carry(self, state: State, kept: NDArray[np.int64], beginning: int) -> State | None:
+        """A chunk's state: rows `kept` of the state before, then so many that begin a clip."""
+        return self._model.carry(state, kept, beginning)
 
 
 class FrameByFrame(nn.Module):

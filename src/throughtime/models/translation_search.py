@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from throughtime.data.batches import pad
 from throughtime.models.attention import Memory
 from throughtime.models.decoder import DecoderState
 from throughtime.models.translator import Translator
+from throughtime.prediction.pairs import PairBatch
 
 # A place that was never looked at would be a penalty without end.
 _LEAST_COVERAGE = 1e-9
@@ -36,6 +38,37 @@ class SearchState:
     memory: Memory | None
     sources: NDArray[np.int64]
     coverage: Tensor
+
+
+class TorchTranslator:
+    """A translator as predictions want it: NumPy in, NumPy out.
+
+    Args:
+        model: it is put in evaluation mode.
+    Attributes:
+        source_end, end, start: the tokens behind those of the tokenizers.
+    """
+
+    def __init__(self, model: Translator) -> None:
+        self._model = model.eval()
+        self.source_end, self.end, self.start = model.source_end, model.end, model.start
+
+    def searcher(self, coverage_penalty: float = 0.0) -> TranslationSearcher:
+        """The translator as beam search wants it."""
+        return TranslationSearcher(self._model, coverage_penalty)
+
+    @torch.inference_mode()
+    def score(self, batch: PairBatch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The loss in nats of each token that a batch wants, and whether it is the most probable one."""
+        device = self._model.target_embedding.weight.device
+        source, read, wanted, counts = (
+            torch.from_numpy(array).to(device)
+            for array in (batch.source, batch.read, batch.wanted, batch.counts)
+        )
+        readouts, _ = self._model(source, torch.from_numpy(batch.source_lengths), read)
+        logits, wanted = self._model.logits(readouts, counts).float(), wanted[counts]
+        losses = F.cross_entropy(logits, wanted, reduction="none")
+        return losses.double().cpu().numpy(), (logits.argmax(-1) == wanted).cpu().numpy()
 
 
 class TranslationSearcher:

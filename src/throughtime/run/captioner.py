@@ -123,8 +123,9 @@ class CaptionerRun(Run):
         return self._shape
 
     def build_model(self) -> Captioner:
-        from throughtime.encoders import MobileNetTail, ReadyFeatures, SmallImageCNN
+        from throughtime.encoders.encoder import MobileNetTail, ReadyFeatures
         from throughtime.encoders.mobilenet import load_mobilenet
+        from throughtime.encoders.small_image_cnn import SmallImageCNN
         from throughtime.models.captioner import Captioner
 
         network, data = self.config.model, self.config.data

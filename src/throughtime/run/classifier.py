@@ -31,6 +31,7 @@ from throughtime.data.tables import BadRows
 from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import DataError
+from throughtime.prediction.labels import SequenceLabeller, all_logits
 from throughtime.run.run import Run
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ class ClassifierRun(Run):
 
         Returns:
             examples, left_out, loss (nats an example, unweighted), accuracy, macro_f1, majority (the accuracy
-            of always naming the most frequent label), confusion (the picture).
+            of always naming the most frequent label), confusion (the picture; see `write_confusion`).
         """
         from throughtime.metrics.classification import accuracy, macro_f1, majority
 
@@ -272,7 +273,7 @@ class ClassifierRun(Run):
         logits = self._logits(arrays, progress)
         truth = np.array(targets)
         picture = self.folder / f"confusion-{Path(path).resolve().stem}.png"
-        confusion = self._write_confusion(picture, truth, logits.argmax(1))
+        confusion, written = self._write_confusion(picture, truth, logits.argmax(1))
         chosen = np.log(_softmax(logits)[np.arange(len(truth)), truth] + 1e-30)
         return {
             "examples": len(arrays),
@@ -281,7 +282,7 @@ class ClassifierRun(Run):
             "accuracy": accuracy(confusion),
             "macro_f1": macro_f1(confusion),
             "majority": majority(confusion),
-            "confusion": str(picture),
+            "confusion": str(written),
         }
 
     def next_command(self) -> str:
@@ -372,19 +373,36 @@ class ClassifierRun(Run):
     def _logits(
         self, arrays: Sequence[NDArray[Any]], progress: Callable[[float], None] | None = None
     ) -> NDArray[np.float32]:
-        model = self.model
-        from throughtime.training.classification import all_logits
+        return all_logits(self.network, arrays, progress)
 
-        return all_logits(model, arrays, progress).numpy()
+    def native_network(self) -> SequenceLabeller:
+        from throughtime.runtime.classifier import load_classifier
+
+        vocabulary_size = None if self.encoder is None else self.encoder.unknown
+        features = None if self.space is None else len(self.space.names)
+        return load_classifier(
+            self.read_weights(),
+            self.config.model,
+            len(self.labels),
+            vocabulary_size,
+            features,
+            self.precision,
+        )
+
+    def torch_network(self) -> SequenceLabeller:
+        model = self.model
+        from throughtime.models.classifier import TorchLabeller
+
+        return TorchLabeller(model)
 
     def _write_confusion(
         self, picture: Path, truth: NDArray[np.int64], predicted: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
+    ) -> tuple[NDArray[np.int64], Path]:
+        """The confusion matrix, and the file that shows it."""
         from throughtime.metrics.classification import confusion_matrix, write_confusion
 
         confusion = confusion_matrix(truth, predicted, len(self.labels))
-        write_confusion(picture, confusion, self.labels.names)
-        return confusion
+        return confusion, write_confusion(picture, confusion, self.labels.names)
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

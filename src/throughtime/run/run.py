@@ -10,10 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from throughtime.config import RunConfig
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
+from throughtime.runtime.layers import PRECISIONS
+from throughtime.runtime.weights import SCALE, Weights, read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from throughtime.training.progress import Progress
     from throughtime.training.task import Task
 
+BACKENDS = ("native", "torch")
 CONFIG = "config.toml"
 WEIGHTS = "model.safetensors"
 CHECKPOINT = Path("checkpoints") / "last.safetensors"
@@ -41,6 +45,9 @@ class Run(ABC):
         objective: the metric by which its weights were kept.
         folder: the run folder.
         config: every option, resolved.
+        backend: "native" or "torch": what runs the network.
+        precision: how the native backend keeps matrices: "fp32", "bf16" or "int8".
+        threads: CPU threads that it may use; 0 leaves the choice to it.
         left_out: what the last `predict` with skip_bad left out, in a line; "" where it was nothing.
     """
 
@@ -51,17 +58,28 @@ class Run(ABC):
         self.folder = folder
         self.config = config
         self.left_out = ""
+        self.backend, self.precision, self.threads = BACKENDS[0], PRECISIONS[0], 0
 
     @classmethod
-    def open(cls, folder: str | Path) -> Self:
+    def open(
+        cls, folder: str | Path, backend: str = "native", precision: str | None = None, threads: int = 0
+    ) -> Self:
         """Open a run folder of this kind; `Run.open` opens any.
 
+        Args:
+            folder: the run folder.
+            backend: what runs the network: "native", which needs no torch, or "torch".
+            precision: how the native backend keeps matrices: "fp32", or "bf16" and "int8", which are smaller
+                and faster, and less exact. None is fp32, or what `throughtime quantize` made.
+            threads: CPU threads; 0 leaves the choice to the backend.
         Raises:
             RunError: the folder is missing, incomplete, damaged (the message names the file), or of another
                 task.
+            OptionError: an option is unknown, or not the backend's.
         """
         from throughtime.run import run_class
 
+        _check_backend(backend, precision, threads)
         folder = Path(folder)
         if not folder.exists():
             raise RunError(f"{folder}: no such run folder (the working directory is {Path.cwd()})")
@@ -76,6 +94,9 @@ class Run(ABC):
                 f"{folder} has no {WEIGHTS} yet: it is written at the first evaluation; go on with "
                 f"`throughtime train --resume {folder}`"
             )
+        if precision is None:
+            precision = PRECISIONS[0] if backend == "torch" else read_weights(folder / WEIGHTS).precision
+        run.backend, run.precision, run.threads = backend, precision, threads
         run.load()
         return run
 
@@ -152,6 +173,28 @@ class Run(ABC):
         return ()
 
     @cached_property
+    def network(self) -> Any:
+        """The trained network as the run's backend has it: what predictions are made with.
+
+        Raises:
+            RunError: the weights are damaged or do not fit config.toml.
+            MissingExtraError: the backend is torch, and it is not installed.
+        """
+        return self.torch_network() if self.backend == "torch" else self.native_network()
+
+    def native_network(self) -> Any:
+        """The network of `throughtime.runtime`, with the run's weights."""
+        raise NotImplementedError
+
+    def torch_network(self) -> Any:
+        """The same from `model`."""
+        raise NotImplementedError
+
+    def read_weights(self) -> Weights:
+        """The run's weights for `throughtime.runtime`."""
+        return read_weights(self.folder / WEIGHTS)
+
+    @cached_property
     def model(self) -> Any:
         """The network with the run's weights, on the CPU, in evaluation mode. Needs torch.
 
@@ -160,10 +203,18 @@ class Run(ABC):
             MissingExtraError: torch is not installed.
         """
         require_torch()
+        import torch
+
         from throughtime.training.checkpoint import load_weights, read_tensors
 
+        if self.threads:
+            torch.set_num_threads(self.threads)
         model = self.build_model()
-        tensors, _ = read_tensors(self.folder / WEIGHTS)
+        weights = self.read_weights()
+        if weights.precision == PRECISIONS[0]:
+            tensors, _ = read_tensors(self.folder / WEIGHTS)
+        else:
+            tensors = {name: torch.from_numpy(np.array(weights[name])) for name in weights}
         load_weights(model, tensors, self.folder / WEIGHTS)
         return model.eval()
 
@@ -181,7 +232,12 @@ class Run(ABC):
                 position = json.loads(_read_header(checkpoint)["metadata"]["state"])["position"]
             except (KeyError, ValueError) as error:
                 raise CheckpointError(f"{checkpoint} is damaged: {error!r}") from None
-        counted = [shape for name, shape in shapes.items() if name not in self.parameters_tied()]
+        counted = [
+            shape
+            for name, shape in shapes.items()
+            if name not in self.parameters_tied()
+            and not (name.endswith(SCALE) and name.removesuffix(SCALE) in shapes)
+        ]
         return {
             "run": str(self.folder),
             "task": self.task,
@@ -204,6 +260,17 @@ class Run(ABC):
     def facts(self) -> dict[str, Any]:
         """The task's own numbers for `describe`: vocabulary size, labels..."""
         return {}
+
+
+def _check_backend(backend: str, precision: str | None, threads: int) -> None:
+    if backend not in BACKENDS:
+        raise OptionError(f"backend {backend!r} is unknown: use {' or '.join(BACKENDS)}")
+    if precision is not None and precision not in PRECISIONS:
+        raise OptionError(f"precision {precision!r} is unknown: use {', '.join(PRECISIONS)}")
+    if backend == "torch" and precision not in (None, PRECISIONS[0]):
+        raise OptionError(f"precision {precision} is the native backend's: torch computes in fp32")
+    if threads < 0:
+        raise OptionError(f"threads must be 0 or above, not {threads}")
 
 
 def _read_header(path: Path) -> dict[str, Any]:

@@ -18,9 +18,17 @@ from throughtime.data.clips import Encode, FrameReader, holds_clips, list_clips
 from throughtime.data.frame_labels import read_frame_labels
 from throughtime.data.sequences import Sequences
 from throughtime.data.tables import BadRows
+from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEncoder, in_blocks
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import write_atomically
 from throughtime.metrics.segments import UNLABELLED
+from throughtime.prediction.frames import (
+    FrameStepper,
+    FrameTagger,
+    LabelledClips,
+    evaluate,
+    label_whole_clip,
+)
 from throughtime.run.frame_predictions import (
     FrameLabel,
     check_features,
@@ -36,16 +44,14 @@ from throughtime.run.frame_preparation import (
     write_frames,
     write_labels,
 )
-from throughtime.run.run import Run, require_torch
+from throughtime.run.run import Run
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from throughtime.encoders.frozen import FrozenEncoder
     from throughtime.models.tagger import Tagger
     from throughtime.training.progress import Progress
-    from throughtime.training.tagging import LabelledClips
     from throughtime.training.task import Task
 
 FRAMES = "frames.json"
@@ -115,6 +121,18 @@ class TaggerRun(Run):
         else:
             encoder = Standardise(torch.from_numpy(self._mean), torch.from_numpy(self._deviation))
         return Tagger(self.config.model, encoder, len(self.labels))
+
+    def native_network(self) -> FrameTagger:
+        from throughtime.runtime.tagger import Tagger
+
+        features = None if self._mean is None else len(self._mean)
+        return Tagger(self.read_weights(), self.config.model, len(self.labels), features, self.precision)
+
+    def torch_network(self) -> FrameTagger:
+        model = self.model
+        from throughtime.models.tagger import TorchTagger
+
+        return TorchTagger(model)
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
         from throughtime.training.tagging import Tagging
@@ -243,9 +261,6 @@ class TaggerRun(Run):
         """
         import tempfile
 
-        model = self.model
-        from throughtime.training.tagging import evaluate
-
         bad = BadRows(skip_bad)
         clips = list_clips(path, bad)
         clips = [clip for clip in clips if clip.part == "test"] or clips
@@ -260,7 +275,8 @@ class TaggerRun(Run):
             if labelled == 0:
                 raise DataError(f"{path}: no frame has a label, so there is nothing to measure")
             write_labels(folder, "test", labels)
-            loss, scores = evaluate(model, self._clips(folder, "test"), self.config.training.batch)
+            clips = self._clips(folder, "test")
+            loss, scores = evaluate(self.network, clips, self.config.training.batch)
         return {
             "clips": len(labels),
             "frames": labelled,
@@ -273,8 +289,6 @@ class TaggerRun(Run):
 
     @staticmethod
     def _clips(folder: Path, part: str) -> LabelledClips:
-        from throughtime.training.tagging import LabelledClips
-
         return LabelledClips(
             Sequences.open(frames_file(folder, part)), Sequences.open(labels_file(folder, part))
         )
@@ -290,12 +304,10 @@ class TaggerRun(Run):
         data = self.config.data
         if data.image_encoder is None:
             return None
-        require_torch()
-        from throughtime.encoders.frozen import MobileNetEncoder, OnnxEncoder
-
         if self._encoder_file.suffix == ".onnx":
             return OnnxEncoder(self._encoder_file, self.config.frame_size, False, data.pixels)
-        return MobileNetEncoder(self._encoder_file, self.config.frame_size, grid=False)
+        size = self.config.frame_size
+        return MobileNetEncoder(self._encoder_file, size, grid=False, backend=self.backend)
 
     @property
     def _frame_size(self) -> int:
@@ -307,8 +319,6 @@ class TaggerRun(Run):
         """Frames (N, H, W, 3) to the features (N, F) of the run's CNN."""
         if self._frozen is None:
             return None
-        from throughtime.encoders.frames import in_blocks
-
         return in_blocks(self._frozen)
 
     def _reader(self, encodes: bool = True) -> FrameReader:
@@ -338,11 +348,9 @@ class TaggerRun(Run):
 
     def _label_clip(self, path: str | Path) -> Iterator[FrameLabel]:
         """What the model says of each frame of a clip; block by block where it does not look ahead."""
-        from throughtime.models.tagger import FrameStepper, label_whole_clip
-
         blocks = self._reader().blocks(path)
-        if not self.model.looks_ahead:
-            stepper = FrameStepper(self.model)
+        if not self.network.looks_ahead:
+            stepper = FrameStepper(self.network)
             for frames, seconds in blocks:
                 yield from frame_labels(stepper.feed(frames), seconds)
             return
@@ -353,13 +361,11 @@ class TaggerRun(Run):
                 times.extend([] if seconds is None else [seconds])
                 yield frames
 
-        probabilities = label_whole_clip(self.model, frames_only())
+        probabilities = label_whole_clip(self.network, frames_only())
         yield from frame_labels(probabilities, np.concatenate(times) if times else None)
 
     def _stream_probabilities(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
-        from throughtime.models.tagger import FrameStepper
-
-        stepper, encode = FrameStepper(self.model), self._encode
+        stepper, encode = FrameStepper(self.network), self._encode
         for number, frame in enumerate(frames):
             try:
                 one = self._check_frame(np.asarray(frame))[None]

@@ -19,7 +19,8 @@ from throughtime.data.sequences import Sequences, write_sequences
 from throughtime.data.tables import BadRows, column_names, is_table, read_rows
 from throughtime.errors import DataError, ThroughtimeError
 from throughtime.generation.translation import BATCH, TextTranslator, Translated
-from throughtime.run.run import Run, require_torch
+from throughtime.prediction.pairs import TokenPairs, TranslationNetwork, evaluate
+from throughtime.run.run import Run
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from throughtime.models.translator import Translator
     from throughtime.training.progress import Progress
     from throughtime.training.task import Task
-    from throughtime.training.translation import TokenPairs
 
 SOURCE_TOKENIZER = "source_tokenizer.json"
 TARGET_TOKENIZER = "target_tokenizer.json"
@@ -114,6 +114,23 @@ class TranslatorRun(Run):
             self.config.data.shared_vocabulary,
         )
 
+    def native_network(self) -> TranslationNetwork:
+        from throughtime.runtime.translator import Translator
+
+        return Translator(
+            self.read_weights(),
+            self.config.model,
+            self.source_tokenizer.vocabulary_size,
+            self.target_tokenizer.vocabulary_size,
+            self.precision,
+        )
+
+    def torch_network(self) -> TranslationNetwork:
+        model = self.model
+        from throughtime.models.translation_search import TorchTranslator
+
+        return TorchTranslator(model)
+
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
         from throughtime.training.translation import Translation
 
@@ -159,11 +176,8 @@ class TranslatorRun(Run):
         self, beam: int = BEAM, length_penalty: float = LENGTH_PENALTY, coverage_penalty: float = 0.0
     ) -> TextTranslator:
         """The model ready to translate; arguments as for `translate`."""
-        require_torch()
-        from throughtime.models.translation_search import TranslationSearcher
-
         return TextTranslator(
-            TranslationSearcher(self.model, coverage_penalty),
+            self.network.searcher(coverage_penalty),
             self.source_tokenizer,
             self.target_tokenizer,
             self._clean,
@@ -223,11 +237,6 @@ class TranslatorRun(Run):
         from throughtime.metrics.translation import require_sacrebleu, translation_scores
 
         require_sacrebleu()
-        require_torch()
-        import torch
-
-        from throughtime.training.translation import TokenPairs, evaluate
-
         data = self.config.data
         bad = BadRows(skip_bad)
         columns = (data.source_column, data.target_column)
@@ -253,7 +262,7 @@ class TranslatorRun(Run):
             Sequences.in_memory([source for source, _ in arrays]),
             Sequences.in_memory([target for _, target in arrays]),
         )
-        reference = evaluate(self.model, tokens, BATCH, torch.device("cpu"))
+        reference = evaluate(self.network, tokens, BATCH)
         if progress is not None:
             progress(1.0)
         return {
@@ -324,8 +333,6 @@ class TranslatorRun(Run):
             write_sequences(path, (pair[column] for pair in pairs), dtype)
 
     def _open(self, name: str) -> TokenPairs:
-        from throughtime.training.translation import TokenPairs
-
         folder = self.folder / "data"
         return TokenPairs(
             Sequences.open(folder / f"{name}.source.npy"), Sequences.open(folder / f"{name}.target.npy")

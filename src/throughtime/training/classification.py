@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -12,16 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from throughtime.config.classifier import ClassifierTraining
-from throughtime.data.batches import LengthBatches, pad
 from throughtime.data.prepared import PreparedExamples
 from throughtime.data.sequences import Sequences
 from throughtime.metrics.classification import accuracy, confusion_matrix, macro_f1
-from throughtime.models.classifier import Classifier, Ensemble
+from throughtime.models.classifier import Classifier, Ensemble, TorchLabeller
+from throughtime.prediction.labels import all_logits, as_batch
 from throughtime.training.examples import ExampleTask
 from throughtime.training.task import StepLoss
-
-# Examples a batch where nothing is learned. Sorted by length they hold little padding, whatever their number.
-_EVALUATION_BATCH = 128
 
 
 class Classification(ExampleTask):
@@ -73,7 +70,8 @@ class Classification(ExampleTask):
 
     def loss(self, examples: NDArray[np.int64]) -> StepLoss:
         numbers = self._training[examples]
-        inputs, lengths = as_batch([self._examples[number] for number in numbers], self.device)
+        padded, sizes = as_batch([self._examples[number] for number in numbers])
+        inputs, lengths = torch.from_numpy(padded).to(self.device), torch.from_numpy(sizes)
         targets = torch.from_numpy(self._targets[numbers]).to(self.device)
         if isinstance(self._classifier, Ensemble):
             logits = self._classifier.each(inputs, lengths)  # (M, B, C): each member has a loss of its own
@@ -86,10 +84,13 @@ class Classification(ExampleTask):
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if not len(self._validation):
             return {}
-        logits = all_logits(self._classifier, _Part(self._examples, self._validation), progress)
+        was_training = self._classifier.training
+        labeller = TorchLabeller(self._classifier)
+        logits = all_logits(labeller, _Part(self._examples, self._validation), progress)
+        self._classifier.train(was_training)
         targets = self._targets[self._validation]
-        scored = confusion_matrix(targets, logits.argmax(1).numpy(), logits.shape[1])
-        loss = weighted_loss(logits, torch.from_numpy(targets), self._weights.cpu())
+        scored = confusion_matrix(targets, logits.argmax(1), logits.shape[1])
+        loss = weighted_loss(torch.from_numpy(logits), torch.from_numpy(targets), self._weights.cpu())
         return {
             "val_loss": loss.item(),
             "val_accuracy": accuracy(scored),
@@ -137,38 +138,3 @@ def weighted_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """
     losses = F.cross_entropy(logits.float(), targets, reduction="none")
     return (losses * weights[targets]).mean()
-
-
-def as_batch(arrays: Sequence[NDArray[Any]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Padded inputs (T, B, ...) on the device, and lengths (B,) on the CPU."""
-    padded = torch.from_numpy(pad(arrays))
-    if not padded.is_floating_point():
-        padded = padded.long()
-    return padded.to(device), torch.tensor([len(array) for array in arrays])
-
-
-@torch.inference_mode()
-def all_logits(
-    model: Classifier | Ensemble, examples: Any, progress: Callable[[float], None] | None = None
-) -> Tensor:
-    """Logits (N, C) float32 on the CPU, in the order of the examples.
-
-    Args:
-        model: its mode is the same afterwards.
-        examples: what has a length and gives arrays by number.
-        progress: called with the share that is done.
-    """
-    device, was_training = next(model.parameters()).device, model.training
-    model.eval()
-    batches = LengthBatches([len(examples[number]) for number in range(len(examples))], _EVALUATION_BATCH, 0)
-    parts, order = [], batches.in_order()
-    done = 0
-    for numbers in order:
-        inputs, sizes = as_batch([examples[number] for number in numbers], device)
-        parts.append(model(inputs, sizes).float().cpu())
-        done += len(numbers)
-        if progress is not None:
-            progress(done / len(examples))
-    logits = torch.cat(parts)[torch.from_numpy(np.argsort(np.concatenate(order)))]
-    model.train(was_training)
-    return logits

@@ -78,6 +78,7 @@ def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Ru
     precision = resolve_precision(config.training, device)
     config = resolve(config.model_dump(exclude_none=True), {"precision": precision})
     run = run_class(config.task)(folder, config)
+    run.backend = "torch"  # which is faster where a CNN has to read many pictures
     try:
         # Weights may be drawn while the data is read (a CNN's, for its features), in a fixed state.
         torch.manual_seed(config.training.seed)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,26 +17,11 @@ from throughtime.data.batches import LengthBatches, pad
 from throughtime.data.clip_streams import Chunk, ClipStreams, whole_clips, windows_with_context
 from throughtime.data.sequences import Sequences
 from throughtime.data.streams import IGNORED_TARGET
-from throughtime.metrics.segments import UNLABELLED, FrameScores
-from throughtime.models.tagger import Tagger
+from throughtime.metrics.segments import UNLABELLED
+from throughtime.models.tagger import Tagger, TorchTagger
+from throughtime.prediction.frames import LabelledClips, evaluate, read_pieces
 from throughtime.recurrent import Recurrent
 from throughtime.training.task import StepLoss, Task
-
-# Frames a chunk in evaluation. Its length does not change the result, as the state is carried exactly.
-_EVALUATION_FRAMES = 256
-
-
-@dataclass(frozen=True)
-class LabelledClips:
-    """Clips with the label of each frame.
-
-    Args:
-        frames: (T_i, ...) each.
-        labels: (T_i,) each, below C, or `UNLABELLED`.
-    """
-
-    frames: Sequences
-    labels: Sequences
 
 
 class Tagging(Task):
@@ -128,7 +112,8 @@ class Tagging(Task):
             # Nothing to learn here, but the state goes on from it.
             with torch.set_grad_enabled(count > 0):
                 inputs, lengths = read_chunk(self._training.frames, chunk, self._device)
-                state = select_rows(self._tagger, self._carried, chunk, inputs)
+                beginning = len(chunk.pieces) - len(chunk.kept)
+                state = self._tagger.carry(self._carried, chunk.kept, beginning)
                 logits, new_state = self._tagger(inputs, state, lengths)
             self._carried = Recurrent.detach(new_state)
             if count:
@@ -139,7 +124,11 @@ class Tagging(Task):
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None:
             return {}
-        loss, scores = evaluate(self._tagger, self._validation, self._config.batch, self._weights, progress)
+        was_training = self._tagger.training
+        weights = None if self._weights is None else self._weights.cpu().numpy()
+        tagger = TorchTagger(self._tagger)
+        loss, scores = evaluate(tagger, self._validation, self._config.batch, weights, progress)
+        self._tagger.train(was_training)
         return {"val_loss": loss, **{f"val_{name}": value for name, value in scores.result().items()}}
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -187,83 +176,7 @@ def frame_loss(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tenso
 
 def read_chunk(clips: Sequences, chunk: Chunk, device: torch.device) -> tuple[Tensor, Tensor | None]:
     """The frames (T, B, ...) of a chunk, and the rows' lengths where they differ."""
-    frames = [np.asarray(clips[piece.window.clip][piece.frames]) for piece in chunk.pieces]
+    frames = read_pieces(clips, chunk)
     lengths = [len(one) for one in frames]
     inputs = torch.from_numpy(pad(frames)).to(device)
     return inputs, None if len(set(lengths)) == 1 else torch.tensor(lengths)
-
-
-def select_rows(model: Tagger, carried: State, chunk: Chunk, like: Tensor) -> State | None:
-    """The state at a chunk's start: carried on in the rows that go on, initial in those that begin."""
-    if not isinstance(model.recurrent, Recurrent) or len(chunk.kept) == 0:
-        return None
-    kept = torch.from_numpy(chunk.kept).to(like.device)
-    old = tuple(part.index_select(1, kept) for part in carried)
-    beginning = len(chunk.pieces) - len(chunk.kept)
-    if beginning == 0:
-        return old
-    new = model.recurrent.initial_state(beginning, old[0])
-    return tuple(torch.cat(parts, 1) for parts in zip(old, new, strict=True))
-
-
-@torch.inference_mode()
-def clip_logits(
-    model: Tagger, frames: Sequences, batch: int, progress: Callable[[float], None] | None = None
-) -> Iterator[tuple[int, Tensor]]:
-    """The logits (T, C) of each whole clip, on the CPU, in float32; as each is done."""
-    device, was_training = model.output.weight.device, model.training
-    model.eval()
-    # A network that reads backwards needs the whole clip; another gets it in parts, with the state carried.
-    streams = ClipStreams(
-        whole_clips(frames.lengths.tolist()), batch, 0 if model.looks_ahead else _EVALUATION_FRAMES
-    )
-    streams.start(np.argsort(frames.lengths, kind="stable"))
-    carried: State = ()
-    waiting: dict[int, list[Tensor]] = {}
-    while (chunk := streams.next()) is not None:
-        inputs, lengths = read_chunk(frames, chunk, device)
-        logits, carried = model(inputs, select_rows(model, carried, chunk, inputs), lengths)
-        logits = logits.float().cpu()
-        for row, piece in enumerate(chunk.pieces):
-            clip = piece.window.clip
-            waiting.setdefault(clip, []).append(logits[: piece.stop - piece.start, row])
-            if piece.stop == piece.window.length:
-                yield clip, torch.cat(waiting.pop(clip))
-        if progress is not None:
-            progress(streams.progress)
-    model.train(was_training)
-
-
-def evaluate(
-    model: Tagger,
-    clips: LabelledClips,
-    batch: int,
-    weights: Tensor | None = None,
-    progress: Callable[[float], None] | None = None,
-) -> tuple[float, FrameScores]:
-    """The loss in nats a labelled frame, and the scores, over whole clips.
-
-    Args:
-        weights: of the classes in the loss, (C,); the scores know none.
-        progress: called with the share that is done.
-    """
-    scores = FrameScores(model.classes)
-    total = weight = 0.0
-    found: dict[int, tuple[float, float, NDArray[np.int64]]] = {}
-    for clip, logits in clip_logits(model, clips.frames, batch, progress):
-        targets = torch.from_numpy(np.array(clips.labels[clip], dtype=np.int64))
-        labelled = targets != UNLABELLED
-        ones = torch.ones(model.classes) if weights is None else weights.cpu()
-        losses = F.cross_entropy(logits[labelled], targets[labelled], reduction="none")
-        share = ones[targets[labelled]]
-        found[clip] = (
-            float((losses * share).sum(dtype=torch.float64)),
-            float(share.sum(dtype=torch.float64)),
-            logits.argmax(-1).numpy(),
-        )
-    # In the order of the clips, so that the sums do not depend on how they were batched.
-    for clip in range(len(clips.frames)):
-        loss, share, predicted = found[clip]
-        total, weight = total + loss, weight + share
-        scores.add(clips.labels[clip], predicted)
-    return total / max(weight, 1e-12), scores

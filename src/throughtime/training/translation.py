@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,68 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from throughtime.config.translator import PairTraining
-from throughtime.data.batches import LengthBatches, pad
-from throughtime.data.sequences import Sequences
+from throughtime.models.translation_search import TorchTranslator
 from throughtime.models.translator import Translator
+from throughtime.prediction.pairs import PairBatch, TokenPairs, evaluate
 from throughtime.training.examples import ExampleTask
 from throughtime.training.task import StepLoss
-
-
-@dataclass(frozen=True)
-class TokenPairs:
-    """Pairs as tokens, without START and END.
-
-    Args:
-        sources, targets: as many of each.
-    """
-
-    sources: Sequences
-    targets: Sequences
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """(N, 2), with END."""
-        return np.stack([self.sources.lengths, self.targets.lengths], 1) + 1
-
-
-@dataclass(frozen=True)
-class PairBatch:
-    """Pairs beside each other, as the network wants them.
-
-    Args:
-        source: (S, B), each ending in END.
-        source_lengths: (B,) on the CPU.
-        read: (T, B), each beginning with START.
-        wanted: (T, B), each ending in END.
-        counts: (T, B) bool, false at padding.
-    """
-
-    source: Tensor
-    source_lengths: Tensor
-    read: Tensor
-    wanted: Tensor
-    counts: Tensor
-
-    @classmethod
-    def gather(
-        cls, model: Translator, pairs: TokenPairs, examples: NDArray[np.int64], device: torch.device
-    ) -> PairBatch:
-        """The pairs of these numbers."""
-        sources = [np.append(pairs.sources[i], model.source_end).astype(np.int64) for i in examples]
-        targets = [pairs.targets[i].astype(np.int64) for i in examples]
-        read = pad([np.concatenate([[model.start], target]) for target in targets], model.end)
-        wanted = pad([np.append(target, model.end) for target in targets], model.end)
-        counts = np.arange(len(wanted))[:, None] <= np.array([len(target) for target in targets])
-
-        def tensor(array: NDArray[np.generic]) -> Tensor:
-            return torch.from_numpy(array).to(device)
-
-        source_lengths = torch.tensor([len(source) for source in sources])
-        source = pad(sources, model.source_end)
-        return cls(tensor(source), source_lengths, tensor(read), tensor(wanted), tensor(counts))
 
 
 class Translation(ExampleTask):
@@ -114,16 +56,25 @@ class Translation(ExampleTask):
         )
 
     def loss(self, examples: NDArray[np.int64]) -> StepLoss:
-        batch = PairBatch.gather(self._translator, self._training, examples, self.device)
-        readouts, _ = self._translator(batch.source, batch.source_lengths, batch.read, self._sampling_rate())
-        logits = self._translator.logits(readouts, batch.counts)
-        loss = token_losses(logits, batch.wanted[batch.counts], self._config.label_smoothing).mean()
+        batch = PairBatch.gather(self._translator, self._training, examples)
+        source, read, wanted, counts = (
+            torch.from_numpy(array).to(self.device)
+            for array in (batch.source, batch.read, batch.wanted, batch.counts)
+        )
+        lengths = torch.from_numpy(batch.source_lengths)
+        readouts, _ = self._translator(source, lengths, read, self._sampling_rate())
+        logits = self._translator.logits(readouts, counts)
+        loss = token_losses(logits, wanted[counts], self._config.label_smoothing).mean()
         return StepLoss(loss, len(logits))
 
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None:
             return {}
-        return evaluate(self._translator, self._validation, self._config.batch, self.device, progress)
+        was_training = self._translator.training
+        translator = TorchTranslator(self._translator)
+        metrics = evaluate(translator, self._validation, self._config.batch, progress)
+        self._translator.train(was_training)
+        return metrics
 
     def _sampling_rate(self) -> float:
         """Rises in a straight line, from 0 in the first step to the whole rate in the last."""
@@ -142,36 +93,3 @@ def token_losses(logits: Tensor, wanted: Tensor, label_smoothing: float = 0.0) -
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     return F.cross_entropy(logits, wanted, reduction="none", label_smoothing=label_smoothing)
-
-
-@torch.inference_mode()
-def evaluate(
-    model: Translator,
-    pairs: TokenPairs,
-    batch: int,
-    device: torch.device,
-    progress: Callable[[float], None] | None = None,
-) -> dict[str, float]:
-    """The mean loss over all target tokens, without smoothing, and the share that is predicted right.
-
-    Args:
-        pairs: at least one.
-        batch: pairs at once.
-        progress: called with the share that is done.
-    """
-    was_training = model.training
-    model.eval()
-    total, right, count = 0.0, 0, 0
-    batches = LengthBatches(pairs.lengths, batch, seed=0).in_order()
-    for number, examples in enumerate(batches, 1):
-        pair_batch = PairBatch.gather(model, pairs, examples, device)
-        readouts, _ = model(pair_batch.source, pair_batch.source_lengths, pair_batch.read)
-        logits = model.logits(readouts, pair_batch.counts)
-        wanted = pair_batch.wanted[pair_batch.counts]
-        total += token_losses(logits, wanted).double().sum().item()
-        right += int((logits.argmax(-1) == wanted).sum())
-        count += len(wanted)
-        if progress is not None:
-            progress(number / len(batches))
-    model.train(was_training)
-    return {"val_loss": total / count, "val_token_accuracy": right / count}

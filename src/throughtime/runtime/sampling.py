@@ -112,10 +112,9 @@ class Sampler:
             )
         if self.options.repetition_penalty != 1:
             logits = penalise_repetition(logits, self._seen, self.options.repetition_penalty)
-        uniforms = np.array([generator.random() for generator in self._generators], dtype=np.float64)
         tokens = _native.sample(
             logits,
-            uniforms,
+            self.uniforms(1)[0],
             temperature=float(self.options.temperature),
             top_k=int(self.options.top_k),
             top_p=float(self.options.top_p),
@@ -123,6 +122,16 @@ class Sampler:
         )
         self.observe(tokens)
         return tokens
+
+    def uniforms(self, steps: int) -> NDArray[np.float64]:
+        """The next random numbers (T, N) in [0, 1), a row a step: whoever takes them draws the tokens."""
+        drawn = [generator.random(steps) for generator in self._generators]
+        return np.ascontiguousarray(np.array(drawn, dtype=np.float64).reshape(self.rows, steps).T)
+
+    @property
+    def seen(self) -> NDArray[np.uint8]:
+        """Which tokens each row has seen, (N, V), 1 or 0; whoever draws tokens may mark them here."""
+        return self._seen.view(np.uint8)
 
     def observe(self, tokens: ArrayLike) -> None:
         """Record tokens as seen, for the repetition penalty; a token observed twice counts once.

@@ -1,0 +1,1 @@
+"""What networks say of many examples: batches in, NumPy out, whatever runs the network. Needs no torch."""

@@ -1,0 +1,94 @@
+"""Attention over a source, without torch: which of its places a step of the decoder looks at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.runtime.layers import Array, Linear
+from throughtime.runtime.network import linear_of, softmax
+from throughtime.runtime.weights import Weights
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A batch of sources as attention wants it.
+
+    Args:
+        values: (B, S, M), what the encoder says at each place.
+        keys: (B, S, K), the part of the scores that does not depend on the query.
+        mask: (B, S) bool, true where the source has a token.
+    """
+
+    values: Array
+    keys: Array
+    mask: NDArray[np.bool_]
+
+    def select(self, rows: NDArray[np.int64]) -> Memory:
+        """The memory whose row i is row rows[i] of this one."""
+        return Memory(self.values[rows], self.keys[rows], self.mask[rows])
+
+
+class LuongAttention:
+    """score(h_t, h_s) = h_t . W_a h_s; without W_a: dot. As `throughtime.models.attention.LuongAttention`.
+
+    Args:
+        weights: the network's tensors.
+        prefix: of their names.
+        query_size: Q.
+        memory_size: M.
+        precision: how matrices are kept.
+        score: "general" or "dot".
+    """
+
+    def __init__(
+        self, weights: Weights, prefix: str, query_size: int, memory_size: int, precision: str, score: str
+    ) -> None:
+        self._weight: Linear | None = None
+        if score == "general":
+            name = f"{prefix}weight"
+            self._weight = linear_of(weights, name, precision, memory_size, query_size, bias=False)
+
+    def remember(self, values: Array, mask: NDArray[np.bool_]) -> Memory:
+        """Prepare sources (S, B, M), time first, with their mask (S, B), once for all steps."""
+        values = np.ascontiguousarray(values.transpose(1, 0, 2))
+        return Memory(values, values if self._weight is None else self._weight(values), mask.T)
+
+    def __call__(self, queries: Array, memory: Memory) -> tuple[Array, Array]:
+        """Contexts (B, T, M) and weights (B, T, S) for queries (B, T, Q)."""
+        return _look(queries @ memory.keys.transpose(0, 2, 1), memory)
+
+
+class BahdanauAttention:
+    """e_ij = v . tanh(W s_{i-1} + U h_j); as `throughtime.models.attention.BahdanauAttention`.
+
+    Args:
+        weights, prefix, query_size, memory_size, precision: as for `LuongAttention`.
+    """
+
+    def __init__(
+        self, weights: Weights, prefix: str, query_size: int, memory_size: int, precision: str
+    ) -> None:
+        self._query, self._memory = (
+            linear_of(weights, f"{prefix}{name}_weight", precision, inputs, query_size, bias=False)
+            for name, inputs in (("query", query_size), ("memory", memory_size))
+        )
+        self._score = weights.tensor(f"{prefix}score_weight.weight", (1, self._query.output_size))[0]
+
+    def remember(self, values: Array, mask: NDArray[np.bool_]) -> Memory:
+        """Prepare sources (S, B, M), time first, with their mask (S, B), once for all steps."""
+        values = np.ascontiguousarray(values.transpose(1, 0, 2))
+        return Memory(values, self._memory(values), mask.T)
+
+    def __call__(self, queries: Array, memory: Memory) -> tuple[Array, Array]:
+        """Contexts (B, T, M) and weights (B, T, S) for queries (B, T, Q)."""
+        sums = self._query(queries)[:, :, None, :] + memory.keys[:, None, :, :]  # (B, T, S, Q)
+        return _look(np.tanh(sums, out=sums) @ self._score, memory)
+
+
+def _look(scores: Array, memory: Memory) -> tuple[Array, Array]:
+    """Softmax of scores (B, T, S) over the places that have a token, and the values that it weighs."""
+    weights = softmax(np.where(memory.mask[:, None, :], scores, np.float32(-np.inf)))
+    return weights @ memory.values, weights

@@ -1,0 +1,108 @@
+"""The parts that the networks of several tasks have: made from a run's weights and options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.runtime.layers import Array, Linear, Recurrent, State
+from throughtime.runtime.weights import Weights
+
+if TYPE_CHECKING:
+    from throughtime.config.recurrence import RecurrenceConfig
+
+
+def recurrent_of(
+    weights: Weights,
+    prefix: str,
+    config: RecurrenceConfig,
+    precision: str,
+    layers: int | None = None,
+    bidirectional: bool = False,
+) -> Recurrent:
+    """The recurrence of a network.
+
+    Args:
+        weights: the network's tensors.
+        prefix: of the recurrence's tensors, such as "recurrent.".
+        config: its options.
+        precision: how matrices are kept.
+        layers: in place of the config's.
+        bidirectional: whether it reads backwards as well.
+    """
+    return Recurrent(
+        weights,
+        prefix,
+        config.cell,
+        layers=layers or config.layers,
+        bidirectional=bidirectional,
+        zoneout=config.zoneout,
+        activation=config.activation,
+        reset_after=config.reset_after,
+        precision=precision,
+    )
+
+
+def linear_of(
+    weights: Weights,
+    name: str,
+    precision: str,
+    inputs: int | None = None,
+    outputs: int | None = None,
+    bias: bool = True,
+) -> Linear:
+    """A linear layer.
+
+    Args:
+        weights: the network's tensors.
+        name: such as "output", of `output.weight` and `output.bias`.
+        precision: how the matrix is kept.
+        inputs, outputs: the sizes that it has to have; None takes them as they are.
+        bias: whether there is one.
+    """
+    weight = weights.tensor(f"{name}.weight", (outputs, inputs))
+    shift = weights.tensor(f"{name}.bias", (len(weight),)) if bias else None
+    return Linear(weight, shift, precision)
+
+
+class FeedForward:
+    """The same layers at every step, in place of a recurrence, with its interface.
+
+    Args:
+        weights: the network's tensors, PREFIXlayers.0.weight and so on.
+        prefix: such as "recurrent.".
+        precision: how matrices are kept.
+    """
+
+    directions = 1
+
+    def __init__(self, weights: Weights, prefix: str, precision: str) -> None:
+        self._layers = [linear_of(weights, f"{prefix}layers.0", precision)]
+        while f"{prefix}layers.{len(self._layers)}.weight" in weights:
+            name = f"{prefix}layers.{len(self._layers)}"
+            self._layers.append(linear_of(weights, name, precision, self._layers[-1].output_size))
+        self.input_size, self.output_size = self._layers[0].input_size, self._layers[-1].output_size
+
+    def __call__(self, inputs: Array, state: Any = None, lengths: Any = None) -> tuple[Array, State]:
+        """(T, B, I) to (T, B, H), and an empty state."""
+        for layer in self._layers:
+            inputs = np.maximum(layer(inputs), 0)
+        return inputs, ()
+
+    def initial_state(self, batch_size: int) -> State:
+        """Empty."""
+        return ()
+
+
+def softmax(scores: NDArray[np.float32], axis: int = -1) -> NDArray[np.float32]:
+    """exp(scores) over its sum; -inf gives exactly 0."""
+    powers = np.exp(scores - scores.max(axis, keepdims=True))
+    return powers / powers.sum(axis, keepdims=True)
+
+
+def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The logarithm of `softmax` over the last axis."""
+    shifted = scores - scores.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))

@@ -1,0 +1,73 @@
+"""Classifiers without torch say what they say with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from throughtime.config.classifier import ClassifierNetwork  # noqa: E402
+from throughtime.errors import CheckpointError  # noqa: E402
+from throughtime.models.classifier import Classifier, Ensemble, TorchLabeller  # noqa: E402
+from throughtime.runtime import Weights  # noqa: E402
+from throughtime.runtime.classifier import load_classifier  # noqa: E402
+
+CLASSES, VOCABULARY = 3, 11
+STATISTICS = ([1.0, -2.0, 0.0], [3.0, 0.5, 1.0])
+LENGTHS = np.array([7, 1, 4])
+OPTIONS: list[dict[str, Any]] = [
+    *({"pooling": pooling} for pooling in ("last", "mean", "max", "attention")),
+    *({"pooling": pooling, "bidirectional": False} for pooling in ("last", "attention")),
+    *({"cell": "none", "pooling": pooling, "layers": 2} for pooling in ("last", "mean", "max", "attention")),
+    {"cell": "rnn", "activation": "relu", "layers": 2},
+    {"cell": "gru", "reset_after": False},
+    {"cell": "lstm", "projection": 3, "layers": 2, "pooling": "attention"},
+    {"cell": "lstm", "peephole": True, "coupled": True, "layer_norm": True, "zoneout": 0.2},
+    {"members": 3},
+    {"members": 2, "cell": "none"},
+]
+
+
+def pair(options: dict[str, Any], tokens: bool) -> tuple[TorchLabeller, Any]:
+    torch.manual_seed(2)
+    config = ClassifierNetwork(**{"hidden": 6, "embedding": 5, **options})
+    known: dict[str, Any] = {"vocabulary_size": VOCABULARY} if tokens else {"statistics": STATISTICS}
+    made = [Classifier(config, CLASSES, **known) for _ in range(config.members)]
+    model = made[0] if len(made) == 1 else Ensemble(made)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    weights = Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()})
+    vocabulary, features = (VOCABULARY, None) if tokens else (None, 3)
+    return TorchLabeller(model), load_classifier(weights, config, CLASSES, vocabulary, features)
+
+
+@pytest.mark.parametrize("tokens", [True, False], ids=["tokens", "numbers"])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_logits_are_those_of_torch(options: dict[str, Any], tokens: bool) -> None:
+    with_torch, native = pair(options, tokens)
+    generator = np.random.default_rng(3)
+    if tokens:
+        inputs: Any = generator.integers(0, VOCABULARY + 1, (7, 3))
+    else:
+        inputs = generator.normal(size=(7, 3, 3)).astype(np.float32)
+        inputs[5:, 2] = np.nan  # past its length
+    found = native.logits(inputs, LENGTHS)
+    assert found.dtype == np.float32 and found.shape == (3, CLASSES)
+    np.testing.assert_allclose(found, with_torch.logits(inputs, LENGTHS), rtol=1e-5, atol=2e-6)
+
+
+def test_weights_of_another_vocabulary_or_other_labels_are_refused() -> None:
+    torch.manual_seed(2)
+    config = ClassifierNetwork(hidden=6, embedding=5)
+    model = Classifier(config, CLASSES, VOCABULARY)
+    weights = Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model")
+    with pytest.raises(CheckpointError, match=r"embedding.weight is float32 \(12, 5\), expected .*\(8, 5\)"):
+        load_classifier(weights, config, CLASSES, 7)
+    with pytest.raises(CheckpointError, match=r"output.weight .* expected float32 \(4, 12\)"):
+        load_classifier(weights, config, 4, VOCABULARY)
+    with pytest.raises(CheckpointError, match="model lacks mean"):
+        load_classifier(weights, config, CLASSES, features=5)
