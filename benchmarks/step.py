@@ -2,7 +2,8 @@
 
 A step reads a token for each of `batch` texts and gives the logits of the next: input vector, two recurrent
 layers, output layer. All contenders have the same weights and run in one process in turns, so that what else
-the machine does hits all alike. Each turn times two things, and the table holds the medians of the turns:
+the machine does hits all alike. Each turn times two things, and the table holds the medians of the turns
+(and the fastest turn, which tells how much the machine was busy with other work):
 
     step      a step with given tokens: what the network costs
     token     a step and the draw of the next token, fed back: what a user waits for. Everyone has the same
@@ -71,7 +72,7 @@ class Throughtime:
         return self.engine.step(self.slots, tokens)
 
     def generate(self, count: int) -> Any:
-        """All tokens in one call, draws included: only our engine has that, so it is timed apart from `token`."""
+        """All tokens in one call, draws included: only our engine has that, so it is timed apart."""
         return self.engine.generate(self.slots, self.sampler, count)
 
 
@@ -174,7 +175,8 @@ def print_rows(rows: list[dict[str, Any]], everything: bool) -> None:
             per_second = row["setup"]["batch"] / microseconds(row, "tokens") * 1e6
             print(
                 f"{key[0]:5} {key[1]:2} threads  {row['name']:36} step {microseconds(row, 'steps'):8.1f} us  "
-                f"token {microseconds(row, 'tokens'):8.1f} us  {per_second:10,.0f} tokens/s  "
+                f"token {microseconds(row, 'tokens'):8.1f} us (at "
+                f"best {min(row['tokens']) * 1e6:8.1f})  {per_second:10,.0f} tokens/s  "
                 f"x ours {ratio:5.2f}  logits within {row['difference']:.0e}"
             )
             if row["generate"]:

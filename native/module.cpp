@@ -1,5 +1,8 @@
 // The Python bindings of the native part: they check shapes, release the GIL and call.
 #include <nanobind/nanobind.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
@@ -509,6 +512,14 @@ NB_MODULE(_native, module) {
       "The instruction sets that this CPU runs, narrowest first, separated by spaces.");
   module.def("activation", &activation, "name"_a, "values"_a, "isa"_a = "",
              "exp, sigmoid or tanh of (N,) float32, as the kernels compute it.");
+  module.def(
+      "give_back_memory",
+      [] {
+#if defined(__GLIBC__)
+        malloc_trim(0);
+#endif
+      },
+      "Hand memory that has been freed back to the system.");
   module.def("read_bandwidth", &read_bandwidth, "bytes"_a, "threads"_a = 1,
              "Bytes a second that a plain read of so many bytes reaches here.");
 

@@ -24,6 +24,7 @@ PAGES = [
     "docs/translation.md",
     "docs/frames.md",
     "docs/inspection.md",
+    "docs/runtime.md",
     "docs/interchange.md",
     "docs/reference.md",
 ]

@@ -90,8 +90,10 @@ class Engine:
         except ValueError as error:
             raise CheckpointError(f"{self._weights.name} does not fit config.toml: {error}") from None
         self.vocabulary_size: int = self._native.vocabulary_size
-        # Everything has been packed: what was read of the file need not stay in memory.
+        # Everything has been packed: neither what was read of the file nor copies of it need stay in memory.
+        del tensors, layers
         self._weights.release()
+        _native.give_back_memory()
 
     @classmethod
     def load(cls, folder: str | Path, precision: str | None = None, threads: int = 0) -> Engine:
