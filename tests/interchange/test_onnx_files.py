@@ -12,6 +12,7 @@ import pytest
 from tests.interchange.runs import make_run
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
 from throughtime.run import WEIGHTS, Run
+from throughtime.runtime.quantize import quantise
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -106,7 +107,7 @@ def test_without_onnx_the_extra_is_named(run: Run, monkeypatch: pytest.MonkeyPat
 def test_damaged_weights_are_the_runs_fault(run: Run) -> None:
     content = (run.folder / WEIGHTS).read_bytes()
     (run.folder / WEIGHTS).write_bytes(content[: len(content) // 2])
-    with pytest.raises(CheckpointError, match="damaged"):
+    with pytest.raises(CheckpointError, match="damaged or no safetensors file"):
         export_onnx(run)
     from safetensors.numpy import save_file
 
@@ -122,3 +123,12 @@ def test_a_folder_that_is_none_is_named(run: Run, tmp_path: Path) -> None:
     (run.folder / "tokenizer.json").unlink()
     with pytest.raises(RunError, match=r"tokenizer\.json cannot be read: No such file"):
         export_onnx(run, compare=False)
+
+
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+def test_a_quantised_run_is_exported_as_float32(precision: str, run: Run) -> None:
+    content = quantise(run.read_weights(), precision)
+    (run.folder / WEIGHTS).write_bytes(content)
+    done = export_onnx(Run.open(run.folder))
+    assert done.differences is not None
+    assert {port["dtype"] for port in done.description["graphs"]["step.onnx"]["outputs"]} == {"float32"}

@@ -15,11 +15,13 @@ from throughtime.interchange.graph import Port
 from throughtime.interchange.reference import reference_of
 from throughtime.run import Run
 
-# Of the largest value of an output: float32 sums in another order differ by a few 1e-6 over such lengths.
+# Of the largest value of an output: float32 sums in another order differ by a few 1e-6 over so few steps.
 TOLERANCE = 1e-4
 
-# Steps and rows: a single one of each, and sizes that no register or block divides.
-_SIZES = ({"T": 1, "S": 1, "B": 1}, {"T": 17, "S": 7, "B": 3}, {"T": 5, "S": 11, "B": 1})
+# Steps and rows: a single one of each, and sizes that no register or block divides. Few steps, because a
+# network may blow rounding up: a 2 x 512 RNN with recurrent weights from N(0, 0.3^2) reaches 9e-4 after 7
+# steps, 6e-5 after 3. A wrong graph shows in the first ones.
+_SIZES = ({"T": 1, "S": 1, "B": 1}, {"T": 3, "S": 3, "B": 3}, {"T": 2, "S": 5, "B": 1})
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ class Export:
 def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None = None) -> Export:
     """Write the graphs of a run, export.json, and the vocabulary beside them.
 
+    The graphs compute in float32, also those of a quantised run.
+
     Example:
         export_onnx(throughtime.load("runs/mine"), "phone/")
 
@@ -67,7 +69,8 @@ def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None
     """
     require_onnx()
     folder = run.folder / "onnx" if folder is None else Path(folder)
-    exported = _exporter(run.task)(run, Tensors(run.read_weights()))
+    tensors = Tensors(dict(run.read_weights()))  # a dict, so that quantised ones are unpacked once
+    exported = _exporter(run.task)(run, tensors)
     description = _describe(run, exported)
     models = [
         Model(name, _serialise(name, graph, description), tuple(graph.inputs), tuple(graph.outputs))
