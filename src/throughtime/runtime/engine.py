@@ -234,8 +234,6 @@ class Engine:
             repetition_penalty=float(options.repetition_penalty),
             seen=sampler.seen if penalised else None,
         ).T
-        if not penalised:
-            sampler.observe(tokens)
         return tokens
 
     # ---- facts

@@ -95,7 +95,7 @@ class Sampler:
         self._seen: NDArray[np.bool_] = np.zeros((self.rows, self.vocabulary_size), dtype=np.bool_)
 
     def sample(self, logits: ArrayLike) -> NDArray[np.int64]:
-        """Draw one token for each row, and observe it.
+        """Draw one token for each row, and observe it where there is a repetition penalty.
 
         Args:
             logits: (N, V) float32; -inf is a token that cannot be drawn.
@@ -120,7 +120,8 @@ class Sampler:
             top_p=float(self.options.top_p),
             min_p=float(self.options.min_p),
         )
-        self.observe(tokens)
+        if self.options.repetition_penalty != 1:
+            self.observe(tokens)
         return tokens
 
     def uniforms(self, steps: int) -> NDArray[np.float64]:
