@@ -28,6 +28,7 @@ Engine::Engine(const EngineTensors& tensors, Precision precision, int threads, c
     : kernels_(kernels), vocabulary_size_(tensors.vocabulary_size), embedding_size_(tensors.embedding_size) {
   layers_.reserve(tensors.layers.size());
   for (const LayerTensors& layer : tensors.layers) layers_.emplace_back(layer, precision, kernels);
+  workspaces_.resize(layers_.size());
   const Layer& first = layers_.front();
   const Layer& last = layers_.back();
   const auto V = static_cast<std::size_t>(vocabulary_size_), E = static_cast<std::size_t>(embedding_size_);
@@ -51,7 +52,7 @@ Engine::Engine(const EngineTensors& tensors, Precision precision, int threads, c
     Workspace workspace;
     std::vector<const float*> inputs(V);
     for (std::size_t token = 0; token < V; ++token) inputs[token] = tensors.embedding + token * E;
-    projecting.reserve(workspace, 1, V);
+    projecting.reserve(workspace, 1, V, 1);
     run_team(1, [&](const Member& member) {
       projecting.project(member, workspace, V, inputs.data(), token_rows_.data());
     });
@@ -193,12 +194,13 @@ Engine::Batch Engine::begin(const std::vector<Slot*>& slots, std::size_t rows) {
       batch.hidden.back().push_back(slot->memory.data() + hidden_at_[layer]);
       batch.cell.back().push_back(slot->memory.data() + cell_at_[layer]);
     }
-    layers_[layer].reserve(workspace_, batch.n, rows);
+    layers_[layer].reserve(workspaces_[layer], batch.n, rows, threads(batch.n));
   }
   for (Slot* slot : slots) batch.logits.push_back(slot->memory.data() + logits_at_);
-  batch.starts.resize(rows);
-  batch.inputs.resize(rows);
-  prepared_top_.reserve(output_.view(), rows);
+  const std::size_t places = std::max(rows, Readying::places(batch.n, threads(batch.n)));
+  batch.starts.resize(places);
+  batch.inputs.resize(places);
+  prepared_top_.reserve(output_.view(), places);
   head_.reserve(rows * static_cast<std::size_t>(output_.rows()));
   std::size_t widest = 0, top = 0;
   for (const Layer& layer : layers_) {
@@ -210,23 +212,33 @@ Engine::Batch Engine::begin(const std::vector<Slot*>& slots, std::size_t rows) {
   return batch;
 }
 
-// Logits of n tops (rows of the last layer's output).
+// Logits of n tops (rows of the last layer's output). Each member leaves with its share of them in place.
 void Engine::logits(const Member& member, std::size_t n, const float* const* tops, float* const* out) {
   const PackedView& weights = output_.view();
-  const PreparedView prepared = prepared_top_.view(weights);
+  const Readying mine(member, n);
+  const PreparedView prepared = prepared_top_.view(weights, mine.place);
   const auto stride = static_cast<std::size_t>(output_.rows());
-  for (std::size_t row = member.begin(n); row < member.end(n); ++row) {
+  for (std::size_t row = mine.begin; row < mine.end; ++row)
     kernels_.prepare(weights.precision, tops[row], output_.columns(), prepared.lanes + row * prepared.stride,
                      weights.groups, prepared.scales + row);
-    std::copy_n(output_bias_.data(), stride, head_.data() + row * stride);
-  }
-  member.barrier();
+  if (!mine.apart) member.barrier();
   const auto blocks = static_cast<std::size_t>(weights.blocks);
-  kernels_.accumulate(weights, prepared, static_cast<int>(n), static_cast<int>(member.begin(blocks)),
-                      static_cast<int>(member.end(blocks)), head_.data(), stride);
+  const std::size_t first = member.begin(blocks), last = member.end(blocks);
+  constexpr std::size_t kBlockRows = kPlainVectors * kLanes;
+  for (std::size_t row = 0; row < n; ++row)
+    std::copy(output_bias_.data() + first * kBlockRows, output_bias_.data() + last * kBlockRows,
+              head_.data() + row * stride + first * kBlockRows);
+  kernels_.accumulate(weights, prepared, static_cast<int>(n), static_cast<int>(first), static_cast<int>(last),
+                      head_.data(), stride);
   member.barrier();
   for (std::size_t row = member.begin(n); row < member.end(n); ++row)
     std::copy_n(head_.data() + row * stride, vocabulary_size_, out[row]);
+}
+
+// Before `step`, with a barrier between.
+void Engine::ready(const Member& member, Batch& batch) {
+  for (std::size_t layer = 0; layer < layers_.size(); ++layer)
+    layers_[layer].ready(member, workspaces_[layer], batch.n, batch.hidden[layer].data());
 }
 
 // One token for each slot, up to the last layer's hidden state.
@@ -234,27 +246,31 @@ void Engine::step(const Member& member, Batch& batch, const std::int64_t* tokens
   const std::size_t n = batch.n;
   const auto rows = static_cast<std::size_t>(layers_.front().gate_rows());
   const bool table = token_rows_.size() > 0;
-  for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {
+  const Readying mine(member, n);
+  const float** my_starts = batch.starts.data() + mine.place;
+  const float** my_inputs = batch.inputs.data() + mine.place;
+  for (std::size_t slot = mine.begin; slot < mine.end; ++slot) {
     const auto token = static_cast<std::size_t>(tokens[slot]);
     if (table)
-      batch.starts[slot] = token_rows_.data() + token * rows;
+      my_starts[slot] = token_rows_.data() + token * rows;
     else
-      batch.inputs[slot] = embedding_.data() + token * static_cast<std::size_t>(embedding_size_);
+      my_inputs[slot] = embedding_.data() + token * static_cast<std::size_t>(embedding_size_);
   }
-  // No barrier: a step prepares each slot in the member that has just set it, and begins with one.
+  if (!mine.apart) member.barrier();
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
     const Layer& current = layers_[layer];
     const float* const* inputs =
-        layer == 0 ? batch.inputs.data() : const_cast<const float* const*>(batch.hidden[layer - 1].data());
-    const float* const* starts = layer == 0 && table ? batch.starts.data() : nullptr;
+        layer == 0 ? my_inputs : const_cast<const float* const*>(batch.hidden[layer - 1].data());
+    const float* const* starts = layer == 0 && table ? my_starts : nullptr;
     if (starts == nullptr && current.needs_projection()) {
       const auto stride = static_cast<std::size_t>(current.gate_rows());
-      current.project(member, workspace_, n, inputs, projected_.data());
-      for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot)
-        batch.starts[slot] = projected_.data() + slot * stride;
-      starts = batch.starts.data();
+      current.project(member, workspaces_[layer], n, inputs, projected_.data());
+      for (std::size_t slot = mine.begin; slot < mine.end; ++slot)
+        my_starts[slot] = projected_.data() + slot * stride;
+      if (!mine.apart) member.barrier();
+      starts = my_starts;
     }
-    current.step(member, workspace_, n, starts, starts == nullptr ? inputs : nullptr,
+    current.step(member, workspaces_[layer], n, starts, starts == nullptr ? inputs : nullptr,
                  batch.hidden[layer].data(), batch.cell[layer].data());
   }
 }
@@ -280,10 +296,13 @@ void Engine::read_piece(const Member& member, Batch& batch, const std::int64_t* 
           layer == 0 && table ? token_rows_.data() + token * rows : projected_.data() + row * rows;
     }
     member.barrier();
-    if (layer > 0 || !table) current.project(member, workspace_, all, batch.inputs.data(), projected_.data());
+    if (layer > 0 || !table)
+      current.project(member, workspaces_[layer], all, batch.inputs.data(), projected_.data());
     for (std::size_t t = 0; t < T; ++t) {
-      current.step(member, workspace_, n, batch.starts.data() + t * n, nullptr, batch.hidden[layer].data(),
-                   batch.cell[layer].data());
+      current.ready(member, workspaces_[layer], n, batch.hidden[layer].data());
+      member.barrier();
+      current.step(member, workspaces_[layer], n, batch.starts.data() + t * n, nullptr,
+                   batch.hidden[layer].data(), batch.cell[layer].data());
       // The inputs of these steps have gone into `projected`, so their place is free.
       for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot)
         std::copy_n(batch.hidden[layer][slot], width, tops_.data() + (t * n + slot) * width);
@@ -308,6 +327,8 @@ void Engine::read(const std::vector<std::int64_t>& slots, const std::int64_t* to
     for (std::size_t first = 0; first < steps; first += piece) {
       const std::size_t T = std::min(piece, steps - first);
       if (steps == 1) {
+        ready(member, batch);
+        member.barrier();
         step(member, batch, tokens);
       } else {
         read_piece(member, batch, tokens + first, steps, T);
@@ -364,6 +385,7 @@ void Engine::generate(const std::vector<std::int64_t>& slots, std::size_t steps,
         failures[static_cast<std::size_t>(member.index)] = std::current_exception();
         failed.store(true);
       }
+      ready(member, batch);
       member.barrier();
       if (failed.load()) return;
       step(member, batch, drawn);

@@ -77,6 +77,7 @@ class Engine {
   std::vector<Slot*> distinct(const std::vector<std::int64_t>& slots);
   void check_tokens(const std::int64_t* tokens, std::size_t n) const;
   Batch begin(const std::vector<Slot*>& slots, std::size_t rows);
+  void ready(const Member& member, Batch& batch);
   void step(const Member& member, Batch& batch, const std::int64_t* tokens);
   void read_piece(const Member& member, Batch& batch, const std::int64_t* tokens, std::size_t stride,
                   std::size_t T);
@@ -97,7 +98,7 @@ class Engine {
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<std::int64_t> free_;
-  Workspace workspace_;
+  std::vector<Workspace> workspaces_;  // one a layer
   Prepared prepared_top_;
   Buffer<float> head_, projected_, tops_;
 };

@@ -88,18 +88,19 @@ std::size_t Layer::weight_bytes(bool with_input) const {
   return (with_input ? input_.bytes() : 0) + recurrent_.bytes() + candidate_.bytes() + projection_.bytes();
 }
 
-void Layer::reserve(Workspace& workspace, std::size_t slots, std::size_t rows) const {
+void Layer::reserve(Workspace& workspace, std::size_t slots, std::size_t rows, int members) const {
   const auto gate_floats = static_cast<std::size_t>(gate_rows());
-  workspace.x.reserve(input_.view(), std::max(slots, rows));
-  workspace.h.reserve(recurrent_.view(), slots);
+  const std::size_t places = Readying::places(slots, members);
+  workspace.x.reserve(input_.view(), std::max(places, rows));
+  workspace.h.reserve(recurrent_.view(), places);
   workspace.raw.reserve(slots * std::max(gate_floats, static_cast<std::size_t>(padded_hidden_)));
   if (projection_.bytes() > 0) workspace.inner.reserve(projection_.view(), slots);
   if (candidate_.bytes() > 0) workspace.inner.reserve(candidate_.view(), slots);
   workspace.inner_raw.reserve(slots *
                               static_cast<std::size_t>(std::max(projection_.rows(), candidate_.rows())));
-  if (workspace.outputs.size() < slots) {
-    workspace.outputs.resize(slots);
-    workspace.starts.resize(slots);
+  if (workspace.outputs.size() < places) {
+    workspace.outputs.resize(places);
+    workspace.starts.resize(places);
   }
 }
 
@@ -164,24 +165,36 @@ void Layer::project_one_hot(int column, const float* weight_ih, float* projected
   add_bias(projected);
 }
 
+void Layer::ready(const Member& member, Workspace& workspace, std::size_t n, float* const* hidden) const {
+  const PackedView& recurrent = recurrent_.view();
+  const Readying mine(member, n);
+  const PreparedView h = workspace.h.view(recurrent, mine.place);
+  for (std::size_t slot = mine.begin; slot < mine.end; ++slot) {
+    kernels_.prepare(recurrent.precision, hidden[slot], state_size_, h.lanes + slot * h.stride,
+                     recurrent.groups, h.scales + slot);
+    workspace.starts[mine.place + slot] = start_bias_.data();
+    workspace.outputs[mine.place + slot] =
+        projection_.bytes() > 0 ? workspace.raw.data() + slot * static_cast<std::size_t>(padded_hidden_)
+                                : hidden[slot];
+  }
+}
+
 void Layer::step(const Member& member, Workspace& workspace, std::size_t n, const float* const* start,
                  const float* const* x, float* const* hidden, float* const* cell) const {
   const PackedView& recurrent = recurrent_.view();
-  const PreparedView h = workspace.h.view(recurrent), prepared_x = workspace.x.view(input_.view());
-  const bool projects = projection_.bytes() > 0;
-  for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {
-    kernels_.prepare(recurrent.precision, hidden[slot], state_size_, h.lanes + slot * h.stride,
-                     recurrent.groups, h.scales + slot);
-    if (x != nullptr)
+  const Readying mine(member, n);
+  const PreparedView h = workspace.h.view(recurrent, mine.place);
+  const PreparedView prepared_x = workspace.x.view(input_.view(), mine.place);
+  float** outputs = workspace.outputs.data() + mine.place;
+  if (x != nullptr) {
+    for (std::size_t slot = mine.begin; slot < mine.end; ++slot)
       kernels_.prepare(recurrent.precision, x[slot], input_size_, prepared_x.lanes + slot * prepared_x.stride,
                        input_.view().groups, prepared_x.scales + slot);
-    workspace.starts[slot] = start_bias_.data();
-    workspace.outputs[slot] =
-        projects ? workspace.raw.data() + slot * static_cast<std::size_t>(padded_hidden_) : hidden[slot];
+    if (!mine.apart) member.barrier();
   }
-  member.barrier();
-  if (!norm_ih_.empty()) return step_normalised(member, workspace, n, start, hidden, cell);
-  if (candidate_.bytes() > 0) return step_reset_before(member, workspace, n, start, hidden);
+  if (!norm_ih_.empty()) return step_normalised(member, workspace, n, start, h, hidden, cell, outputs);
+  if (candidate_.bytes() > 0) return step_reset_before(member, workspace, n, start, h, hidden);
+  const bool projects = projection_.bytes() > 0;
   const CellStep step{.kind = kind_,
                       .relu = relu_,
                       .coupled = coupled_,
@@ -192,29 +205,29 @@ void Layer::step(const Member& member, Workspace& workspace, std::size_t n, cons
                       .recurrent = &recurrent,
                       .x = prepared_x,
                       .h = h,
-                      .start = x != nullptr ? workspace.starts.data() : start,
+                      .start = x != nullptr ? workspace.starts.data() + mine.place : start,
                       .recurrent_bias = recurrent_bias_.data(),
                       .peephole = peephole_.data(),
                       .hidden = hidden,
                       .cell = cell,
-                      .output = workspace.outputs.data()};
+                      .output = outputs};
   const auto blocks = static_cast<std::size_t>(recurrent.blocks);
   kernels_.step_cell(step, static_cast<int>(n), static_cast<int>(member.begin(blocks)),
                      static_cast<int>(member.end(blocks)));
   member.barrier();
-  if (projects) finish_projection(member, workspace, n, hidden);
+  if (projects) finish_projection(member, workspace, n, outputs, hidden);
 }
 
-// h = W_hr (o * tanh(c)), from workspace.outputs into the hidden states.
+// h = W_hr (o * tanh(c)), from `outputs` into the hidden states.
 void Layer::finish_projection(const Member& member, Workspace& workspace, std::size_t n,
-                              float* const* hidden) const {
+                              float* const* outputs, float* const* hidden) const {
   const PackedView& weights = projection_.view();
   const PreparedView inner = workspace.inner.view(weights);
   const auto stride = static_cast<std::size_t>(padded_state_);
   float* product = workspace.inner_raw.data();
   for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {
-    kernels_.prepare(weights.precision, workspace.outputs[slot], hidden_size_,
-                     inner.lanes + slot * inner.stride, weights.groups, inner.scales + slot);
+    kernels_.prepare(weights.precision, outputs[slot], hidden_size_, inner.lanes + slot * inner.stride,
+                     weights.groups, inner.scales + slot);
     std::fill(product + slot * stride, product + (slot + 1) * stride, 0.0f);
   }
   member.barrier();
@@ -231,9 +244,9 @@ void Layer::finish_projection(const Member& member, Workspace& workspace, std::s
 }
 
 void Layer::step_normalised(const Member& member, Workspace& workspace, std::size_t n,
-                            const float* const* start, float* const* hidden, float* const* cell) const {
+                            const float* const* start, const PreparedView& h, float* const* hidden,
+                            float* const* cell, float** outputs) const {
   const PackedView& recurrent = recurrent_.view();
-  const PreparedView h = workspace.h.view(recurrent);
   const auto stride = static_cast<std::size_t>(gate_rows());
   float* raw = workspace.raw.data();
   for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot)
@@ -289,21 +302,21 @@ void Layer::step_normalised(const Member& member, Workspace& workspace, std::siz
     kernels_.tanh(t.data(), H);
     // `gates` has been read; the raw buffer's beginning of this slot takes what the projection reads.
     float* output = projects ? gates : hidden[slot];
-    workspace.outputs[slot] = output;
+    outputs[slot] = output;
     for (int unit = 0; unit < hidden_size_; ++unit) {
       const float next = o[unit] * t[unit];
       output[unit] = projects ? next : next + keep_hidden_ * (output[unit] - next);
     }
   }
   member.barrier();
-  if (projects) finish_projection(member, workspace, n, hidden);
+  if (projects) finish_projection(member, workspace, n, outputs, hidden);
 }
 
 void Layer::step_reset_before(const Member& member, Workspace& workspace, std::size_t n,
-                              const float* const* start, float* const* hidden) const {
+                              const float* const* start, const PreparedView& h, float* const* hidden) const {
   const PackedView& gate_weights = recurrent_.view();
   const PackedView& candidate = candidate_.view();
-  const PreparedView h = workspace.h.view(gate_weights), reset_h = workspace.inner.view(candidate);
+  const PreparedView reset_h = workspace.inner.view(candidate);
   const auto stride = static_cast<std::size_t>(2 * padded_hidden_);
   const auto H = static_cast<std::size_t>(padded_hidden_),
              plain = static_cast<std::size_t>(candidate_.rows());

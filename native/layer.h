@@ -61,8 +61,8 @@ class Layer {
   // What a step reads of the weights; the input's only where it is not a table.
   std::size_t weight_bytes(bool with_input = true) const;
 
-  // Room for steps of so many slots and projections of so many rows.
-  void reserve(Workspace& workspace, std::size_t slots, std::size_t rows) const;
+  // Room for steps of so many slots by so many members of a team, and projections of so many rows.
+  void reserve(Workspace& workspace, std::size_t slots, std::size_t rows, int members) const;
 
   // The share of the inputs in the pre-activations: projected[row] (gate_rows floats each) from x[row]
   // (input_size). All members of the team call it.
@@ -72,7 +72,12 @@ class Layer {
   // The same for an input that is 1 at `column` and 0 elsewhere, without a product.
   void project_one_hot(int column, const float* weight_ih, float* projected) const;
 
-  // One step of n slots, in place. All members of the team call it; it ends with a barrier.
+  // Makes the hidden states of n slots ready for `step`. All members of the team call it, and a barrier has
+  // to follow before any state changes.
+  void ready(const Member& member, Workspace& workspace, std::size_t n, float* const* hidden) const;
+
+  // One step of n slots, in place, after `ready` and a barrier. All members of the team call it; it ends with
+  // a barrier.
   //   start   for each slot a row of `project`, or null: then x holds the inputs
   //   hidden  for each slot padded_state floats; cell padded_hidden floats
   void step(const Member& member, Workspace& workspace, std::size_t n, const float* const* start,
@@ -82,10 +87,11 @@ class Layer {
   void add_bias(float* row) const;
   void normalise(float* row, const std::vector<float>& gain) const;
   void step_normalised(const Member& member, Workspace& workspace, std::size_t n, const float* const* start,
-                       float* const* hidden, float* const* cell) const;
+                       const PreparedView& h, float* const* hidden, float* const* cell,
+                       float** outputs) const;
   void step_reset_before(const Member& member, Workspace& workspace, std::size_t n, const float* const* start,
-                         float* const* hidden) const;
-  void finish_projection(const Member& member, Workspace& workspace, std::size_t n,
+                         const PreparedView& h, float* const* hidden) const;
+  void finish_projection(const Member& member, Workspace& workspace, std::size_t n, float* const* outputs,
                          float* const* hidden) const;
   // Where a gate of a unit lies in a row of pre-activations.
   std::size_t place(int gate, int unit) const {

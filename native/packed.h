@@ -56,8 +56,10 @@ class Prepared {
     lanes_.reserve(vectors * static_cast<std::size_t>(weights.groups));
     scales_.reserve(vectors);
   }
-  PreparedView view(const PackedView& weights) {
-    return {lanes_.data(), static_cast<std::size_t>(weights.groups), scales_.data()};
+  // The vectors from `place` on.
+  PreparedView view(const PackedView& weights, std::size_t place = 0) {
+    const auto stride = static_cast<std::size_t>(weights.groups);
+    return {lanes_.data() + place * stride, stride, scales_.data() + place};
   }
 
  private:

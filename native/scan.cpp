@@ -28,7 +28,7 @@ void scan(const Layer& layer, const float* inputs, std::size_t T, std::size_t B,
     if (layer.has_cell_state()) std::copy_n(cell + b * H, H, cells.data() + b * padded_hidden);
   }
   Workspace workspace;
-  layer.reserve(workspace, B, piece * B);
+  layer.reserve(workspace, B, piece * B, threads);
   std::vector<const float*> x(piece * B), starts(B);
   std::vector<float*> active_hidden(B), active_cell(B);
   std::vector<std::size_t> active(B);
@@ -54,6 +54,8 @@ void scan(const Layer& layer, const float* inputs, std::size_t T, std::size_t B,
             ++active_count;
           }
         }
+        member.barrier();
+        layer.ready(member, workspace, active_count, active_hidden.data());
         member.barrier();
         layer.step(member, workspace, active_count, starts.data(), nullptr, active_hidden.data(),
                    active_cell.data());

@@ -19,8 +19,9 @@ namespace {
 // loop, shorter than anybody's patience with a busy core.
 constexpr int kIdleSpins = 4000;
 
-// How long a member waits awake for the others, a few us, before it lets somebody else have the core: on a busy
-// machine that may be the very thread it waits for (measured: 800 us a step fell to what one thread takes).
+// How long a member waits awake for the others, a few us, before it lets somebody else have the core: on a
+// busy machine that may be the very thread it waits for (measured: 800 us a step fell to what one thread
+// takes).
 constexpr int kSpins = 200;
 
 void pause() {
