@@ -403,7 +403,7 @@ class TaggerRun(Run):
     def _draw(
         self, timeline: str | Path, path: Path, found: list[FrameLabel], truth: NDArray[np.int64] | None
     ) -> None:
-        from throughtime.inspection.timeline import draw_timeline
+        from throughtime.pictures.timeline import draw_timeline
 
         last = found[-1].seconds
         rate = (len(found) - 1) / last if last else None
