@@ -254,9 +254,8 @@ class CaptionerRun(Run):
 
         network, data, weights = self.config.model, self.config.data, self.read_weights()
         ready = bool(data.image_features or data.image_encoder)
-        encoder = image_encoder(
-            weights, "encoder.", network.fine_tune, ready, self._images.grid, self.precision
-        )
+        grid, blocks = self._images.grid, network.fine_tune
+        encoder = image_encoder(weights, "encoder.", self._shape, blocks, ready, grid, self.precision)
         size = self.tokenizer.vocabulary_size
         model = Captioner(weights, network, size, encoder, precision=self.precision)
         weights.refuse_unused()

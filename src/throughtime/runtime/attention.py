@@ -102,15 +102,22 @@ class AttentionOverImage:
         prefix: of their names.
         size: A, features of a place.
         hidden_size: H, of the recurrence's output.
+        units: K, of the attention's MLP.
         embedding_size: E, of a word; also of what `read_out` returns.
         precision: how matrices are kept.
     """
 
     def __init__(
-        self, weights: Weights, prefix: str, size: int, hidden_size: int, embedding_size: int, precision: str
+        self,
+        weights: Weights,
+        prefix: str,
+        size: int,
+        hidden_size: int,
+        units: int,
+        embedding_size: int,
+        precision: str,
     ) -> None:
-        self._key = linear_of(weights, f"{prefix}key", precision, size)
-        units = self._key.output_size
+        self._key = linear_of(weights, f"{prefix}key", precision, size, units)
         self._query = linear_of(weights, f"{prefix}query", precision, hidden_size, units, bias=False)
         self._score = weights.tensor(f"{prefix}score.weight", (1, units))[0]
         self._gate = linear_of(weights, f"{prefix}gate", precision, hidden_size, 1)

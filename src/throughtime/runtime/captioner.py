@@ -71,12 +71,11 @@ class Captioner:
         self.end, self.start = vocabulary_size, vocabulary_size + 1
         self.encoder = encoder
         width = config.image_embedding or encoder.size
-        words = weights.tensor(f"{prefix}embedding.weight", (vocabulary_size + 2, config.embedding))
-        self.embedding = words
-        self.recurrent = recurrent_of(weights, f"{prefix}recurrent.", config, precision)
+        size = vocabulary_size + 2, config.embedding
+        self.embedding = weights.tensor(f"{prefix}embedding.weight", size)
         enters_always = config.image_input in ("every-step", "attention")
-        first = f"{prefix}recurrent.cells.0.weight_ih"
-        weights.tensor(first, (None, config.embedding + (width if enters_always else 0)))
+        inputs = config.embedding + (width if enters_always else 0)
+        self.recurrent = recurrent_of(weights, f"{prefix}recurrent.", config, precision, inputs)
         hidden_size, states = self.recurrent.output_size, config.layers * sum(self.recurrent.state_sizes)
         entering = {"first-input": config.embedding, "initial-state": states}.get(config.image_input, width)
         self.image: Linear | None = None
@@ -89,7 +88,7 @@ class Captioner:
         self.initial: Linear | None = None
         if config.image_input == "attention":
             name = f"{prefix}attention."
-            sizes = width, hidden_size, config.embedding
+            sizes = width, hidden_size, config.attention_size, config.embedding
             self.attention = AttentionOverImage(weights, name, *sizes, precision)
             self.initial = linear_of(weights, f"{prefix}initial", precision, width, states)
         read = config.embedding if self.attention else hidden_size

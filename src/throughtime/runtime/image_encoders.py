@@ -33,12 +33,14 @@ class ReadyFeatures:
     Args:
         weights: the network's tensors.
         prefix: of their names.
+        size: F.
     """
 
-    def __init__(self, weights: Weights, prefix: str) -> None:
-        self._mean = weights.tensor(f"{prefix}mean", (None,))
-        self.size = len(self._mean)
-        self._deviation = weights.tensor(f"{prefix}deviation", (self.size,))
+    def __init__(self, weights: Weights, prefix: str, size: int) -> None:
+        self.size = size
+        self._mean, self._deviation = (
+            weights.tensor(f"{prefix}{name}", (size,)) for name in ("mean", "deviation")
+        )
 
     def __call__(self, cached: NDArray[Any]) -> Array:
         return (cached.astype(np.float32) - self._mean) / self._deviation
@@ -66,13 +68,20 @@ class MobileNetTail:
 
 
 def image_encoder(
-    weights: Weights, prefix: str, blocks: int, ready: bool, grid: bool, precision: str
+    weights: Weights,
+    prefix: str,
+    shape: tuple[int, ...],
+    blocks: int,
+    ready: bool,
+    grid: bool,
+    precision: str,
 ) -> Encoder:
     """The encoder that a captioner was trained with.
 
     Args:
         weights: the network's tensors.
         prefix: of the encoder's.
+        shape: of what is cached of an image.
         blocks: of a MobileNetV2 that were trained; 0 is none.
         ready: what is cached are features.
         grid: whether places are wanted.
@@ -81,5 +90,5 @@ def image_encoder(
     if blocks:
         return MobileNetTail(weights, prefix, blocks, grid, precision)
     if ready:
-        return ReadyFeatures(weights, prefix)
-    return SmallImageCNN(weights, prefix, grid, precision)
+        return ReadyFeatures(weights, prefix, shape[-1])
+    return SmallImageCNN(weights, prefix, shape[0], grid, precision)

@@ -99,17 +99,25 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         Raises:
             CheckpointError: as `weights[name]`, or the shape or the type is another.
         """
-        found = self[name]
+        self.expect(name, shape)
+        return self[name]
+
+    def expect(self, name: str, shape: Sequence[int | None]) -> None:
+        """Raise what `tensor` would raise, by its shape and its type alone: the numbers are not read."""
+        found = self._tensors.get(name)
+        if found is None:
+            raise CheckpointError(f"{self.name} lacks {name}: it does not belong to this config.toml")
         fits = len(found.shape) == len(shape) and all(
             wanted in (None, size) for size, wanted in zip(found.shape, shape, strict=True)
         )
-        if not fits or found.dtype != np.float32:
+        is_float = found.dtype.kind == "f" or name in self._bfloats
+        if not fits or not is_float:
+            kind = "of floats" if is_float else f"of {found.dtype}"
             expected = ", ".join("any" if size is None else str(size) for size in shape)
             raise CheckpointError(
-                f"{self.name}: {name} is {found.dtype} {found.shape}, expected float32 ({expected}): it does "
-                f"not belong to this config.toml"
+                f"{self.name}: {name} is {kind} {found.shape}, expected floats ({expected}): it does not "
+                f"belong to this config.toml"
             )
-        return found
 
     def optional(self, name: str, shape: Sequence[int | None]) -> NDArray[np.float32] | None:
         """As `tensor`, or None where there is none of this name."""
