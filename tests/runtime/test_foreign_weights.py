@@ -148,3 +148,13 @@ def test_a_cell_that_only_torch_has_is_named() -> None:
     config = TaggerNetwork(hidden=4).model_copy(update={"cell": "mine"})
     with pytest.raises(OptionError, match="the cells rnn, lstm, gru, and not 'mine': use --backend torch"):
         Tagger(weights, config, 2, 3)
+
+
+def test_options_of_an_lstm_that_the_config_does_not_name_are_refused() -> None:
+    torch.manual_seed(0)
+    with_peephole = TorchTagger(
+        TaggerNetwork(hidden=4, peephole=True), Standardise(torch.zeros(3), torch.ones(3)), 2
+    )
+    weights = Weights({name: tensor.numpy() for name, tensor in with_peephole.state_dict().items()})
+    with pytest.raises(CheckpointError, match="holds 'recurrent.cells.0.weight_peephole', which the model"):
+        Tagger(weights, TaggerNetwork(hidden=4), 2, 3)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.runtime.layers import Array, Linear, sigmoid
-from throughtime.runtime.network import linear_of, softmax
+from throughtime.runtime.layers import Array, Linear
+from throughtime.runtime.network import linear_of, sigmoid, softmax
 from throughtime.runtime.weights import Weights
 
 

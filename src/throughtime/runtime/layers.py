@@ -15,7 +15,7 @@ State = tuple[NDArray[np.float32], ...]
 Array = NDArray[np.float32]
 
 PRECISIONS = ("fp32", "bf16", "int8")
-_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+_CELLS = ("rnn", "lstm", "gru")
 _NORM_EPSILON = np.float32(1e-5)
 
 
@@ -80,9 +80,9 @@ class Recurrent:
         reset_after: bool = True,
         precision: str = "fp32",
     ) -> None:
-        if cell not in _GATES:
+        if cell not in _CELLS:
             raise OptionError(
-                f"the native backend has the cells {', '.join(_GATES)}, and not {cell!r}: use --backend torch"
+                f"the native backend has the cells {', '.join(_CELLS)}, and not {cell!r}: use --backend torch"
             )
         found = weights if isinstance(weights, Weights) else Weights(weights)
         self.directions = 2 if bidirectional else 1
@@ -230,12 +230,12 @@ class _LSTM:
         parts = np.split(gates, 3 if self._coupled else 4, -1)
         i, g, o = parts[0], parts[-2], parts[-1]
         peephole = self._peephole
-        i = sigmoid(i if peephole is None else i + peephole[0] * c)
+        i = _sigmoid(i if peephole is None else i + peephole[0] * c)
         f = 1 - i
         if not self._coupled:
-            f = sigmoid(parts[1] if peephole is None else parts[1] + peephole[1] * c)
+            f = _sigmoid(parts[1] if peephole is None else parts[1] + peephole[1] * c)
         c = f * c + i * np.tanh(g)
-        o = sigmoid(o if peephole is None else o + peephole[-1] * c)
+        o = _sigmoid(o if peephole is None else o + peephole[-1] * c)
         read = c if self._norms is None else _normalise(c) * self._norms[1] + self._norms[2]
         h = o * np.tanh(read)
         return (h if self._projection is None else self._projection(h)), c
@@ -262,13 +262,13 @@ class _GRU:
         (h,) = state
         x_r, x_z, x_n = np.split(projected, 3, -1)
         h_r, h_z = np.split(self._gates(h), 2, -1)
-        r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
+        r, z = _sigmoid(x_r + h_r), _sigmoid(x_z + h_z)
         n = x_n + (r * self._candidate(h) if self._reset_after else self._candidate(r * h))
         n = np.tanh(n)
         return (n + z * (h - n),)
 
 
-def sigmoid(x: Array) -> Array:
+def _sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), by way of tanh, which cannot overflow."""
     return np.float32(0.5) * np.tanh(np.float32(0.5) * x) + np.float32(0.5)
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from throughtime.config.recurrence import RecurrenceConfig
 
 
+# Of each cell; an LSTM whose gates are coupled has one less.
+_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
 def recurrent_of(
     weights: Weights,
     prefix: str,
@@ -40,10 +44,15 @@ def recurrent_of(
     layers, directions = layers or config.layers, 2 if bidirectional else 1
     H = hidden or config.hidden
     S = config.projection if config.cell == "lstm" and config.projection else H
-    for number in range(layers * directions):
-        read = inputs if number < directions else S * directions
-        for name, shape in _cell_shapes(config, read, H, S).items():
-            weights.expect(f"{prefix}cells.{number}.{name}", shape)
+    if config.cell in _GATES:
+        expected: set[str] = set()
+        for number in range(layers * directions):
+            read = inputs if number < directions else S * directions
+            for name, shape in _cell_shapes(config, read, H, S).items():
+                weights.expect(f"{prefix}cells.{number}.{name}", shape)
+                expected.add(f"{prefix}cells.{number}.{name}")
+        # A peephole that the config knows nothing of would be used all the same.
+        weights.refuse_others((f"{prefix}cells.", f"{prefix}initial."), expected)
     return Recurrent(
         weights,
         prefix,
@@ -59,9 +68,7 @@ def recurrent_of(
 
 def _cell_shapes(config: RecurrenceConfig, I: int, H: int, S: int) -> dict[str, tuple[int, ...]]:
     """The tensors of one cell; `Recurrent` itself takes an LSTM's options from what it finds."""
-    gates = {"rnn": 1, "gru": 3, "lstm": 3 if config.coupled else 4}.get(config.cell, 0)
-    if not gates:
-        return {}  # `Recurrent` says that it has no such cell
+    gates = _GATES[config.cell] - (config.cell == "lstm" and config.coupled)
     G = gates * H
     shapes: dict[str, tuple[int, ...]] = {
         "weight_ih": (G, I),
@@ -143,3 +150,8 @@ def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """The logarithm of `softmax` over the last axis."""
     shifted = scores - scores.max(-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), by way of tanh, which cannot overflow."""
+    return np.float32(0.5) * np.tanh(np.float32(0.5) * x) + np.float32(0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -129,10 +130,14 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         Raises:
             CheckpointError: a tensor was never asked for, so the weights are of another network.
         """
-        unused = sorted(set(self._tensors) - self._used)
-        if unused:
+        self.refuse_others(("",), self._used)
+
+    def refuse_others(self, prefixes: tuple[str, ...], known: AbstractSet[str]) -> None:
+        """Raise CheckpointError for a tensor that begins with one of the prefixes and is not known."""
+        others = sorted(name for name in self._tensors if name.startswith(prefixes) and name not in known)
+        if others:
             raise CheckpointError(
-                f"{self.name} holds {unused[0]!r}, which the model has not: it does not belong to this "
+                f"{self.name} holds {others[0]!r}, which the model has not: it does not belong to this "
                 f"config.toml"
             )
 
