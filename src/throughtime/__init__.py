@@ -57,15 +57,21 @@ def train(source: str | Path, **options: Any) -> Run:
     return train(source, **options)
 
 
-def load(folder: str | Path) -> Run:
+def load(folder: str | Path, backend: str = "native", precision: str = "fp32", threads: int = 0) -> Run:
     """Open a run folder.
 
+    Args:
+        folder: what a training left.
+        backend: what runs the network: "native", which needs no torch, or "torch".
+        precision: how the native backend keeps matrices: "fp32", "bf16" or "int8".
+        threads: CPU threads; 0 leaves the choice to the backend.
     Raises:
         RunError: the folder is missing, incomplete or damaged (the message names the file).
+        OptionError: an option is unknown.
     """
     from throughtime.run import Run
 
-    return Run.open(folder)
+    return Run.open(folder, backend, precision, threads)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from throughtime.training import train
 
-SMALL: dict[str, Any] = {"hidden": 8, "batch": 8, "epochs": 2, "threads": 1, "tensorboard": False}
+SMALL: dict[str, Any] = {"hidden": 8, "batch": 8, "epochs": 1, "threads": 1, "tensorboard": False}
 
 # Put before all other finders, so that nothing of torch can be found however it is asked for.
 WITHOUT_TORCH = """
@@ -22,38 +23,66 @@ import sys
 
 class NoTorch:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "torchvision"):
-            raise ImportError("there is no torch here")
+        if name.split(".")[0] in ("torch", "torchvision", "onnxruntime"):
+            raise ImportError("there is none here")
 
 sys.meta_path.insert(0, NoTorch())
 """
+# Several commands in one process, as importing torch takes longer than they do: [exit code, output] of each.
+COMMANDS = """
+import contextlib, io, json, sys
+from throughtime.cli import main
+
+answers = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["throughtime", *arguments]
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        try:
+            main()
+        except SystemExit as ended:
+            answers.append([ended.code or 0, output.getvalue()])
+print(json.dumps(answers))
+"""
 
 
-def run(*arguments: Any, folder: Path, torch: bool, given: str = "") -> subprocess.CompletedProcess[str]:
-    """A command, with the torch backend or without torch."""
-    code = ("" if torch else WITHOUT_TORCH) + "from throughtime.cli import main; main()"
+def run(commands: list[list[Any]], folder: Path, torch: bool, given: str) -> tuple[list[Any], str]:
+    """[exit code, output] of each command, with the torch backend or without torch; and standard error."""
     backend = ["--backend", "torch"] if torch else []
-    command = [sys.executable, "-c", code, *map(str, arguments), *backend]
-    environment = {**os.environ, "COLUMNS": "100"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, input=given, capture_output=True, text=True, encoding="utf-8"
+    words = json.dumps([[*map(str, arguments), *backend] for arguments in commands])
+    code = COMMANDS if torch else WITHOUT_TORCH + COMMANDS
+    result = subprocess.run(
+        [sys.executable, "-c", code, words],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "100"},
+        input=given,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout), result.stderr
 
 
-def assert_same(*arguments: Any, folder: Path, given: str = "") -> list[Any]:
-    """A command answers alike with torch and without it; what it answers, read as JSON Lines."""
+def assert_same(folder: Path, *commands: list[Any], given: str = "") -> list[list[Any]]:
+    """Commands answer alike with torch and without it; what each answers, read as JSON Lines."""
+    asked = [[*command, "--json"] for command in commands]
     answers = []
     for torch in (True, False):
-        result = run(*arguments, "--json", folder=folder, torch=torch, given=given)
-        assert result.returncode == 0, result.stderr
-        text = result.stdout
-        one = arguments[0] == "eval"
-        answers.append([json.loads(text)] if one else [json.loads(line) for line in text.splitlines()])
-    with_torch, without = answers
-    assert len(without) == len(with_torch) > 0
-    for expected, found in zip(with_torch, without, strict=True):
+        found, errors = run(asked, folder, torch, given)
+        assert [code for code, _ in found] == [0] * len(commands), errors
+        answers.append([read_json(output) for _, output in found])
+    for expected, found in zip(*answers, strict=True):
+        assert len(found) > 0
         assert_close(found, expected)
-    return without
+    return answers[1]
+
+
+def read_json(text: str) -> list[Any]:
+    """One document, or one a line."""
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        return [json.loads(line) for line in text.splitlines()]
 
 
 def assert_close(found: Any, expected: Any) -> None:
@@ -83,10 +112,14 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_classifier(reviews: Path) -> None:
-    labels = assert_same("predict", "run", "reviews.csv", folder=reviews)
-    assert len(labels) == 40
-    assert_same("predict", "run", folder=reviews, given="a good film\n\na dull one\n")
-    assert_same("eval", "run", "reviews.csv", folder=reviews)
+    labels, lines, _ = assert_same(
+        reviews,
+        ["predict", "run", "reviews.csv"],
+        ["predict", "run"],
+        ["eval", "run", "reviews.csv"],
+        given="a good film\n\na dull one\n",
+    )
+    assert (len(labels), len(lines)) == (40, 2)
 
 
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True, "cell": "gru"}], ids=["causal", "both ways"])
@@ -101,33 +134,76 @@ def test_a_tagger(tmp_path: Path, options: dict[str, Any]) -> None:
         lines.append(f"{number}.npy,{number}.csv")
     (tmp_path / "clips" / "metadata.csv").write_text("\n".join(lines) + "\n")
     train(tmp_path / "clips", tmp_path / "run", **{**SMALL, **options})
-    assert_same("predict", "run", "clips", folder=tmp_path)
-    assert_same("eval", "run", "clips", folder=tmp_path)
-    if not options:
-        given = "".join(f"{x},{y}\n" for x, y in np.load(tmp_path / "clips" / "0.npy"))
-        assert len(assert_same("predict", "run", folder=tmp_path, given=given)) == 40
+    commands = [["predict", "run", "clips"], ["eval", "run", "clips"]]
+    given = "".join(f"{x},{y}\n" for x, y in np.load(tmp_path / "clips" / "0.npy"))
+    if options:
+        assert_same(tmp_path, *commands)
+    else:
+        pictured = ["predict", "run", "clips/0.npy", "--timeline", "timeline.png"]
+        assert len(assert_same(tmp_path, *commands, pictured, ["predict", "run"], given=given)[-1]) == 40
 
 
-@pytest.mark.parametrize("attention", ["none", "luong", "bahdanau"])
+@pytest.mark.parametrize("attention", ["none", "luong"])
 def test_a_translator(tmp_path: Path, attention: str) -> None:
+    pytest.importorskip("sacrebleu")
     pairs = {"one two": "eins zwei", "two": "zwei", "one one two": "eins eins zwei", "two one": "zwei eins"}
     rows = ["source\ttarget", *(f"{one}\t{other}" for one, other in pairs.items())]
     (tmp_path / "pairs.tsv").write_text("\n".join(rows + rows[1:] * 7) + "\n")
     (tmp_path / "new.txt").write_text("two two\n\none three\n")
     options = {"embedding": 6, "tokenizer": "word", "attention": attention}
     train(tmp_path / "pairs.tsv", tmp_path / "run", **SMALL, **options)
-    answers = assert_same("translate", "run", "new.txt", folder=tmp_path)
+    show = [] if attention == "none" else ["--show", "attention.png"]
+    answers, *_ = assert_same(
+        tmp_path,
+        ["translate", "run", "new.txt", *show],
+        ["translate", "run", "new.txt", "--coverage-penalty", 0.3, "--beam", 2],
+        ["eval", "run", "pairs.tsv"],
+        ["predict", "run", "new.txt"],
+    )
     assert [one["source"] for one in answers] == ["two two", "", "one three"]
-    assert_same("translate", "run", "new.txt", "--coverage-penalty", 0.3, "--beam", 2, folder=tmp_path)
-    assert_same("eval", "run", "pairs.tsv", folder=tmp_path)
-    assert_same("predict", "run", "new.txt", folder=tmp_path)
+
+
+@pytest.mark.parametrize("cnn", ["none", "tuned"])
+def test_a_captioner(tmp_path: Path, cnn: str) -> None:
+    image = pytest.importorskip("PIL.Image")
+    (tmp_path / "photos").mkdir()
+    generator = np.random.default_rng(0)
+    with (tmp_path / "photos" / "metadata.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file_name", "caption"])
+        for number in range(8):
+            pixels = (generator.random((24, 32, 3)) * (120 if number % 2 else 255)).astype(np.uint8)
+            image.fromarray(pixels).save(tmp_path / f"photos/{number}.png")
+            table.writerow([f"{number}.png", "A dark picture" if number % 2 else "A bright one"])
+    options: dict[str, Any] = {"image_size": 16, "image_input": "attention"}
+    if cnn != "none":
+        from throughtime.encoders.mobilenet import MobileNetV2
+
+        network = MobileNetV2(classes=0)
+        file = tmp_path / "mobilenet.npz"
+        np.savez(file, **{name: tensor.numpy() for name, tensor in network.state_dict().items()})  # type: ignore[arg-type]
+        options = {"image_encoder": str(file), "image_size": 32, "fine_tune": 1}
+    train(tmp_path / "photos", tmp_path / "run", embedding=6, image_embedding=5, **SMALL, **options)
+    _, drawn, *_ = assert_same(
+        tmp_path,
+        ["caption", "run", "photos"],
+        ["caption", "run", "photos/0.png", "--temperature", 0.8, "--seed", 3, "--show", "out.png"],
+        ["predict", "run", "photos/1.png"],
+        ["eval", "run", "photos"],
+    )
+    assert drawn[0]["image"] == "photos/0.png"
 
 
 def test_what_needs_torch_says_so_in_a_line(reviews: Path) -> None:
-    for arguments in (["predict", "run", "reviews.csv", "--backend", "torch"], ["train", "reviews.csv"]):
-        result = run(*arguments, folder=reviews, torch=False)
-        assert result.returncode == 2
-        assert "needs PyTorch" in result.stderr and result.stderr.count("\n") == 1
+    commands = [
+        ["predict", "run", "reviews.csv", "--backend", "torch"],
+        ["train", "reviews.csv"],
+        ["inspect", "run"],
+        ["compare", "run"],
+    ]
+    found, errors = run(commands, reviews, torch=False, given="")
+    assert [code for code, _ in found] == [2] * len(commands)
+    assert errors.count("needs PyTorch") == errors.count("\n") == len(commands)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +215,6 @@ def test_what_needs_torch_says_so_in_a_line(reviews: Path) -> None:
     ],
 )
 def test_a_wrong_choice_of_backend_is_told(reviews: Path, options: list[str], message: str) -> None:
-    result = run("predict", "run", "reviews.csv", *options, folder=reviews, torch=False)
-    assert result.returncode == 2
-    assert message in result.stderr and result.stderr.count("\n") == 1
+    found, errors = run([["predict", "run", "reviews.csv", *options]], reviews, torch=False, given="")
+    assert found[0][0] == 2
+    assert message in errors and errors.count("\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from throughtime.metrics.classification import (
     macro_f1,
     majority,
     score_table,
+    write_confusion,
 )
 
 # 3 cats (2 right, 1 taken for a dog), 2 dogs (both right), 1 bird (taken for a cat)
@@ -63,3 +65,11 @@ def test_the_picture_is_drawn_for_few_and_many_classes(tmp_path: Path, classes: 
     confusion = np.random.default_rng(0).integers(0, 50, (classes, classes))
     path = draw_confusion(tmp_path / "confusion.png", confusion, [f"class {n}" for n in range(classes)])
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_the_numbers_remain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("throughtime.metrics.classification.find_spec", lambda name: None)
+    written = write_confusion(tmp_path / "confusion.png", np.array([[2, 1], [0, 3]]), ["a", "b"])
+    assert written == tmp_path / "confusion.json"
+    assert json.loads(written.read_text())["confusion"] == [[2, 1], [0, 3]]
+    assert not (tmp_path / "confusion.png").exists()

@@ -108,10 +108,10 @@ def test_weights_of_another_network_are_refused() -> None:
     weights = Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model")
     config = TaggerNetwork(hidden=6)
     with pytest.raises(
-        CheckpointError, match=r"model: encoder.mean is float32 \(3,\), expected float32 \(5\)"
+        CheckpointError, match=r"model: encoder.mean is of floats \(3,\), expected floats \(5\)"
     ):
         Tagger(weights, config, C, 5)
     with pytest.raises(CheckpointError, match="lacks encoder.convolutions.0.weight"):
         Tagger(weights, config, C)
-    with pytest.raises(CheckpointError, match=r"output.weight is .* expected float32 \(3, 6\)"):
+    with pytest.raises(CheckpointError, match=r"output.weight is .* expected floats \(3, 6\)"):
         Tagger(weights, config, 3, F)

@@ -65,7 +65,7 @@ def test_a_name_that_is_missing_wrong_or_left_over_is_told(tmp_path: Path) -> No
     assert weights.optional("other", (None,)) is None
     with pytest.raises(CheckpointError, match="file lacks other"):
         weights["other"]
-    with pytest.raises(CheckpointError, match=r"file: w is float32 \(2, 3\), expected float32 \(any, 4\)"):
+    with pytest.raises(CheckpointError, match=r"file: w is of floats \(2, 3\), expected floats \(any, 4\)"):
         weights.tensor("w", (None, 4))
     with pytest.raises(CheckpointError, match="file: n holds NaN"):
         weights["n"]

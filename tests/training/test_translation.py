@@ -13,7 +13,7 @@ from throughtime.config.translator import PairTraining, TranslatorNetwork
 from throughtime.data.sequences import Sequences
 from throughtime.models.translation_search import TorchTranslator
 from throughtime.models.translator import Translator
-from throughtime.prediction.pairs import PairBatch, TokenPairs, evaluate
+from throughtime.prediction.pairs import TokenPairs, evaluate
 from throughtime.training.progress import Progress
 from throughtime.training.trainer import CHECKPOINT, Interrupted, Trainer
 from throughtime.training.translation import Translation, token_losses
@@ -41,21 +41,6 @@ def task(
     model = Translator(config, VOCABULARY, VOCABULARY)
     options = {"batch": 8, "epochs": 2, "log_every": 1, "tensorboard": False, **options}
     return Translation(model, pairs or token_pairs(), validation, PairTraining(**options))
-
-
-def test_a_batch_has_start_and_end_where_they_belong():
-    pairs = TokenPairs(
-        Sequences.in_memory([np.array([1, 2, 3]), np.array([4])]),
-        Sequences.in_memory([np.array([5]), np.array([2, 3])]),
-    )
-    model = Translator(TranslatorNetwork(hidden=8, embedding=6), VOCABULARY, VOCABULARY)
-    batch = PairBatch.gather(model, pairs, np.array([0, 1]))
-    assert batch.source.T.tolist() == [[1, 2, 3, END], [4, END, END, END]]
-    assert batch.source_lengths.tolist() == [4, 2]
-    assert batch.read.T.tolist() == [[START, 5, END], [START, 2, 3]]
-    assert batch.wanted.T.tolist() == [[5, END, END], [2, 3, END]]
-    assert batch.counts.T.tolist() == [[True, True, False], [True, True, True]]
-    assert pairs.lengths.tolist() == [[4, 2], [2, 3]]
 
 
 def test_label_smoothing_by_hand():

@@ -109,14 +109,14 @@ def caption(
 
 def _draw(path: Path, found: Any) -> None:
     from throughtime.data.images import open_image
-    from throughtime.inspection.caption_picture import draw_caption
+    from throughtime.pictures.caption_picture import draw_caption
 
     draw_caption(path, open_image(found.image), found.text, found.words, found.attention)
     error_console().print(f"Drawn in {path}", soft_wrap=True)
 
 
 def _draw_influence(path: Path, found: Any) -> None:
-    from throughtime.inspection.alignment import draw_alignment
+    from throughtime.pictures.alignment import draw_alignment
 
     shares = found.influence / found.influence.sum(axis=1, keepdims=True)
     columns = ["(image)", "START", *found.words]

@@ -35,6 +35,9 @@ def compare(
 ) -> None:
     """Open the runs, inspect each, write the page."""
     with user_errors():
+        from throughtime.run import require_torch
+
+        require_torch()
         from throughtime.inspection.comparison import Compared, write_comparison
         from throughtime.inspection.report import Options, inspect_language_model
         from throughtime.run.language_model import LanguageModelRun

@@ -60,8 +60,10 @@ def inspect(
 ) -> None:
     """Open the run, measure, draw."""
     with user_errors():
+        from throughtime.run import Run, require_torch
+
+        require_torch()
         from throughtime.inspection.report import Options, inspect_language_model
-        from throughtime.run import Run
         from throughtime.run.language_model import LanguageModelRun
 
         if errors not in ("strict", "replace"):

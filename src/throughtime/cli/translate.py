@@ -82,7 +82,7 @@ def translate(
             typer.echo(json.dumps(_as_json(result), ensure_ascii=False) if as_json else result.text)
             sys.stdout.flush()
             if show is not None and result.attention is not None:
-                from throughtime.inspection.alignment import draw_alignment
+                from throughtime.pictures.alignment import draw_alignment
 
                 draw_alignment(result.attention, result.source_tokens, result.target_tokens, show)
                 show = None
@@ -96,8 +96,11 @@ def translate(
 def _draw_influence(run: TranslatorRun, translator: TextTranslator, result: Translated, path: Path) -> None:
     import numpy as np
 
-    from throughtime.inspection.alignment import draw_alignment
+    from throughtime.run import require_torch
+
+    require_torch()
     from throughtime.inspection.influence import translation_influence
+    from throughtime.pictures.alignment import draw_alignment
 
     source = translator.encode(result.source)
     target = np.append(run.target_tokenizer.encode(result.text), run.model.end)

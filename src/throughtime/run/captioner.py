@@ -24,7 +24,7 @@ from throughtime.data.tokenizer import END_OF_LINE, UNKNOWN_WORD, Tokenizer
 from throughtime.errors import DataError, RunError
 from throughtime.files import write_atomically
 from throughtime.generation import SamplingOptions
-from throughtime.generation.captions import CaptionWriter, best_captions, sample_captions
+from throughtime.generation.captions import CaptionNetwork, best_captions, sample_captions
 from throughtime.metrics.captions import caption_metrics
 from throughtime.run.image_reader import ImageReader
 from throughtime.run.run import Run, require_torch
@@ -251,15 +251,26 @@ class CaptionerRun(Run):
 
     @cached_property
     def _images(self) -> ImageReader:
-        return ImageReader(self.folder, self.config)
+        return ImageReader(self.folder, self.config, self.backend)
 
-    @cached_property
-    def writer(self) -> CaptionWriter:
-        """The model as generation wants it."""
-        require_torch()
+    def native_network(self) -> CaptionNetwork:
+        from throughtime.runtime.captioner import Captioner, CaptionWriter
+        from throughtime.runtime.image_encoders import image_encoder
+
+        network, data, weights = self.config.model, self.config.data, self.read_weights()
+        ready = bool(data.image_features or data.image_encoder)
+        grid, blocks = self._images.grid, network.fine_tune
+        encoder = image_encoder(weights, "encoder.", self._shape, blocks, ready, grid, self.precision)
+        size = self.tokenizer.vocabulary_size
+        model = Captioner(weights, network, size, encoder, precision=self.precision)
+        weights.refuse_unused()
+        return CaptionWriter(model)
+
+    def torch_network(self) -> CaptionNetwork:
+        model = self.model
         from throughtime.models.captioner import TorchCaptionWriter
 
-        return TorchCaptionWriter(self.model)
+        return TorchCaptionWriter(model)
 
     def _write(
         self,
@@ -275,17 +286,18 @@ class CaptionerRun(Run):
         if sampling is None:
             width = network.beam if beam is None else beam
             penalty = network.length_penalty if length_penalty is None else length_penalty
-            best = best_captions(self.writer, image, width, self._longest, penalty, self._never)[0]
+            best = best_captions(self.network, image, width, self._longest, penalty, self._never)[0]
             tokens, log_probability = list(best.tokens), best.log_probability
         else:
-            tokens = sample_captions(self.writer, image[None], self._longest, sampling, seed, self._never)[0]
-            log_probability = self.writer.log_probability(image[None], np.array(tokens), self._never)  # type: ignore[attr-defined]
+            tokens = sample_captions(self.network, image[None], self._longest, sampling, seed, self._never)[0]
+            log_probability = self.network.log_probability(image[None], np.array(tokens), self._never)
         end = self.tokenizer.vocabulary_size
         words = [self.tokenizer.token_text(token) for token in tokens if token != end]
-        attention = self.writer.attention(image[None], np.array(tokens)) if self._images.grid else None  # type: ignore[attr-defined]
+        attention = self.network.attention(image[None], np.array(tokens)) if self._images.grid else None
         return Caption(name, self._text(tokens), log_probability, words, attention)
 
     def _with_influence(self, caption: Caption, image: NDArray[Any]) -> Caption:
+        require_torch()
         from throughtime.inspection.influence import caption_influence
 
         tokens = [*self.tokenizer.encode(caption.text), self.tokenizer.vocabulary_size]

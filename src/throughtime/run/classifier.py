@@ -19,7 +19,6 @@ from throughtime.data.examples import (
     InputKind,
     find_kind,
     holds_labelled_examples,
-    is_example_file,
     table_of,
 )
 from throughtime.data.features import FeatureSpace, statistics
@@ -32,6 +31,7 @@ from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import DataError
 from throughtime.prediction.labels import SequenceLabeller, all_logits
+from throughtime.run.example_inputs import read_any, read_lines
 from throughtime.run.run import Run
 
 if TYPE_CHECKING:
@@ -226,10 +226,11 @@ class ClassifierRun(Run):
         bad = BadRows(skip_bad)
         for source in inputs:
             streamed = str(source) == "-"
+            reader = self._reader(needs_label=False)
             examples = (
-                self._read_lines("standard input", sys.stdin, bad)
+                read_lines(reader, "standard input", sys.stdin, bad)
                 if streamed
-                else self._read_any(source, bad)
+                else read_any(reader, self.kind, source, bad)
             )
             encoded = self._encoded(examples, "standard input" if streamed else source, bad)
             while block := list(islice(encoded, 1 if streamed else _AT_A_TIME)):
@@ -342,33 +343,6 @@ class ClassifierRun(Run):
                 yield example, self._encode(example.input)
             except DataError as error:
                 bad.report(path, example.line, str(error))
-
-    def _read_any(self, path: str | Path, bad: BadRows) -> Iterator[Example]:
-        """The examples of whatever a user may name."""
-        path = Path(path)
-        reader = self._reader(needs_label=False)
-        if self.config.data.input == "text" and path.suffix.lower() == ".txt" and path.is_file():
-            with path.open(encoding="utf-8-sig", errors="replace") as file:
-                yield from self._read_lines(path, file, bad)
-        elif is_example_file(path, self.kind):
-            try:
-                yield Example(reader.read_file(path), None, str(path), 1)
-            except DataError as error:
-                bad.report(path, None, str(error))
-        else:
-            yield from reader.read(path, bad)
-
-    def _read_lines(self, name: str | Path, lines: Iterable[str], bad: BadRows) -> Iterator[Example]:
-        """A line an example, as it comes."""
-        reader = self._reader(needs_label=False)
-        for number, line in enumerate(lines, 1):
-            text = line.rstrip("\r\n")
-            if not text.strip():
-                continue
-            try:
-                yield Example(reader.read_line(text), None, text, number)
-            except DataError as error:
-                bad.report(name, number, str(error))
 
     def _logits(
         self, arrays: Sequence[NDArray[Any]], progress: Callable[[float], None] | None = None

@@ -120,3 +120,25 @@ def check_features(frame: NDArray[Any], size: int) -> NDArray[np.float32]:
         feature = int(np.argmin(np.isfinite(frame)))
         raise DataError(f"feature {feature} is {frame[feature]}")
     return frame.astype(np.float32)
+
+
+def check_picture(frame: NDArray[Any], size: int) -> NDArray[np.uint8]:
+    """One frame of a video, (size, size, 3) uint8; another size is resized.
+
+    Raises:
+        DataError: it is no picture in RGB.
+    """
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        raise DataError(f"a frame of {frame.dtype} {frame.shape}, expected uint8 (H, W, 3)")
+    if frame.shape[:2] == (size, size):
+        return frame
+    from throughtime.data.video import resize_frame
+
+    return resize_frame(frame, size)
+
+
+def kept_as_well(frames: Iterator[FrameLabel], found: list[FrameLabel]) -> Iterator[FrameLabel]:
+    """The frames, and all of them in `found` as well."""
+    for frame in frames:
+        found.append(frame)
+        yield frame

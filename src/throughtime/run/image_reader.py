@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -15,11 +15,14 @@ from throughtime.data.captions import CaptionedImage
 from throughtime.data.image_features import Encode, as_features, cache_images, pick_features
 from throughtime.data.image_inputs import ImageInput, encode_input
 from throughtime.data.tables import BadRows
+from throughtime.encoders.frozen import (
+    CallableEncoder,
+    FrozenEncoder,
+    MobileNetEncoder,
+    OnnxEncoder,
+    PixelEncoder,
+)
 from throughtime.errors import DataError, OptionError
-from throughtime.run.run import require_torch
-
-if TYPE_CHECKING:
-    from throughtime.encoders.frozen import FrozenEncoder
 
 _OUR_SIZE, _IMAGENET_SIZE = 64, 224
 
@@ -30,10 +33,12 @@ class ImageReader:
     Args:
         folder: the run folder, which keeps the CNN.
         config: the run's options.
+        backend: what runs a MobileNetV2: "native" or "torch".
     """
 
-    def __init__(self, folder: Path, config: CaptionerConfig) -> None:
+    def __init__(self, folder: Path, config: CaptionerConfig, backend: str = "native") -> None:
         self._folder = folder
+        self._backend = backend
         self._data = config.data
         self._trained_blocks = config.model.fine_tune
         self.grid = config.model.image_input == "attention"
@@ -110,15 +115,10 @@ class ImageReader:
         """What makes of pixels what the model reads."""
         if encode is None:
             return self._own
-        from throughtime.encoders.frozen import CallableEncoder
-
         return CallableEncoder(encode, self.size, self.grid)
 
     @cached_property
     def _own(self) -> FrozenEncoder:
-        require_torch()
-        from throughtime.encoders.frozen import MobileNetEncoder, OnnxEncoder, PixelEncoder
-
         if self._data.image_encoder is None:
             if self._data.image_features:
                 raise OptionError(
@@ -128,4 +128,4 @@ class ImageReader:
             return PixelEncoder(self.size)
         if self.encoder_file.suffix == ".onnx":
             return OnnxEncoder(self.encoder_file, self.size, self.grid, self._data.pixels)
-        return MobileNetEncoder(self.encoder_file, self.size, self.grid, self._trained_blocks)
+        return MobileNetEncoder(self.encoder_file, self.size, self.grid, self._trained_blocks, self._backend)

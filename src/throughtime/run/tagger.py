@@ -22,17 +22,13 @@ from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEnc
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import write_atomically
 from throughtime.metrics.segments import UNLABELLED
-from throughtime.prediction.frames import (
-    FrameStepper,
-    FrameTagger,
-    LabelledClips,
-    evaluate,
-    label_whole_clip,
-)
+from throughtime.prediction.frames import FrameStepper, FrameTagger, LabelledClips, evaluate, label_whole_clip
 from throughtime.run.frame_predictions import (
     FrameLabel,
     check_features,
+    check_picture,
     frame_labels,
+    kept_as_well,
     rows_of_numbers,
     segments,
 )
@@ -231,7 +227,7 @@ class TaggerRun(Run):
                 found: list[FrameLabel] = []
                 frames = self._label_clip(path)
                 if timeline is not None:
-                    frames = _kept(frames, found)
+                    frames = kept_as_well(frames, found)
                 predicted = segments(frames, str(path), self.labels)
                 # With skip_bad nothing of a clip is told before its end is known to be whole.
                 yield from list(predicted) if skip_bad else predicted
@@ -377,14 +373,7 @@ class TaggerRun(Run):
         """A frame of a stream as the network reads it."""
         if self.kind == "array":
             return check_features(frame, self._features)
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            raise DataError(f"a frame of {frame.dtype} {frame.shape}, expected uint8 (H, W, 3)")
-        size = self._frame_size
-        if frame.shape[:2] == (size, size):
-            return frame
-        from throughtime.data.video import resize_frame
-
-        return resize_frame(frame, size)
+        return check_picture(frame, self._frame_size)
 
     def _predict_lines(self, lines: Iterable[str], skip_bad: bool) -> Iterator[dict[str, Any]]:
         """Rows of numbers from a stream, each answered before the next is read."""
@@ -403,16 +392,9 @@ class TaggerRun(Run):
     def _draw(
         self, timeline: str | Path, path: Path, found: list[FrameLabel], truth: NDArray[np.int64] | None
     ) -> None:
-        from throughtime.inspection.timeline import draw_timeline
+        from throughtime.pictures.timeline import draw_timeline
 
         last = found[-1].seconds
         rate = (len(found) - 1) / last if last else None
         predicted = np.array([frame.label for frame in found])
         draw_timeline(timeline, self.labels, predicted, truth, rate, path.name)
-
-
-def _kept(frames: Iterator[FrameLabel], found: list[FrameLabel]) -> Iterator[FrameLabel]:
-    """The frames, and all of them in `found` as well."""
-    for frame in frames:
-        found.append(frame)
-        yield frame

@@ -1,4 +1,4 @@
-"""Attention over a source, without torch: which of its places a step of the decoder looks at."""
+"""Attention without torch: which places of a source, or of a picture, a step of the decoder looks at."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.runtime.layers import Array, Linear
-from throughtime.runtime.network import linear_of, softmax
+from throughtime.runtime.network import linear_of, sigmoid, softmax
 from throughtime.runtime.weights import Weights
 
 
@@ -92,3 +92,51 @@ def _look(scores: Array, memory: Memory) -> tuple[Array, Array]:
     """Softmax of scores (B, T, S) over the places that have a token, and the values that it weighs."""
     weights = softmax(np.where(memory.mask[:, None, :], scores, np.float32(-np.inf)))
     return weights @ memory.values, weights
+
+
+class AttentionOverImage:
+    """Where to look on a feature grid; as `throughtime.models.attention_over_image.AttentionOverImage`.
+
+    Args:
+        weights: the network's tensors.
+        prefix: of their names.
+        size: A, features of a place.
+        hidden_size: H, of the recurrence's output.
+        units: K, of the attention's MLP.
+        embedding_size: E, of a word; also of what `read_out` returns.
+        precision: how matrices are kept.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        prefix: str,
+        size: int,
+        hidden_size: int,
+        units: int,
+        embedding_size: int,
+        precision: str,
+    ) -> None:
+        self._key = linear_of(weights, f"{prefix}key", precision, size, units)
+        self._query = linear_of(weights, f"{prefix}query", precision, hidden_size, units, bias=False)
+        self._score = weights.tensor(f"{prefix}score.weight", (1, units))[0]
+        self._gate = linear_of(weights, f"{prefix}gate", precision, hidden_size, 1)
+        self._hidden_out = linear_of(weights, f"{prefix}hidden_out", precision, hidden_size, embedding_size)
+        self._context_out = linear_of(
+            weights, f"{prefix}context_out", precision, size, embedding_size, bias=False
+        )
+
+    def project(self, grid: Array) -> Array:
+        """The scores' part that is the same at every step: (B, P, A) -> (B, P, K)."""
+        return self._key(grid)
+
+    def __call__(self, hidden: Array, grid: Array, keys: Array) -> tuple[Array, Array]:
+        """Look at the image: z (B, A) and alpha (B, P), for the output before this step (B, H)."""
+        scores: Array = np.tanh(keys + self._query(hidden)[:, None]) @ self._score
+        alpha = softmax(scores)
+        mean: Array = (alpha[:, None] @ grid)[:, 0]
+        return sigmoid(self._gate(hidden)) * mean, alpha
+
+    def read_out(self, hidden: Array, word: Array, context: Array) -> Array:
+        """What the output layer reads (B, E): the state after the step, the word read, what was looked at."""
+        return word + self._hidden_out(hidden) + self._context_out(context)

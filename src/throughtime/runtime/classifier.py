@@ -41,24 +41,25 @@ class Classifier:
         prefix: str = "",
         precision: str = "fp32",
     ) -> None:
-        self._recurrent = (
-            FeedForward(weights, f"{prefix}recurrent.", precision)
-            if config.cell == "none"
-            else recurrent_of(
-                weights, f"{prefix}recurrent.", config, precision, bidirectional=config.bidirectional
-            )
-        )
-        size = self._recurrent.input_size
+        size = config.embedding
         self._embedding: Array | None = None
         if vocabulary_size is not None:
             self._embedding = weights.tensor(f"{prefix}embedding.weight", (vocabulary_size + 1, size))
-        else:
-            weights.tensor(f"{prefix}mean", (features,))
+        elif features is not None:
+            size = features
             self._mean, self._deviation = (
                 weights.tensor(f"{prefix}{name}", (size,)) for name in ("mean", "deviation")
             )
-        self._pooling = _Pooling(weights, f"{prefix}pooling.", config.pooling, precision)
+        else:
+            raise ValueError("give vocabulary_size for tokens, or features for numbers")
+        name, reads_backwards = f"{prefix}recurrent.", config.bidirectional
+        self._recurrent = (
+            FeedForward(weights, name, precision, size)
+            if config.cell == "none"
+            else recurrent_of(weights, name, config, precision, size, bidirectional=reads_backwards)
+        )
         pooled = self._recurrent.output_size * self._recurrent.directions
+        self._pooling = _Pooling(weights, f"{prefix}pooling.", config.pooling, precision, pooled)
         self._output = linear_of(weights, f"{prefix}output", precision, pooled, classes)
         self._directions = self._recurrent.directions
 
@@ -110,11 +111,11 @@ def load_classifier(
 class _Pooling:
     """As `throughtime.encoders.pooling.Pooling`."""
 
-    def __init__(self, weights: Weights, prefix: str, kind: str, precision: str) -> None:
+    def __init__(self, weights: Weights, prefix: str, kind: str, precision: str, size: int) -> None:
         self._kind = kind
         if kind == "attention":
-            self._attention = linear_of(weights, f"{prefix}attention", precision)
-            self._context = weights.tensor(f"{prefix}context", (self._attention.output_size,))
+            self._attention = linear_of(weights, f"{prefix}attention", precision, size, size)
+            self._context = weights.tensor(f"{prefix}context", (size,))
 
     def __call__(self, outputs: Array, lengths: NDArray[np.int64], directions: int) -> Array:
         """(T, B, F) to (B, F)."""

@@ -114,10 +114,11 @@ class SmallCNN:
     Args:
         weights: the network's tensors.
         prefix: of their names.
+        output_size: F.
         precision: how matrices are kept.
     """
 
-    def __init__(self, weights: Weights, prefix: str, precision: str) -> None:
+    def __init__(self, weights: Weights, prefix: str, output_size: int, precision: str) -> None:
         self._layers: list[tuple[Convolution, _GroupNorm]] = []
         channels = 3
         for layer, outputs in zip((0, 3, 6), (16, 32, 64), strict=True):
@@ -127,10 +128,10 @@ class SmallCNN:
             norm = _GroupNorm(weights, f"{prefix}convolutions.{layer + 1}", 4, outputs)
             self._layers.append((Convolution(weight, bias, 2, precision=precision), norm))
             channels = outputs
-        self._output = linear_of(weights, f"{prefix}output", precision, channels * _GRID**2)
-        self.output_size = self._output.output_size
-        self._gain = weights.tensor(f"{prefix}norm.weight", (self.output_size,))
-        self._shift = weights.tensor(f"{prefix}norm.bias", (self.output_size,))
+        self.output_size = output_size
+        self._output = linear_of(weights, f"{prefix}output", precision, channels * _GRID**2, output_size)
+        self._gain = weights.tensor(f"{prefix}norm.weight", (output_size,))
+        self._shift = weights.tensor(f"{prefix}norm.bias", (output_size,))
 
     def __call__(self, frames: NDArray[np.uint8]) -> Array:
         """(N, H, W, 3) uint8 -> (N, F)."""
@@ -148,11 +149,12 @@ class SmallImageCNN:
     Args:
         weights: the network's tensors.
         prefix: of their names.
+        image_size: S, a multiple of 8.
         grid: give the features of each place.
         precision: how matrices are kept.
     """
 
-    def __init__(self, weights: Weights, prefix: str, grid: bool, precision: str) -> None:
+    def __init__(self, weights: Weights, prefix: str, image_size: int, grid: bool, precision: str) -> None:
         self._layers: list[tuple[Convolution, _GroupNorm]] = []
         channels = 3
         for layer, outputs, stride in ((0, 16, 2), (3, 32, 2), (6, 64, 2), (9, 64, 1)):
@@ -160,8 +162,10 @@ class SmallImageCNN:
             norm = _GroupNorm(weights, f"{prefix}features.{layer + 1}", outputs // 8, outputs)
             self._layers.append((Convolution(weight, None, stride, precision=precision), norm))
             channels = outputs
-        self._position = weights.tensor(f"{prefix}position", (None, channels)) if grid else None
-        self._output = linear_of(weights, f"{prefix}output", precision, channels if grid else None)
+        places = (image_size // 8) ** 2  # three convolutions of stride 2
+        self._position = weights.tensor(f"{prefix}position", (places, channels)) if grid else None
+        reads = channels if grid else places * channels
+        self._output = linear_of(weights, f"{prefix}output", precision, reads)
         self.size = self._output.output_size
 
     def __call__(self, cached: NDArray[Any]) -> Array:

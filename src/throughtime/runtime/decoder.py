@@ -56,7 +56,11 @@ class Decoder:
     ) -> None:
         self.kind = config.attention
         self.layers = config.decoder_layers or config.layers
-        self.recurrent = recurrent_of(weights, f"{prefix}recurrent.", config, precision, self.layers)
+        self.readout_size = config.embedding if config.tie_weights else config.hidden
+        self._feed_size = self.readout_size if config.input_feeding else 0
+        inputs = config.embedding + (memory_size if self.kind == "bahdanau" else self._feed_size)
+        name = f"{prefix}recurrent."
+        self.recurrent = recurrent_of(weights, name, config, precision, inputs, layers=self.layers)
         self.attention: LuongAttention | BahdanauAttention | None = None
         sizes = self.recurrent.output_size, memory_size
         if self.kind == "luong":
@@ -66,10 +70,7 @@ class Decoder:
             self.attention = BahdanauAttention(weights, f"{prefix}attention.", *sizes, precision)
         seen = self.recurrent.output_size + (memory_size if self.attention else 0)
         seen += config.embedding if self.kind == "bahdanau" else 0
-        wanted = config.embedding if config.tie_weights else None
-        self._readout = linear_of(weights, f"{prefix}readout", precision, seen, wanted)
-        self.readout_size = self._readout.output_size
-        self._feed_size = self.readout_size if config.input_feeding else 0
+        self._readout = linear_of(weights, f"{prefix}readout", precision, seen, self.readout_size)
 
     def begin(self, recurrent: State) -> DecoderState:
         """The state before the first target token."""

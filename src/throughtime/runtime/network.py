@@ -14,11 +14,17 @@ if TYPE_CHECKING:
     from throughtime.config.recurrence import RecurrenceConfig
 
 
+# Of each cell; an LSTM whose gates are coupled has one less.
+_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
 def recurrent_of(
     weights: Weights,
     prefix: str,
     config: RecurrenceConfig,
     precision: str,
+    inputs: int,
+    hidden: int | None = None,
     layers: int | None = None,
     bidirectional: bool = False,
 ) -> Recurrent:
@@ -29,20 +35,57 @@ def recurrent_of(
         prefix: of the recurrence's tensors, such as "recurrent.".
         config: its options.
         precision: how matrices are kept.
-        layers: in place of the config's.
+        inputs: I.
+        hidden, layers: in place of the config's.
         bidirectional: whether it reads backwards as well.
+    Raises:
+        CheckpointError: the tensors are not those of these options.
     """
+    layers, directions = layers or config.layers, 2 if bidirectional else 1
+    H = hidden or config.hidden
+    S = config.projection if config.cell == "lstm" and config.projection else H
+    if config.cell in _GATES:
+        expected: set[str] = set()
+        for number in range(layers * directions):
+            read = inputs if number < directions else S * directions
+            for name, shape in _cell_shapes(config, read, H, S).items():
+                weights.expect(f"{prefix}cells.{number}.{name}", shape)
+                expected.add(f"{prefix}cells.{number}.{name}")
+        # A peephole that the config knows nothing of would be used all the same.
+        weights.refuse_others((f"{prefix}cells.", f"{prefix}initial."), expected)
     return Recurrent(
         weights,
         prefix,
         config.cell,
-        layers=layers or config.layers,
+        layers=layers,
         bidirectional=bidirectional,
         zoneout=config.zoneout,
         activation=config.activation,
         reset_after=config.reset_after,
         precision=precision,
     )
+
+
+def _cell_shapes(config: RecurrenceConfig, I: int, H: int, S: int) -> dict[str, tuple[int, ...]]:
+    """The tensors of one cell; `Recurrent` itself takes an LSTM's options from what it finds."""
+    gates = _GATES[config.cell] - (config.cell == "lstm" and config.coupled)
+    G = gates * H
+    shapes: dict[str, tuple[int, ...]] = {
+        "weight_ih": (G, I),
+        "weight_hh": (G, S),
+        "bias_ih": (G,),
+        "bias_hh": (G,),
+    }
+    if config.cell != "lstm":
+        return shapes
+    if S != H:
+        shapes["weight_hr"] = (S, H)
+    if config.peephole:
+        shapes["weight_peephole"] = (gates - 1, H)
+    if config.layer_norm:
+        shapes |= {f"norm_{name}.weight": (size,) for name, size in (("ih", G), ("hh", G), ("cell", H))}
+        shapes["norm_cell.bias"] = (H,)
+    return shapes
 
 
 def linear_of(
@@ -74,16 +117,17 @@ class FeedForward:
         weights: the network's tensors, PREFIXlayers.0.weight and so on.
         prefix: such as "recurrent.".
         precision: how matrices are kept.
+        inputs: I.
     """
 
     directions = 1
 
-    def __init__(self, weights: Weights, prefix: str, precision: str) -> None:
-        self._layers = [linear_of(weights, f"{prefix}layers.0", precision)]
+    def __init__(self, weights: Weights, prefix: str, precision: str, inputs: int) -> None:
+        self._layers = [linear_of(weights, f"{prefix}layers.0", precision, inputs)]
         while f"{prefix}layers.{len(self._layers)}.weight" in weights:
             name = f"{prefix}layers.{len(self._layers)}"
             self._layers.append(linear_of(weights, name, precision, self._layers[-1].output_size))
-        self.input_size, self.output_size = self._layers[0].input_size, self._layers[-1].output_size
+        self.output_size = self._layers[-1].output_size
 
     def __call__(self, inputs: Array, state: Any = None, lengths: Any = None) -> tuple[Array, State]:
         """(T, B, I) to (T, B, H), and an empty state."""
@@ -106,3 +150,8 @@ def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """The logarithm of `softmax` over the last axis."""
     shifted = scores - scores.max(-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), by way of tanh, which cannot overflow."""
+    return np.float32(0.5) * np.tanh(np.float32(0.5) * x) + np.float32(0.5)

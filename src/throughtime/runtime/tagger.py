@@ -45,18 +45,17 @@ class Tagger:
         self.classes = classes
         without = config.cell == "none"
         self.looks_ahead = config.bidirectional and not without
-        self._recurrent = (
-            FeedForward(weights, "recurrent.", precision)
-            if without
-            else recurrent_of(weights, "recurrent.", config, precision, bidirectional=config.bidirectional)
-        )
         self._encoder = (
-            SmallCNN(weights, "encoder.", precision)
+            SmallCNN(weights, "encoder.", config.encoder_features, precision)
             if features is None
             else _Standardise(weights, "encoder.", features)
         )
-        first = "recurrent.layers.0.weight" if without else "recurrent.cells.0.weight_ih"
-        weights.tensor(first, (None, self._encoder.output_size))
+        size, reads_backwards = self._encoder.output_size, config.bidirectional
+        self._recurrent = (
+            FeedForward(weights, "recurrent.", precision, size)
+            if without
+            else recurrent_of(weights, "recurrent.", config, precision, size, bidirectional=reads_backwards)
+        )
         width = self._recurrent.output_size * self._recurrent.directions
         self._output = linear_of(weights, "output", precision, width, classes)
         weights.refuse_unused()

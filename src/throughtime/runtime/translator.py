@@ -43,13 +43,20 @@ class Translator:
     ) -> None:
         self.source_end = source_vocabulary
         self.end, self.start = target_vocabulary, target_vocabulary + 1
-        self._encoder = recurrent_of(
-            weights, "encoder.", config, precision, bidirectional=config.bidirectional
+        self._source_embedding = weights.tensor(
+            "source_embedding.weight", (source_vocabulary + 2, config.embedding)
         )
-        size = self._encoder.input_size
-        self._source_embedding = weights.tensor("source_embedding.weight", (source_vocabulary + 2, size))
         self._target_embedding = weights.tensor(
             "target_embedding.weight", (target_vocabulary + 2, config.embedding)
+        )
+        self._encoder = recurrent_of(
+            weights,
+            "encoder.",
+            config,
+            precision,
+            config.embedding,
+            hidden=config.encoder_units,
+            bidirectional=config.bidirectional,
         )
         directions = self._encoder.directions
         memory_size = directions * self._encoder.output_size
@@ -60,12 +67,13 @@ class Translator:
                 zip(self._encoder.state_sizes, self.decoder.recurrent.state_sizes, strict=True)
             )
         ]
-        readout_size = self.decoder.readout_size
         if config.tie_weights:
             bias = weights.tensor("output_bias", (target_vocabulary + 1,))
             self._output = Linear(self._target_embedding[: target_vocabulary + 1], bias, precision)
         else:
-            self._output = linear_of(weights, "output", precision, readout_size, target_vocabulary + 1)
+            self._output = linear_of(
+                weights, "output", precision, self.decoder.readout_size, target_vocabulary + 1
+            )
         weights.refuse_unused()
 
     def encode(

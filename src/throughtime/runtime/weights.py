@@ -6,6 +6,7 @@ import json
 import math
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -126,17 +127,25 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         Raises:
             CheckpointError: as `weights[name]`, or the shape or the type is another.
         """
-        found = self[name]
+        self.expect(name, shape)
+        return self[name]
+
+    def expect(self, name: str, shape: Sequence[int | None]) -> None:
+        """Raise what `tensor` would raise, by its shape and its type alone: the numbers are not read."""
+        found = self._tensors.get(name)
+        if found is None:
+            raise CheckpointError(f"{self.name} lacks {name}: it does not belong to this config.toml")
         fits = len(found.shape) == len(shape) and all(
             wanted in (None, size) for size, wanted in zip(found.shape, shape, strict=True)
         )
-        if not fits or found.dtype != np.float32:
+        is_float = found.dtype.kind == "f" or name in self._bfloats
+        if not fits or not is_float:
+            kind = "of floats" if is_float else f"of {found.dtype}"
             expected = ", ".join("any" if size is None else str(size) for size in shape)
             raise CheckpointError(
-                f"{self.name}: {name} is {found.dtype} {found.shape}, expected float32 ({expected}): it does "
-                f"not belong to this config.toml"
+                f"{self.name}: {name} is {kind} {found.shape}, expected floats ({expected}): it does not "
+                f"belong to this config.toml"
             )
-        return found
 
     def optional(self, name: str, shape: Sequence[int | None]) -> NDArray[np.float32] | None:
         """As `tensor`, or None where there is none of this name."""
@@ -155,10 +164,14 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         Raises:
             CheckpointError: a tensor was never asked for, so the weights are of another network.
         """
-        unused = sorted(set(self._tensors) - self._used)
-        if unused:
+        self.refuse_others(("",), self._used)
+
+    def refuse_others(self, prefixes: tuple[str, ...], known: AbstractSet[str]) -> None:
+        """Raise CheckpointError for a tensor that begins with one of the prefixes and is not known."""
+        others = sorted(name for name in self._tensors if name.startswith(prefixes) and name not in known)
+        if others:
             raise CheckpointError(
-                f"{self.name} holds {unused[0]!r}, which the model has not: it does not belong to this "
+                f"{self.name} holds {others[0]!r}, which the model has not: it does not belong to this "
                 f"config.toml"
             )
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import OptionError
+from throughtime.pictures import require_matplotlib
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,7 +37,9 @@ def draw_caption(
         attention: (T, P), for the words and END; P places, the rows of a square grid.
     Raises:
         OptionError: the places are no square grid, or the format is unknown.
+        MissingExtraError: matplotlib is not installed.
     """
+    require_matplotlib()
     from matplotlib.figure import Figure
 
     picture = np.asarray(image)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.errors import MissingExtraError, OptionError
+from throughtime.errors import OptionError
 from throughtime.files import write_atomically
 from throughtime.metrics.segments import find_segments
+from throughtime.pictures import require_matplotlib
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart. Yellow comes late, as it is
 # faint on paper; from the ninth label on the colours come again with a pattern.
@@ -48,13 +49,9 @@ def draw_timeline(
         OptionError: the path ends otherwise.
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Patch
-    except ImportError:
-        raise MissingExtraError(
-            "pictures need matplotlib: install it with `pip install 'throughtime[train]'`"
-        ) from None
+    require_matplotlib()
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:

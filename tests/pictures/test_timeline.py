@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from throughtime.errors import OptionError
-from throughtime.inspection.timeline import COLOURS, draw_timeline
+from throughtime.pictures.timeline import COLOURS, draw_timeline
 
 NAMES = [f"action {number}" for number in range(11)]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from throughtime.errors import OptionError
-from throughtime.inspection.alignment import draw_alignment
+from throughtime.pictures.alignment import draw_alignment
 
 pytest.importorskip("matplotlib")
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
+from throughtime.pictures import require_matplotlib
+
 _INCHES_PER_TOKEN = 0.32
 _MARGIN_INCHES = 1.6
 
@@ -28,10 +30,12 @@ def draw_alignment(
         quantity: what the numbers are.
     Raises:
         OptionError: the picture cannot be written, or its format is unknown.
+        MissingExtraError: matplotlib is not installed.
     Source: the picture of Bahdanau, Cho and Bengio 2015, figure 3.
     """
     import warnings
 
+    require_matplotlib()
     import matplotlib
 
     matplotlib.use("Agg", force=False)

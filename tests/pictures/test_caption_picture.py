@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from throughtime.errors import OptionError
-from throughtime.inspection.caption_picture import _enlarge, draw_caption
+from throughtime.pictures.caption_picture import _enlarge, draw_caption
 
 Image = pytest.importorskip("PIL.Image")
 

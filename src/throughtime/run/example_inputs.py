@@ -1,0 +1,52 @@
+"""The examples of whatever a user may name to a classifier: files, folders, and lines as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from throughtime.data.examples import Example, ExampleReader, InputKind, is_example_file
+from throughtime.data.tables import BadRows
+from throughtime.errors import DataError
+
+
+def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadRows) -> Iterator[Example]:
+    """The examples of a path.
+
+    Args:
+        reader: of examples without labels.
+        kind: what the examples are.
+        path: a table, a folder with metadata.csv, a single array or sound, or a .txt file with a text a line.
+        bad: what happens to examples that cannot be used.
+    """
+    path = Path(path)
+    if kind == "text" and path.suffix.lower() == ".txt" and path.is_file():
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            yield from read_lines(reader, path, file, bad)
+    elif is_example_file(path, kind):
+        try:
+            yield Example(reader.read_file(path), None, str(path), 1)
+        except DataError as error:
+            bad.report(path, None, str(error))
+    else:
+        yield from reader.read(path, bad)
+
+
+def read_lines(
+    reader: ExampleReader, name: str | Path, lines: Iterable[str], bad: BadRows
+) -> Iterator[Example]:
+    """A line an example, as it comes; empty lines are none.
+
+    Args:
+        reader, bad: as for `read_any`.
+        name: where the lines come from, for errors.
+        lines: texts, the numbers of vectors, or the names of files.
+    """
+    for number, line in enumerate(lines, 1):
+        text = line.rstrip("\r\n")
+        if not text.strip():
+            continue
+        try:
+            yield Example(reader.read_line(text), None, text, number)
+        except DataError as error:
+            bad.report(name, number, str(error))
