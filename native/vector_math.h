@@ -1,7 +1,7 @@
 // exp, sigmoid and tanh of vectors of floats. Included beside simd.h, in the same unnamed namespace.
 //
-// Largest errors over all floats are measured by benchmarks/activation_accuracy.py and held by
-// tests/runtime/test_kernels.py. NaN stays NaN.
+// Their largest errors are measured and held by tests/runtime/test_kernels.py, and stated in docs/runtime.md.
+// NaN stays NaN.
 #pragma once
 
 // exp(x) = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2. ln 2 in two parts, the first with so few bits
