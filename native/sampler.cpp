@@ -216,6 +216,22 @@ class RowSampler {
 
 }  // namespace
 
+class Sampler::Row : public RowSampler {
+ public:
+  using RowSampler::RowSampler;
+};
+
+Sampler::Sampler(std::size_t vocabulary_size, const SamplingOptions& options) {
+  check_options(options);
+  row_ = std::make_unique<Row>(vocabulary_size, options);
+}
+
+Sampler::~Sampler() = default;
+
+std::int64_t Sampler::sample(const float* logits, double uniform, std::size_t row) {
+  return row_->sample(logits, uniform, row);
+}
+
 void sample_batch(const float* logits, const double* uniforms, std::size_t rows, std::size_t vocabulary_size,
                   const SamplingOptions& options, std::int64_t* tokens) {
   check_options(options);

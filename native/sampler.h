@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace throughtime {
 
@@ -22,7 +23,7 @@ struct SamplingOptions {
 // Temperature, then top-k, softmax, top-p, min-p, and the inverse of the cumulative distribution, walked
 // in token order. All sums are in double and in a fixed order, so the same input gives the same tokens
 // on every machine whose exp() rounds alike. `reference_sample` in
-// src/throughtime/generation/sampling.py is the readable definition.
+// src/throughtime/runtime/sampling.py is the readable definition.
 //
 // Throws std::invalid_argument, naming the row, for NaN or +inf logits, a row with nothing but -inf, or a
 // uniform outside [0, 1); naming the option, for an option out of range.
@@ -30,5 +31,18 @@ struct SamplingOptions {
 // Sources: top-k Fan et al. 2018; top-p Holtzman et al. 2020; min-p Nguyen et al. 2024.
 void sample_batch(const float* logits, const double* uniforms, std::size_t rows, std::size_t vocabulary_size,
                   const SamplingOptions& options, std::int64_t* tokens);
+
+// The same, a row at a time.
+class Sampler {
+ public:
+  Sampler(std::size_t vocabulary_size, const SamplingOptions& options);
+  ~Sampler();
+  // row: what an error calls it.
+  std::int64_t sample(const float* logits, double uniform, std::size_t row);
+
+ private:
+  class Row;
+  std::unique_ptr<Row> row_;
+};
 
 }  // namespace throughtime

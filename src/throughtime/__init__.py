@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from throughtime import inspection, nn
+    from throughtime import inspection, interchange, nn, runtime
     from throughtime.cells import Cell
     from throughtime.recurrent import Recurrent
     from throughtime.run import Run
@@ -23,9 +23,9 @@ __version__ = "0.1.0"
 
 # Imported when first asked for: `import throughtime` has to stay light, and free of torch.
 _LAZY = {"Cell": "cells", "Recurrent": "recurrent", "Run": "run"}
-_LAZY_MODULES = ("inspection", "nn")
+_LAZY_MODULES = ("inspection", "interchange", "nn", "runtime")
 
-__all__ = ["Cell", "Recurrent", "Run", "inspection", "load", "nn", "train"]
+__all__ = ["Cell", "Recurrent", "Run", "inspection", "interchange", "load", "nn", "runtime", "train"]
 
 
 def train(source: str | Path, **options: Any) -> Run:

@@ -1,9 +1,16 @@
 """The native part; see native/README.md."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 def version() -> str: ...
+def isa() -> str: ...
+def available_isas() -> str: ...
+def activation(name: str, values: NDArray[np.float32], isa: str = "") -> NDArray[np.float32]: ...
+def give_back_memory() -> None: ...
+def read_bandwidth(bytes: int, threads: int = 1) -> float: ...
 def sample(
     logits: NDArray[np.float32],
     uniforms: NDArray[np.float64],
@@ -12,3 +19,76 @@ def sample(
     top_p: float = 1.0,
     min_p: float = 0.0,
 ) -> NDArray[np.int64]: ...
+
+class Linear:
+    def __init__(
+        self,
+        weight: NDArray[np.float32],
+        bias: NDArray[np.float32] | None,
+        precision: str = "fp32",
+        isa: str = "",
+    ) -> None: ...
+    def __call__(self, inputs: NDArray[np.float32], threads: int = 1) -> NDArray[np.float32]: ...
+
+class Layer:
+    state_sizes: list[int]
+    def __init__(
+        self,
+        tensors: Mapping[str, NDArray[np.float32]],
+        cell: str,
+        activation: str = "tanh",
+        reset_after: bool = True,
+        keep_hidden: float = 0.0,
+        keep_cell: float = 0.0,
+        precision: str = "fp32",
+        isa: str = "",
+    ) -> None: ...
+    def scan(
+        self,
+        inputs: NDArray[np.float32],
+        state: Sequence[NDArray[np.float32]],
+        lengths: NDArray[np.int64] | None = None,
+        backward: bool = False,
+        threads: int = 1,
+    ) -> tuple[NDArray[np.float32], tuple[NDArray[np.float32], ...]]: ...
+
+class Engine:
+    vocabulary_size: int
+    state_size: int
+    weight_bytes: int
+    isa: str
+    def __init__(
+        self,
+        tensors: Mapping[str, NDArray[np.float32]],
+        layers: Sequence[Mapping[str, NDArray[np.float32]]],
+        cell: str,
+        activation: str = "tanh",
+        reset_after: bool = True,
+        keep_hidden: float = 0.0,
+        keep_cell: float = 0.0,
+        precision: str = "fp32",
+        threads: int = 0,
+        isa: str = "",
+    ) -> None: ...
+    def threads(self, slots: int = 1) -> int: ...
+    def open(self) -> int: ...
+    def close(self, slot: int) -> None: ...
+    def copy(self, source: int, target: int) -> None: ...
+    def states(self, slots: NDArray[np.int64]) -> NDArray[np.float32]: ...
+    def set_states(self, slots: NDArray[np.int64], states: NDArray[np.float32]) -> None: ...
+    def logits(self, slots: NDArray[np.int64]) -> NDArray[np.float32]: ...
+    def set_logits(self, slots: NDArray[np.int64], logits: NDArray[np.float32]) -> None: ...
+    def read(
+        self, slots: NDArray[np.int64], tokens: NDArray[np.int64], all: bool = False
+    ) -> NDArray[np.float32]: ...
+    def generate(
+        self,
+        slots: NDArray[np.int64],
+        uniforms: NDArray[np.float64],
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        seen: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.int64]: ...

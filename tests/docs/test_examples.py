@@ -24,6 +24,8 @@ PAGES = [
     "docs/translation.md",
     "docs/frames.md",
     "docs/inspection.md",
+    "docs/runtime.md",
+    "docs/interchange.md",
     "docs/reference.md",
 ]
 BLOCK = re.compile(r"(?P<setup><!-- setup: \w+ -->\n)?```(?P<language>sh|python)\n(?P<code>.*?)```", re.S)

@@ -115,9 +115,9 @@ def test_other_cells_and_weights_of_another_network_are_refused() -> None:
     weights = {name: tensor.numpy() for name, tensor in TorchRecurrent("lstm", 4, 7).state_dict().items()}
     with pytest.raises(OptionError, match="not 'mine': use --backend torch"):
         Recurrent(weights, "", "mine", layers=1)
-    with pytest.raises(CheckpointError, match=r"weight_hh is of floats \(28, 7\), expected .*\(21, any\)"):
+    with pytest.raises(CheckpointError, match=r"weight_hh has 28 rows"):
         Recurrent(weights, "", "gru", layers=1)
-    with pytest.raises(CheckpointError, match="lacks cells.1.weight_hh"):
+    with pytest.raises(CheckpointError, match="lacks cells.1.weight_ih"):
         Recurrent(weights, "", "lstm", layers=2)
     weights["cells.0.weight_ih"] = weights["cells.0.weight_ih"][:, :, None]
     with pytest.raises(CheckpointError, match="cells.0.weight_ih is"):

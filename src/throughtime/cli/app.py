@@ -20,6 +20,7 @@ Examples:
   throughtime train reviews.csv            learn to tell labels from text
   throughtime sample RUN --prompt "ROMEO:" let the model write
   throughtime eval RUN other.txt           bits per character, perplexity
+  throughtime export RUN --onnx            files that run without Throughtime
   throughtime info RUN                     what is in a run folder
 """
 
@@ -31,6 +32,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "translate": ("translate", "Translate lines with a trained translator."),
     "caption": ("caption", "Write captions for pictures with a trained captioner."),
     "eval": ("evaluate", "Measure a trained model on unseen data."),
+    "quantize": ("quantize", "Keep a model's weights in fewer bits."),
+    "export": ("export", "Write a trained model as ONNX files."),
+    "import": ("import_weights", "Make a run of a language model trained elsewhere."),
     "info": ("info", "Show what is in a run folder."),
     "inspect": ("inspect", "Look inside: gradient flow, gates, neurons."),
     "compare": ("compare", "Put runs side by side on one page."),

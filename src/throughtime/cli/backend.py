@@ -13,10 +13,12 @@ Backend = Annotated[
     ),
 ]
 Precision = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="fp32|bf16|int8",
-        help="Native: how matrices are kept; bf16 and int8 are smaller and faster, and less exact.",
+        help="Native: how matrices are kept; bf16 and int8 are smaller and faster, and less exact. By "
+        "default fp32, or what `throughtime quantize` made.",
+        show_default=False,
     ),
 ]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves the choice to the backend.")]

@@ -66,7 +66,7 @@ def caption(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object a picture.")] = False,
     backend: Backend = "native",
-    precision: Precision = "fp32",
+    precision: Precision = None,
     threads: Threads = 0,
 ) -> None:
     """Open the run and write captions."""

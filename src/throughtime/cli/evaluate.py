@@ -54,7 +54,7 @@ def evaluate(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     backend: Backend = "native",
-    precision: Precision = "fp32",
+    precision: Precision = None,
     threads: Threads = 0,
 ) -> None:
     """Open the run and evaluate."""

@@ -53,7 +53,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object a prediction.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
     backend: Backend = "native",
-    precision: Precision = "fp32",
+    precision: Precision = None,
     threads: Threads = 0,
 ) -> None:
     """Open the run and predict."""

@@ -56,7 +56,7 @@ def sample(
     samples: Annotated[int, typer.Option("--samples", help="Texts to write, in one batch.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the texts as JSON.")] = False,
     backend: Backend = "native",
-    precision: Precision = "fp32",
+    precision: Precision = None,
     threads: Threads = 0,
 ) -> None:
     """Open the run and write."""

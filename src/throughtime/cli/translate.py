@@ -65,7 +65,7 @@ def translate(
         bool, typer.Option("--json", help="JSON Lines: translation, score, tokens and attention.")
     ] = False,
     backend: Backend = "native",
-    precision: Precision = "fp32",
+    precision: Precision = None,
     threads: Threads = 0,
 ) -> None:
     """Open the run and translate."""

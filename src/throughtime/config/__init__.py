@@ -1,24 +1,42 @@
 """Every option of a run, typed and described once: command line, API and config.toml all read this."""
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
 from pydantic.fields import FieldInfo
 
-from throughtime.config.captioner import CaptionerConfig
-from throughtime.config.classifier import ClassifierConfig
-from throughtime.config.language_model import LanguageModelConfig
 from throughtime.config.options import DEFAULT_TASK, RunConfig, describe, read_options, resolve
 from throughtime.config.recurrence import RecurrenceConfig
 from throughtime.config.section import Section
-from throughtime.config.tagger import TaggerConfig
 from throughtime.config.training import TrainingConfig
-from throughtime.config.translator import TranslatorConfig
 
-CONFIGS: dict[str, type[RunConfig]] = {
-    "language-model": LanguageModelConfig,
-    "classifier": ClassifierConfig,
-    "translator": TranslatorConfig,
-    "captioner": CaptionerConfig,
-    "tagger": TaggerConfig,
+_MODULES: dict[str, tuple[str, str]] = {
+    "language-model": ("language_model", "LanguageModelConfig"),
+    "classifier": ("classifier", "ClassifierConfig"),
+    "translator": ("translator", "TranslatorConfig"),
+    "captioner": ("captioner", "CaptionerConfig"),
+    "tagger": ("tagger", "TaggerConfig"),
 }
+
+
+class _Configs(Mapping[str, type[RunConfig]]):
+    """The options of each task, imported when first asked for: no command waits for those of all five."""
+
+    def __getitem__(self, task: str) -> type[RunConfig]:
+        module, name = _MODULES[task]
+        return getattr(import_module(f"throughtime.config.{module}"), name)
+
+    def __contains__(self, task: object) -> bool:
+        return task in _MODULES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
+CONFIGS: Mapping[str, type[RunConfig]] = _Configs()
 
 
 def every_option() -> dict[str, dict[str, tuple[str, FieldInfo]]]:
@@ -33,14 +51,10 @@ def every_option() -> dict[str, dict[str, tuple[str, FieldInfo]]]:
 
 __all__ = [
     "CONFIGS",
-    "CaptionerConfig",
     "DEFAULT_TASK",
-    "ClassifierConfig",
-    "LanguageModelConfig",
     "RecurrenceConfig",
     "RunConfig",
     "Section",
-    "TaggerConfig",
     "TrainingConfig",
     "describe",
     "every_option",

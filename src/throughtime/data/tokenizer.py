@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -40,20 +41,29 @@ class Tokenizer:
         word: whitespace-separated words, most frequent first; a line's end is `<eos>`, a rare word `<unk>`.
     """
 
-    def __init__(self, library_tokenizer: Any, kind: TokenizerKind) -> None:
-        self._library = library_tokenizer
+    def __init__(self, library: Any, kind: TokenizerKind, texts: list[str] | None = None) -> None:
+        # `load` gives the texts of kinds that need no library to encode, and a function that makes it.
+        self._given_library = library
         self.kind: TokenizerKind = kind
-        self.vocabulary_size: int = library_tokenizer.get_vocab_size()
-        self._texts = [library_tokenizer.id_to_token(token) for token in range(self.vocabulary_size)]
+        if texts is None:
+            texts = [library.id_to_token(token) for token in range(library.get_vocab_size())]
+        self._texts = texts
+        self.vocabulary_size = len(texts)
         if kind == "character":
-            self._lookup = np.full(0x110000, -1, dtype=np.int32)
-            self._lookup[[ord(text) for text in self._texts]] = np.arange(self.vocabulary_size)
+            code_points = [ord(text) for text in texts]
+            # The last place stands for all code points behind the largest known one.
+            self._lookup = np.full(max(code_points) + 2, -1, dtype=np.int32)
+            self._lookup[code_points] = np.arange(self.vocabulary_size)
         elif kind in ("byte", "bpe"):
             alphabet = _byte_of_letter()
             self._bytes = [bytes(alphabet[letter] for letter in text) for text in self._texts]
         else:
-            self._unknown = library_tokenizer.token_to_id(UNKNOWN_WORD)
-            self._end_of_line = library_tokenizer.token_to_id(END_OF_LINE)
+            self._unknown = texts.index(UNKNOWN_WORD)
+            self._end_of_line = texts.index(END_OF_LINE)
+
+    @cached_property
+    def _library(self) -> Any:
+        return self._given_library() if callable(self._given_library) else self._given_library
 
     @classmethod
     def train(
@@ -118,14 +128,20 @@ class Tokenizer:
         Raises:
             RunError: the file is missing, damaged or of a kind that Throughtime does not write.
         """
-        from tokenizers import Tokenizer as LibraryTokenizer
-
         path = Path(path)
+
+        def library() -> Any:
+            from tokenizers import Tokenizer as LibraryTokenizer
+
+            return LibraryTokenizer.from_str(text)
+
         try:
             text = path.read_text(encoding="utf-8")
             description = json.loads(text)
-            library = LibraryTokenizer.from_str(text)
-            return cls(library, _kind_of(description))
+            kind = _kind_of(description)
+            if kind in ("character", "byte"):
+                return cls(library, kind, _single_tokens(description["model"]))
+            return cls(library(), kind)
         except FileNotFoundError:
             raise RunError(f"{path} is missing: the run folder is incomplete") from None
         # The library raises plain Exception for what it cannot read.
@@ -151,7 +167,7 @@ class Tokenizer:
             return np.frombuffer(text.encode("utf-8", "surrogateescape"), dtype=np.uint8).astype(np.int64)
         if self.kind == "character":
             code_points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-            tokens = self._lookup[code_points]
+            tokens = self._lookup[np.minimum(code_points, len(self._lookup) - 1)]
             unknown = np.flatnonzero(tokens < 0)
             if unknown.size:
                 raise _unknown_character(text, int(unknown[0]), name, line, column)
@@ -238,6 +254,20 @@ class StreamDecoder:
         text = tokenizer._texts[token] if self._at_line_start else " " + tokenizer._texts[token]
         self._at_line_start = False
         return text
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to go on exactly here; JSON can hold it."""
+        pending, _ = self._bytes.getstate()
+        return {"bytes": pending.hex(), "at_line_start": self._at_line_start}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state()` was taken.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no such state.
+        """
+        self._bytes.setstate((bytes.fromhex(state["bytes"]), 0))
+        self._at_line_start = bool(state["at_line_start"])
 
     def flush(self) -> str:
         """Return what an unfinished character decodes to (U+FFFD), at the end of the tokens."""
@@ -383,6 +413,17 @@ def _kind_of(description: dict[str, Any]) -> TokenizerKind:
     if description["pre_tokenizer"]["type"] != "ByteLevel":
         raise ValueError(f"pre-tokenizer {description['pre_tokenizer']['type']}")
     return "bpe" if description["pre_tokenizer"]["use_regex"] else "byte"
+
+
+def _single_tokens(model: dict[str, Any]) -> list[str]:
+    """The tokens of a vocabulary of single characters, in their order."""
+    vocabulary = model["vocab"]
+    texts = sorted(vocabulary, key=lambda text: vocabulary[text])
+    if model["merges"] or [vocabulary[text] for text in texts] != list(range(len(texts))):
+        raise ValueError("its tokens are not numbered from 0")
+    if not texts or any(len(text) != 1 for text in texts):
+        raise ValueError("its tokens are no single characters")
+    return texts
 
 
 def _unknown_character(text: str, index: int, name: str, line: int, column: int) -> UnknownTokenError:

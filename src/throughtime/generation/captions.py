@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.generation.beam import Hypothesis, beam_search
-from throughtime.generation.sampling import Sampler, SamplingOptions
 from throughtime.generation.text import log_softmax
+from throughtime.runtime.sampling import Sampler, SamplingOptions
 
 
 class CaptionWriter(Protocol):

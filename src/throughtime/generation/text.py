@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from throughtime.data import Tokenizer
 from throughtime.errors import OptionError, UnknownTokenError
 from throughtime.generation.beam import beam_search
-from throughtime.generation.sampling import Sampler, SamplingOptions
 from throughtime.generation.stop import StopStrings
+from throughtime.runtime.sampling import Sampler, SamplingOptions
 
 # A prompt is read in pieces: each piece's logits are V numbers for every step.
 _PROMPT_CHUNK = 256
+# The first tokens are shown at once; then so many a call that calling costs nothing and nobody sees it wait.
+_LARGEST_DRAW = 32
 
 
 class Stepper(Protocol):
@@ -30,6 +32,17 @@ class Stepper(Protocol):
 
     def select(self, state: Any, rows: NDArray[np.int64]) -> Any:
         """The state whose row i is row rows[i] of the old one."""
+        ...
+
+
+@runtime_checkable
+class Drawer(Protocol):
+    """A stepper that draws several tokens and reads them in one call."""
+
+    def draw(
+        self, sampler: Sampler, logits: NDArray[np.float32], state: Any, count: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], Any]:
+        """Tokens (N, count), the first from logits (N, V); the logits after the last, and the state."""
         ...
 
 
@@ -78,22 +91,39 @@ def stream(
     rows = np.zeros(samples, dtype=np.int64)
     logits, state = np.repeat(logits, samples, axis=0), stepper.select(state, rows)
     running = set(range(samples))
-    for drawn in range(length):
-        tokens = sampler.sample(logits)
+    for tokens in _draw(stepper, sampler, logits, state, length):
         for row in sorted(running):
             text, stopped = stops[row].push(decoders[row].push(int(tokens[row])))
             if text:
                 yield row, text
             if stopped:
                 running.discard(row)
-        if not running or drawn + 1 == length:
+        if not running:
             break
-        logits, state = stepper.feed(tokens[:, None], state)
     for row in sorted(running):
         text, stopped = stops[row].push(decoders[row].flush())
         text += "" if stopped else stops[row].flush()
         if text:
             yield row, text
+
+
+def _draw(
+    stepper: Stepper, sampler: Sampler, logits: NDArray[np.float32], state: Any, length: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the tokens (N,) of one step after the other."""
+    if isinstance(stepper, Drawer):
+        count = 1
+        while length > 0:
+            tokens, logits, state = stepper.draw(sampler, logits, state, min(count, length))
+            yield from tokens.T
+            length -= count
+            count = min(2 * count, _LARGEST_DRAW)
+        return
+    for left in range(length, 0, -1):
+        tokens = sampler.sample(logits)
+        yield tokens
+        if left > 1:
+            logits, state = stepper.feed(tokens[:, None], state)
 
 
 def most_probable(

@@ -117,6 +117,11 @@ class CaptionerRun(Run):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path} is damaged: {error!r}") from None
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """What the network reads of one image: (S, S, 3) pixels, or the shape of its features."""
+        return self._shape
+
     def build_model(self) -> Captioner:
         from throughtime.encoders.encoder import MobileNetTail, ReadyFeatures
         from throughtime.encoders.mobilenet import load_mobilenet

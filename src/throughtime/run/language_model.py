@@ -13,19 +13,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.config import LanguageModelConfig
+from throughtime.config.language_model import LanguageModelConfig
 from throughtime.data import TokenFile, Tokenizer, split, write_tokens
 from throughtime.data.tables import is_table
 from throughtime.errors import DataError, RunError
 from throughtime.generation import SamplingOptions
-from throughtime.generation.text import Stepper, most_probable, stream
-from throughtime.run.run import Run, require_torch
+from throughtime.generation.text import Stepper, most_probable, random_seed, stream
+from throughtime.run.run import Run
+from throughtime.runtime.folder import NetworkOptions
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from throughtime.data import EvaluationStreams
+    from throughtime.generation.session import Session
     from throughtime.models import LanguageModel
+    from throughtime.runtime import Engine
     from throughtime.training.progress import Progress
     from throughtime.training.task import Task
 
@@ -152,13 +156,30 @@ class LanguageModelRun(Run):
                 f"steps in {batch} streams ({needed:,}): use a longer text, or {advice}"
             )
 
-    @cached_property
-    def stepper(self) -> Stepper:
-        """The model as generation wants it."""
-        require_torch()
+    def native_network(self) -> Stepper:
+        from throughtime.runtime.stepper import EngineStepper
+
+        return EngineStepper(self.engine)
+
+    def torch_network(self) -> Stepper:
+        model = self.model
         from throughtime.models import TorchStepper
 
-        return TorchStepper(self.model)
+        return TorchStepper(model)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The model as `throughtime.runtime` has it, whatever the backend.
+
+        Raises:
+            RunError: the weights are damaged or do not fit config.toml.
+        """
+        from throughtime.runtime import Engine
+
+        model = self.config.model
+        names = (name for name in NetworkOptions.__dataclass_fields__ if name != "task")
+        options = NetworkOptions(self.task, **{name: getattr(model, name) for name in names})
+        return Engine(options, self.read_weights(), self.precision, self.threads)
 
     def sample(self, prompt: str = "", length: int = 500, **options: Any) -> str:
         """Write a text that begins with the prompt.
@@ -193,13 +214,35 @@ class LanguageModelRun(Run):
             **options: of `throughtime.generation.SamplingOptions`.
         """
         sampling = SamplingOptions(**options)
-        return stream(self.stepper, self.tokenizer, prompt, length, sampling, seed, stop, samples)
+        return stream(self.network, self.tokenizer, prompt, length, sampling, seed, stop, samples)
+
+    def session(self, seed: int | None = None, **options: Any) -> Session:
+        """A text that can be read into, written, saved and gone on with; on the native backend.
+
+        Args:
+            seed: of the draws; None draws one.
+            **options: of `throughtime.generation.SamplingOptions`.
+        """
+        from throughtime.generation.session import Session
+
+        drawn = random_seed() if seed is None else seed
+        return Session(self.engine, self.tokenizer, SamplingOptions(**options), drawn)
+
+    def restore_session(self, snapshot: bytes) -> Session:
+        """Go on where `Session.snapshot` was taken, here or in another process.
+
+        Raises:
+            CheckpointError: the snapshot is damaged, or of another model, precision or version.
+        """
+        from throughtime.generation.session import Session
+
+        return Session.restore(self.engine, self.tokenizer, snapshot)
 
     def beam(
         self, prompt: str = "", length: int = 500, width: int = 4, stop: Sequence[str] = ()
     ) -> list[tuple[str, float]]:
         """The most probable continuations by beam search, best first, each with its log-probability."""
-        return most_probable(self.stepper, self.tokenizer, prompt, length, width, stop)
+        return most_probable(self.network, self.tokenizer, prompt, length, width, stop)
 
     def held_out_tokens(self) -> NDArray[Any]:
         """The run's validation text as tokens; its training text where it has none.
@@ -242,9 +285,9 @@ class LanguageModelRun(Run):
         """
         import tempfile
 
-        model = self.model
         from throughtime.data import EvaluationStreams, read_blocks, read_byte_blocks
-        from throughtime.training.bptt import evaluate
+
+        mean_loss = self._mean_loss()
 
         # On disk, so that the text may be larger than memory.
         with tempfile.TemporaryDirectory() as folder:
@@ -254,7 +297,7 @@ class LanguageModelRun(Run):
             )
             evaluation = EvaluationStreams(file.tokens, streams)
             begin = time.perf_counter()
-            loss = evaluate(model, evaluation, progress)
+            loss = mean_loss(evaluation, progress)
             seconds = time.perf_counter() - begin
             predictions = evaluation.predictions
         if self.tokenizer.kind == "byte":
@@ -265,3 +308,15 @@ class LanguageModelRun(Run):
         else:
             characters = sum(len(block) for block in read_blocks(path, errors))  # type: ignore[arg-type]
         return Evaluation(loss, predictions, characters, predictions / max(seconds, 1e-9))
+
+    def _mean_loss(self) -> Callable[[EvaluationStreams, Callable[[float], None] | None], float]:
+        """What measures the mean loss in nats a token; the model is loaded."""
+        if self.backend == "torch":
+            model = self.model
+            from throughtime.training.bptt import evaluate
+
+            return lambda streams, progress: evaluate(model, streams, progress)
+        engine = self.engine
+        from throughtime.runtime.stepper import mean_loss
+
+        return lambda streams, progress: mean_loss(engine, streams, progress)

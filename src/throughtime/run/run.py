@@ -10,12 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from throughtime.config import RunConfig
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
 from throughtime.runtime.layers import PRECISIONS
-from throughtime.runtime.weights import Weights, read_weights
+from throughtime.runtime.weights import SCALE, Weights, read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +62,7 @@ class Run(ABC):
 
     @classmethod
     def open(
-        cls, folder: str | Path, backend: str = "native", precision: str = "fp32", threads: int = 0
+        cls, folder: str | Path, backend: str = "native", precision: str | None = None, threads: int = 0
     ) -> Self:
         """Open a run folder of this kind; `Run.open` opens any.
 
@@ -69,7 +70,7 @@ class Run(ABC):
             folder: the run folder.
             backend: what runs the network: "native", which needs no torch, or "torch".
             precision: how the native backend keeps matrices: "fp32", or "bf16" and "int8", which are smaller
-                and faster, and less exact.
+                and faster, and less exact. None is fp32, or what `throughtime quantize` made.
             threads: CPU threads; 0 leaves the choice to the backend.
         Raises:
             RunError: the folder is missing, incomplete, damaged (the message names the file), or of another
@@ -93,6 +94,8 @@ class Run(ABC):
                 f"{folder} has no {WEIGHTS} yet: it is written at the first evaluation; go on with "
                 f"`throughtime train --resume {folder}`"
             )
+        if precision is None:
+            precision = PRECISIONS[0] if backend == "torch" else read_weights(folder / WEIGHTS).precision
         run.backend, run.precision, run.threads = backend, precision, threads
         run.load()
         return run
@@ -207,7 +210,11 @@ class Run(ABC):
         if self.threads:
             torch.set_num_threads(self.threads)
         model = self.build_model()
-        tensors, _ = read_tensors(self.folder / WEIGHTS)
+        weights = self.read_weights()
+        if weights.precision == PRECISIONS[0]:
+            tensors, _ = read_tensors(self.folder / WEIGHTS)
+        else:
+            tensors = {name: torch.from_numpy(np.array(weights[name])) for name in weights}
         load_weights(model, tensors, self.folder / WEIGHTS)
         return model.eval()
 
@@ -225,7 +232,12 @@ class Run(ABC):
                 position = json.loads(_read_header(checkpoint)["metadata"]["state"])["position"]
             except (KeyError, ValueError) as error:
                 raise CheckpointError(f"{checkpoint} is damaged: {error!r}") from None
-        counted = [shape for name, shape in shapes.items() if name not in self.parameters_tied()]
+        counted = [
+            shape
+            for name, shape in shapes.items()
+            if name not in self.parameters_tied()
+            and not (name.endswith(SCALE) and name.removesuffix(SCALE) in shapes)
+        ]
         return {
             "run": str(self.folder),
             "task": self.task,
@@ -250,12 +262,12 @@ class Run(ABC):
         return {}
 
 
-def _check_backend(backend: str, precision: str, threads: int) -> None:
+def _check_backend(backend: str, precision: str | None, threads: int) -> None:
     if backend not in BACKENDS:
         raise OptionError(f"backend {backend!r} is unknown: use {' or '.join(BACKENDS)}")
-    if precision not in PRECISIONS:
+    if precision is not None and precision not in PRECISIONS:
         raise OptionError(f"precision {precision!r} is unknown: use {', '.join(PRECISIONS)}")
-    if backend == "torch" and precision != "fp32":
+    if backend == "torch" and precision not in (None, PRECISIONS[0]):
         raise OptionError(f"precision {precision} is the native backend's: torch computes in fp32")
     if threads < 0:
         raise OptionError(f"threads must be 0 or above, not {threads}")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime import _native
 from throughtime.errors import CheckpointError, OptionError
 from throughtime.runtime.weights import Weights
 
@@ -15,34 +16,51 @@ State = tuple[NDArray[np.float32], ...]
 Array = NDArray[np.float32]
 
 PRECISIONS = ("fp32", "bf16", "int8")
-_CELLS = ("rnn", "lstm", "gru")
-_NORM_EPSILON = np.float32(1e-5)
+CELLS = ("rnn", "lstm", "gru")
+
+
+def check_precision(precision: str) -> None:
+    """Raise OptionError for a precision that does not exist."""
+    if precision not in PRECISIONS:
+        raise OptionError(f"precision {precision!r} is unknown: use {', '.join(PRECISIONS)}")
 
 
 class Linear:
-    """y = x W^T + b.
+    """y = W x + b with packed weights.
 
     Args:
         weight: W (O, I) float32.
         bias: b (O,) float32, or None.
         precision: how the weights are kept: "fp32", "bf16" or "int8".
+        threads: that share a product.
+        isa: the instruction set; "" takes the widest of this CPU.
     Raises:
         OptionError: the precision is unknown.
+        ValueError: the shapes do not fit.
     """
 
-    def __init__(self, weight: Array, bias: Array | None = None, precision: str = "fp32") -> None:
-        if precision not in PRECISIONS:
-            raise OptionError(f"precision {precision!r} is unknown: use {', '.join(PRECISIONS)}")
-        self._transposed = np.ascontiguousarray(weight.T)
-        self._bias = bias
+    def __init__(
+        self,
+        weight: Array,
+        bias: Array | None = None,
+        precision: str = "fp32",
+        threads: int = 1,
+        isa: str = "",
+    ) -> None:
+        check_precision(precision)
         self.output_size, self.input_size = weight.shape
+        self._threads = threads
+        self._native = _native.Linear(
+            np.ascontiguousarray(weight, dtype=np.float32),
+            None if bias is None else np.ascontiguousarray(bias, dtype=np.float32),
+            precision,
+            isa,
+        )
 
     def __call__(self, inputs: Array) -> Array:
         """(..., I) float32 -> (..., O) float32."""
-        outputs = inputs @ self._transposed
-        if self._bias is not None:
-            outputs += self._bias
-        return outputs
+        flat = np.ascontiguousarray(inputs, dtype=np.float32).reshape(-1, inputs.shape[-1])
+        return self._native(flat, self._threads).reshape(*inputs.shape[:-1], self.output_size)
 
 
 class Recurrent:
@@ -58,6 +76,8 @@ class Recurrent:
         activation: of the rnn: "tanh" or "relu".
         reset_after: of the gru: reset after the matrix product.
         precision: how matrices are kept, see `Linear`.
+        threads: that share a step.
+        isa: the instruction set; "" takes the widest of this CPU.
     Attributes:
         state_sizes: the sizes of the tensors that the state is made of, the hidden state first.
         output_size: of a step, one direction.
@@ -79,32 +99,42 @@ class Recurrent:
         activation: str = "tanh",
         reset_after: bool = True,
         precision: str = "fp32",
+        threads: int = 1,
+        isa: str = "",
     ) -> None:
-        if cell not in _CELLS:
+        check_precision(precision)
+        if cell not in CELLS:
             raise OptionError(
-                f"the native backend has the cells {', '.join(_CELLS)}, and not {cell!r}: use --backend torch"
+                f"the native backend has the cells {', '.join(CELLS)}, and not {cell!r}: use --backend torch"
             )
         found = weights if isinstance(weights, Weights) else Weights(weights)
         self.directions = 2 if bidirectional else 1
-        self._zoneout = np.float32(zoneout)
-        self._cells: list[_RNN | _LSTM | _GRU] = []
+        self._threads = threads
+        self._layers: list[_native.Layer] = []
         inputs: int | None = None
         for number in range(layers * self.directions):
             if number and number % self.directions == 0:
-                inputs = self._cells[-1].state_sizes[0] * self.directions
+                inputs = self._layers[-1].state_sizes[0] * self.directions
             name = f"{prefix}cells.{number}."
-            if cell == "lstm":
-                self._cells.append(_LSTM(found, name, inputs, precision))
-            elif cell == "gru":
-                self._cells.append(_GRU(found, name, inputs, precision, reset_after))
-            else:
-                self._cells.append(_RNN(found, name, inputs, precision, activation))
-            inputs = self._cells[-1].input_size
-        self.input_size = self._cells[0].input_size
-        self.state_sizes = self._cells[0].state_sizes
+            tensors = layer_tensors(found, name)
+            if inputs is not None:
+                found.tensor(f"{name}weight_ih", (None, inputs))
+            inputs = found.tensor(f"{name}weight_ih", (None, None)).shape[1]
+            try:
+                layer = _native.Layer(
+                    tensors, cell, activation, reset_after, zoneout, zoneout, precision, isa
+                )
+            except ValueError as error:
+                raise CheckpointError(
+                    f"{found.name}: {name[:-1]} does not fit config.toml: {error}"
+                ) from None
+            if number == 0:
+                self.input_size = inputs
+            self._layers.append(layer)
+        self.state_sizes = tuple(self._layers[0].state_sizes)
         self.output_size = self.state_sizes[0]
         self._initial = tuple(
-            found.optional(f"{prefix}initial.{part}", (len(self._cells), size))
+            found.optional(f"{prefix}initial.{part}", (len(self._layers), size))
             for part, size in enumerate(self.state_sizes)
         )
 
@@ -112,7 +142,7 @@ class Recurrent:
         """The state before the first step, arrays (L * D, B, S)."""
         state = []
         for size, learned in zip(self.state_sizes, self._initial, strict=True):
-            part = np.zeros((len(self._cells), batch_size, size), np.float32)
+            part = np.zeros((len(self._layers), batch_size, size), np.float32)
             if learned is not None:
                 part += learned[:, None]
             state.append(part)
@@ -130,163 +160,35 @@ class Recurrent:
         Returns:
             The outputs (T, B, D * output size), zero past each length, and the state at each last step (in
             the backward direction: after its first).
+        Raises:
+            ValueError: a shape does not fit, or a length is out of range (the message names the row).
         """
-        T, B = inputs.shape[:2]
-        state = self.initial_state(B) if state is None else state
-        counts = None if lengths is None else (np.arange(T)[:, None] < np.asarray(lengths))[:, :, None]
+        state = self.initial_state(inputs.shape[1]) if state is None else state
+        counted = None if lengths is None else np.ascontiguousarray(lengths, dtype=np.int64)
+        outputs = np.ascontiguousarray(inputs, dtype=np.float32)
         finals: list[State] = []
-        outputs = inputs
-        for first in range(0, len(self._cells), self.directions):
-            both = [
-                self._run(number, outputs, tuple(part[number] for part in state), counts)
-                for number in range(first, first + self.directions)
-            ]
+        for first in range(0, len(self._layers), self.directions):
+            both = []
+            for number in range(first, first + self.directions):
+                mine = [np.ascontiguousarray(part[number], dtype=np.float32) for part in state]
+                backward = number > first
+                both.append(self._layers[number].scan(outputs, mine, counted, backward, self._threads))
             outputs = np.concatenate([output for output, _ in both], -1) if len(both) > 1 else both[0][0]
             finals += [final for _, final in both]
         return outputs, tuple(np.stack(parts) for parts in zip(*finals, strict=True))
 
-    def _run(
-        self, number: int, inputs: Array, state: State, counts: NDArray[np.bool_] | None
-    ) -> tuple[Array, State]:
-        """One direction of one layer: (T, B, I) to (T, B, output size), and the state (B, S)."""
-        cell = self._cells[number]
-        projected = cell.project(inputs)
-        outputs = np.empty((*inputs.shape[:2], self.output_size), np.float32)
-        backward = self.directions == 2 and number % 2 == 1
-        for t in reversed(range(len(inputs))) if backward else range(len(inputs)):
-            new = cell.step(projected[t], state)
-            if self._zoneout:
-                pairs = zip(new, state, strict=True)
-                new = tuple(after + self._zoneout * (before - after) for after, before in pairs)
-            outputs[t] = new[0] if counts is None else np.where(counts[t], new[0], 0)
-            if counts is not None:
-                pairs = zip(new, state, strict=True)
-                new = tuple(np.where(counts[t], after, before) for after, before in pairs)
-            state = new
-        return outputs, state
 
+def layer_tensors(weights: Weights, prefix: str) -> dict[str, Array]:
+    """A layer's tensors by the names that they have behind the prefix, as the native part takes them.
 
-class _RNN:
-    """h_t = tanh(W_ih x_t + b + W_hh h_{t-1}), or relu."""
-
-    def __init__(
-        self, weights: Weights, name: str, inputs: int | None, precision: str, activation: str
-    ) -> None:
-        matrix, recurrent, bias = _matrices(weights, name, inputs, 1)
-        self.project = Linear(matrix, bias, precision)
-        self._recurrent = Linear(recurrent, None, precision)
-        self._relu = activation == "relu"
-        self.input_size, self.state_sizes = matrix.shape[1], (recurrent.shape[1],)
-
-    def step(self, projected: Array, state: State) -> State:
-        h = projected + self._recurrent(state[0])
-        return (np.maximum(h, 0) if self._relu else np.tanh(h),)
-
-
-class _LSTM:
-    """As `throughtime.cells.LSTM`, with all its variants."""
-
-    def __init__(self, weights: Weights, name: str, inputs: int | None, precision: str) -> None:
-        hidden = weights.shape(f"{name}weight_hr")[-1:] or weights.shape(f"{name}weight_hh")[-1:]
-        rows = weights.shape(f"{name}weight_ih")[:1]
-        self._coupled = bool(hidden and rows and hidden[0] and rows[0] == 3 * hidden[0])
-        gates = 3 if self._coupled else 4
-        matrix, recurrent, bias = _matrices(weights, name, inputs, gates, hidden[0] if hidden else None)
-        H = len(matrix) // gates
-        S = recurrent.shape[1]
-        self._norm_ih = weights.optional(f"{name}norm_ih.weight", (gates * H,))
-        self._norms = (
-            None
-            if self._norm_ih is None
-            else (
-                weights.tensor(f"{name}norm_hh.weight", (gates * H,)),
-                weights.tensor(f"{name}norm_cell.weight", (H,)),
-                weights.tensor(f"{name}norm_cell.bias", (H,)),
-            )
-        )
-        self._bias = bias
-        self._input = Linear(matrix, None if self._norms else bias, precision)
-        self._recurrent = Linear(recurrent, None, precision)
-        self._peephole = weights.optional(f"{name}weight_peephole", (gates - 1, H))
-        projection = weights.optional(f"{name}weight_hr", (S, H))
-        self._projection = None if projection is None else Linear(projection, None, precision)
-        if projection is None and S != H:
+    Raises:
+        CheckpointError: a tensor is not finite, or there is none.
+    """
+    names = [name for name in weights if name.startswith(prefix)]
+    tensors = {name[len(prefix) :]: np.ascontiguousarray(weights[name], dtype=np.float32) for name in names}
+    for needed in ("weight_ih", "weight_hh"):
+        if needed not in tensors:
             raise CheckpointError(
-                f"{weights.name}: {name}weight_hh is {recurrent.shape}, expected {H} columns"
+                f"{weights.name} lacks {prefix}{needed}: it does not belong to this config.toml"
             )
-        self.input_size, self.state_sizes = matrix.shape[1], (S, H)
-
-    def project(self, inputs: Array) -> Array:
-        projected = self._input(inputs)
-        if self._norm_ih is None:
-            return projected
-        projected = _normalise(projected) * self._norm_ih
-        return projected if self._bias is None else projected + self._bias
-
-    def step(self, projected: Array, state: State) -> State:
-        h, c = state
-        recurrent = self._recurrent(h)
-        gates = projected + (recurrent if self._norms is None else _normalise(recurrent) * self._norms[0])
-        parts = np.split(gates, 3 if self._coupled else 4, -1)
-        i, g, o = parts[0], parts[-2], parts[-1]
-        peephole = self._peephole
-        i = _sigmoid(i if peephole is None else i + peephole[0] * c)
-        f = 1 - i
-        if not self._coupled:
-            f = _sigmoid(parts[1] if peephole is None else parts[1] + peephole[1] * c)
-        c = f * c + i * np.tanh(g)
-        o = _sigmoid(o if peephole is None else o + peephole[-1] * c)
-        read = c if self._norms is None else _normalise(c) * self._norms[1] + self._norms[2]
-        h = o * np.tanh(read)
-        return (h if self._projection is None else self._projection(h)), c
-
-
-class _GRU:
-    """As `throughtime.cells.GRU`, in both conventions."""
-
-    def __init__(
-        self, weights: Weights, name: str, inputs: int | None, precision: str, reset_after: bool
-    ) -> None:
-        matrix, recurrent, _ = _matrices(weights, name, inputs, 3)
-        H = recurrent.shape[1]
-        self.project = Linear(matrix, weights.optional(f"{name}bias_ih", (3 * H,)), precision)
-        bias = weights.optional(f"{name}bias_hh", (3 * H,))
-        self._gates, self._candidate = (
-            Linear(recurrent[rows], None if bias is None else bias[rows], precision)
-            for rows in (slice(2 * H), slice(2 * H, None))
-        )
-        self._reset_after = reset_after
-        self.input_size, self.state_sizes = matrix.shape[1], (H,)
-
-    def step(self, projected: Array, state: State) -> State:
-        (h,) = state
-        x_r, x_z, x_n = np.split(projected, 3, -1)
-        h_r, h_z = np.split(self._gates(h), 2, -1)
-        r, z = _sigmoid(x_r + h_r), _sigmoid(x_z + h_z)
-        n = x_n + (r * self._candidate(h) if self._reset_after else self._candidate(r * h))
-        n = np.tanh(n)
-        return (n + z * (h - n),)
-
-
-def _sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), by way of tanh, which cannot overflow."""
-    return np.float32(0.5) * np.tanh(np.float32(0.5) * x) + np.float32(0.5)
-
-
-def _normalise(x: Array) -> Array:
-    """Zero mean and unit variance over the last axis."""
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt(np.square(centred).mean(-1, keepdims=True) + _NORM_EPSILON)
-
-
-def _matrices(
-    weights: Weights, name: str, inputs: int | None, gates: int, hidden: int | None = None
-) -> tuple[Array, Array, Array | None]:
-    """weight_ih (G * H, I), weight_hh (G * H, S), and the sum of the biases (G * H,) or None."""
-    recurrent = weights.tensor(f"{name}weight_hh", (None if hidden is None else gates * hidden, None))
-    rows = gates * (recurrent.shape[1] if hidden is None else hidden)
-    recurrent = weights.tensor(f"{name}weight_hh", (rows, None))
-    matrix = weights.tensor(f"{name}weight_ih", (rows, inputs))
-    bias_ih = weights.optional(f"{name}bias_ih", (rows,))
-    bias_hh = weights.optional(f"{name}bias_hh", (rows,))
-    return matrix, recurrent, None if bias_ih is None or bias_hh is None else bias_ih + bias_hh
+    return tensors

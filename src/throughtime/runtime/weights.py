@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -17,6 +18,9 @@ from throughtime.errors import CheckpointError
 # What the format's own library refuses as well: no real header is as long.
 _LONGEST_HEADER = 100_000_000
 _METADATA = "__metadata__"
+# A matrix of whole numbers with such a companion stands for its rows times their scales.
+SCALE = ".scale"
+PRECISION = "precision"
 # bfloat16, which NumPy lacks, is read as its 16 bits.
 _TYPES = {
     "BOOL": "?",
@@ -38,6 +42,9 @@ _TYPES = {
 class Weights(Mapping[str, "NDArray[Any]"]):
     """Tensors by name: floats of any width as float32, whole numbers as they are.
 
+    A matrix X that `throughtime quantize` keeps as int8 has a companion `X.scale`, a number for each row: it
+    is read as their product, and the companion is no tensor of its own.
+
     Example:
         weights = read_weights("runs/mine/model.safetensors")
         output = weights.tensor("output.weight", (None, 256))
@@ -46,13 +53,20 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         tensors: the arrays as they are stored; they are converted when they are asked for.
         name: where they come from, for errors.
         bfloats: names of tensors whose bits are bfloat16.
+        metadata: what the file says beside its tensors.
     """
 
     def __init__(
-        self, tensors: Mapping[str, NDArray[Any]], name: str = "the weights", bfloats: Sequence[str] = ()
+        self,
+        tensors: Mapping[str, NDArray[Any]],
+        name: str = "the weights",
+        bfloats: Sequence[str] = (),
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
+        self.metadata = dict(metadata or {})
         self._tensors = dict(tensors)
+        self._scales = {name: self._tensors.pop(name + SCALE) for name in tensors if name + SCALE in tensors}
         self._bfloats = frozenset(bfloats)
         self._used: set[str] = set()
 
@@ -65,10 +79,18 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         if name not in self._tensors:
             raise CheckpointError(f"{self.name} lacks {name}: it does not belong to this config.toml")
         self._used.add(name)
+        array: NDArray[Any]
         stored = self._tensors[name]
-        if name in self._bfloats:
+        if name in self._scales:
+            scales = np.require(self._scales[name], np.float32, ["C", "A"])
+            if scales.shape != stored.shape[:1] or stored.ndim != 2:
+                raise CheckpointError(
+                    f"{self.name}: {name}{SCALE} does not fit {name}: a number for each row"
+                )
+            array = stored.astype(np.float32) * scales[:, None]
+        elif name in self._bfloats:
             bits = stored.astype(np.uint32) << 16
-            array: NDArray[Any] = bits.view(np.float32)
+            array = bits.view(np.float32)
         elif stored.dtype.kind == "f":
             with np.errstate(over="ignore", invalid="ignore"):
                 array = np.require(stored, np.float32, ["C", "A"])
@@ -86,6 +108,11 @@ class Weights(Mapping[str, "NDArray[Any]"]):
 
     def __len__(self) -> int:
         return len(self._tensors)
+
+    @property
+    def precision(self) -> str:
+        """What the weights were made for: "fp32", or what `throughtime quantize` turned them into."""
+        return self.metadata.get(PRECISION, "fp32")
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape, without reading it; () for one that is not there."""
@@ -111,7 +138,7 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         fits = len(found.shape) == len(shape) and all(
             wanted in (None, size) for size, wanted in zip(found.shape, shape, strict=True)
         )
-        is_float = found.dtype.kind == "f" or name in self._bfloats
+        is_float = found.dtype.kind == "f" or name in self._bfloats or name in self._scales
         if not fits or not is_float:
             kind = "of floats" if is_float else f"of {found.dtype}"
             expected = ", ".join("any" if size is None else str(size) for size in shape)
@@ -123,6 +150,13 @@ class Weights(Mapping[str, "NDArray[Any]"]):
     def optional(self, name: str, shape: Sequence[int | None]) -> NDArray[np.float32] | None:
         """As `tensor`, or None where there is none of this name."""
         return self.tensor(name, shape) if name in self else None
+
+    def release(self) -> None:
+        """Let go of the memory that reading a file has filled; what is asked for again is read again."""
+        stored = [*self._tensors.values(), *self._scales.values()]
+        for file in {id(found): found for found in map(_mapped_file, stored)}.values():
+            if file is not None and hasattr(file, "madvise"):
+                file.madvise(mmap.MADV_DONTNEED)
 
     def refuse_unused(self) -> None:
         """Called when a network has taken what it needs.
@@ -155,22 +189,74 @@ def read_weights(path: str | Path) -> Weights:
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
-        if size < 8:
-            _refuse(path, f"it has {size} bytes, too few for a header")
-        data = np.memmap(path, np.uint8, mode="r")
+        # An empty file cannot be mapped.
+        data = np.memmap(path, np.uint8, mode="r") if path.stat().st_size else np.zeros(0, np.uint8)
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
+    return _parse(str(path), data)
+
+
+def parse_weights(content: bytes, name: str) -> Weights:
+    """The tensors of a safetensors file's bytes.
+
+    Args:
+        name: what errors call it.
+    Raises:
+        CheckpointError: as `read_weights`.
+    """
+    return _parse(name, np.frombuffer(content, np.uint8))
+
+
+def write_weights(
+    tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str], bfloats: Sequence[str] = ()
+) -> bytes:
+    """The bytes of a safetensors file.
+
+    Args:
+        tensors: the arrays.
+        metadata: what the file says beside them.
+        bfloats: names of tensors whose 16 bits are bfloat16.
+    """
+    names = {np.dtype(code): name for name, code in _TYPES.items() if name != "BF16"}
+    header: dict[str, Any] = {_METADATA: dict(metadata)} if metadata else {}
+    parts, place = [], 0
+    # The widest types first, as the format asks for, so that all lie on their own borders.
+    for name, tensor in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
+        part = np.ascontiguousarray(tensor).tobytes()
+        shape = list(tensor.shape)
+        header[name] = {
+            "dtype": "BF16" if name in bfloats else names[tensor.dtype],
+            "shape": shape,
+            "data_offsets": [place, place + len(part)],
+        }
+        parts.append(part)
+        place += len(part)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + b"".join(parts)
+
+
+def _parse(name: str, data: NDArray[np.uint8]) -> Weights:
+    if len(data) < 8:
+        _refuse(name, f"it has {len(data)} bytes, too few for a header")
     length = int.from_bytes(data[:8].tobytes(), "little")
     if length > min(len(data) - 8, _LONGEST_HEADER):
-        _refuse(path, f"its header should have {length:,} bytes, and the file has {len(data):,}")
-    header = _read_header(path, data[8 : 8 + length].tobytes())
-    return _cut(path, header, data[8 + length :])
+        _refuse(name, f"its header should have {length:,} bytes, and the file has {len(data):,}")
+    header, metadata = _read_header(name, data[8 : 8 + length].tobytes())
+    return _cut(name, header, metadata, data[8 + length :])
 
 
-def _read_header(path: Path, text: bytes) -> dict[str, Any]:
+def _mapped_file(array: NDArray[Any]) -> mmap.mmap | None:
+    """The file that an array is a view into."""
+    base: Any = array
+    while isinstance(base, (np.ndarray, memoryview)):
+        base = base.obj if isinstance(base, memoryview) else base.base
+    return base if isinstance(base, mmap.mmap) else None
+
+
+def _read_header(path: str, text: bytes) -> tuple[dict[str, Any], dict[str, str]]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         if len(set(names)) < len(names):
@@ -193,10 +279,10 @@ def _read_header(path: Path, text: bytes) -> dict[str, Any]:
     metadata = header.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         _refuse(path, f"{_METADATA} in its header is not an object of strings")
-    return header
+    return header, metadata
 
 
-def _cut(path: Path, header: dict[str, Any], data: NDArray[np.uint8]) -> Weights:
+def _cut(path: str, header: dict[str, Any], metadata: dict[str, str], data: NDArray[np.uint8]) -> Weights:
     """The tensors that a header describes; together they have to cover the data exactly."""
     places = [(*_place(path, name, entry), name) for name, entry in header.items()]
     places.sort(key=lambda place: place[:2])
@@ -217,10 +303,10 @@ def _cut(path: Path, header: dict[str, Any], data: NDArray[np.uint8]) -> Weights
     if end_before != len(data):
         _refuse(path, f"{len(data) - end_before:,} bytes at its end belong to no tensor")
     bfloats = [name for name in tensors if header[name]["dtype"] == "BF16"]
-    return Weights(tensors, str(path), bfloats)
+    return Weights(tensors, path, bfloats, metadata)
 
 
-def _place(path: Path, name: str, entry: Any) -> tuple[int, int, tuple[int, ...]]:
+def _place(path: str, name: str, entry: Any) -> tuple[int, int, tuple[int, ...]]:
     """Begin and end in the data, and the shape, of a tensor that agrees with itself."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         _refuse(path, f"{name!r} in its header is not a tensor")
@@ -241,5 +327,5 @@ def _are_sizes(values: Any) -> bool:
     return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
 
 
-def _refuse(path: Path, reason: str) -> NoReturn:
+def _refuse(path: str, reason: str) -> NoReturn:
     raise CheckpointError(f"{path} is damaged or no safetensors file: {reason}")

@@ -95,7 +95,7 @@ class Sampler:
         self._seen: NDArray[np.bool_] = np.zeros((self.rows, self.vocabulary_size), dtype=np.bool_)
 
     def sample(self, logits: ArrayLike) -> NDArray[np.int64]:
-        """Draw one token for each row, and observe it.
+        """Draw one token for each row, and observe it where there is a repetition penalty.
 
         Args:
             logits: (N, V) float32; -inf is a token that cannot be drawn.
@@ -112,17 +112,27 @@ class Sampler:
             )
         if self.options.repetition_penalty != 1:
             logits = penalise_repetition(logits, self._seen, self.options.repetition_penalty)
-        uniforms = np.array([generator.random() for generator in self._generators], dtype=np.float64)
         tokens = _native.sample(
             logits,
-            uniforms,
+            self.uniforms(1)[0],
             temperature=float(self.options.temperature),
             top_k=int(self.options.top_k),
             top_p=float(self.options.top_p),
             min_p=float(self.options.min_p),
         )
-        self.observe(tokens)
+        if self.options.repetition_penalty != 1:
+            self.observe(tokens)
         return tokens
+
+    def uniforms(self, steps: int) -> NDArray[np.float64]:
+        """The next random numbers (T, N) in [0, 1), a row a step: whoever takes them draws the tokens."""
+        drawn = [generator.random(steps) for generator in self._generators]
+        return np.ascontiguousarray(np.array(drawn, dtype=np.float64).reshape(self.rows, steps).T)
+
+    @property
+    def seen(self) -> NDArray[np.uint8]:
+        """Which tokens each row has seen, (N, V), 1 or 0; whoever draws tokens may mark them here."""
+        return self._seen.view(np.uint8)
 
     def observe(self, tokens: ArrayLike) -> None:
         """Record tokens as seen, for the repetition penalty; a token observed twice counts once.

@@ -9,7 +9,7 @@ import pytest
 
 from throughtime.errors import CheckpointError, OptionError
 from throughtime.generation import Sampler, SamplingOptions, reference_sample
-from throughtime.generation.sampling import penalise_repetition
+from throughtime.runtime.sampling import penalise_repetition
 
 
 def draw(sampler: Sampler, logits: np.ndarray, steps: int) -> np.ndarray:

@@ -1,0 +1,101 @@
+// What the inner loops do, and the table of their versions: one for each instruction set, picked at run time.
+//
+// Plain structs and pointers only: the files that implement this are compiled for wider instructions, and
+// an inline function of the standard library in one of them could be linked into code for every CPU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace throughtime {
+
+enum class Precision : std::uint8_t { kFloat32, kBfloat16, kInt8 };
+
+enum class CellKind : std::uint8_t { kRnn, kLstm, kGru };
+
+// Weights are packed in blocks of rows: `vectors` groups of 16 rows each, as many as the cell has gates, so
+// that the gates of 16 units lie beside each other and one pass over a block yields everything their update
+// needs. Within a block the columns follow one another; a column of a group is 16 lanes of 4 bytes:
+//
+//   fp32   one weight a lane
+//   bf16   two weights a lane, of neighbouring columns
+//   int8   four weights a lane, of neighbouring columns
+//
+// Block layout: [columns / per_lane][vectors][16 lanes][per_lane]. Rows and columns that do not exist are 0.
+inline constexpr int kLanes = 16;
+inline constexpr int kMaxVectors = 4;
+
+struct PackedView {
+  const std::uint32_t* weights;
+  const float* scales;              // int8: what a weight of each row counts; rows in block order
+  const std::int32_t* corrections;  // int8: 128 times the sum of each row's weights
+  std::size_t block_lanes;          // 4-byte lanes of one block
+  int blocks;
+  int vectors;
+  int groups;  // columns / per_lane
+  Precision precision;
+};
+
+// A batch of vectors, prepared for products of one precision: fp32 as they are, bf16 rounded to nearest even,
+// int8 as round(x / scale) + 128 in an unsigned byte with scale = max |x| / 127 for each vector by itself.
+struct PreparedView {
+  std::uint32_t* lanes;  // a vector after the other
+  std::size_t stride;    // lanes from one to the next
+  float* scales;         // int8, one a vector
+};
+
+// One step of one recurrent layer for a batch of slots.
+struct CellStep {
+  CellKind kind;
+  bool relu;                    // RNN
+  bool coupled;                 // LSTM: gates i, g, o and f = 1 - i
+  bool keeps_hidden;            // zoneout mixes the hidden state here (not where a projection follows)
+  float keep_hidden;            // zoneout: share of the old hidden state
+  float keep_cell;              // zoneout: share of the old cell state
+  const PackedView* input;      // W_ih, or null where `start` holds its share already
+  const PackedView* recurrent;  // W_hh
+  PreparedView x;
+  PreparedView h;
+  const float* const* start;  // for each slot: pre-activations to begin with, block order (b_ih, W_ih x ...)
+  const float* recurrent_bias;  // GRU: b_hh in block order
+  const float* peephole;        // LSTM: [unit group of 16][p_i, p_f, p_o or p_i, p_o][16], or null
+  float* const* hidden;  // for each slot: the hidden state; old values where zoneout or a GRU needs them
+  float* const* cell;    // for each slot: the cell state, LSTM
+  float* const* output;  // for each slot: where the new hidden state goes; may be `hidden`
+};
+
+struct Kernels {
+  const char* name;
+
+  // out[slot][row] += the product, for rows in block order of the blocks [begin, end); out has a stride in
+  // floats and is aligned to 4 bytes only.
+  void (*accumulate)(const PackedView& weights, const PreparedView& inputs, int slots, int begin, int end,
+                     float* out, std::size_t stride);
+
+  // The products and the cell's update for the unit groups of the blocks [begin, end).
+  void (*step_cell)(const CellStep& step, int slots, int begin, int end);
+
+  // Prepares one vector: `size` floats into `lanes` lanes, the rest filled with zeros.
+  void (*prepare)(Precision precision, const float* values, int size, std::uint32_t* lanes, int lane_count,
+                  float* scale);
+
+  // Elementwise, n a multiple of 16, in place.
+  void (*sigmoid)(float* values, std::size_t n);
+  void (*tanh)(float* values, std::size_t n);
+  void (*exp)(float* values, std::size_t n);
+
+  // The sum of n 4-byte lanes, n a multiple of 64: what reading the weights costs at least.
+  std::uint32_t (*read)(const std::uint32_t* lanes, std::size_t n);
+};
+
+// The widest version that this CPU runs, or the one that THROUGHTIME_ISA names: scalar, avx2, avx512,
+// avx512_vnni, avx512_bf16, neon. Throws std::runtime_error where the CPU lacks it or the name is unknown.
+const Kernels& kernels();
+
+// The names that this CPU can run, narrowest first, separated by spaces.
+const char* available_kernels();
+
+// A version by its name, for tests; throws as `kernels` does.
+const Kernels& kernels_named(const char* name);
+
+}  // namespace throughtime

@@ -1,0 +1,143 @@
+#include "team.h"
+
+#include <algorithm>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace throughtime {
+namespace {
+
+// How long a worker waits awake for the next call: about 50 us, longer than what lies between two steps in a
+// loop, shorter than anybody's patience with a busy core.
+constexpr int kIdleSpins = 4000;
+
+// How long a member waits awake for the others, a few us, before it lets somebody else have the core: on a
+// busy machine that may be the very thread it waits for (measured: 800 us a step fell to what one thread
+// takes).
+constexpr int kSpins = 200;
+
+void pause() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Denormal numbers cost a hundred times as much as others, and a decaying state is full of them: they count
+// as 0.
+class FlushDenormals {
+ public:
+#if defined(__x86_64__)
+  FlushDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040u); }
+  ~FlushDenormals() { _mm_setcsr(before_); }
+
+ private:
+  unsigned before_;
+#endif
+};
+
+int process() {
+#if defined(__unix__) || defined(__APPLE__)
+  return static_cast<int>(getpid());
+#else
+  return 0;
+#endif
+}
+
+class Pool {
+ public:
+  explicit Pool(int workers) : process_(process()) {
+    for (int worker = 0; worker < workers; ++worker) threads_.emplace_back([this, worker] { work(worker); });
+    for (std::thread& thread : threads_) thread.detach();
+  }
+
+  bool alive() const { return process_ == process(); }
+  int workers() const { return static_cast<int>(threads_.size()); }
+
+  void run(int members, const std::function<void(const Member&)>& body) {
+    Barrier barrier(members);
+    barrier_ = &barrier;
+    body_ = &body;
+    left_.store(members - 1, std::memory_order_relaxed);
+    // The number of members travels in the same word as the call's: a worker that is no member of this call
+    // may look at it late, and must not take the next one's number for this one's.
+    call_.store(((call_.load(std::memory_order_relaxed) >> 8) + 1) << 8 | static_cast<unsigned>(members - 1),
+                std::memory_order_release);
+    call_.notify_all();
+    {
+      FlushDenormals flush;
+      body({0, members, &barrier});
+    }
+    for (int spin = 0; left_.load(std::memory_order_acquire) != 0; ++spin)
+      spin < kSpins ? pause() : std::this_thread::yield();
+  }
+
+ private:
+  void work(int worker) {
+    FlushDenormals flush;
+    unsigned seen = 0;
+    for (;;) {
+      for (int spin = 0; spin < kIdleSpins && call_.load(std::memory_order_acquire) == seen; ++spin) pause();
+      call_.wait(seen, std::memory_order_acquire);
+      seen = call_.load(std::memory_order_acquire);
+      const int members = static_cast<int>(seen & 255u) + 1;
+      if (worker + 1 >= members) continue;
+      (*body_)({worker + 1, members, barrier_});
+      left_.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  const int process_;
+  std::vector<std::thread> threads_;
+  std::atomic<unsigned> call_{0};
+  std::atomic<int> left_{0};
+  Barrier* barrier_ = nullptr;
+  const std::function<void(const Member&)>* body_ = nullptr;
+};
+
+std::mutex pool_in_use;
+
+// Never destroyed: its threads may outlive the objects of the program's end.
+Pool* pool = nullptr;
+
+}  // namespace
+
+void Barrier::wait() {
+  const unsigned round = round_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
+    arrived_.store(0, std::memory_order_relaxed);
+    round_.fetch_add(1, std::memory_order_release);
+    return;
+  }
+  for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin)
+    spin < kSpins ? pause() : std::this_thread::yield();
+}
+
+int hardware_threads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+void run_team(int threads, const std::function<void(const Member&)>& body) {
+  threads = std::clamp(threads, 1, 256);
+  if (threads > 1) {
+    std::unique_lock<std::mutex> lock(pool_in_use, std::try_to_lock);
+    if (lock.owns_lock()) {
+      if (pool == nullptr || (pool->alive() && pool->workers() < threads - 1)) pool = new Pool(threads - 1);
+      if (pool->alive()) {
+        pool->run(threads, body);
+        return;
+      }
+    }
+  }
+  FlushDenormals flush;
+  body({0, 1, nullptr});
+}
+
+}  // namespace throughtime

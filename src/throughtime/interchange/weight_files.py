@@ -1,0 +1,67 @@
+"""Weights from files that hold arrays and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from throughtime.errors import DataError
+from throughtime.interchange.recurrence_weights import Array
+
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
+_KERAS = (".h5", ".hdf5", ".keras")
+
+
+def read_weight_file(path: str | Path) -> dict[str, Array]:
+    """The arrays of a file by name, in the file's order.
+
+    Args:
+        path: .safetensors or .npz.
+    Raises:
+        DataError: the file is missing, damaged, or of a kind that is not read (the message says how to
+            convert it).
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in _PICKLES:
+        raise DataError(
+            f"{path} is a pickle, which could run any program when it is read: where it comes from, write "
+            f"safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+        )
+    if suffix in _KERAS:
+        raise DataError(
+            f"{path} is a file of Keras: where it comes from, write "
+            f"numpy.savez('weights.npz', *layer.get_weights()) with the recurrent layer"
+        )
+    if suffix not in (".safetensors", ".npz"):
+        raise DataError(f"{path}: weights are read from .safetensors and .npz files")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})")
+    try:
+        if suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return dict(file)
+        from safetensors.numpy import load_file
+
+        return load_file(path)
+    # zipfile.BadZipFile, SafetensorError and others: what the two raise has no common parent.
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as weights: {error}") from None
+
+
+def as_array(value: object, name: str) -> Array:
+    """An array, or a tensor of PyTorch, as float32.
+
+    Raises:
+        DataError: it is something else, or holds a value that is no number.
+    """
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().float().numpy()  # type: ignore[attr-defined]
+    try:
+        array = np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise DataError(f"{name} is {type(value).__name__}, and no array of numbers") from None
+    if not np.isfinite(array).all():
+        raise DataError(f"{name} holds NaN or infinite values")
+    return array

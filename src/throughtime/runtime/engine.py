@@ -1,0 +1,275 @@
+"""A language model without PyTorch: thousands of independent states, any of them advanced as one batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from throughtime import _native
+from throughtime.errors import CheckpointError, OptionError, RunError
+from throughtime.runtime.folder import NetworkOptions, read_options
+from throughtime.runtime.layers import check_precision, layer_tensors
+from throughtime.runtime.sampling import Sampler
+from throughtime.runtime.weights import Weights, read_weights
+
+WEIGHTS = "model.safetensors"
+LANGUAGE_MODEL = "language-model"
+
+
+class Engine:
+    """A language model with packed weights and a slot of state for each stream.
+
+    A slot's numbers do not depend, bit for bit, on which other slots share its batch or on the number of
+    threads.
+
+    Example:
+        engine = Engine.load("runs/shakespeare", precision="int8")
+        slots = engine.open(2)
+        logits = engine.step(slots, [5, 9])               # (2, V)
+        sampler = Sampler(SamplingOptions(), engine.vocabulary_size, seed=1, rows=2)
+        tokens = engine.generate(slots, sampler, 100)     # (2, 100)
+
+    Args:
+        options: the network's options, of config.toml.
+        weights: its tensors, named as in a run's model.safetensors.
+        precision: how weights are kept: "fp32", "bf16", or "int8" (a scale for each row; the vectors that
+            they are multiplied with are quantised anew at each step).
+        threads: 0 measures when the model is loaded what is fastest, for one slot and for many.
+        isa: the instruction set; "" takes the widest of this CPU, or what the environment's THROUGHTIME_ISA
+            names.
+    Raises:
+        CheckpointError: a tensor is missing, has another shape or is not finite.
+        OptionError: the precision or the number of threads is out of range.
+    """
+
+    def __init__(
+        self,
+        options: NetworkOptions,
+        weights: Mapping[str, NDArray[Any]],
+        precision: str = "fp32",
+        threads: int = 0,
+        isa: str = "",
+    ) -> None:
+        check_precision(precision)
+        if not 0 <= threads <= 256:
+            raise OptionError(f"threads must be from 1 to 256, or 0 for what is fastest, not {threads}")
+        self.options = options
+        self.precision = precision
+        self._weights = weights if isinstance(weights, Weights) else Weights(weights)
+        tensors = {name: self._weights[name] for name in ("output.weight", "output.bias")}
+        if options.embedding:
+            tensors["embedding.weight"] = self._weights["embedding.weight"]
+        layers = [
+            layer_tensors(self._weights, f"recurrent.cells.{layer}.") for layer in range(options.layers)
+        ]
+        for part, name in enumerate(("initial_hidden", "initial_cell")):
+            initial = f"recurrent.initial.{part}"
+            if initial in self._weights:
+                for layer, rows in zip(layers, self._weights[initial], strict=True):
+                    layer[name] = np.ascontiguousarray(rows)
+        self._weights.refuse_unused()
+        try:
+            self._native = _native.Engine(
+                tensors,
+                layers,
+                options.cell,
+                activation=options.activation,
+                reset_after=options.reset_after,
+                keep_hidden=options.zoneout,
+                keep_cell=options.zoneout,
+                precision=precision,
+                threads=threads,
+                isa=isa,
+            )
+        except ValueError as error:
+            raise CheckpointError(f"{self._weights.name} does not fit config.toml: {error}") from None
+        self.vocabulary_size: int = self._native.vocabulary_size
+        # Everything has been packed: neither what was read of the file nor copies of it need stay in memory.
+        del tensors, layers
+        self._weights.release()
+        _native.give_back_memory()
+
+    @classmethod
+    def load(cls, folder: str | Path, precision: str | None = None, threads: int = 0) -> Engine:
+        """The language model of a run folder.
+
+        Args:
+            precision: None takes what the weights are kept in: fp32, unless `throughtime quantize` made them.
+        Raises:
+            RunError: the folder is no language model's, is incomplete or is damaged (the message names the
+                file).
+        """
+        folder = Path(folder)
+        options = read_options(folder)
+        if options.task != LANGUAGE_MODEL:
+            raise RunError(f"{folder} is a {options.task}, and this needs a {LANGUAGE_MODEL}")
+        weights = read_weights(folder / WEIGHTS)
+        return cls(options, weights, precision or weights.precision, threads)
+
+    @classmethod
+    def from_tensors(
+        cls,
+        options: Mapping[str, Any],
+        tensors: Mapping[str, NDArray[Any]],
+        precision: str = "fp32",
+        threads: int = 0,
+        isa: str = "",
+    ) -> Engine:
+        """A language model from arrays in memory.
+
+        Args:
+            options: cell, layers, and what differs from the defaults of `NetworkOptions`.
+            tensors: as in a run's model.safetensors.
+        """
+        return cls(NetworkOptions(**{"task": LANGUAGE_MODEL, **options}), tensors, precision, threads, isa)
+
+    # ---- slots
+
+    def open(self, count: int = 1) -> NDArray[np.int64]:
+        """New states, as before the first token: their slots."""
+        return np.array([self._native.open() for _ in range(count)], dtype=np.int64)
+
+    def close(self, slots: ArrayLike) -> None:
+        """Give slots back; others may get them.
+
+        Raises:
+            ValueError: a slot is not open.
+        """
+        for slot in _slots(slots):
+            self._native.close(int(slot))
+
+    def fork(self, slots: ArrayLike) -> NDArray[np.int64]:
+        """Copies of states, with their logits, in new slots."""
+        copies = self.open(len(_slots(slots)))
+        for source, target in zip(_slots(slots), copies, strict=True):
+            self._native.copy(int(source), int(target))
+        return copies
+
+    def states(self, slots: ArrayLike) -> NDArray[np.float32]:
+        """The states (N, S): for each layer its hidden state, then its cell state where it has one."""
+        return self._native.states(_slots(slots))
+
+    def set_states(self, slots: ArrayLike, states: NDArray[np.float32]) -> None:
+        """Put states (N, S) of `states` in place."""
+        self._native.set_states(_slots(slots), np.ascontiguousarray(states, dtype=np.float32))
+
+    def logits(self, slots: ArrayLike) -> NDArray[np.float32]:
+        """The logits (N, V) of the token after the last that each slot has read."""
+        return self._native.logits(_slots(slots))
+
+    def set_logits(self, slots: ArrayLike, logits: NDArray[np.float32]) -> None:
+        """Put logits (N, V) in place, from which `generate` draws first."""
+        self._native.set_logits(_slots(slots), np.ascontiguousarray(logits, dtype=np.float32))
+
+    # ---- tokens
+
+    def step(self, slots: ArrayLike, tokens: ArrayLike) -> NDArray[np.float32]:
+        """Read a token for each slot.
+
+        Args:
+            slots: (N,), each open and named once.
+            tokens: (N,), each in [0, V).
+        Returns:
+            The logits (N, V) of the next.
+        Raises:
+            ValueError: a slot is not open or named twice, or a token lies outside the vocabulary.
+        """
+        return self.read(slots, np.asarray(tokens, dtype=np.int64).reshape(-1, 1))
+
+    def read(self, slots: ArrayLike, tokens: ArrayLike, all_logits: bool = False) -> NDArray[np.float32]:
+        """Read several tokens for each slot, layer by layer: the same numbers as step by step, sooner.
+
+        Args:
+            slots: (N,).
+            tokens: (N, T), T >= 1.
+            all_logits: give the logits after each token.
+        Returns:
+            The logits (N, V) after the last, or (N, T, V).
+        Raises:
+            ValueError: as `step`.
+        """
+        array = np.ascontiguousarray(tokens, dtype=np.int64)
+        if array.ndim != 2 or array.shape[1] < 1:
+            raise ValueError(
+                f"tokens have the shape {array.shape}, expected (slots, steps) with a step or more"
+            )
+        return self._native.read(_slots(slots), array, all_logits)
+
+    def generate(self, slots: ArrayLike, sampler: Sampler, steps: int) -> NDArray[np.int64]:
+        """Draw tokens and read them, in one call that leaves Python alone.
+
+        The first is drawn from the logits that the slot has: read something before, or all tokens are equally
+        likely.
+
+        Args:
+            slots: (N,).
+            sampler: with N rows; its random generators move on as if it had drawn each token itself.
+            steps: how many for each slot.
+        Returns:
+            (N, steps) int64.
+        Raises:
+            ValueError: a slot is not open or named twice, or its logits hold NaN.
+        """
+        indices = _slots(slots)
+        if sampler.rows != len(indices) or sampler.vocabulary_size != self.vocabulary_size:
+            raise ValueError(
+                f"the sampler is for {sampler.rows} rows of {sampler.vocabulary_size} tokens, and there are "
+                f"{len(indices)} slots of {self.vocabulary_size}"
+            )
+        options = sampler.options
+        penalised = options.repetition_penalty != 1
+        tokens = self._native.generate(
+            indices,
+            sampler.uniforms(steps),
+            temperature=float(options.temperature),
+            top_k=int(options.top_k),
+            top_p=float(options.top_p),
+            min_p=float(options.min_p),
+            repetition_penalty=float(options.repetition_penalty),
+            seen=sampler.seen if penalised else None,
+        ).T
+        return tokens
+
+    # ---- facts
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use."""
+        return self._native.isa
+
+    @property
+    def state_size(self) -> int:
+        """S, the numbers of a slot's state."""
+        return self._native.state_size
+
+    @property
+    def weight_bytes(self) -> int:
+        """What a step of one slot reads of the packed weights."""
+        return self._native.weight_bytes
+
+    def threads(self, slots: int = 1) -> int:
+        """The threads that a step of so many slots uses."""
+        return self._native.threads(slots)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the model: equal for equal weights and options, whatever the precision."""
+        import hashlib  # here, as it brings a library of cryptography with it
+
+        digest = hashlib.sha256(json.dumps(self.options.equation(), sort_keys=True).encode())
+        for name in sorted(self._weights):
+            tensor = self._weights[name]
+            digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
+            digest.update(np.ascontiguousarray(tensor).data)
+        self._weights.release()
+        return digest.hexdigest()
+
+
+def _slots(slots: ArrayLike | Sequence[int]) -> NDArray[np.int64]:
+    return np.ascontiguousarray(np.atleast_1d(np.asarray(slots, dtype=np.int64)))

@@ -1,0 +1,143 @@
+"""Recurrences as ONNX graphs, run by onnxruntime, against the cells' own equations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from throughtime import Recurrent
+from throughtime.config import RecurrenceConfig
+
+pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+from throughtime.interchange.graph import FLOAT, INTEGER, Graph, Port  # noqa: E402
+from throughtime.interchange.onnx_recurrence import OnnxRecurrence, is_standard, lengths_of  # noqa: E402
+from throughtime.interchange.recurrence_weights import read_recurrence  # noqa: E402
+
+I, H = 3, 5
+CELLS: list[dict[str, Any]] = [
+    {"cell": "rnn"},
+    {"cell": "rnn", "activation": "relu"},
+    {"cell": "gru"},
+    {"cell": "gru", "reset_after": False},
+    {"cell": "lstm"},
+    {"cell": "lstm", "peephole": True},
+    {"cell": "lstm", "projection": 2},
+    {"cell": "lstm", "coupled": True},
+    {"cell": "lstm", "layer_norm": True},
+    {"cell": "lstm", "peephole": True, "projection": 2, "coupled": True, "layer_norm": True},
+]
+ZONEOUT: list[dict[str, Any]] = [
+    {**cell, "zoneout": 0.3} for cell in (CELLS[1], CELLS[3], CELLS[4], CELLS[-1])
+]
+
+
+def name(options: dict[str, Any]) -> str:
+    return "-".join(str(value) if key == "cell" else key for key, value in options.items())
+
+
+def build(
+    options: dict[str, Any], layers: int, bidirectional: bool, bias: bool = True
+) -> tuple[Recurrent, Any]:
+    """A recurrence with every weight drawn, norms and biases too; and what the export reads of it."""
+    torch.manual_seed(0)
+    config = RecurrenceConfig(hidden=H, layers=layers, **options)
+    extra = {} if bias else {"bias": False}
+    recurrent = Recurrent(
+        config.cell, I, H, bidirectional=bidirectional, **{**config.recurrent_options(), **extra}
+    ).eval()
+    for parameter in recurrent.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    recurrent.kernel = "reference"
+    tensors = {f"recurrent.{key}": value.numpy() for key, value in recurrent.state_dict().items()}
+    return recurrent, read_recurrence(tensors, config, directions=2 if bidirectional else 1)
+
+
+def run(
+    weights: Any, inputs: dict[str, np.ndarray], with_state: bool, with_lengths: bool
+) -> list[np.ndarray]:
+    graph = Graph()
+    recurrence = OnnxRecurrence(graph, weights)
+    x = graph.input(Port("x", FLOAT, ("T", "B", I), "inputs"))
+    rows, sizes = len(weights.cells), weights.state_sizes
+    state, lengths = None, None
+    if with_state:
+        ports = zip(weights.state_names, sizes, strict=True)
+        state = [graph.input(Port(part, FLOAT, (rows, "B", size), "state")) for part, size in ports]
+    if with_lengths:
+        lengths = lengths_of(graph, graph.input(Port("lengths", INTEGER, ("B",), "lengths", "T")), x)
+    outputs, final = recurrence.run(x, state, lengths)
+    graph.output(outputs, Port("outputs", FLOAT, ("T", "B", weights.output_size), "outputs"))
+    for part, value, size in zip(weights.state_names, final, sizes, strict=True):
+        graph.output(value, Port(f"new_{part}", FLOAT, (rows, "B", size), "state"))
+    session = onnxruntime.InferenceSession(graph.model("test").SerializeToString())
+    return session.run(None, inputs)
+
+
+def compare(
+    options: dict[str, Any],
+    T: int = 7,
+    B: int = 3,
+    layers: int = 1,
+    bidirectional: bool = False,
+    bias: bool = True,
+    with_state: bool = True,
+    with_lengths: bool = False,
+) -> None:
+    recurrent, weights = build(options, layers, bidirectional, bias)
+    x = torch.randn(T, B, I)
+    inputs = {"x": x.numpy()}
+    state, lengths = None, None
+    if with_state:
+        state = tuple(torch.randn(len(weights.cells), B, size) for size in weights.state_sizes)
+        inputs |= {part: value.numpy() for part, value in zip(weights.state_names, state, strict=True)}
+    if with_lengths:
+        lengths = torch.tensor([T, 1, max(T - 2, 1)][:B])
+        inputs["lengths"] = lengths.numpy()
+    with torch.inference_mode():
+        outputs, final = recurrent(x, state, lengths)
+    found = run(weights, inputs, with_state, with_lengths)
+    for mine, expected in zip(found, (outputs, *final), strict=True):
+        np.testing.assert_allclose(mine, expected.numpy(), rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("layers, bidirectional", [(1, False), (1, True), (3, False), (2, True)])
+@pytest.mark.parametrize("options", CELLS + ZONEOUT, ids=name)
+def test_a_sequence_gives_the_cells_numbers(
+    options: dict[str, Any], layers: int, bidirectional: bool
+) -> None:
+    compare(options, layers=layers, bidirectional=bidirectional)
+    compare(options, layers=layers, bidirectional=bidirectional, with_state=False)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("options", CELLS + ZONEOUT, ids=name)
+def test_steps_past_a_length_do_not_count(options: dict[str, Any], bidirectional: bool) -> None:
+    compare(options, layers=2, bidirectional=bidirectional, with_lengths=True)
+
+
+@pytest.mark.parametrize("T, B", [(1, 1), (1, 3), (5, 1)])
+@pytest.mark.parametrize("options", CELLS + ZONEOUT, ids=name)
+def test_one_step_and_one_row_are_sizes_like_others(options: dict[str, Any], T: int, B: int) -> None:
+    compare(options, T=T, B=B, layers=2)
+    compare(options, T=T, B=B, with_lengths=True)
+
+
+@pytest.mark.parametrize("options", CELLS, ids=name)
+def test_cells_may_lack_biases(options: dict[str, Any]) -> None:
+    compare(options, bias=False)
+    compare({**options, "zoneout": 0.2}, bias=False)
+
+
+def test_onnx_own_operators_are_used_where_they_say_the_same() -> None:
+    found = {name(options): is_standard(build(options, 1, False)[1].cells[0]) for options in CELLS}
+    assert [key for key, standard in found.items() if not standard] == [
+        "lstm-projection",
+        "lstm-coupled",
+        "lstm-layer_norm",
+        "lstm-peephole-projection-coupled-layer_norm",
+    ]
