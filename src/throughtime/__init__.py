@@ -57,13 +57,14 @@ def train(source: str | Path, **options: Any) -> Run:
     return train(source, **options)
 
 
-def load(folder: str | Path, backend: str = "native", precision: str = "fp32", threads: int = 0) -> Run:
+def load(folder: str | Path, backend: str = "native", precision: str | None = None, threads: int = 0) -> Run:
     """Open a run folder.
 
     Args:
         folder: what a training left.
         backend: what runs the network: "native", which needs no torch, or "torch".
-        precision: how the native backend keeps matrices: "fp32", "bf16" or "int8".
+        precision: how the native backend keeps matrices: "fp32", "bf16" or "int8"; None is fp32, or what
+            `throughtime quantize` made.
         threads: CPU threads; 0 leaves the choice to the backend.
     Raises:
         RunError: the folder is missing, incomplete or damaged (the message names the file).

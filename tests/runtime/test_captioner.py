@@ -22,6 +22,7 @@ from throughtime.models.captioner import TorchCaptionWriter  # noqa: E402
 from throughtime.runtime import Weights  # noqa: E402
 from throughtime.runtime.captioner import Captioner, CaptionWriter  # noqa: E402
 from throughtime.runtime.image_encoders import image_encoder  # noqa: E402
+from throughtime.runtime.network import FP32  # noqa: E402
 
 V, F, P, N = 7, 6, 4, 3
 INPUTS = ("every-step", "first-input", "initial-state", "attention")
@@ -51,7 +52,7 @@ def pair(model: TorchModel, images: np.ndarray) -> tuple[TorchCaptionWriter, Cap
     weights = Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model")
     config, grid = model.config, model.encoder.grid
     ready = isinstance(model.encoder, ReadyFeatures)
-    encoder = image_encoder(weights, "encoder.", images.shape[1:], config.fine_tune, ready, grid, "fp32")
+    encoder = image_encoder(weights, "encoder.", images.shape[1:], config.fine_tune, ready, grid, FP32)
     native = Captioner(weights, config, V, encoder)
     weights.refuse_unused()
     return TorchCaptionWriter(model), CaptionWriter(native)
@@ -126,7 +127,7 @@ def test_so_do_images_by_a_mobilenet_that_was_trained_further(image_input: str) 
 def test_weights_of_another_vocabulary_or_input_are_refused() -> None:
     model = network(ReadyFeatures(F, False), "every-step")
     weights = Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model")
-    encoder = image_encoder(weights, "encoder.", (F,), 0, True, False, "fp32")
+    encoder = image_encoder(weights, "encoder.", (F,), 0, True, False, FP32)
     with pytest.raises(CheckpointError, match=r"embedding.weight is .* expected floats \(6, 5\)"):
         Captioner(weights, model.config, 4, encoder)
     config = model.config.model_copy(update={"image_input": "first-input"})

@@ -28,6 +28,7 @@ from throughtime.runtime.cnn import (  # noqa: E402
     normalise,
 )
 from throughtime.runtime.mobilenet import PARTS, MobileNetV2, read_mobilenet  # noqa: E402
+from throughtime.runtime.network import FP32  # noqa: E402
 
 GENERATOR = np.random.default_rng(7)
 
@@ -85,7 +86,7 @@ def test_the_taggers_cnn(height: int, width: int) -> None:
     model = shaken(TorchSmallCNN(10))
     weights = weights_of(model)
     frames = pixels(3, height, width)
-    found = SmallCNN(weights, "", 10, "fp32")(frames)
+    found = SmallCNN(weights, "", 10, FP32)(frames)
     weights.refuse_unused()
     expected = model(torch.from_numpy(frames)).detach().numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
@@ -96,7 +97,7 @@ def test_the_captioners_cnn(grid: bool) -> None:
     model = shaken(TorchSmallImageCNN(24, grid))
     weights = weights_of(model)
     images = pixels(3, 24, 24)
-    found = SmallImageCNN(weights, "", 24, grid, "fp32")(images)
+    found = SmallImageCNN(weights, "", 24, grid, FP32)(images)
     weights.refuse_unused()
     expected = model(torch.from_numpy(images)).detach().numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -260,9 +260,9 @@ class CaptionerRun(Run):
         network, data, weights = self.config.model, self.config.data, self.read_weights()
         ready = bool(data.image_features or data.image_encoder)
         grid, blocks = self._images.grid, network.fine_tune
-        encoder = image_encoder(weights, "encoder.", self._shape, blocks, ready, grid, self.precision)
+        encoder = image_encoder(weights, "encoder.", self._shape, blocks, ready, grid, self.compute)
         size = self.tokenizer.vocabulary_size
-        model = Captioner(weights, network, size, encoder, precision=self.precision)
+        model = Captioner(weights, network, size, encoder, compute=self.compute)
         weights.refuse_unused()
         return CaptionWriter(model)
 

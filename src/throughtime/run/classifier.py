@@ -360,7 +360,7 @@ class ClassifierRun(Run):
             len(self.labels),
             vocabulary_size,
             features,
-            self.precision,
+            self.compute,
         )
 
     def torch_network(self) -> SequenceLabeller:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from throughtime.config import RunConfig
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
 from throughtime.runtime.layers import PRECISIONS
+from throughtime.runtime.network import Compute
 from throughtime.runtime.weights import SCALE, Weights, read_weights
 
 if TYPE_CHECKING:
@@ -189,6 +190,12 @@ class Run(ABC):
     def torch_network(self) -> Any:
         """The same from `model`."""
         raise NotImplementedError
+
+    @property
+    def compute(self) -> Compute:
+        """How the native backend keeps and multiplies the matrices of a task's network."""
+        # One thread, unless more are asked for: a step of these networks is too small to share.
+        return Compute(self.precision, self.threads or 1)
 
     def read_weights(self) -> Weights:
         """The run's weights for `throughtime.runtime`."""

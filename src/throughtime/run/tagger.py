@@ -122,7 +122,7 @@ class TaggerRun(Run):
         from throughtime.runtime.tagger import Tagger
 
         features = None if self._mean is None else len(self._mean)
-        return Tagger(self.read_weights(), self.config.model, len(self.labels), features, self.precision)
+        return Tagger(self.read_weights(), self.config.model, len(self.labels), features, self.compute)
 
     def torch_network(self) -> FrameTagger:
         model = self.model

@@ -122,7 +122,7 @@ class TranslatorRun(Run):
             self.config.model,
             self.source_tokenizer.vocabulary_size,
             self.target_tokenizer.vocabulary_size,
-            self.precision,
+            self.compute,
         )
 
     def torch_network(self) -> TranslationNetwork:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.runtime.layers import Array, Linear
-from throughtime.runtime.network import linear_of, sigmoid, softmax
+from throughtime.runtime.network import Compute, linear_of, sigmoid, softmax
 from throughtime.runtime.weights import Weights
 
 
@@ -39,17 +39,17 @@ class LuongAttention:
         prefix: of their names.
         query_size: Q.
         memory_size: M.
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
         score: "general" or "dot".
     """
 
     def __init__(
-        self, weights: Weights, prefix: str, query_size: int, memory_size: int, precision: str, score: str
+        self, weights: Weights, prefix: str, query_size: int, memory_size: int, compute: Compute, score: str
     ) -> None:
         self._weight: Linear | None = None
         if score == "general":
             name = f"{prefix}weight"
-            self._weight = linear_of(weights, name, precision, memory_size, query_size, bias=False)
+            self._weight = linear_of(weights, name, compute, memory_size, query_size, bias=False)
 
     def remember(self, values: Array, mask: NDArray[np.bool_]) -> Memory:
         """Prepare sources (S, B, M), time first, with their mask (S, B), once for all steps."""
@@ -65,14 +65,14 @@ class BahdanauAttention:
     """e_ij = v . tanh(W s_{i-1} + U h_j); as `throughtime.models.attention.BahdanauAttention`.
 
     Args:
-        weights, prefix, query_size, memory_size, precision: as for `LuongAttention`.
+        weights, prefix, query_size, memory_size, compute: as for `LuongAttention`.
     """
 
     def __init__(
-        self, weights: Weights, prefix: str, query_size: int, memory_size: int, precision: str
+        self, weights: Weights, prefix: str, query_size: int, memory_size: int, compute: Compute
     ) -> None:
         self._query, self._memory = (
-            linear_of(weights, f"{prefix}{name}_weight", precision, inputs, query_size, bias=False)
+            linear_of(weights, f"{prefix}{name}_weight", compute, inputs, query_size, bias=False)
             for name, inputs in (("query", query_size), ("memory", memory_size))
         )
         self._score = weights.tensor(f"{prefix}score_weight.weight", (1, self._query.output_size))[0]
@@ -104,7 +104,7 @@ class AttentionOverImage:
         hidden_size: H, of the recurrence's output.
         units: K, of the attention's MLP.
         embedding_size: E, of a word; also of what `read_out` returns.
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
     """
 
     def __init__(
@@ -115,15 +115,15 @@ class AttentionOverImage:
         hidden_size: int,
         units: int,
         embedding_size: int,
-        precision: str,
+        compute: Compute,
     ) -> None:
-        self._key = linear_of(weights, f"{prefix}key", precision, size, units)
-        self._query = linear_of(weights, f"{prefix}query", precision, hidden_size, units, bias=False)
+        self._key = linear_of(weights, f"{prefix}key", compute, size, units)
+        self._query = linear_of(weights, f"{prefix}query", compute, hidden_size, units, bias=False)
         self._score = weights.tensor(f"{prefix}score.weight", (1, units))[0]
-        self._gate = linear_of(weights, f"{prefix}gate", precision, hidden_size, 1)
-        self._hidden_out = linear_of(weights, f"{prefix}hidden_out", precision, hidden_size, embedding_size)
+        self._gate = linear_of(weights, f"{prefix}gate", compute, hidden_size, 1)
+        self._hidden_out = linear_of(weights, f"{prefix}hidden_out", compute, hidden_size, embedding_size)
         self._context_out = linear_of(
-            weights, f"{prefix}context_out", precision, size, embedding_size, bias=False
+            weights, f"{prefix}context_out", compute, size, embedding_size, bias=False
         )
 
     def project(self, grid: Array) -> Array:

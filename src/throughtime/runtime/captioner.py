@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from throughtime.runtime.attention import AttentionOverImage
 from throughtime.runtime.image_encoders import Encoder
 from throughtime.runtime.layers import Array, Linear, State
-from throughtime.runtime.network import linear_of, log_softmax, recurrent_of
+from throughtime.runtime.network import FP32, Compute, linear_of, log_softmax, recurrent_of
 from throughtime.runtime.weights import Weights
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Captioner:
         vocabulary_size: V.
         encoder: images, or what was cached of them, to features.
         prefix: of the tensors' names.
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
     Attributes:
         end, start: the tokens behind the V of the tokenizer.
     Raises:
@@ -64,7 +64,7 @@ class Captioner:
         vocabulary_size: int,
         encoder: Encoder,
         prefix: str = "",
-        precision: str = "fp32",
+        compute: Compute = FP32,
     ) -> None:
         self.config = config
         self.vocabulary_size = vocabulary_size
@@ -75,7 +75,7 @@ class Captioner:
         self.embedding = weights.tensor(f"{prefix}embedding.weight", size)
         enters_always = config.image_input in ("every-step", "attention")
         inputs = config.embedding + (width if enters_always else 0)
-        self.recurrent = recurrent_of(weights, f"{prefix}recurrent.", config, precision, inputs)
+        self.recurrent = recurrent_of(weights, f"{prefix}recurrent.", config, compute, inputs)
         hidden_size, states = self.recurrent.output_size, config.layers * sum(self.recurrent.state_sizes)
         entering = {"first-input": config.embedding, "initial-state": states}.get(config.image_input, width)
         self.image: Linear | None = None
@@ -83,16 +83,16 @@ class Captioner:
             # Where it enters a cell beside the words, it has no bias: the cell has one.
             bias = config.image_input != "every-step"
             name = f"{prefix}image"
-            self.image = linear_of(weights, name, precision, encoder.size, entering, bias)
+            self.image = linear_of(weights, name, compute, encoder.size, entering, bias)
         self.attention: AttentionOverImage | None = None
         self.initial: Linear | None = None
         if config.image_input == "attention":
             name = f"{prefix}attention."
             sizes = width, hidden_size, config.attention_size, config.embedding
-            self.attention = AttentionOverImage(weights, name, *sizes, precision)
-            self.initial = linear_of(weights, f"{prefix}initial", precision, width, states)
+            self.attention = AttentionOverImage(weights, name, *sizes, compute)
+            self.initial = linear_of(weights, f"{prefix}initial", compute, width, states)
         read = config.embedding if self.attention else hidden_size
-        self.output = linear_of(weights, f"{prefix}output", precision, read, vocabulary_size + 1)
+        self.output = linear_of(weights, f"{prefix}output", compute, read, vocabulary_size + 1)
 
     def read(self, images: NDArray[Any], tokens: NDArray[np.int64]) -> tuple[Array, Array | None]:
         """Logits of the word after each, with the true words fed.

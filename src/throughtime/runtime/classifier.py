@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.runtime.layers import Array
-from throughtime.runtime.network import FeedForward, linear_of, log_softmax, recurrent_of, softmax
+from throughtime.runtime.network import (
+    FP32,
+    Compute,
+    FeedForward,
+    linear_of,
+    log_softmax,
+    recurrent_of,
+    softmax,
+)
 from throughtime.runtime.weights import Weights
 
 if TYPE_CHECKING:
@@ -26,7 +34,7 @@ class Classifier:
         vocabulary_size: V, for tokens; None for numbers.
         features: F, for numbers.
         prefix: of the tensors' names, where it is one of several.
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
     Raises:
         CheckpointError: the weights are of another network.
     """
@@ -39,7 +47,7 @@ class Classifier:
         vocabulary_size: int | None = None,
         features: int | None = None,
         prefix: str = "",
-        precision: str = "fp32",
+        compute: Compute = FP32,
     ) -> None:
         size = config.embedding
         self._embedding: Array | None = None
@@ -54,13 +62,13 @@ class Classifier:
             raise ValueError("give vocabulary_size for tokens, or features for numbers")
         name, reads_backwards = f"{prefix}recurrent.", config.bidirectional
         self._recurrent = (
-            FeedForward(weights, name, precision, size)
+            FeedForward(weights, name, compute, size)
             if config.cell == "none"
-            else recurrent_of(weights, name, config, precision, size, bidirectional=reads_backwards)
+            else recurrent_of(weights, name, config, compute, size, bidirectional=reads_backwards)
         )
         pooled = self._recurrent.output_size * self._recurrent.directions
-        self._pooling = _Pooling(weights, f"{prefix}pooling.", config.pooling, precision, pooled)
-        self._output = linear_of(weights, f"{prefix}output", precision, pooled, classes)
+        self._pooling = _Pooling(weights, f"{prefix}pooling.", config.pooling, compute, pooled)
+        self._output = linear_of(weights, f"{prefix}output", compute, pooled, classes)
         self._directions = self._recurrent.directions
 
     def logits(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -96,12 +104,12 @@ def load_classifier(
     classes: int,
     vocabulary_size: int | None = None,
     features: int | None = None,
-    precision: str = "fp32",
+    compute: Compute = FP32,
 ) -> Classifier | Ensemble:
     """The classifier, or the ensemble, that a run's weights are of; arguments as of `Classifier`."""
     prefixes = [f"members.{number}." for number in range(config.members)] if config.members > 1 else [""]
     members = [
-        Classifier(weights, config, classes, vocabulary_size, features, prefix, precision)
+        Classifier(weights, config, classes, vocabulary_size, features, prefix, compute)
         for prefix in prefixes
     ]
     weights.refuse_unused()
@@ -111,10 +119,10 @@ def load_classifier(
 class _Pooling:
     """As `throughtime.encoders.pooling.Pooling`."""
 
-    def __init__(self, weights: Weights, prefix: str, kind: str, precision: str, size: int) -> None:
+    def __init__(self, weights: Weights, prefix: str, kind: str, compute: Compute, size: int) -> None:
         self._kind = kind
         if kind == "attention":
-            self._attention = linear_of(weights, f"{prefix}attention", precision, size, size)
+            self._attention = linear_of(weights, f"{prefix}attention", compute, size, size)
             self._context = weights.tensor(f"{prefix}context", (size,))
 
     def __call__(self, outputs: Array, lengths: NDArray[np.int64], directions: int) -> Array:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from throughtime.errors import OptionError
 from throughtime.runtime.layers import Array, Linear
-from throughtime.runtime.network import linear_of
+from throughtime.runtime.network import FP32, Compute, linear_of
 from throughtime.runtime.weights import Weights
 
 _NORM_EPSILON = np.float32(1e-5)
@@ -29,14 +29,14 @@ class Convolution:
         bias: (O,), or None.
         stride: in both directions.
         same: pad as TensorFlow's "SAME" does; else (k - 1) / 2 on every side, as PyTorch does.
-        precision: how the weights are kept.
+        compute: how the weights are kept and multiplied.
     """
 
     def __init__(
-        self, weight: Array, bias: Array | None, stride: int = 1, same: bool = False, precision: str = "fp32"
+        self, weight: Array, bias: Array | None, stride: int = 1, same: bool = False, compute: Compute = FP32
     ) -> None:
         self._size, self._stride, self._same = weight.shape[2], stride, same
-        self._product = Linear(weight.reshape(len(weight), -1), bias, precision)
+        self._product = Linear(weight.reshape(len(weight), -1), bias, compute.precision, compute.threads)
 
     def __call__(self, images: Array) -> Array:
         if self._size == 1:
@@ -115,10 +115,10 @@ class SmallCNN:
         weights: the network's tensors.
         prefix: of their names.
         output_size: F.
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
     """
 
-    def __init__(self, weights: Weights, prefix: str, output_size: int, precision: str) -> None:
+    def __init__(self, weights: Weights, prefix: str, output_size: int, compute: Compute) -> None:
         self._layers: list[tuple[Convolution, _GroupNorm]] = []
         channels = 3
         for layer, outputs in zip((0, 3, 6), (16, 32, 64), strict=True):
@@ -126,10 +126,10 @@ class SmallCNN:
             weight = weights.tensor(f"{name}.weight", (outputs, channels, 3, 3))
             bias = weights.tensor(f"{name}.bias", (outputs,))
             norm = _GroupNorm(weights, f"{prefix}convolutions.{layer + 1}", 4, outputs)
-            self._layers.append((Convolution(weight, bias, 2, precision=precision), norm))
+            self._layers.append((Convolution(weight, bias, 2, compute=compute), norm))
             channels = outputs
         self.output_size = output_size
-        self._output = linear_of(weights, f"{prefix}output", precision, channels * _GRID**2, output_size)
+        self._output = linear_of(weights, f"{prefix}output", compute, channels * _GRID**2, output_size)
         self._gain = weights.tensor(f"{prefix}norm.weight", (output_size,))
         self._shift = weights.tensor(f"{prefix}norm.bias", (output_size,))
 
@@ -151,21 +151,21 @@ class SmallImageCNN:
         prefix: of their names.
         image_size: S, a multiple of 8.
         grid: give the features of each place.
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
     """
 
-    def __init__(self, weights: Weights, prefix: str, image_size: int, grid: bool, precision: str) -> None:
+    def __init__(self, weights: Weights, prefix: str, image_size: int, grid: bool, compute: Compute) -> None:
         self._layers: list[tuple[Convolution, _GroupNorm]] = []
         channels = 3
         for layer, outputs, stride in ((0, 16, 2), (3, 32, 2), (6, 64, 2), (9, 64, 1)):
             weight = weights.tensor(f"{prefix}features.{layer}.weight", (outputs, channels, 3, 3))
             norm = _GroupNorm(weights, f"{prefix}features.{layer + 1}", outputs // 8, outputs)
-            self._layers.append((Convolution(weight, None, stride, precision=precision), norm))
+            self._layers.append((Convolution(weight, None, stride, compute=compute), norm))
             channels = outputs
         places = (image_size // 8) ** 2  # three convolutions of stride 2
         self._position = weights.tensor(f"{prefix}position", (places, channels)) if grid else None
         reads = channels if grid else places * channels
-        self._output = linear_of(weights, f"{prefix}output", precision, reads)
+        self._output = linear_of(weights, f"{prefix}output", compute, reads)
         self.size = self._output.output_size
 
     def __call__(self, cached: NDArray[Any]) -> Array:

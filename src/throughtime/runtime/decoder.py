@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from throughtime.runtime.attention import BahdanauAttention, LuongAttention, Memory
 from throughtime.runtime.layers import Array, State
-from throughtime.runtime.network import linear_of, recurrent_of
+from throughtime.runtime.network import Compute, linear_of, recurrent_of
 from throughtime.runtime.weights import Weights
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ class Decoder:
         prefix: of their names.
         config: sizes and options.
         memory_size: M, of what the encoder gives out.
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
     """
 
     def __init__(
-        self, weights: Weights, prefix: str, config: TranslatorNetwork, memory_size: int, precision: str
+        self, weights: Weights, prefix: str, config: TranslatorNetwork, memory_size: int, compute: Compute
     ) -> None:
         self.kind = config.attention
         self.layers = config.decoder_layers or config.layers
@@ -60,17 +60,17 @@ class Decoder:
         self._feed_size = self.readout_size if config.input_feeding else 0
         inputs = config.embedding + (memory_size if self.kind == "bahdanau" else self._feed_size)
         name = f"{prefix}recurrent."
-        self.recurrent = recurrent_of(weights, name, config, precision, inputs, layers=self.layers)
+        self.recurrent = recurrent_of(weights, name, config, compute, inputs, layers=self.layers)
         self.attention: LuongAttention | BahdanauAttention | None = None
         sizes = self.recurrent.output_size, memory_size
         if self.kind == "luong":
             score = config.attention_score
-            self.attention = LuongAttention(weights, f"{prefix}attention.", *sizes, precision, score)
+            self.attention = LuongAttention(weights, f"{prefix}attention.", *sizes, compute, score)
         elif self.kind == "bahdanau":
-            self.attention = BahdanauAttention(weights, f"{prefix}attention.", *sizes, precision)
+            self.attention = BahdanauAttention(weights, f"{prefix}attention.", *sizes, compute)
         seen = self.recurrent.output_size + (memory_size if self.attention else 0)
         seen += config.embedding if self.kind == "bahdanau" else 0
-        self._readout = linear_of(weights, f"{prefix}readout", precision, seen, self.readout_size)
+        self._readout = linear_of(weights, f"{prefix}readout", compute, seen, self.readout_size)
 
     def begin(self, recurrent: State) -> DecoderState:
         """The state before the first target token."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from throughtime.runtime.cnn import SmallImageCNN
 from throughtime.runtime.layers import Array
 from throughtime.runtime.mobilenet import FEATURES, PARTS, MobileNetV2
+from throughtime.runtime.network import Compute
 from throughtime.runtime.weights import Weights
 
 
@@ -54,11 +55,11 @@ class MobileNetTail:
         prefix: of their names.
         blocks: how many of the 19 parts, from the end.
         grid: give (B, P, 1280) instead of (B, 1280).
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
     """
 
-    def __init__(self, weights: Weights, prefix: str, blocks: int, grid: bool, precision: str) -> None:
-        self._blocks = MobileNetV2(weights, f"{prefix}blocks.", PARTS - blocks, precision=precision)
+    def __init__(self, weights: Weights, prefix: str, blocks: int, grid: bool, compute: Compute) -> None:
+        self._blocks = MobileNetV2(weights, f"{prefix}blocks.", PARTS - blocks, compute=compute)
         self._grid = grid
         self.size = FEATURES
 
@@ -74,7 +75,7 @@ def image_encoder(
     blocks: int,
     ready: bool,
     grid: bool,
-    precision: str,
+    compute: Compute,
 ) -> Encoder:
     """The encoder that a captioner was trained with.
 
@@ -85,10 +86,10 @@ def image_encoder(
         blocks: of a MobileNetV2 that were trained; 0 is none.
         ready: what is cached are features.
         grid: whether places are wanted.
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
     """
     if blocks:
-        return MobileNetTail(weights, prefix, blocks, grid, precision)
+        return MobileNetTail(weights, prefix, blocks, grid, compute)
     if ready:
         return ReadyFeatures(weights, prefix, shape[-1])
-    return SmallImageCNN(weights, prefix, shape[0], grid, precision)
+    return SmallImageCNN(weights, prefix, shape[0], grid, compute)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from throughtime.errors import CheckpointError, DataError
 from throughtime.runtime.cnn import Convolution, DepthwiseConvolution, normalise
 from throughtime.runtime.layers import Array
+from throughtime.runtime.network import FP32, Compute
 from throughtime.runtime.weights import Weights, read_weights
 
 FEATURES = 1280
@@ -42,7 +43,7 @@ class MobileNetV2:
         prefix: of the names of the parts.
         first: the first part.
         stop: the part behind the last.
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
     Raises:
         CheckpointError: a tensor is missing or has another shape.
     """
@@ -53,11 +54,11 @@ class MobileNetV2:
         prefix: str = "features.",
         first: int = 0,
         stop: int = PARTS,
-        precision: str = "fp32",
+        compute: Compute = FP32,
     ) -> None:
         # Folded weights are TensorFlow's, which pads and scales otherwise.
         self.folded = not any(name.endswith("running_mean") for name in weights)
-        self._weights, self._precision = weights, precision
+        self._weights, self._compute = weights, compute
         parts: list[tuple[Layer, bool]] = (
             [(self._convolution(f"{prefix}0", 3, 32, 2), False)] if not first else []
         )
@@ -92,7 +93,7 @@ class MobileNetV2:
         layers.append(_clipped(DepthwiseConvolution(weight, bias, stride, self.folded)))
         last = len(layers)
         weight, bias = self._fold(name, (outputs, middle, 1, 1), str(last), str(last + 1))
-        layers.append(Convolution(weight, bias, precision=self._precision))
+        layers.append(Convolution(weight, bias, compute=self._compute))
 
         def run(maps: Array) -> Array:
             for layer in layers:
@@ -103,7 +104,7 @@ class MobileNetV2:
 
     def _convolution(self, name: str, inputs: int, outputs: int, stride: int, size: int = 3) -> Layer:
         weight, bias = self._fold(name, (outputs, inputs, size, size))
-        return _clipped(Convolution(weight, bias, stride, self.folded, self._precision))
+        return _clipped(Convolution(weight, bias, stride, self.folded, self._compute))
 
     def _fold(
         self, name: str, shape: tuple[int, ...], convolution: str = "0", norm: str = "1"

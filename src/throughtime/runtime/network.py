@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,21 @@ if TYPE_CHECKING:
     from throughtime.config.recurrence import RecurrenceConfig
 
 
+@dataclass(frozen=True)
+class Compute:
+    """How matrices are kept and multiplied.
+
+    Args:
+        precision: "fp32", "bf16" or "int8".
+        threads: that share a product.
+    """
+
+    precision: str = "fp32"
+    threads: int = 1
+
+
+FP32 = Compute()
+
 # Of each cell; an LSTM whose gates are coupled has one less.
 _GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
@@ -22,7 +38,7 @@ def recurrent_of(
     weights: Weights,
     prefix: str,
     config: RecurrenceConfig,
-    precision: str,
+    compute: Compute,
     inputs: int,
     hidden: int | None = None,
     layers: int | None = None,
@@ -34,7 +50,7 @@ def recurrent_of(
         weights: the network's tensors.
         prefix: of the recurrence's tensors, such as "recurrent.".
         config: its options.
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
         inputs: I.
         hidden, layers: in place of the config's.
         bidirectional: whether it reads backwards as well.
@@ -62,7 +78,8 @@ def recurrent_of(
         zoneout=config.zoneout,
         activation=config.activation,
         reset_after=config.reset_after,
-        precision=precision,
+        precision=compute.precision,
+        threads=compute.threads,
     )
 
 
@@ -91,7 +108,7 @@ def _cell_shapes(config: RecurrenceConfig, I: int, H: int, S: int) -> dict[str, 
 def linear_of(
     weights: Weights,
     name: str,
-    precision: str,
+    compute: Compute,
     inputs: int | None = None,
     outputs: int | None = None,
     bias: bool = True,
@@ -107,7 +124,7 @@ def linear_of(
     """
     weight = weights.tensor(f"{name}.weight", (outputs, inputs))
     shift = weights.tensor(f"{name}.bias", (len(weight),)) if bias else None
-    return Linear(weight, shift, precision)
+    return Linear(weight, shift, compute.precision, compute.threads)
 
 
 class FeedForward:
@@ -116,17 +133,17 @@ class FeedForward:
     Args:
         weights: the network's tensors, PREFIXlayers.0.weight and so on.
         prefix: such as "recurrent.".
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
         inputs: I.
     """
 
     directions = 1
 
-    def __init__(self, weights: Weights, prefix: str, precision: str, inputs: int) -> None:
-        self._layers = [linear_of(weights, f"{prefix}layers.0", precision, inputs)]
+    def __init__(self, weights: Weights, prefix: str, compute: Compute, inputs: int) -> None:
+        self._layers = [linear_of(weights, f"{prefix}layers.0", compute, inputs)]
         while f"{prefix}layers.{len(self._layers)}.weight" in weights:
             name = f"{prefix}layers.{len(self._layers)}"
-            self._layers.append(linear_of(weights, name, precision, self._layers[-1].output_size))
+            self._layers.append(linear_of(weights, name, compute, self._layers[-1].output_size))
         self.output_size = self._layers[-1].output_size
 
     def __call__(self, inputs: Array, state: Any = None, lengths: Any = None) -> tuple[Array, State]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from throughtime.runtime.cnn import SmallCNN
 from throughtime.runtime.layers import Array, State
-from throughtime.runtime.network import FeedForward, linear_of, recurrent_of
+from throughtime.runtime.network import FP32, Compute, FeedForward, linear_of, recurrent_of
 from throughtime.runtime.weights import Weights
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Tagger:
         config: its options.
         classes: C.
         features: F of the frames; None for pictures, which the run's small CNN reads.
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
     Attributes:
         looks_ahead: whether a frame's label depends on later frames.
     Raises:
@@ -40,24 +40,24 @@ class Tagger:
         config: TaggerNetwork,
         classes: int,
         features: int | None = None,
-        precision: str = "fp32",
+        compute: Compute = FP32,
     ) -> None:
         self.classes = classes
         without = config.cell == "none"
         self.looks_ahead = config.bidirectional and not without
         self._encoder = (
-            SmallCNN(weights, "encoder.", config.encoder_features, precision)
+            SmallCNN(weights, "encoder.", config.encoder_features, compute)
             if features is None
             else _Standardise(weights, "encoder.", features)
         )
         size, reads_backwards = self._encoder.output_size, config.bidirectional
         self._recurrent = (
-            FeedForward(weights, "recurrent.", precision, size)
+            FeedForward(weights, "recurrent.", compute, size)
             if without
-            else recurrent_of(weights, "recurrent.", config, precision, size, bidirectional=reads_backwards)
+            else recurrent_of(weights, "recurrent.", config, compute, size, bidirectional=reads_backwards)
         )
         width = self._recurrent.output_size * self._recurrent.directions
-        self._output = linear_of(weights, "output", precision, width, classes)
+        self._output = linear_of(weights, "output", compute, width, classes)
         weights.refuse_unused()
 
     def encode(self, frames: NDArray[Any]) -> NDArray[np.float32]:

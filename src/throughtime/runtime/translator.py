@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from throughtime.runtime.attention import Memory
 from throughtime.runtime.decoder import Decoder, DecoderState
 from throughtime.runtime.layers import Array, Linear, State
-from throughtime.runtime.network import linear_of, log_softmax, recurrent_of
+from throughtime.runtime.network import FP32, Compute, linear_of, log_softmax, recurrent_of
 from throughtime.runtime.weights import Weights
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Translator:
         config: its options.
         source_vocabulary: V of the source, without END and START.
         target_vocabulary: V of the target.
-        precision: how matrices are kept.
+        compute: how matrices are kept and multiplied.
     Attributes:
         source_end, end, start: the tokens behind those of the tokenizers.
     Raises:
@@ -39,7 +39,7 @@ class Translator:
         config: TranslatorNetwork,
         source_vocabulary: int,
         target_vocabulary: int,
-        precision: str = "fp32",
+        compute: Compute = FP32,
     ) -> None:
         self.source_end = source_vocabulary
         self.end, self.start = target_vocabulary, target_vocabulary + 1
@@ -53,26 +53,28 @@ class Translator:
             weights,
             "encoder.",
             config,
-            precision,
+            compute,
             config.embedding,
             hidden=config.encoder_units,
             bidirectional=config.bidirectional,
         )
         directions = self._encoder.directions
         memory_size = directions * self._encoder.output_size
-        self.decoder = Decoder(weights, "decoder.", config, memory_size, precision)
+        self.decoder = Decoder(weights, "decoder.", config, memory_size, compute)
         self._bridge = [
-            linear_of(weights, f"bridge.{part}", precision, directions * size, self.decoder.layers * wanted)
+            linear_of(weights, f"bridge.{part}", compute, directions * size, self.decoder.layers * wanted)
             for part, (size, wanted) in enumerate(
                 zip(self._encoder.state_sizes, self.decoder.recurrent.state_sizes, strict=True)
             )
         ]
         if config.tie_weights:
             bias = weights.tensor("output_bias", (target_vocabulary + 1,))
-            self._output = Linear(self._target_embedding[: target_vocabulary + 1], bias, precision)
+            self._output = Linear(
+                self._target_embedding[: target_vocabulary + 1], bias, compute.precision, compute.threads
+            )
         else:
             self._output = linear_of(
-                weights, "output", precision, self.decoder.readout_size, target_vocabulary + 1
+                weights, "output", compute, self.decoder.readout_size, target_vocabulary + 1
             )
         weights.refuse_unused()
 

@@ -138,7 +138,7 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         fits = len(found.shape) == len(shape) and all(
             wanted in (None, size) for size, wanted in zip(found.shape, shape, strict=True)
         )
-        is_float = found.dtype.kind == "f" or name in self._bfloats
+        is_float = found.dtype.kind == "f" or name in self._bfloats or name in self._scales
         if not fits or not is_float:
             kind = "of floats" if is_float else f"of {found.dtype}"
             expected = ", ".join("any" if size is None else str(size) for size in shape)
