@@ -35,9 +35,12 @@ struct Member {
   std::size_t end(std::size_t n) const { return n * (index + 1) / count; }
 };
 
+inline constexpr int kMostThreads = 256;
+
 // Runs body on `threads` threads, the caller's among them. Where another call has the threads at the moment,
-// or the process has been forked since they began, the caller runs it alone: results do not depend on how
-// many run it. body must not throw.
+// or the process has been forked since they began, the caller runs it alone; where the system gives no more
+// threads, fewer run it: results do not depend on how many do. body must not throw: with
+// more than one, the process would end, as others would wait at a barrier for the member that has left.
 void run_team(int threads, const std::function<void(const Member&)>& body);
 
 // How many threads can run at once here.
