@@ -37,6 +37,9 @@ class FlushDenormals {
 
  private:
   unsigned before_;
+#else
+  // Other CPUs take them in their stride, or have no such switch.
+  FlushDenormals() {}
 #endif
 };
 
