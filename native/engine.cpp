@@ -83,7 +83,7 @@ Engine::Engine(const EngineTensors& tensors, Precision precision, int threads, c
                   initial_.data() + cell_at_[layer]);
   }
   if (threads > 0)
-    threads_alone_ = threads_many_ = threads;
+    threads_alone_ = threads_many_ = std::min(threads, kMostThreads);
   else
     measure_threads();
 }
@@ -120,7 +120,9 @@ void Engine::close(std::int64_t slot) {
 
 void Engine::copy(std::int64_t from, std::int64_t to) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (from != to) std::copy_n(slot_at(from).memory.data(), slot_floats_, slot_at(to).memory.data());
+  const Slot& source = slot_at(from);
+  Slot& target = slot_at(to);
+  if (from != to) std::copy_n(source.memory.data(), slot_floats_, target.memory.data());
 }
 
 void Engine::get_state(std::int64_t slot, float* state) const {
@@ -314,6 +316,7 @@ void Engine::read_piece(const Member& member, Batch& batch, const std::int64_t* 
 void Engine::read(const std::vector<std::int64_t>& slots, const std::int64_t* tokens, std::size_t steps,
                   bool all, float* logits_out) {
   if (slots.empty() || steps == 0) return;
+  if (logits_out == nullptr) all = false;
   const std::lock_guard<std::mutex> lock(mutex_);
   const std::vector<Slot*> found = distinct(slots);
   check_tokens(tokens, slots.size() * steps);
@@ -357,21 +360,26 @@ void Engine::generate(const std::vector<std::int64_t>& slots, std::size_t steps,
   const std::lock_guard<std::mutex> lock(mutex_);
   const std::vector<Slot*> found = distinct(slots);
   const std::size_t n = found.size(), V = static_cast<std::size_t>(vocabulary_size_);
-  const Sampler checked(V, options.sampling);  // throws for an option out of range, before any thread runs
   Batch batch = begin(found, n);
-  const int members = threads(n);
-  std::vector<std::exception_ptr> failures(static_cast<std::size_t>(members));
+  // All that can throw is made before any thread runs: a member that left early would leave the others
+  // waiting.
+  const auto members = static_cast<std::size_t>(threads(n));
+  const bool penalises = options.repetition_penalty != 1.0f;
+  std::vector<Sampler> samplers;
+  for (std::size_t member = 0; member < members; ++member) samplers.emplace_back(V, options.sampling);
+  std::vector<std::vector<float>> rows(members, std::vector<float>(penalises ? V : 0));
+  std::vector<std::exception_ptr> failures(members);
   std::atomic<bool> failed{false};
-  run_team(members, [&](const Member& member) {
-    Sampler sampler(V, options.sampling);
-    std::vector<float> penalised(options.repetition_penalty != 1.0f ? V : 0);
+  run_team(static_cast<int>(members), [&](const Member& member) {
+    Sampler& sampler = samplers[static_cast<std::size_t>(member.index)];
+    std::vector<float>& penalised = rows[static_cast<std::size_t>(member.index)];
     for (std::size_t step_number = 0; step_number < steps; ++step_number) {
       std::int64_t* drawn = tokens + step_number * n;
       try {
         for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {
           const float* row = batch.logits[slot];
           std::uint8_t* marks = seen == nullptr ? nullptr : seen + slot * V;
-          if (!penalised.empty()) {
+          if (penalises) {
             for (std::size_t token = 0; token < V; ++token)
               penalised[token] = !marks[token]    ? row[token]
                                  : row[token] > 0 ? row[token] / options.repetition_penalty

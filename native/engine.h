@@ -51,8 +51,8 @@ class Engine {
   void get_logits(std::int64_t slot, float* logits) const;
   void set_logits(std::int64_t slot, const float* logits);
 
-  // Reads tokens (n, T) for n different slots. logits: (n, V) of the last, or (n, T, V) where `all`; may be
-  // null.
+  // Reads tokens (n, T) for n different slots. logits: (n, V) of the last, or (n, T, V) where `all`; null
+  // where nobody wants them.
   void read(const std::vector<std::int64_t>& slots, const std::int64_t* tokens, std::size_t steps, bool all,
             float* logits);
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <new>
 
@@ -24,6 +25,7 @@ class Buffer {
     // From 2 MiB on in huge pages, where the system has them: weights are read from end to end at every step,
     // and with pages of 4 KiB the translation of addresses would cost more than the reading.
     constexpr std::size_t kLine = 64, kHuge = std::size_t{2} << 20;
+    if (size > (std::numeric_limits<std::size_t>::max() - kHuge) / sizeof(T)) throw std::bad_alloc();
     const std::size_t bytes = size * sizeof(T);
     const std::size_t alignment = bytes >= kHuge ? kHuge : kLine;
     void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);

@@ -138,7 +138,7 @@ LayerTensors layer_tensors(Tensors& tensors, const CellOptions& options) {
     // Without a projection the rows say how many gates there are; with one, the projection says how many
     // units.
     const std::int64_t units = tensors.has("weight_hr") ? tensors.side("weight_hr", 1) : S;
-    layer.coupled = rows == 3 * units;
+    layer.coupled = units <= kLargestSide && rows == 3 * units;
     gates = layer.coupled ? 3 : 4;
   } else {
     throw std::invalid_argument("cell '" + options.cell + "' is unknown: use rnn, lstm or gru");
@@ -147,7 +147,12 @@ LayerTensors layer_tensors(Tensors& tensors, const CellOptions& options) {
     throw std::invalid_argument("weight_hh has " + std::to_string(rows) +
                                 " rows, which is no size of a cell with " + std::to_string(gates) + " gates");
   const std::int64_t H = rows / gates;
-  const bool projects = tensors.has("weight_hr");
+  // Of an LSTM only: in another cell's tensors the name means nothing, and its state is as wide as it has
+  // units.
+  const bool projects = layer.kind == CellKind::kLstm && tensors.has("weight_hr");
+  if (projects && (S <= 0 || S > kLargestSide))
+    throw std::invalid_argument("weight_hh has " + std::to_string(S) +
+                                " columns, which is no size of a state");
   if (!projects && S != H)
     throw std::invalid_argument("weight_hh has the shape " + describe({rows, S}) + ", expected " +
                                 describe({rows, H}));

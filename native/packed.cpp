@@ -77,16 +77,16 @@ PackedMatrix::PackedMatrix(const float* weights, int columns, const std::vector<
       largest = std::max(largest, std::abs(source[k]));
     }
     const float scale = largest / 127.0f;
-    std::int32_t sum = 0;
+    std::uint32_t sum = 0;  // wraps around, as the products that it is taken from
     for (int k = 0; k < columns; ++k) {
       const int whole = scale > 0 ? static_cast<int>(std::nearbyint(source[k] / scale)) : 0;
       const auto byte = static_cast<std::int8_t>(std::clamp(whole, -127, 127));
       target[(k / 4) * stride] |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(byte))
                                   << (8 * (k % 4));
-      sum += byte;
+      sum += static_cast<std::uint32_t>(byte);
     }
     scales_[row] = scale;
-    corrections_[row] = 128 * sum;
+    corrections_[row] = static_cast<std::int32_t>(128u * sum);
   }
   view_ = {weights_.data(), scales_.data(), corrections_.data(), block_lanes, blocks, vectors,
            groups,          precision};

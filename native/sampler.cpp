@@ -226,6 +226,8 @@ Sampler::Sampler(std::size_t vocabulary_size, const SamplingOptions& options) {
   row_ = std::make_unique<Row>(vocabulary_size, options);
 }
 
+Sampler::Sampler(Sampler&&) noexcept = default;
+
 Sampler::~Sampler() = default;
 
 std::int64_t Sampler::sample(const float* logits, double uniform, std::size_t row) {

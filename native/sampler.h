@@ -36,6 +36,7 @@ void sample_batch(const float* logits, const double* uniforms, std::size_t rows,
 class Sampler {
  public:
   Sampler(std::size_t vocabulary_size, const SamplingOptions& options);
+  Sampler(Sampler&&) noexcept;
   ~Sampler();
   // row: what an error calls it.
   std::int64_t sample(const float* logits, double uniform, std::size_t row);

@@ -191,8 +191,13 @@ inline F power_of_two(F whole) {
   // NaN has no whole number; what it is multiplied with is NaN already.
   return whole == whole ? as_float((static_cast<I>(whole) + 127) << 23) : 1.0f;
 }
-inline I add_lanes(I a, I b) { return a + b; }
-inline I subtract_lanes(I a, I b) { return a - b; }
+// Sums of lanes wrap around, as the vector instructions do: in unsigned arithmetic, where that is allowed.
+inline I add_lanes(I a, I b) {
+  return static_cast<I>(static_cast<std::uint32_t>(a) + static_cast<std::uint32_t>(b));
+}
+inline I subtract_lanes(I a, I b) {
+  return static_cast<I>(static_cast<std::uint32_t>(a) - static_cast<std::uint32_t>(b));
+}
 inline F to_float(I a) { return static_cast<F>(a); }
 inline F low_bf16(I a) { return as_float(static_cast<I>(static_cast<std::uint32_t>(a) << 16)); }
 inline F high_bf16(I a) { return as_float(static_cast<I>(static_cast<std::uint32_t>(a) & 0xffff0000u)); }
@@ -203,7 +208,7 @@ inline I dot_u8s8(I a, I b, I c) {
   for (int byte = 0; byte < 4; ++byte) {
     const auto input = static_cast<std::uint8_t>(static_cast<std::uint32_t>(a) >> (8 * byte));
     const auto weight = static_cast<std::int8_t>(static_cast<std::uint32_t>(b) >> (8 * byte));
-    c += static_cast<I>(input) * weight;
+    c = add_lanes(c, static_cast<I>(input) * weight);
   }
   return c;
 }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <mutex>
+#include <system_error>
 #include <thread>
-#include <vector>
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <unistd.h>
@@ -42,8 +42,26 @@ class FlushDenormals {
 
  private:
   unsigned before_;
+#else
+  // Other CPUs take them in their stride, or have no such switch.
+  FlushDenormals() {}
 #endif
 };
+
+// One round of waiting for another member; `spins` counts up to the limit and no further, however long it
+// takes.
+void wait_on(int& spins) {
+  if (spins >= kSpins) return std::this_thread::yield();
+  ++spins;
+  pause();
+}
+
+// The caller's share of a team's work. noexcept: what it would unwind, the barrier among it, is in use by the
+// other members.
+void run_first(const std::function<void(const Member&)>& body, const Member& member) noexcept {
+  FlushDenormals flush;
+  body(member);
+}
 
 int process() {
 #if defined(__unix__) || defined(__APPLE__)
@@ -55,13 +73,20 @@ int process() {
 
 class Pool {
  public:
-  explicit Pool(int workers) : process_(process()) {
-    for (int worker = 0; worker < workers; ++worker) threads_.emplace_back([this, worker] { work(worker); });
-    for (std::thread& thread : threads_) thread.detach();
+  explicit Pool(int workers) : wanted_(workers), process_(process()) {
+    try {
+      for (; workers_ < workers; ++workers_) {
+        const int worker = workers_;
+        std::thread([this, worker] { work(worker); }).detach();
+      }
+    } catch (const std::system_error&) {
+      // The system gives no more: those that there are will do.
+    }
   }
 
   bool alive() const { return process_ == process(); }
-  int workers() const { return static_cast<int>(threads_.size()); }
+  int wanted() const { return wanted_; }
+  int workers() const { return workers_; }
 
   void run(int members, const std::function<void(const Member&)>& body) {
     Barrier barrier(members);
@@ -73,16 +98,12 @@ class Pool {
     call_.store(((call_.load(std::memory_order_relaxed) >> 8) + 1) << 8 | static_cast<unsigned>(members - 1),
                 std::memory_order_release);
     call_.notify_all();
-    {
-      FlushDenormals flush;
-      body({0, members, &barrier});
-    }
-    for (int spin = 0; left_.load(std::memory_order_acquire) != 0; ++spin)
-      spin < kSpins ? pause() : std::this_thread::yield();
+    run_first(body, {0, members, &barrier});
+    for (int spins = 0; left_.load(std::memory_order_acquire) != 0;) wait_on(spins);
   }
 
  private:
-  void work(int worker) {
+  void work(int worker) noexcept {
     FlushDenormals flush;
     unsigned seen = 0;
     for (;;) {
@@ -96,8 +117,9 @@ class Pool {
     }
   }
 
+  const int wanted_;
   const int process_;
-  std::vector<std::thread> threads_;
+  int workers_ = 0;
   std::atomic<unsigned> call_{0};
   std::atomic<int> left_{0};
   Barrier* barrier_ = nullptr;
@@ -118,19 +140,19 @@ void Barrier::wait() {
     round_.fetch_add(1, std::memory_order_release);
     return;
   }
-  for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin)
-    spin < kSpins ? pause() : std::this_thread::yield();
+  for (int spins = 0; round_.load(std::memory_order_acquire) == round;) wait_on(spins);
 }
 
 int hardware_threads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
 void run_team(int threads, const std::function<void(const Member&)>& body) {
-  threads = std::clamp(threads, 1, 256);
+  threads = std::clamp(threads, 1, kMostThreads);
   if (threads > 1) {
     std::unique_lock<std::mutex> lock(pool_in_use, std::try_to_lock);
     if (lock.owns_lock()) {
-      if (pool == nullptr || (pool->alive() && pool->workers() < threads - 1)) pool = new Pool(threads - 1);
-      if (pool->alive()) {
+      if (pool == nullptr || (pool->alive() && pool->wanted() < threads - 1)) pool = new Pool(threads - 1);
+      threads = std::min(threads, pool->workers() + 1);
+      if (pool->alive() && threads > 1) {
         pool->run(threads, body);
         return;
       }

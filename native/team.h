@@ -46,9 +46,11 @@ struct Readying {
         end(apart ? n : member.end(n)),
         place(apart ? n * static_cast<std::size_t>(member.index) : 0) {}
 
-  // How many places n slots take.
+  // How many places n slots or fewer take.
   static std::size_t places(std::size_t n, int members) {
-    return n < kFew ? n * static_cast<std::size_t>(members) : n;
+    const std::size_t few = n < kFew ? n : kFew - 1;
+    const std::size_t apart = few * static_cast<std::size_t>(members);
+    return apart > n ? apart : n;
   }
 
   static constexpr std::size_t kFew = 4;
@@ -56,9 +58,12 @@ struct Readying {
   std::size_t begin, end, place;
 };
 
+inline constexpr int kMostThreads = 256;
+
 // Runs body on `threads` threads, the caller's among them. Where another call has the threads at the moment,
-// or the process has been forked since they began, the caller runs it alone: results do not depend on how
-// many run it. body must not throw.
+// or the process has been forked since they began, the caller runs it alone; where the system gives no more
+// threads, fewer run it: results do not depend on how many do. body must not throw: with
+// more than one, the process would end, as others would wait at a barrier for the member that has left.
 void run_team(int threads, const std::function<void(const Member&)>& body);
 
 // How many threads can run at once here.

@@ -27,7 +27,7 @@ class _Configs(Mapping[str, type[RunConfig]]):
         return getattr(import_module(f"throughtime.config.{module}"), name)
 
     def __contains__(self, task: object) -> bool:
-        return task in _MODULES
+        return isinstance(task, str) and task in _MODULES
 
     def __iter__(self) -> Iterator[str]:
         return iter(_MODULES)

@@ -76,10 +76,10 @@ class RunConfig(Section):
             raise RunError(
                 f"{path} is missing: {path.parent} is not a run folder, or an incomplete one"
             ) from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise RunError(f"{path} is damaged: {error}") from None
         except ValidationError as error:
             raise RunError(f"{path} is damaged: {describe(error)}") from None
+        except (OSError, ValueError, RecursionError) as error:  # no UTF-8, no TOML, or a number without end
+            raise RunError(f"{path} is damaged: {error}") from None
 
 
 def resolve(*layers: Mapping[str, Any]) -> RunConfig:
@@ -125,7 +125,7 @@ def read_options(path: str | Path) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise OptionError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise OptionError(f"{path} cannot be read as TOML: {error}") from None
 
 

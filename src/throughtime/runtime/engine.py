@@ -71,7 +71,8 @@ class Engine:
         for part, name in enumerate(("initial_hidden", "initial_cell")):
             initial = f"recurrent.initial.{part}"
             if initial in self._weights:
-                for layer, rows in zip(layers, self._weights[initial], strict=True):
+                shape = (options.layers, None)
+                for layer, rows in zip(layers, self._weights.tensor(initial, shape), strict=True):
                     layer[name] = np.ascontiguousarray(rows)
         self._weights.refuse_unused()
         try:

@@ -58,7 +58,7 @@ def read_options(folder: Path) -> NetworkOptions:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{path} is missing: {folder} is not a run folder, or an incomplete one") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # no UTF-8, no TOML, or a number without end
         raise RunError(f"{path} is damaged: {error}") from None
     model = values.get("model", {})
     if not isinstance(model, dict):

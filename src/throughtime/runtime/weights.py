@@ -82,12 +82,14 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         array: NDArray[Any]
         stored = self._tensors[name]
         if name in self._scales:
-            scales = np.require(self._scales[name], np.float32, ["C", "A"])
+            with np.errstate(over="ignore", invalid="ignore"):
+                scales = np.require(self._scales[name], np.float32, ["C", "A"])
             if scales.shape != stored.shape[:1] or stored.ndim != 2:
                 raise CheckpointError(
                     f"{self.name}: {name}{SCALE} does not fit {name}: a number for each row"
                 )
-            array = stored.astype(np.float32) * scales[:, None]
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+                array = stored.astype(np.float32) * scales[:, None]
         elif name in self._bfloats:
             bits = stored.astype(np.uint32) << 16
             array = bits.view(np.float32)

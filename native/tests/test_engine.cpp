@@ -1,0 +1,117 @@
+// Slots, texts, drawing and wrong calls.
+#include <algorithm>
+#include <stdexcept>
+
+#include "models.h"
+#include "team.h"
+
+namespace throughtime::testing {
+namespace {
+
+Tokens open_slots(Engine& engine, std::size_t n) {
+  Tokens slots(n);
+  for (std::int64_t& slot : slots) slot = engine.open();
+  return slots;
+}
+
+void check_engine(const Options& options, Precision precision, int V, int E, int H, int layers, int threads) {
+  const std::string what =
+      std::string("engine ") + options.name + " V " + std::to_string(V) + " E " + std::to_string(E);
+  const Model model(options, V, E, H, layers);
+  Engine engine(model.tensors, precision, threads, kernels());
+  const auto width = static_cast<std::size_t>(V);
+  constexpr std::size_t kSlots = 7, kSteps = 40;  // 40 steps are more than one piece
+  const Tokens slots = open_slots(engine, kSlots), same = open_slots(engine, kSlots);
+  const Tokens text = random_tokens(kSlots * kSteps, V);
+  Floats at_once(kSlots * kSteps * width), one(kSlots * width), row(width), state(engine.state_size()),
+      other(state);
+  engine.read(slots, text.data(), kSteps, true, at_once.data());
+  for (std::size_t t = 0; t < kSteps; ++t) {
+    Tokens tokens(kSlots);
+    for (std::size_t slot = 0; slot < kSlots; ++slot) tokens[slot] = text[slot * kSteps + t];
+    engine.read(same, tokens.data(), 1, t % 2 == 0, one.data());
+    for (std::size_t slot = 0; slot < kSlots; ++slot)
+      check(std::equal(one.data() + slot * width, one.data() + (slot + 1) * width,
+                       at_once.data() + (slot * kSteps + t) * width),
+            what + ": a text at once differs from its steps");
+  }
+  for (std::size_t slot = 0; slot < kSlots; ++slot) {
+    engine.get_state(slots[slot], state.data());
+    engine.get_state(same[slot], other.data());
+    check(state == other, what + ": the state of a text at once differs");
+  }
+  // Nothing to do, and nobody who wants the logits.
+  engine.read({}, nullptr, 3, true, nullptr);
+  engine.read(slots, nullptr, 0, true, nullptr);
+  engine.generate({}, 3, nullptr, {}, nullptr, nullptr);
+  engine.generate(slots, 0, nullptr, {}, nullptr, nullptr);
+  engine.read(slots, text.data(), kSteps, true, nullptr);
+  // Copies go on alike.
+  engine.copy(slots[0], slots[1]);
+  engine.copy(slots[0], slots[0]);
+  Tokens drawn(2 * 5);
+  std::vector<std::uint8_t> seen(2 * width);
+  GenerateOptions generate;
+  generate.repetition_penalty = 1.3f;
+  std::vector<double> equal_uniforms = some_uniforms(10);
+  for (std::size_t k = 0; k < 10; k += 2) equal_uniforms[k + 1] = equal_uniforms[k];
+  engine.generate({slots[0], slots[1]}, 5, equal_uniforms.data(), generate, seen.data(), drawn.data());
+  for (std::size_t k = 0; k < 10; k += 2) check(drawn[k] == drawn[k + 1], what + ": a copy goes another way");
+  // One row that cannot be drawn from fails its call, whichever thread meets it, and no other.
+  engine.set_logits(slots[5], Floats(width, kNaN).data());
+  Tokens many(kSlots * 3);
+  const std::vector<double> uniforms = some_uniforms(kSlots * 3);
+  check_throws<std::invalid_argument>(
+      [&] { engine.generate(slots, 3, uniforms.data(), {}, nullptr, many.data()); }, what + ": NaN");
+  engine.set_logits(slots[5], Floats(width, 0.0f).data());
+  engine.generate(slots, 3, uniforms.data(), {}, nullptr, many.data());
+  GenerateOptions wrong;
+  wrong.sampling.top_p = 0;
+  const std::function<void()> refused[] = {
+      [&] { engine.generate(slots, 3, uniforms.data(), wrong, nullptr, many.data()); },
+      [&] { engine.read({slots[0], slots[0]}, text.data(), 1, false, nullptr); },
+      [&] { engine.read({-1}, text.data(), 1, false, nullptr); },
+      [&] { engine.read({99}, text.data(), 1, false, nullptr); },
+      [&] {
+        const std::int64_t beyond = V;
+        engine.read({slots[0]}, &beyond, 1, false, nullptr);
+      },
+      [&] {
+        const std::int64_t below = -1;
+        engine.read({slots[0]}, &below, 1, false, nullptr);
+      },
+      [&] { engine.close(99); },
+      [&] { engine.copy(99, 99); },
+      [&] {
+        engine.close(slots[6]);
+        engine.get_state(slots[6], state.data());
+      },
+      [&] { engine.close(slots[6]); },
+  };
+  for (const auto& body : refused) check_throws<std::invalid_argument>(body, what + ": a wrong call");
+  check(engine.open() == slots[6], what + ": a closed slot is used again");
+  engine.get_logits(slots[6], row.data());
+  check(row == Floats(width, 0.0f), what + ": a slot opened again is not new");
+  engine.set_state(slots[6], state.data());
+  engine.get_state(slots[6], other.data());
+  check(state == other, what + ": a state put in place");
+}
+
+}  // namespace
+
+void test_engine() {
+  for (const Options& options : kCells) {
+    check_engine(options, Precision::kFloat32, 19, 0, 17, 2, 1);
+    check_engine(options, Precision::kInt8, 19, 90, 17, 2, 3);  // too large for a table of the tokens' shares
+    check_engine(options, Precision::kBfloat16, 150, 40, 17, 1, 2);
+    check_engine(options, Precision::kFloat32, 1, 1, 1, 1, 3);
+  }
+  // No number of threads: they are measured.
+  const Model model({.name = "lstm"}, 19, 5, 17, 1);
+  Engine measured(model.tensors, Precision::kFloat32, 0, kernels());
+  check(run_stream(measured, {1, 2, 3}).drawn.size() == 12, "a measured engine");
+  check(Engine(model.tensors, Precision::kFloat32, 1 << 30, kernels()).threads(1) == kMostThreads,
+        "too many threads");
+}
+
+}  // namespace throughtime::testing
