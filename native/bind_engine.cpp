@@ -1,0 +1,155 @@
+// The language model for Python.
+#include <optional>
+
+#include "bindings.h"
+#include "engine.h"
+
+namespace throughtime::bindings {
+namespace {
+
+std::unique_ptr<Engine> make_engine(const nb::dict& given, const nb::list& layers, const std::string& cell,
+                                    const std::string& activation, bool reset_after, double keep_hidden,
+                                    double keep_cell, const std::string& precision, int threads,
+                                    const std::string& isa) {
+  Tensors tensors(given);
+  EngineTensors engine;
+  const std::int64_t V = tensors.side("output.weight", 0);
+  if (V <= 0 || V > kLargestSide)
+    throw std::invalid_argument("output.weight has " + std::to_string(V) + " rows: no size of a vocabulary");
+  engine.vocabulary_size = static_cast<int>(V);
+  if (tensors.has("embedding.weight")) {
+    const std::int64_t E = tensors.side("embedding.weight", 1);
+    engine.embedding_size = static_cast<int>(E);
+    engine.embedding = tensors.take("embedding.weight", {V, E});
+    if (E <= 0 || E > kLargestSide)
+      throw std::invalid_argument("embedding.weight has no columns, or too many");
+  }
+  std::vector<nb::dict> dicts;
+  std::vector<std::unique_ptr<Tensors>> kept;
+  std::int64_t width = engine.embedding_size > 0 ? engine.embedding_size : V;
+  for (nb::handle one : layers) dicts.push_back(nb::cast<nb::dict>(one));
+  if (dicts.empty()) throw std::invalid_argument("there are no layers");
+  for (const nb::dict& dict : dicts) {
+    kept.push_back(std::make_unique<Tensors>(dict));
+    const LayerTensors layer =
+        layer_tensors(*kept.back(), {cell, activation, reset_after, keep_hidden, keep_cell});
+    if (layer.input_size != width)
+      throw std::invalid_argument("layer " + std::to_string(engine.layers.size()) + " reads " +
+                                  std::to_string(layer.input_size) + " numbers, and gets " +
+                                  std::to_string(width));
+    width = layer.state_size;
+    engine.layers.push_back(layer);
+    engine.initial_hidden.push_back(kept.back()->take_if_there("initial_hidden", {layer.state_size}));
+    engine.initial_cell.push_back(layer.kind == CellKind::kLstm
+                                      ? kept.back()->take_if_there("initial_cell", {layer.hidden_size})
+                                      : nullptr);
+  }
+  engine.output_weight = tensors.take("output.weight", {V, width});
+  engine.output_bias = tensors.take_if_there("output.bias", {V});
+  nb::gil_scoped_release released;
+  return std::make_unique<Engine>(engine, precision_named(precision), threads, kernels_of(isa));
+}
+
+std::vector<std::int64_t> slot_list(const Whole<1>& slots) {
+  return {slots.data(), slots.data() + slots.shape(0)};
+}
+
+nb::ndarray<nb::numpy, float> read_tokens(Engine& engine, Whole<1> slots, Whole<2> tokens, bool all) {
+  const std::size_t n = slots.shape(0), T = tokens.shape(1),
+                    V = static_cast<std::size_t>(engine.vocabulary_size());
+  if (tokens.shape(0) != n)
+    throw std::invalid_argument("there are " + std::to_string(tokens.shape(0)) + " rows of tokens for " +
+                                std::to_string(n) + " slots");
+  NewArray<float> logits(all ? std::vector<std::size_t>{n, T, V} : std::vector<std::size_t>{n, V});
+  {
+    nb::gil_scoped_release released;
+    engine.read(slot_list(slots), tokens.data(), T, all, logits.data());
+  }
+  return logits.give();
+}
+
+nb::ndarray<nb::numpy, std::int64_t> generate(
+    Engine& engine, Whole<1> slots,
+    nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu> uniforms, double temperature,
+    std::int64_t top_k, double top_p, double min_p, double repetition_penalty,
+    std::optional<nb::ndarray<std::uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>> seen) {
+  const std::size_t n = slots.shape(0), steps = uniforms.shape(0);
+  if (uniforms.shape(1) != n)
+    throw std::invalid_argument("there are " + std::to_string(uniforms.shape(1)) + " uniforms a step for " +
+                                std::to_string(n) + " slots");
+  if (repetition_penalty != 1.0 && !seen)
+    throw std::invalid_argument("a repetition penalty needs to know the tokens seen");
+  if (seen && (seen->shape(0) != n || seen->shape(1) != static_cast<std::size_t>(engine.vocabulary_size())))
+    throw std::invalid_argument("seen has another shape than (slots, vocabulary)");
+  NewArray<std::int64_t> tokens({steps, n});
+  {
+    nb::gil_scoped_release released;
+    engine.generate(slot_list(slots), steps, uniforms.data(),
+                    {{temperature, top_k, top_p, min_p}, static_cast<float>(repetition_penalty)},
+                    seen ? seen->data() : nullptr, tokens.data());
+  }
+  return tokens.give();
+}
+
+nb::ndarray<nb::numpy, float> get_states(const Engine& engine, Whole<1> slots) {
+  NewArray<float> states({slots.shape(0), engine.state_size()});
+  for (std::size_t row = 0; row < slots.shape(0); ++row)
+    engine.get_state(slots.data()[row], states.data() + row * engine.state_size());
+  return states.give();
+}
+
+nb::ndarray<nb::numpy, float> get_logits(const Engine& engine, Whole<1> slots) {
+  const auto V = static_cast<std::size_t>(engine.vocabulary_size());
+  NewArray<float> logits({slots.shape(0), V});
+  for (std::size_t row = 0; row < slots.shape(0); ++row)
+    engine.get_logits(slots.data()[row], logits.data() + row * V);
+  return logits.give();
+}
+
+void check_rows(const char* what, Floats<2> values, std::size_t rows, std::size_t columns) {
+  if (values.shape(0) != rows || values.shape(1) != columns)
+    throw std::invalid_argument(
+        std::string(what) + " have the shape " +
+        describe({static_cast<std::int64_t>(values.shape(0)), static_cast<std::int64_t>(values.shape(1))}) +
+        ", expected " + describe({static_cast<std::int64_t>(rows), static_cast<std::int64_t>(columns)}));
+}
+
+void set_states(Engine& engine, Whole<1> slots, Floats<2> states) {
+  check_rows("the states", states, slots.shape(0), engine.state_size());
+  for (std::size_t row = 0; row < slots.shape(0); ++row)
+    engine.set_state(slots.data()[row], states.data() + row * engine.state_size());
+}
+
+void set_logits(Engine& engine, Whole<1> slots, Floats<2> logits) {
+  const auto V = static_cast<std::size_t>(engine.vocabulary_size());
+  check_rows("the logits", logits, slots.shape(0), V);
+  for (std::size_t row = 0; row < slots.shape(0); ++row)
+    engine.set_logits(slots.data()[row], logits.data() + row * V);
+}
+
+}  // namespace
+
+void bind_engine(nb::module_& module) {
+  nb::class_<Engine>(module, "Engine",
+                     "A language model that holds many states; see throughtime.runtime.Engine.")
+      .def(nb::new_(&make_engine), "tensors"_a, "layers"_a, "cell"_a, "activation"_a = "tanh",
+           "reset_after"_a = true, "keep_hidden"_a = 0.0, "keep_cell"_a = 0.0, "precision"_a = "fp32",
+           "threads"_a = 0, "isa"_a = "")
+      .def_prop_ro("vocabulary_size", &Engine::vocabulary_size)
+      .def_prop_ro("state_size", &Engine::state_size)
+      .def_prop_ro("weight_bytes", &Engine::weight_bytes)
+      .def_prop_ro("isa", [](const Engine& engine) { return std::string(engine.isa()); })
+      .def("threads", &Engine::threads, "slots"_a = 1)
+      .def("open", &Engine::open)
+      .def("close", &Engine::close, "slot"_a)
+      .def("copy", &Engine::copy, "source"_a, "target"_a)
+      .def("states", &get_states, "slots"_a)
+      .def("set_states", &set_states, "slots"_a, "states"_a.noconvert())
+      .def("logits", &get_logits, "slots"_a)
+      .def("set_logits", &set_logits, "slots"_a, "logits"_a.noconvert())
+      .def("read", &read_tokens, "slots"_a, "tokens"_a, "all"_a = false)
+      .def("generate", &generate, "slots"_a, "uniforms"_a, "temperature"_a = 1.0, "top_k"_a = 0,
+           "top_p"_a = 1.0, "min_p"_a = 0.0, "repetition_penalty"_a = 1.0, "seen"_a.none() = nb::none());
+}
+
+}  // namespace throughtime::bindings
