@@ -15,7 +15,8 @@ import pytest
 import throughtime as tt
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError, OptionError, RunError
-from throughtime.generation import SamplingOptions
+from throughtime.generation import Hypothesis, SamplingOptions
+from throughtime.generation.captions import best_captions
 from throughtime.run.captioner import CaptionerRun
 from throughtime.training import Interrupted, resume
 from throughtime.training.progress import Progress
@@ -110,6 +111,27 @@ def test_beams_and_draws(run: CaptionerRun, photos: Path) -> None:
     assert {"a picture that is all red", "all of this picture is red"} <= texts
     again = next(run.caption(image, sampling=SamplingOptions(), seed=5))
     assert again == next(run.caption(image, sampling=SamplingOptions(), seed=5))
+
+
+def test_the_search_options_are_the_runs_unless_the_call_has_its_own(
+    run: CaptionerRun, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[tuple[Any, ...]] = []
+
+    def search(*arguments: Any) -> list[Hypothesis]:
+        # Beam, length penalty, word reward and how far it counts.
+        searched.append((arguments[2], arguments[4], *arguments[6:]))
+        return best_captions(*arguments)
+
+    monkeypatch.setattr("throughtime.run.captioner.best_captions", search)
+    options = {"beam": 3, "length_penalty": 0.0, "word_reward": 1.5, "rewarded_length": 4}
+    changed = run.config.model_copy(update={"model": run.config.model.model_copy(update=options)})
+    monkeypatch.setattr(run, "config", changed)
+    image = [photos / "test0.png"]
+    next(run.caption(image))
+    next(run.caption(image, beam=2, length_penalty=0.5, word_reward=0.0))
+    run.evaluate(photos, word_reward=0.7)
+    assert searched[:3] == [(3, 0.0, 1.5, 4), (2, 0.5, 0.0, 4), (3, 0.0, 0.7, 4)]
 
 
 def test_predictions_are_plain_values(run: CaptionerRun, photos: Path) -> None:

@@ -37,6 +37,10 @@ def caption(
     length_penalty: Annotated[
         float | None, typer.Option(min=0, help="Higher for longer captions.", show_default="the run's")
     ] = None,
+    word_reward: Annotated[
+        float | None,
+        typer.Option(min=0, help="Nats for each word, up to a length.", show_default="the run's"),
+    ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(min=0, help="Draw the words instead of searching for them.", show_default=False),
@@ -84,7 +88,14 @@ def caption(
         if several and (show is not None or wants):
             raise OptionError("--show and --influence draw one picture: name a single one")
         for found in opened.caption(
-            inputs, beam, length_penalty, sampling, seed, bad=bad, with_influence=wants
+            inputs,
+            beam,
+            length_penalty,
+            sampling,
+            seed,
+            bad=bad,
+            with_influence=wants,
+            word_reward=word_reward,
         ):
             if as_json:
                 facts = {

@@ -157,6 +157,7 @@ class CaptionerRun(Run):
         encode: Encode | None = None,
         bad: BadRows | None = None,
         with_influence: bool = False,
+        word_reward: float | None = None,
     ) -> Iterator[Caption]:
         """Write a caption for each image.
 
@@ -164,7 +165,7 @@ class CaptionerRun(Run):
             inputs: images, folders of images, or .npz files of ready features; "-" reads paths from standard
                 input as they come.
             beam: beginnings kept at every step; None is the run's option.
-            length_penalty: see `throughtime.generation.beam_search`; None is the run's option.
+            length_penalty, word_reward: see `throughtime.generation.beam_search`; None is the run's option.
             sampling: draw captions instead of searching for the most probable one.
             seed: of the drawing.
             encode: a function that gives the features of images (B, S, S, 3), uint8; for a run that was
@@ -179,7 +180,9 @@ class CaptionerRun(Run):
         for number, image in enumerate(find_images(inputs, bad)):
             read = self._images.encode_one(image, self._shape, bad, encode)
             if read is not None:
-                written = self._write(read, image.name, beam, length_penalty, sampling, seed + number)
+                written = self._write(
+                    read, image.name, beam, length_penalty, word_reward, sampling, seed + number
+                )
                 yield self._with_influence(written, read) if with_influence else written
 
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
@@ -202,6 +205,7 @@ class CaptionerRun(Run):
         length_penalty: float | None = None,
         encode: Encode | None = None,
         split: str = "test",
+        word_reward: float | None = None,
     ) -> dict[str, float | int]:
         """Measure captions against references: BLEU-1 to 4, ROUGE-L and CIDEr-D.
 
@@ -210,7 +214,7 @@ class CaptionerRun(Run):
                 the images of `split` count.
             skip_bad: leave out rows and images that cannot be used.
             progress: called with the share that is done.
-            beam, length_penalty, encode: as in `caption`.
+            beam, length_penalty, word_reward, encode: as in `caption`.
             split: "test", "validation" or "training".
         """
         bad = BadRows(skip_bad)
@@ -224,7 +228,7 @@ class CaptionerRun(Run):
             array = np.load(file, mmap_mode="r")
             candidates = []
             for number in range(len(kept)):
-                caption = self._write(np.array(array[number]), "", beam, length_penalty)
+                caption = self._write(np.array(array[number]), "", beam, length_penalty, word_reward)
                 candidates.append(caption.text.split())
                 if progress is not None:
                     progress((number + 1) / len(kept))
@@ -261,6 +265,7 @@ class CaptionerRun(Run):
         name: str,
         beam: int | None,
         length_penalty: float | None,
+        word_reward: float | None,
         sampling: SamplingOptions | None = None,
         seed: int = 0,
     ) -> Caption:
@@ -269,7 +274,17 @@ class CaptionerRun(Run):
         if sampling is None:
             width = network.beam if beam is None else beam
             penalty = network.length_penalty if length_penalty is None else length_penalty
-            best = best_captions(self.writer, image, width, self._longest, penalty, self._never)[0]
+            reward = network.word_reward if word_reward is None else word_reward
+            best = best_captions(
+                self.writer,
+                image,
+                width,
+                self._longest,
+                penalty,
+                self._never,
+                reward,
+                network.rewarded_length,
+            )[0]
             tokens, log_probability = list(best.tokens), best.log_probability
         else:
             tokens = sample_captions(self.writer, image[None], self._longest, sampling, seed, self._never)[0]
