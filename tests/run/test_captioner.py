@@ -193,6 +193,9 @@ def test_features_that_were_computed_elsewhere(photos: Path, tmp_path: Path) -> 
     )
     assert isinstance(trained, CaptionerRun)
     assert trained.evaluate(tmp_path / "captions.csv")["bleu1"] > 90
+    # The network reads them by their mean and deviation, whatever their scale.
+    found = trained.model.encoder.mean.numpy()
+    assert found == pytest.approx(np.load(trained.folder / "data" / "training.images.npy").mean(0), rel=1e-3)
     # Features in, captions out; or images and the function that made the features.
     by_name = {caption.image: caption.text for caption in trained.caption([file])}
     assert by_name["test0.png"].endswith("red") or "is red" in by_name["test0.png"]

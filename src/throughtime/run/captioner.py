@@ -133,13 +133,19 @@ class CaptionerRun(Run):
         return Captioner(network, self.tokenizer.vocabulary_size, encoder)
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
+        from throughtime.encoders import ReadyFeatures
         from throughtime.training.captioning import Captioning
 
         folder = self.folder / DATA
+        training = CaptionExamples.open(folder, "training")
+        if isinstance(model.encoder, ReadyFeatures) and model.training:
+            # Not of a trained model, which comes in evaluation mode to be inspected: it has its own. Neither
+            # does a training that goes on see these: its checkpoint holds those that it began with.
+            model.encoder.measure(training.images)
         has_validation = image_file(folder, "validation").exists()
         return Captioning(
             model,  # type: ignore[arg-type]
-            CaptionExamples.open(folder, "training"),
+            training,
             CaptionExamples.open(folder, "validation") if has_validation else None,
             self.config.training,
             lambda tokens: self._text(tokens).split(),
