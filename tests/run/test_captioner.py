@@ -134,6 +134,26 @@ def test_the_search_options_are_the_runs_unless_the_call_has_its_own(
     assert searched[:3] == [(3, 0.0, 1.5, 4), (2, 0.5, 0.0, 4), (3, 0.0, 0.7, 4)]
 
 
+def test_consensus_chooses_among_the_beams_captions(
+    run: CaptionerRun, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["a picture that is all red", "all of this picture is red", "all of this picture is all red"]
+    found = [
+        Hypothesis((*run.tokenizer.encode(text), run.tokenizer.vocabulary_size), -number, -number / 10)
+        for number, text in enumerate(texts)
+    ]
+    monkeypatch.setattr("throughtime.run.captioner.best_captions", lambda *arguments: found)
+    image = [photos / "test0.png"]
+    assert next(run.caption(image)).text == texts[0]
+    agreed = next(run.caption(image, consensus=True))
+    assert (agreed.text, agreed.log_probability) == (texts[2], -2)
+    changed = run.config.model.model_copy(update={"consensus": True})
+    monkeypatch.setattr(run, "config", run.config.model_copy(update={"model": changed}))
+    assert next(run.caption(image)).text == texts[2]
+    assert next(run.caption(image, consensus=False)).text == texts[0]
+    assert run.evaluate(photos)["images"] == 6
+
+
 def test_predictions_are_plain_values(run: CaptionerRun, photos: Path) -> None:
     predictions = list(run.predict([photos / "test1.png"]))
     assert list(predictions[0]) == ["image", "caption", "log_probability"]

@@ -41,6 +41,14 @@ def caption(
         float | None,
         typer.Option(min=0, help="Nats for each word, up to a length.", show_default="the run's"),
     ] = None,
+    consensus: Annotated[
+        bool | None,
+        typer.Option(
+            "--consensus/--no-consensus",
+            help="Of the beam's captions, take that which agrees most with all.",
+            show_default="the run's",
+        ),
+    ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(min=0, help="Draw the words instead of searching for them.", show_default=False),
@@ -96,6 +104,7 @@ def caption(
             bad=bad,
             with_influence=wants,
             word_reward=word_reward,
+            consensus=consensus,
         ):
             if as_json:
                 facts = {

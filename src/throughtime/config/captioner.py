@@ -101,6 +101,10 @@ class CaptionerNetwork(RecurrenceConfig):
         description="Tokens of a caption that --word-reward counts at most; by default those of the longest "
         "training caption.",
     )
+    consensus: bool = Field(
+        default=False,
+        description="Of the beam's captions take not the best one but that which agrees most with all.",
+    )
     fine_tune: int = Field(
         default=0, ge=0, le=18, description="So many of MobileNetV2's last blocks learn as well; 0 is frozen."
     )

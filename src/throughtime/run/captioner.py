@@ -25,6 +25,7 @@ from throughtime.errors import DataError, RunError
 from throughtime.files import write_atomically
 from throughtime.generation import SamplingOptions
 from throughtime.generation.captions import CaptionWriter, best_captions, sample_captions
+from throughtime.generation.consensus import consensus as by_consensus
 from throughtime.metrics.captions import caption_metrics
 from throughtime.run.image_reader import ImageReader
 from throughtime.run.run import Run, require_torch
@@ -164,6 +165,7 @@ class CaptionerRun(Run):
         bad: BadRows | None = None,
         with_influence: bool = False,
         word_reward: float | None = None,
+        consensus: bool | None = None,
     ) -> Iterator[Caption]:
         """Write a caption for each image.
 
@@ -172,6 +174,7 @@ class CaptionerRun(Run):
                 input as they come.
             beam: beginnings kept at every step; None is the run's option.
             length_penalty, word_reward: see `throughtime.generation.beam_search`; None is the run's option.
+            consensus: take of the beam's captions that which agrees most with all; None is the run's option.
             sampling: draw captions instead of searching for the most probable one.
             seed: of the drawing.
             encode: a function that gives the features of images (B, S, S, 3), uint8; for a run that was
@@ -187,7 +190,7 @@ class CaptionerRun(Run):
             read = self._images.encode_one(image, self._shape, bad, encode)
             if read is not None:
                 written = self._write(
-                    read, image.name, beam, length_penalty, word_reward, sampling, seed + number
+                    read, image.name, beam, length_penalty, word_reward, consensus, sampling, seed + number
                 )
                 yield self._with_influence(written, read) if with_influence else written
 
@@ -212,6 +215,7 @@ class CaptionerRun(Run):
         encode: Encode | None = None,
         split: str = "test",
         word_reward: float | None = None,
+        consensus: bool | None = None,
     ) -> dict[str, float | int]:
         """Measure captions against references: BLEU-1 to 4, ROUGE-L and CIDEr-D.
 
@@ -220,7 +224,7 @@ class CaptionerRun(Run):
                 the images of `split` count.
             skip_bad: leave out rows and images that cannot be used.
             progress: called with the share that is done.
-            beam, length_penalty, word_reward, encode: as in `caption`.
+            beam, length_penalty, word_reward, consensus, encode: as in `caption`.
             split: "test", "validation" or "training".
         """
         bad = BadRows(skip_bad)
@@ -234,7 +238,8 @@ class CaptionerRun(Run):
             array = np.load(file, mmap_mode="r")
             candidates = []
             for number in range(len(kept)):
-                caption = self._write(np.array(array[number]), "", beam, length_penalty, word_reward)
+                image = np.array(array[number])
+                caption = self._write(image, "", beam, length_penalty, word_reward, consensus)
                 candidates.append(caption.text.split())
                 if progress is not None:
                     progress((number + 1) / len(kept))
@@ -272,6 +277,7 @@ class CaptionerRun(Run):
         beam: int | None,
         length_penalty: float | None,
         word_reward: float | None,
+        consensus: bool | None,
         sampling: SamplingOptions | None = None,
         seed: int = 0,
     ) -> Caption:
@@ -281,7 +287,7 @@ class CaptionerRun(Run):
             width = network.beam if beam is None else beam
             penalty = network.length_penalty if length_penalty is None else length_penalty
             reward = network.word_reward if word_reward is None else word_reward
-            best = best_captions(
+            found = best_captions(
                 self.writer,
                 image,
                 width,
@@ -290,7 +296,10 @@ class CaptionerRun(Run):
                 self._never,
                 reward,
                 network.rewarded_length,
-            )[0]
+            )
+            if network.consensus if consensus is None else consensus:
+                found = by_consensus(found, self.tokenizer.vocabulary_size)
+            best = found[0]
             tokens, log_probability = list(best.tokens), best.log_probability
         else:
             tokens = sample_captions(self.writer, image[None], self._longest, sampling, seed, self._never)[0]
