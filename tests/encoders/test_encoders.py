@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from throughtime.encoders.encoder import MobileNetTail
+from throughtime.encoders.encoder import MobileNetTail, ReadyFeatures
 from throughtime.encoders.frozen import CallableEncoder, MobileNetEncoder, OnnxEncoder, PixelEncoder
 from throughtime.encoders.mobilenet import MobileNetV2, load_mobilenet
 from throughtime.encoders.small_image_cnn import SmallImageCNN
@@ -148,3 +148,25 @@ def test_a_function_of_the_users_may_give_arrays_or_tensors() -> None:
     assert CallableEncoder(channels, 64, grid=True)(PIXELS).shape == (2, 64 * 64, 3)
     with pytest.raises(DataError, match="the encoder function gives"):
         CallableEncoder(lambda pixels: np.ones(2), 64, grid=False)(PIXELS)
+
+
+@pytest.mark.parametrize("places", [(), (4,)])
+def test_ready_features_lose_their_mean_and_deviation(places: tuple[int, ...]) -> None:
+    scale, offset = np.array([0.01, 1.0, 300.0]), np.array([5.0, 0.0, -40.0])
+    # More images than are read at once.
+    images = np.random.default_rng(0).normal(size=(2500, *places, 3)) * scale + offset
+    encoder = ReadyFeatures(3, grid=bool(places)).double()
+    encoder.measure(images)
+    assert encoder.mean.numpy() == pytest.approx(images.reshape(-1, 3).mean(0))
+    found = encoder(torch.from_numpy(images)).reshape(-1, 3)
+    assert found.mean(0).numpy() == pytest.approx(np.zeros(3), abs=1e-9)
+    assert found[:, 2].std(correction=0).item() == pytest.approx(1)
+
+
+def test_a_feature_that_never_moves_is_not_blown_up() -> None:
+    encoder = ReadyFeatures(2, grid=False)
+    encoder.measure(np.array([[1.0, 7.0], [3.0, 7.0]], dtype=np.float32))
+    assert encoder(torch.tensor([[4.0, 7.1]])).tolist() == [[2.0, pytest.approx(0.1 / 0.025, rel=1e-4)]]
+    still = ReadyFeatures(1, grid=False)
+    still.measure(np.full((3, 1), 2.0, dtype=np.float32))
+    assert still(torch.tensor([[3.0]])).item() == 1

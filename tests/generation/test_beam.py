@@ -37,7 +37,14 @@ def select_prefixes(state, indices):
     return [state[index] for index in indices]
 
 
-def every_hypothesis(model: RandomModel, max_length: int, end_token: int | None, length_penalty: float):
+def every_hypothesis(
+    model: RandomModel,
+    max_length: int,
+    end_token: int | None,
+    length_penalty: float,
+    word_reward: float = 0.0,
+    rewarded_length: int | None = None,
+):
     """All finished sequences with their scores, best first."""
     hypotheses = []
     for length in range(1, max_length + 1):
@@ -46,7 +53,9 @@ def every_hypothesis(model: RandomModel, max_length: int, end_token: int | None,
             if end_token in tokens[:-1] or not (ends or length == max_length):
                 continue
             total = sum(model.log_probabilities(tokens[:i])[token] for i, token in enumerate(tokens))
-            hypotheses.append(Hypothesis(tokens, total, total / ((5 + length) / 6) ** length_penalty))
+            score = total / ((5 + length) / 6) ** length_penalty
+            score += word_reward * min(length, rewarded_length or max_length)
+            hypotheses.append(Hypothesis(tokens, total, score))
     return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
 
 
@@ -56,10 +65,12 @@ def every_hypothesis(model: RandomModel, max_length: int, end_token: int | None,
     max_length=st.integers(1, 4),
     with_end=st.booleans(),
     length_penalty=st.sampled_from([0.0, 0.6, 1.0, 2.0]),
+    word_reward=st.sampled_from([0.0, 0.5, 2.0]),
+    rewarded_length=st.sampled_from([None, 1, 2, 9]),
     seed=st.integers(0, 10_000),
 )
 def test_a_beam_as_wide_as_the_space_finds_all_sequences_in_order(
-    vocabulary_size, max_length, with_end, length_penalty, seed
+    vocabulary_size, max_length, with_end, length_penalty, word_reward, rewarded_length, seed
 ):
     model = RandomModel(vocabulary_size, seed)
     end_token = vocabulary_size - 1 if with_end else None
@@ -68,8 +79,10 @@ def test_a_beam_as_wide_as_the_space_finds_all_sequences_in_order(
         max_length=max_length,
         end_token=end_token,
         length_penalty=length_penalty,
+        word_reward=word_reward,
+        rewarded_length=rewarded_length,
     )
-    expected = every_hypothesis(model, max_length, end_token, length_penalty)
+    expected = every_hypothesis(model, max_length, end_token, length_penalty, word_reward, rewarded_length)
     assert [hypothesis.tokens for hypothesis in found] == [hypothesis.tokens for hypothesis in expected]
     np.testing.assert_allclose([h.score for h in found], [h.score for h in expected])
     np.testing.assert_allclose([h.log_probability for h in found], [h.log_probability for h in expected])
@@ -115,14 +128,14 @@ def test_a_worse_first_token_can_win():
     assert search(width=2)[0].tokens == (1, 0)
 
 
-def test_the_length_penalty_favours_longer_sequences():
+def test_length_penalty_and_word_reward_favour_longer_sequences():
     # Ending at once: 0.4; going on for two more tokens: 0.6 * 0.6 * 1 = 0.36.
     tables = [np.log([0.6, 0.4]), np.log([0.6, 0.4]), np.array([-np.inf, 0.0])]
 
     def step(tokens, position):
         return np.tile(tables[position + 1], (len(tokens), 1)), position + 1
 
-    def best(length_penalty):
+    def best(length_penalty, **options):
         return beam_search(
             step,
             tables[0],
@@ -132,11 +145,17 @@ def test_the_length_penalty_favours_longer_sequences():
             max_length=3,
             end_token=1,
             length_penalty=length_penalty,
+            **options,
         )[0]
 
     assert best(0.0).tokens == (1,)
     assert best(1.0).tokens == (0, 0, 1)
     assert best(1.0).score == pytest.approx(np.log(0.36) * 6 / 8)
+    # Two words more are worth ln(0.4 / 0.36) = 0.105 nats, if they count.
+    assert best(0.0, word_reward=0.05).tokens == (1,)
+    assert best(0.0, word_reward=0.06).tokens == (0, 0, 1)
+    assert best(0.0, word_reward=0.06).score == pytest.approx(np.log(0.36) + 3 * 0.06)
+    assert best(0.0, word_reward=9.0, rewarded_length=1).tokens == (1,)
 
 
 def test_state_rows_follow_their_hypotheses():
@@ -183,7 +202,16 @@ def test_impossible_tokens_are_never_part_of_a_result():
 
 @pytest.mark.parametrize(
     "options",
-    [{"width": 0}, {"max_length": 0}, {"length_penalty": -1.0}, {"end_token": 3}, {"end_token": -1}],
+    [
+        {"width": 0},
+        {"max_length": 0},
+        {"length_penalty": -1.0},
+        {"word_reward": -1.0},
+        {"word_reward": np.nan},
+        {"rewarded_length": 0},
+        {"end_token": 3},
+        {"end_token": -1},
+    ],
 )
 def test_an_option_out_of_range_is_named(options):
     with pytest.raises(OptionError, match=next(iter(options))):

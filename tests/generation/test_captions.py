@@ -65,6 +65,18 @@ def test_beam_search_finds_what_greedy_passes_by() -> None:
     assert best_captions(GARDEN_PATH, np.float64(0), width=1, max_length=5)[0].tokens == (0, END)
 
 
+def test_a_word_reward_makes_captions_longer_up_to_a_length() -> None:
+    # Each word is as probable as END.
+    chain = Chain(log(0.5, 0, 0, 0.5), [log(0.5, 0, 0, 0.5)] * 4)
+
+    def best(**options: Any) -> tuple[int, ...]:
+        return best_captions(chain, np.float64(0), 3, 6, **options)[0].tokens
+
+    assert best() == (END,)
+    assert len(best(word_reward=1.0)) == 6
+    assert best(word_reward=1.0, rewarded_length=3) == (0, 0, END)
+
+
 def test_each_image_has_its_own_caption_and_stops_on_its_own() -> None:
     chain = Chain(log(0, 1, 0, 0), [log(0, 0, 1, 0), log(0, 0, 0, 1), log(0, 0, 0, 1), log(0, 0, 0, 1)])
     # The second image makes token 0 certain.

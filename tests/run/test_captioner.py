@@ -15,7 +15,8 @@ import pytest
 import throughtime as tt
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError, OptionError, RunError
-from throughtime.generation import SamplingOptions
+from throughtime.generation import Hypothesis, SamplingOptions
+from throughtime.generation.captions import best_captions
 from throughtime.run.captioner import CaptionerRun
 from throughtime.training import Interrupted, resume
 from throughtime.training.progress import Progress
@@ -112,6 +113,47 @@ def test_beams_and_draws(run: CaptionerRun, photos: Path) -> None:
     assert again == next(run.caption(image, sampling=SamplingOptions(), seed=5))
 
 
+def test_the_search_options_are_the_runs_unless_the_call_has_its_own(
+    run: CaptionerRun, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[tuple[Any, ...]] = []
+
+    def search(*arguments: Any) -> list[Hypothesis]:
+        # Beam, length penalty, word reward and how far it counts.
+        searched.append((arguments[2], arguments[4], *arguments[6:]))
+        return best_captions(*arguments)
+
+    monkeypatch.setattr("throughtime.run.captioner.best_captions", search)
+    options = {"beam": 3, "length_penalty": 0.0, "word_reward": 1.5, "rewarded_length": 4}
+    changed = run.config.model_copy(update={"model": run.config.model.model_copy(update=options)})
+    monkeypatch.setattr(run, "config", changed)
+    image = [photos / "test0.png"]
+    next(run.caption(image))
+    next(run.caption(image, beam=2, length_penalty=0.5, word_reward=0.0))
+    run.evaluate(photos, word_reward=0.7)
+    assert searched[:3] == [(3, 0.0, 1.5, 4), (2, 0.5, 0.0, 4), (3, 0.0, 0.7, 4)]
+
+
+def test_consensus_chooses_among_the_beams_captions(
+    run: CaptionerRun, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["a picture that is all red", "all of this picture is red", "all of this picture is all red"]
+    found = [
+        Hypothesis((*run.tokenizer.encode(text), run.tokenizer.vocabulary_size), -number, -number / 10)
+        for number, text in enumerate(texts)
+    ]
+    monkeypatch.setattr("throughtime.run.captioner.best_captions", lambda *arguments: found)
+    image = [photos / "test0.png"]
+    assert next(run.caption(image)).text == texts[0]
+    agreed = next(run.caption(image, consensus=True))
+    assert (agreed.text, agreed.log_probability) == (texts[2], -2)
+    changed = run.config.model.model_copy(update={"consensus": True})
+    monkeypatch.setattr(run, "config", run.config.model_copy(update={"model": changed}))
+    assert next(run.caption(image)).text == texts[2]
+    assert next(run.caption(image, consensus=False)).text == texts[0]
+    assert run.evaluate(photos)["images"] == 6
+
+
 def test_predictions_are_plain_values(run: CaptionerRun, photos: Path) -> None:
     predictions = list(run.predict([photos / "test1.png"]))
     assert list(predictions[0]) == ["image", "caption", "log_probability"]
@@ -171,6 +213,9 @@ def test_features_that_were_computed_elsewhere(photos: Path, tmp_path: Path) -> 
     )
     assert isinstance(trained, CaptionerRun)
     assert trained.evaluate(tmp_path / "captions.csv")["bleu1"] > 90
+    # The network reads them by their mean and deviation, whatever their scale.
+    found = trained.model.encoder.mean.numpy()
+    assert found == pytest.approx(np.load(trained.folder / "data" / "training.images.npy").mean(0), rel=1e-3)
     # Features in, captions out; or images and the function that made the features.
     by_name = {caption.image: caption.text for caption in trained.caption([file])}
     assert by_name["test0.png"].endswith("red") or "is red" in by_name["test0.png"]

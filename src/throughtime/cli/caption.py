@@ -38,6 +38,18 @@ def caption(
     length_penalty: Annotated[
         float | None, typer.Option(min=0, help="Higher for longer captions.", show_default="the run's")
     ] = None,
+    word_reward: Annotated[
+        float | None,
+        typer.Option(min=0, help="Nats for each word, up to a length.", show_default="the run's"),
+    ] = None,
+    consensus: Annotated[
+        bool | None,
+        typer.Option(
+            "--consensus/--no-consensus",
+            help="Of the beam's captions, take that which agrees most with all.",
+            show_default="the run's",
+        ),
+    ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(min=0, help="Draw the words instead of searching for them.", show_default=False),
@@ -88,7 +100,15 @@ def caption(
         if several and (show is not None or wants):
             raise OptionError("--show and --influence draw one picture: name a single one")
         for found in opened.caption(
-            inputs, beam, length_penalty, sampling, seed, bad=bad, with_influence=wants
+            inputs,
+            beam,
+            length_penalty,
+            sampling,
+            seed,
+            bad=bad,
+            with_influence=wants,
+            word_reward=word_reward,
+            consensus=consensus,
         ):
             if as_json:
                 facts = {

@@ -89,6 +89,22 @@ class CaptionerNetwork(RecurrenceConfig):
     length_penalty: float = Field(
         default=1.0, ge=0, description="How far the beam search makes up for the length of a caption."
     )
+    word_reward: float = Field(
+        default=0.0,
+        ge=0,
+        description="Nats that the beam search adds for each token of a caption, END among them; use it with "
+        "--length-penalty 0.",
+    )
+    rewarded_length: int | None = Field(
+        default=None,
+        ge=1,
+        description="Tokens of a caption that --word-reward counts at most; by default those of the longest "
+        "training caption.",
+    )
+    consensus: bool = Field(
+        default=False,
+        description="Of the beam's captions take not the best one but that which agrees most with all.",
+    )
     fine_tune: int = Field(
         default=0, ge=0, le=18, description="So many of MobileNetV2's last blocks learn as well; 0 is frozen."
     )

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from throughtime.encoders.mobilenet import FEATURES, MobileNetV2
+
+# Of the features' mean deviation: one that hardly moves in training would be blown up by its first surprise.
+_DEVIATION_FLOOR = 0.05
 
 
 class Encoder(nn.Module, ABC):
@@ -32,7 +39,8 @@ class ReadyFeatures(Encoder):
     """Features of a frozen CNN, or computed elsewhere: nothing is left to do but their scale.
 
     The features' mean and standard deviation over the training images are removed: networks differ by
-    orders of magnitude in both, and the recurrence should not have to learn that.
+    orders of magnitude in both, and the recurrence should not have to learn that. `measure` takes them; they
+    are saved with the weights.
 
     Args:
         size, grid: as for `Encoder`.
@@ -45,6 +53,27 @@ class ReadyFeatures(Encoder):
         super().__init__(size, grid)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("deviation", torch.ones(size))
+
+    def measure(self, images: NDArray[Any]) -> None:
+        """Take mean and deviation from the training images.
+
+        Args:
+            images: (N, F), or (N, P, F) for a grid, whose places count alike; any float type.
+        """
+        count, axes = images.size // self.size, tuple(range(images.ndim - 1))
+
+        def mean_of(values: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[np.float64]:
+            total = np.zeros(self.size)
+            # A thousand images at once: the file may be larger than the memory.
+            for start in range(0, len(images), 1000):
+                total += values(np.asarray(images[start : start + 1000], dtype=np.float64)).sum(axes)
+            return total / count
+
+        mean = mean_of(lambda part: part)
+        deviation = np.sqrt(mean_of(lambda part: np.square(part - mean)))
+        floor = _DEVIATION_FLOOR * deviation.mean() or 1.0
+        self.mean.copy_(torch.from_numpy(mean))
+        self.deviation.copy_(torch.from_numpy(np.maximum(deviation, floor)))
 
     def forward(self, cached: Tensor) -> Tensor:
         return (cached.to(self.mean.dtype) - self.mean) / self.deviation

@@ -38,6 +38,8 @@ def beam_search(
     max_length: int,
     end_token: int | None = None,
     length_penalty: float = 0.0,
+    word_reward: float = 0.0,
+    rewarded_length: int | None = None,
 ) -> list[Hypothesis]:
     """Find the most probable sequences, keeping the `width` best beginnings at every step.
 
@@ -55,17 +57,33 @@ def beam_search(
         end_token: in [0, V); None where sequences end by length only.
         length_penalty: alpha, 0 or above; the score is log-probability / ((5 + length) / 6) ** alpha.
             0 ranks by probability, which favours short sequences.
+        word_reward: r, 0 or above, in nats; r * min(length, rewarded_length) is added to the score.
+        rewarded_length: in tokens, with the end token; None is `max_length`. A bound keeps a loop of words,
+            each more probable than exp(-r), from paying for ever.
     Returns:
         At most `width` hypotheses, best first; fewer where fewer are possible.
     Raises:
         OptionError: an option is out of range.
         ValueError: log-probabilities have a wrong shape, are NaN or are above 0 (the message names the
             position).
-    Source: length normalisation Wu et al. 2016, equation 14 (the coverage penalty: `beam_search_batch`).
+    Source: length normalisation Wu et al. 2016, equation 14 (the coverage penalty: `beam_search_batch`);
+        word reward He et al. 2016 ("Improved Neural Machine Translation with SMT Features"), its bound
+        Huang, Zhao and Ma 2017 ("When to Finish?").
     """
     first = np.atleast_2d(np.asarray(first_log_probabilities, dtype=np.float64))
     _check(first, (1, first.shape[-1]), position=1)
-    return beam_search_batch(step, first, state, select, width, [max_length], end_token, length_penalty)[0]
+    return beam_search_batch(
+        step,
+        first,
+        state,
+        select,
+        width,
+        [max_length],
+        end_token,
+        length_penalty,
+        word_reward=word_reward,
+        rewarded_length=rewarded_length,
+    )[0]
 
 
 def beam_search_batch(
@@ -78,6 +96,8 @@ def beam_search_batch(
     end_token: int | None = None,
     length_penalty: float = 0.0,
     penalties: Callable[[State], ArrayLike] | None = None,
+    word_reward: float = 0.0,
+    rewarded_length: int | None = None,
 ) -> list[list[Hypothesis]]:
     """Several searches side by side, each as `beam_search` would do it alone, with one model step for all.
 
@@ -85,7 +105,7 @@ def beam_search_batch(
     most `width`: `select` drops the rows of a search that is over.
 
     Args:
-        step, select, width, end_token, length_penalty: as for `beam_search`.
+        step, select, width, end_token, length_penalty, word_reward, rewarded_length: as for `beam_search`.
         first_log_probabilities: (B, V), one row a source.
         state: of B rows.
         max_lengths: B lengths, each as `max_length` of `beam_search`.
@@ -100,12 +120,19 @@ def beam_search_batch(
         raise OptionError(f"width and max_length must be 1 or above, not {width} and {min(max_lengths)}")
     if not 0 <= length_penalty < np.inf:
         raise OptionError(f"length_penalty must be 0 or above, not {length_penalty}")
+    if not 0 <= word_reward < np.inf:
+        raise OptionError(f"word_reward must be 0 or above, not {word_reward}")
+    if rewarded_length is not None and rewarded_length < 1:
+        raise OptionError(f"rewarded_length must be 1 or above, not {rewarded_length}")
     log_probabilities = np.asarray(first_log_probabilities, dtype=np.float64)
     vocabulary_size = log_probabilities.shape[-1]
     if end_token is not None and not 0 <= end_token < vocabulary_size:
         raise OptionError(f"end_token must be in [0, {vocabulary_size}), not {end_token}")
 
-    searches = [_Search(width, length, end_token, length_penalty) for length in max_lengths]
+    searches = [
+        _Search(width, length, end_token, _Score(length_penalty, word_reward, rewarded_length or length))
+        for length in max_lengths
+    ]
     running, position = searches, 1
     while running:
         _check(log_probabilities, (sum(len(s.totals) for s in running), vocabulary_size), position)
@@ -129,14 +156,27 @@ def beam_search_batch(
     return [search.finished for search in searches]
 
 
+@dataclass(frozen=True)
+class _Score:
+    """By what finished sequences are ranked: the log-probability, and what makes up for length."""
+
+    length_penalty: float
+    word_reward: float
+    rewarded_length: int
+
+    def __call__(self, log_probability: float, length: int) -> float:
+        normaliser = ((5 + length) / 6) ** self.length_penalty
+        return log_probability / normaliser + self.word_reward * min(length, self.rewarded_length)
+
+
 class _Search:
     """The search for one source: the beginnings that are alive, and what is finished."""
 
-    def __init__(self, width: int, max_length: int, end_token: int | None, length_penalty: float) -> None:
+    def __init__(self, width: int, max_length: int, end_token: int | None, score: _Score) -> None:
         self._width = width
         self._max_length = max_length
         self._end_token = end_token
-        self._length_penalty = length_penalty
+        self._score = score
         self._tokens = np.zeros((1, 0), dtype=np.int64)
         self.totals = np.zeros(1)
         self.finished: list[Hypothesis] = []
@@ -173,12 +213,12 @@ class _Search:
 
     def _is_settled(self) -> bool:
         """Whether no live beginning can still end among the best."""
-        # Log-probabilities only fall, the divisor only grows, and penalties are 0 or below.
-        bound = self.totals[0] / _normaliser(self._max_length, self._length_penalty)
+        # Log-probabilities only fall, divisor and reward only grow, and penalties are 0 or below.
+        bound = self._score(float(self.totals[0]), self._max_length)
         return len(self.finished) == self._width and self.finished[-1].score >= bound
 
     def _finish(self, tokens: tuple[int, ...], log_probability: float, penalty: float) -> None:
-        score = log_probability / _normaliser(len(tokens), self._length_penalty) + penalty
+        score = self._score(log_probability, len(tokens)) + penalty
         self.finished.append(Hypothesis(tokens, log_probability, score))
 
 
@@ -206,10 +246,6 @@ def _check(log_probabilities: NDArray[np.float64], expected: tuple[int, int], po
         raise ValueError(
             f"log-probabilities of position {position} hold NaN or a value above 0: pass log_softmax(logits)"
         )
-
-
-def _normaliser(length: int, length_penalty: float) -> float:
-    return ((5 + length) / 6) ** length_penalty
 
 
 def _descending_score(hypothesis: Hypothesis) -> float:

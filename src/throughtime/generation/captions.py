@@ -52,6 +52,8 @@ def best_captions(
     max_length: int,
     length_penalty: float = 0.0,
     never: Sequence[int] = (),
+    word_reward: float = 0.0,
+    rewarded_length: int | None = None,
 ) -> list[Hypothesis]:
     """Captions of one image by beam search, best first; END, where it came, is the last token.
 
@@ -60,7 +62,7 @@ def best_captions(
         image: (...) as the model reads it.
         width: beginnings kept at every step; 1 is greedy.
         max_length: in tokens, with END.
-        length_penalty: as in `beam_search`.
+        length_penalty, word_reward, rewarded_length: as in `beam_search`.
         never: tokens that are not written, such as that of unknown words.
     Raises:
         OptionError: an option is out of range.
@@ -73,7 +75,16 @@ def best_captions(
 
     first = log_softmax(_without(logits, never))
     return beam_search(
-        step, first, state, writer.select, width, max_length, writer.vocabulary_size, length_penalty
+        step,
+        first,
+        state,
+        writer.select,
+        width,
+        max_length,
+        writer.vocabulary_size,
+        length_penalty,
+        word_reward,
+        rewarded_length,
     )
 
 

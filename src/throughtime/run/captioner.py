@@ -25,6 +25,7 @@ from throughtime.errors import DataError, RunError
 from throughtime.files import write_atomically
 from throughtime.generation import SamplingOptions
 from throughtime.generation.captions import CaptionNetwork, best_captions, sample_captions
+from throughtime.generation.consensus import consensus as by_consensus
 from throughtime.metrics.captions import caption_metrics
 from throughtime.run.image_reader import ImageReader
 from throughtime.run.run import Run, require_torch
@@ -139,13 +140,19 @@ class CaptionerRun(Run):
         return Captioner(network, self.tokenizer.vocabulary_size, encoder)
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
+        from throughtime.encoders import ReadyFeatures
         from throughtime.training.captioning import Captioning
 
         folder = self.folder / DATA
+        training = CaptionExamples.open(folder, "training")
+        if isinstance(model.encoder, ReadyFeatures) and model.training:
+            # Not of a trained model, which comes in evaluation mode to be inspected: it has its own. Neither
+            # does a training that goes on see these: its checkpoint holds those that it began with.
+            model.encoder.measure(training.images)
         has_validation = image_file(folder, "validation").exists()
         return Captioning(
             model,  # type: ignore[arg-type]
-            CaptionExamples.open(folder, "training"),
+            training,
             CaptionExamples.open(folder, "validation") if has_validation else None,
             self.config.training,
             lambda tokens: self._text(tokens).split(),
@@ -163,6 +170,8 @@ class CaptionerRun(Run):
         encode: Encode | None = None,
         bad: BadRows | None = None,
         with_influence: bool = False,
+        word_reward: float | None = None,
+        consensus: bool | None = None,
     ) -> Iterator[Caption]:
         """Write a caption for each image.
 
@@ -170,7 +179,8 @@ class CaptionerRun(Run):
             inputs: images, folders of images, or .npz files of ready features; "-" reads paths from standard
                 input as they come.
             beam: beginnings kept at every step; None is the run's option.
-            length_penalty: see `throughtime.generation.beam_search`; None is the run's option.
+            length_penalty, word_reward: see `throughtime.generation.beam_search`; None is the run's option.
+            consensus: take of the beam's captions that which agrees most with all; None is the run's option.
             sampling: draw captions instead of searching for the most probable one.
             seed: of the drawing.
             encode: a function that gives the features of images (B, S, S, 3), uint8; for a run that was
@@ -185,7 +195,9 @@ class CaptionerRun(Run):
         for number, image in enumerate(find_images(inputs, bad)):
             read = self._images.encode_one(image, self._shape, bad, encode)
             if read is not None:
-                written = self._write(read, image.name, beam, length_penalty, sampling, seed + number)
+                written = self._write(
+                    read, image.name, beam, length_penalty, word_reward, consensus, sampling, seed + number
+                )
                 yield self._with_influence(written, read) if with_influence else written
 
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
@@ -208,6 +220,8 @@ class CaptionerRun(Run):
         length_penalty: float | None = None,
         encode: Encode | None = None,
         split: str = "test",
+        word_reward: float | None = None,
+        consensus: bool | None = None,
     ) -> dict[str, float | int]:
         """Measure captions against references: BLEU-1 to 4, ROUGE-L and CIDEr-D.
 
@@ -216,7 +230,7 @@ class CaptionerRun(Run):
                 the images of `split` count.
             skip_bad: leave out rows and images that cannot be used.
             progress: called with the share that is done.
-            beam, length_penalty, encode: as in `caption`.
+            beam, length_penalty, word_reward, consensus, encode: as in `caption`.
             split: "test", "validation" or "training".
         """
         bad = BadRows(skip_bad)
@@ -230,7 +244,8 @@ class CaptionerRun(Run):
             array = np.load(file, mmap_mode="r")
             candidates = []
             for number in range(len(kept)):
-                caption = self._write(np.array(array[number]), "", beam, length_penalty)
+                image = np.array(array[number])
+                caption = self._write(image, "", beam, length_penalty, word_reward, consensus)
                 candidates.append(caption.text.split())
                 if progress is not None:
                     progress((number + 1) / len(kept))
@@ -278,6 +293,8 @@ class CaptionerRun(Run):
         name: str,
         beam: int | None,
         length_penalty: float | None,
+        word_reward: float | None,
+        consensus: bool | None,
         sampling: SamplingOptions | None = None,
         seed: int = 0,
     ) -> Caption:
@@ -286,7 +303,20 @@ class CaptionerRun(Run):
         if sampling is None:
             width = network.beam if beam is None else beam
             penalty = network.length_penalty if length_penalty is None else length_penalty
-            best = best_captions(self.network, image, width, self._longest, penalty, self._never)[0]
+            reward = network.word_reward if word_reward is None else word_reward
+            found = best_captions(
+                self.network,
+                image,
+                width,
+                self._longest,
+                penalty,
+                self._never,
+                reward,
+                network.rewarded_length,
+            )
+            if network.consensus if consensus is None else consensus:
+                found = by_consensus(found, self.tokenizer.vocabulary_size)
+            best = found[0]
             tokens, log_probability = list(best.tokens), best.log_probability
         else:
             tokens = sample_captions(self.network, image[None], self._longest, sampling, seed, self._never)[0]
