@@ -140,7 +140,7 @@ class CaptionerRun(Run):
         return Captioner(network, self.tokenizer.vocabulary_size, encoder)
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
-        from throughtime.encoders import ReadyFeatures
+        from throughtime.encoders.encoder import ReadyFeatures
         from throughtime.training.captioning import Captioning
 
         folder = self.folder / DATA
