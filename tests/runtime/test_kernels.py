@@ -102,3 +102,15 @@ def test_the_environment_picks_the_instruction_set() -> None:
 
 def test_a_plain_read_takes_time() -> None:
     assert 1e6 < _native.read_bandwidth(1 << 16) < 1e13
+
+
+def test_an_instruction_set_that_does_not_run_here_is_a_users_mistake() -> None:
+    code = (
+        "import numpy as np\nfrom throughtime.errors import OptionError\nfrom throughtime.runtime import Linear\n"
+        "try:\n    Linear(np.ones((1, 1), np.float32))\nexcept OptionError as error:\n    print(error)"
+    )
+    environment = {**os.environ, "THROUGHTIME_ISA": "mmx"}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.startswith("THROUGHTIME_ISA: instruction set 'mmx' does not run here: use one of")

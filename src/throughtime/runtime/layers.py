@@ -20,9 +20,13 @@ CELLS = ("rnn", "lstm", "gru")
 
 
 def check_precision(precision: str) -> None:
-    """Raise OptionError for a precision that does not exist."""
+    """Raise OptionError for a precision that does not exist, or a THROUGHTIME_ISA that does not run here."""
     if precision not in PRECISIONS:
         raise OptionError(f"precision {precision!r} is unknown: use {', '.join(PRECISIONS)}")
+    try:
+        _native.isa()
+    except RuntimeError as error:
+        raise OptionError(f"THROUGHTIME_ISA: {error}") from None
 
 
 class Linear:
