@@ -106,7 +106,8 @@ def test_a_plain_read_takes_time() -> None:
 
 def test_an_instruction_set_that_does_not_run_here_is_a_users_mistake() -> None:
     code = (
-        "import numpy as np\nfrom throughtime.errors import OptionError\nfrom throughtime.runtime import Linear\n"
+        "import numpy as np\nfrom throughtime.errors import OptionError\n"
+        "from throughtime.runtime import Linear\n"
         "try:\n    Linear(np.ones((1, 1), np.float32))\nexcept OptionError as error:\n    print(error)"
     )
     environment = {**os.environ, "THROUGHTIME_ISA": "mmx"}
