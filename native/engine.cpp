@@ -115,7 +115,7 @@ Engine::Batch Engine::begin(const std::vector<Slot*>& slots, std::size_t rows) {
     layers_[layer].reserve(workspaces_[layer], batch.n, rows, threads(batch.n));
   }
   for (Slot* slot : slots) batch.logits.push_back(slot->memory.data() + logits_at_);
-  const std::size_t places = std::max(rows, Readying::places(batch.n, threads(batch.n)));
+  const std::size_t places = Readying::places(rows, threads(batch.n));
   batch.starts.resize(places);
   batch.inputs.resize(places);
   prepared_top_.reserve(output_.view(), places);
@@ -258,6 +258,8 @@ void Engine::read(const std::vector<std::int64_t>& slots, const std::int64_t* to
           tops[row] = tops_.data() + row * width;
           outs[row] = logits_out + ((row % n) * steps + first + row / n) * V;
         }
+        // Where the rows are few, every member makes all of them ready.
+        member.barrier();
         logits(member, rows, tops.data(), outs.data());
         member.barrier();
       }

@@ -40,6 +40,27 @@ void check_engine(const Options& options, Precision precision, int V, int E, int
     engine.get_state(same[slot], other.data());
     check(state == other, what + ": the state of a text at once differs");
   }
+  // Few slots and few steps: what every thread makes ready for itself.
+  for (const std::size_t few : {1, 2, 3}) {
+    for (const std::size_t steps : {1, 2, 3, 5, 33}) {
+      const Tokens some = open_slots(engine, few), others = open_slots(engine, few);
+      Floats all(few * steps * width), last(few * width);
+      engine.read(some, text.data(), steps, true, all.data());
+      for (std::size_t t = 0; t < steps; ++t) {
+        Tokens tokens(few);
+        for (std::size_t slot = 0; slot < few; ++slot) tokens[slot] = text[slot * steps + t];
+        engine.read(others, tokens.data(), 1, false, last.data());
+        for (std::size_t slot = 0; slot < few; ++slot)
+          check(std::equal(last.data() + slot * width, last.data() + (slot + 1) * width,
+                           all.data() + (slot * steps + t) * width),
+                what + ": a few slots at once differ from their steps");
+      }
+      for (std::size_t slot = 0; slot < few; ++slot) {
+        engine.close(some[slot]);
+        engine.close(others[slot]);
+      }
+    }
+  }
   // Nothing to do, and nobody who wants the logits.
   engine.read({}, nullptr, 3, true, nullptr);
   engine.read(slots, nullptr, 0, true, nullptr);
