@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = "-O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=all"
-# Each is a build of its own. ThreadSanitizer looks at what threads share: its run leaves the arithmetic out.
-SANITIZERS = {"address,undefined": [], "thread": ["team"]}
+# Each is a build of its own. ThreadSanitizer looks at what threads share: its run leaves the rest out.
+SANITIZERS = {"address,undefined": [], "thread": ["team", "engine"]}
 ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1", "TSAN_OPTIONS": "halt_on_error=1"}
 
 
