@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -123,16 +124,14 @@ def test_a_damaged_snapshot_is_an_error_and_never_a_crash(data: st.DataObject) -
         Stream.restore(model, bytes(saved)).close()
 
 
-def _model(found: list[Engine] = []) -> Engine:  # noqa: B006 - made once
-    if not found:
-        found.append(engine())
-    return found[0]
+@cache
+def _model() -> Engine:
+    return engine()
 
 
-def _saved(found: list[bytes] = []) -> bytes:  # noqa: B006 - made once
-    if not found:
-        found.append(started(_model()).snapshot())
-    return found[0]
+@cache
+def _saved() -> bytes:
+    return started(_model()).snapshot()
 
 
 def test_a_closed_stream_says_so() -> None:
