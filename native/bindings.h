@@ -3,6 +3,7 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
@@ -108,5 +109,6 @@ const Kernels& kernels_of(const std::string& isa);
 
 void bind_layers(nb::module_& module);
 void bind_engine(nb::module_& module);
+void bind_program(nb::module_& module);
 
 }  // namespace throughtime::bindings

@@ -64,6 +64,30 @@ struct CellStep {
   float* const* output;  // for each slot: where the new hidden state goes; may be `hidden`
 };
 
+// Where the operand of a lane instruction lies: block b of it at base + offset + b * stride.
+struct LanePlace {
+  int base;  // an index among the bases of a slot; kRegister: `offset` is the register's number
+  int stride;
+  std::ptrdiff_t offset;
+};
+
+enum class LaneOperation : std::uint8_t {
+  kCopy, kNegative, kAbsolute, kExp, kLog, kSquareRoot, kSigmoid, kTanh, kRelu, kSoftplus, kErf,
+  kAdd, kSubtract, kMultiply, kDivide, kLarger, kSmaller, kLess, kLessEqual, kEqual, kAnd, kOr, kNot,
+  kWhere, kMultiplyAdd, kCount,
+};
+
+// One operation on 16 units at a time. What is true is 1, what is false 0.
+struct LaneInstruction {
+  LaneOperation operation;
+  LanePlace target, operands[3];
+};
+
+inline constexpr int kRegister = 0;
+// Blocks that go through all instructions together: enough to make the choice of an operation cheap, few
+// enough that the registers stay in the first cache.
+inline constexpr int kBlocksTogether = 8;
+
 struct Kernels {
   const char* name;
 
@@ -74,6 +98,10 @@ struct Kernels {
 
   // The products and the cell's update for the unit groups of the blocks [begin, end).
   void (*step_cell)(const CellStep& step, int slots, int begin, int end);
+
+  // Runs instructions on the blocks [begin, end) of one slot. registers: kBlocksTogether * 16 floats for each.
+  void (*run_lanes)(const LaneInstruction* instructions, int count, float* const* bases, int begin, int end,
+                    float* registers);
 
   // Prepares one vector: `size` floats into `lanes` lanes, the rest filled with zeros.
   void (*prepare)(Precision precision, const float* values, int size, std::uint32_t* lanes, int lane_count,

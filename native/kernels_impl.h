@@ -283,6 +283,118 @@ void step_cell(const CellStep& step, int slots, int begin, int end) {
   }
 }
 
+// ---- the pointwise parts of programs
+
+struct LaneRow {
+  float* at;
+  int stride;
+};
+
+template <class Operation>
+inline void on_one(int blocks, LaneRow out, LaneRow a, const Operation& operation) {
+  for (int b = 0; b < blocks; ++b)
+    for (int part = 0; part < kLanes; part += W)
+      store(out.at + b * out.stride + part, operation(load(a.at + b * a.stride + part)));
+}
+
+template <class Operation>
+inline void on_two(int blocks, LaneRow out, LaneRow a, LaneRow b, const Operation& operation) {
+  for (int k = 0; k < blocks; ++k)
+    for (int part = 0; part < kLanes; part += W)
+      store(out.at + k * out.stride + part,
+            operation(load(a.at + k * a.stride + part), load(b.at + k * b.stride + part)));
+}
+
+template <class Operation>
+inline void on_three(int blocks, LaneRow out, LaneRow a, LaneRow b, LaneRow c, const Operation& operation) {
+  for (int k = 0; k < blocks; ++k)
+    for (int part = 0; part < kLanes; part += W)
+      store(out.at + k * out.stride + part,
+            operation(load(a.at + k * a.stride + part), load(b.at + k * b.stride + part),
+                      load(c.at + k * c.stride + part)));
+}
+
+inline F erf(F x) {
+  float each[W];
+  store(each, x);
+  for (float& one : each) one = __builtin_erff(one);
+  return load(each);
+}
+
+inline void run_instruction(const LaneInstruction& instruction, int n, LaneRow out, LaneRow a, LaneRow b,
+                            LaneRow c) {
+  const F zero = set(0.0f), one = set(1.0f);
+  switch (instruction.operation) {
+    case LaneOperation::kCopy:
+      return on_one(n, out, a, [](F x) { return x; });
+    case LaneOperation::kNegative:
+      return on_one(n, out, a, [](F x) { return negative(x); });
+    case LaneOperation::kAbsolute:
+      return on_one(n, out, a, [](F x) { return absolute(x); });
+    case LaneOperation::kExp:
+      return on_one(n, out, a, [](F x) { return exp(x); });
+    case LaneOperation::kLog:
+      return on_one(n, out, a, [](F x) { return log(x); });
+    case LaneOperation::kSquareRoot:
+      return on_one(n, out, a, [](F x) { return square_root(x); });
+    case LaneOperation::kSigmoid:
+      return on_one(n, out, a, [](F x) { return sigmoid(x); });
+    case LaneOperation::kTanh:
+      return on_one(n, out, a, [](F x) { return tanh(x); });
+    case LaneOperation::kRelu:
+      return on_one(n, out, a, [&](F x) { return larger(x, zero); });
+    case LaneOperation::kSoftplus:
+      return on_one(n, out, a, [](F x) { return softplus(x); });
+    case LaneOperation::kErf:
+      return on_one(n, out, a, [](F x) { return erf(x); });
+    case LaneOperation::kAdd:
+      return on_two(n, out, a, b, [](F x, F y) { return add(x, y); });
+    case LaneOperation::kSubtract:
+      return on_two(n, out, a, b, [](F x, F y) { return subtract(x, y); });
+    case LaneOperation::kMultiply:
+    case LaneOperation::kAnd:
+      return on_two(n, out, a, b, [](F x, F y) { return multiply(x, y); });
+    case LaneOperation::kDivide:
+      return on_two(n, out, a, b, [](F x, F y) { return divide(x, y); });
+    case LaneOperation::kLarger:
+    case LaneOperation::kOr:
+      return on_two(n, out, a, b, [](F x, F y) { return larger(x, y); });
+    case LaneOperation::kSmaller:
+      return on_two(n, out, a, b, [](F x, F y) { return smaller(x, y); });
+    case LaneOperation::kLess:
+      return on_two(n, out, a, b, [&](F x, F y) { return less(x, y, one, zero); });
+    case LaneOperation::kLessEqual:
+      return on_two(n, out, a, b, [&](F x, F y) { return less_equal(x, y, one, zero); });
+    case LaneOperation::kEqual:
+      return on_two(n, out, a, b, [&](F x, F y) { return equal(x, y, one, zero); });
+    case LaneOperation::kNot:
+      return on_one(n, out, a, [&](F x) { return subtract(one, x); });
+    case LaneOperation::kWhere:
+      return on_three(n, out, a, b, c, [&](F x, F y, F z) { return equal(x, zero, z, y); });
+    case LaneOperation::kMultiplyAdd:
+      return on_three(n, out, a, b, c, [](F x, F y, F z) { return multiply_add(x, y, z); });
+    case LaneOperation::kCount:
+      return;
+  }
+}
+
+void run_lanes(const LaneInstruction* instructions, int count, float* const* bases, int begin, int end,
+               float* registers) {
+  const auto row = [&](const LanePlace& place, int block) {
+    if (place.base == kRegister) return LaneRow{registers + place.offset * kBlocksTogether * kLanes, kLanes};
+    return LaneRow{bases[place.base] + place.offset + static_cast<std::ptrdiff_t>(block) * place.stride,
+                   place.stride};
+  };
+  for (int block = begin; block < end; block += kBlocksTogether) {
+    const int n = end - block < kBlocksTogether ? end - block : kBlocksTogether;
+    for (int k = 0; k < count; ++k) {
+      const LaneInstruction& one = instructions[k];
+      run_instruction(one, n, row(one.target, block), row(one.operands[0], block), row(one.operands[1], block),
+                      row(one.operands[2], block));
+    }
+  }
+}
+
 // ---- activations
 
 inline std::uint32_t bits(float value) { return __builtin_bit_cast(std::uint32_t, value); }
@@ -357,7 +469,7 @@ std::uint32_t read_all(const std::uint32_t* lanes, std::size_t n) {
 }  // namespace
 
 extern const Kernels THROUGHTIME_TABLE;
-const Kernels THROUGHTIME_TABLE = {THROUGHTIME_NAME, accumulate, step_cell, prepare,
+const Kernels THROUGHTIME_TABLE = {THROUGHTIME_NAME, accumulate, step_cell, run_lanes, prepare,
                                    sigmoid_all,      tanh_all,   exp_all,   read_all};
 
 }  // namespace throughtime

@@ -3,6 +3,7 @@
 //
 //   F, I          W floats, W 32-bit integers
 //   multiply_add  a * b + c, rounded once where the CPU can
+//   less(a, b, yes, no)   yes where a < b, else no; also less_equal and equal
 //   dot_bf16      c + the products of the two bf16 in each lane
 //   dot_u8s8      c + the products of the four (unsigned a, signed b) bytes in each lane, exact
 #pragma once
@@ -33,6 +34,19 @@ inline F multiply_add(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
 // x comes second: where it is NaN, these instructions return their second operand.
 inline F at_least(float low, F x) { return _mm512_max_ps(set(low), x); }
 inline F at_most(float high, F x) { return _mm512_min_ps(set(high), x); }
+inline F square_root(F a) { return _mm512_sqrt_ps(a); }
+inline F less(F a, F b, F yes, F no) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes); }
+inline F less_equal(F a, F b, F yes, F no) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LE_OQ), no, yes);
+}
+inline F equal(F a, F b, F yes, F no) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), no, yes); }
+inline I as_lanes(F a) { return _mm512_castps_si512(a); }
+inline I and_lanes(I a, I b) { return _mm512_and_si512(a, b); }
+inline I or_lanes(I a, I b) { return _mm512_or_si512(a, b); }
+template <int bits>
+inline I shift_right(I a) {
+  return _mm512_srli_epi32(a, bits);
+}
 inline F round_even(F a) { return _mm512_roundscale_ps(a, 8); }
 inline F power_of_two(F whole) {
   return as_float(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(whole), _mm512_set1_epi32(127)), 23));
@@ -87,6 +101,17 @@ inline F divide(F a, F b) { return _mm256_div_ps(a, b); }
 inline F multiply_add(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
 inline F at_least(float low, F x) { return _mm256_max_ps(set(low), x); }
 inline F at_most(float high, F x) { return _mm256_min_ps(set(high), x); }
+inline F square_root(F a) { return _mm256_sqrt_ps(a); }
+inline F less(F a, F b, F yes, F no) { return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
+inline F less_equal(F a, F b, F yes, F no) { return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LE_OQ)); }
+inline F equal(F a, F b, F yes, F no) { return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
+inline I as_lanes(F a) { return _mm256_castps_si256(a); }
+inline I and_lanes(I a, I b) { return _mm256_and_si256(a, b); }
+inline I or_lanes(I a, I b) { return _mm256_or_si256(a, b); }
+template <int bits>
+inline I shift_right(I a) {
+  return _mm256_srli_epi32(a, bits);
+}
 inline F round_even(F a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 inline F power_of_two(F whole) {
   return as_float(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127)), 23));
@@ -130,6 +155,17 @@ inline F divide(F a, F b) { return vdivq_f32(a, b); }
 inline F multiply_add(F a, F b, F c) { return vfmaq_f32(c, a, b); }
 inline F at_least(float low, F x) { return vmaxq_f32(set(low), x); }
 inline F at_most(float high, F x) { return vminq_f32(set(high), x); }
+inline F square_root(F a) { return vsqrtq_f32(a); }
+inline F less(F a, F b, F yes, F no) { return vbslq_f32(vcltq_f32(a, b), yes, no); }
+inline F less_equal(F a, F b, F yes, F no) { return vbslq_f32(vcleq_f32(a, b), yes, no); }
+inline F equal(F a, F b, F yes, F no) { return vbslq_f32(vceqq_f32(a, b), yes, no); }
+inline I as_lanes(F a) { return vreinterpretq_s32_f32(a); }
+inline I and_lanes(I a, I b) { return vandq_s32(a, b); }
+inline I or_lanes(I a, I b) { return vorrq_s32(a, b); }
+template <int bits>
+inline I shift_right(I a) {
+  return vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(a), bits));
+}
 inline F round_even(F a) { return vrndnq_f32(a); }
 inline F power_of_two(F whole) {
   return as_float(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(whole), vdupq_n_s32(127)), 23));
@@ -182,6 +218,17 @@ inline F divide(F a, F b) { return a / b; }
 inline F multiply_add(F a, F b, F c) { return a * b + c; }
 inline F at_least(float low, F x) { return low > x ? low : x; }
 inline F at_most(float high, F x) { return high < x ? high : x; }
+inline F square_root(F a) { return __builtin_sqrtf(a); }
+inline F less(F a, F b, F yes, F no) { return a < b ? yes : no; }
+inline F less_equal(F a, F b, F yes, F no) { return a <= b ? yes : no; }
+inline F equal(F a, F b, F yes, F no) { return a == b ? yes : no; }
+inline I as_lanes(F a) { return __builtin_bit_cast(I, a); }
+inline I and_lanes(I a, I b) { return a & b; }
+inline I or_lanes(I a, I b) { return a | b; }
+template <int bits>
+inline I shift_right(I a) {
+  return static_cast<I>(static_cast<std::uint32_t>(a) >> bits);
+}
 inline F round_even(F a) {
   // Adding 1.5 * 2^23 leaves no room for a fraction: the CPU rounds it away, to even.
   constexpr float kNoFraction = 12582912.0f;

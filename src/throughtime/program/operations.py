@@ -1,0 +1,295 @@
+"""The operations of programs: for each the shape that it gives and its value in NumPy, side by side.
+
+A shape is a tuple of sizes; a size is a whole number, a name such as "B" for one that is free, or a product such
+as "B*4". A function
+of `shape` raises ValueError where the operands do not fit; a function of `compute` may trust that they do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Size = int | str
+Shape = tuple[Size, ...]
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Type:
+    """What is known of a value before it is computed.
+
+    Args:
+        dtype: "float32" or "bool".
+        shape: its sizes.
+    """
+
+    dtype: str
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One kind of node.
+
+    Args:
+        arity: the fewest and the most operands.
+        attributes: the names of those that a node has to have.
+        infer: (operand types, **attributes) -> the type of the result.
+        compute: (operand arrays, **attributes) -> the result.
+        pointwise: element i of the result depends on element i of the operands only.
+    """
+
+    arity: tuple[int, int]
+    attributes: tuple[str, ...]
+    infer: Callable[..., Type]
+    compute: Callable[..., Array]
+    pointwise: bool = False
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """The shape of a pointwise result.
+
+    Raises:
+        ValueError: two sizes differ and neither is 1.
+    """
+    rank = max(map(len, shapes))
+    sides: list[Size] = []
+    for axis in range(-rank, 0):
+        found = {shape[axis] for shape in shapes if len(shape) >= -axis} - {1}
+        if len(found) > 1:
+            raise ValueError(f"the shapes {', '.join(map(str, shapes))} do not fit each other")
+        sides.append(found.pop() if found else 1)
+    return tuple(sides)
+
+
+def count(shape: Sequence[Size]) -> tuple[int, tuple[str, ...]]:
+    """How many elements a shape has: a number, and the free sizes that it is to be multiplied with."""
+    factors = [factor for side in shape for factor in str(side).split("*")]
+    free = sorted(factor for factor in factors if not factor.isdigit())
+    return math.prod(int(factor) for factor in factors if factor.isdigit()), tuple(free)
+
+
+def _floats(types: Sequence[Type]) -> None:
+    for found in types:
+        if found.dtype != "float32":
+            raise ValueError(f"an operand is {found.dtype}, expected float32")
+
+
+def _pointwise(types: Sequence[Type]) -> Type:
+    _floats(types)
+    return Type("float32", broadcast(*(found.shape for found in types)))
+
+
+def _compare(types: Sequence[Type]) -> Type:
+    _floats(types)
+    return Type("bool", broadcast(*(found.shape for found in types)))
+
+
+def _logical(types: Sequence[Type]) -> Type:
+    if any(found.dtype != "bool" for found in types):
+        raise ValueError("an operand is float32, expected bool")
+    return Type("bool", broadcast(*(found.shape for found in types)))
+
+
+def _where(types: Sequence[Type]) -> Type:
+    if types[0].dtype != "bool":
+        raise ValueError("the condition is float32, expected bool")
+    _floats(types[1:])
+    return Type("float32", broadcast(*(found.shape for found in types)))
+
+
+def _linear(types: Sequence[Type]) -> Type:
+    _floats(types)
+    x, weight = types[0].shape, types[1].shape
+    if len(weight) != 2 or not x or x[-1] != weight[1]:
+        raise ValueError(f"a matrix {weight} does not fit a vector {x}")
+    if len(types) == 3 and types[2].shape != (weight[0],):
+        raise ValueError(f"a bias {types[2].shape} does not fit a matrix {weight}")
+    return Type("float32", (*x[:-1], weight[0]))
+
+
+def _matmul(types: Sequence[Type]) -> Type:
+    _floats(types)
+    a, b = types[0].shape, types[1].shape
+    if len(a) < 2 or len(b) < 2 or a[-1] != b[-2]:
+        raise ValueError(f"matrices {a} and {b} cannot be multiplied")
+    return Type("float32", (*broadcast(a[:-2], b[:-2]), a[-2], b[-1]))
+
+
+def _axis(shape: Shape, axis: Any) -> int:
+    if isinstance(axis, bool) or not isinstance(axis, int) or not 0 <= axis < len(shape):
+        raise ValueError(f"axis {axis!r} does not exist in {shape}")
+    return axis
+
+
+def _reduced(types: Sequence[Type], axis: int) -> Type:
+    _floats(types)
+    shape = types[0].shape
+    axis = _axis(shape, axis)
+    if shape[axis] == 0:
+        raise ValueError(f"axis {axis} of {shape} has nothing in it")
+    return Type("float32", (*shape[:axis], 1, *shape[axis + 1 :]))
+
+
+def _along(types: Sequence[Type], axis: int) -> Type:
+    _reduced(types, axis)
+    return types[0]
+
+
+def _normalised(types: Sequence[Type], epsilon: float) -> Type:
+    _floats(types)
+    shape = types[0].shape
+    if not shape or shape[-1] == 0 or not isinstance(shape[-1], int):
+        raise ValueError(f"there is nothing to normalise in {shape}")
+    for found in types[1:]:
+        if found.shape != shape[-1:]:
+            raise ValueError(f"a gain or a shift {found.shape} does not fit {shape}")
+    if not isinstance(epsilon, (int, float)) or isinstance(epsilon, bool) or not 0 <= epsilon < math.inf:
+        raise ValueError(f"epsilon is {epsilon!r}")
+    return types[0]
+
+
+def _shape(given: Any) -> Shape:
+    if not isinstance(given, (list, tuple)) or len(given) > 8:
+        raise ValueError(f"{given!r} is not a shape")
+    for side in given:
+        if isinstance(side, bool) or not (isinstance(side, str) or (isinstance(side, int) and side >= 0)):
+            raise ValueError(f"{given!r} is not a shape")
+    return tuple(given)
+
+
+def _reshaped(types: Sequence[Type], shape: Any) -> Type:
+    shape = _shape(shape)
+    if count(shape) != count(types[0].shape):
+        raise ValueError(f"{types[0].shape} cannot become {shape}")
+    return Type(types[0].dtype, shape)
+
+
+def _expanded(types: Sequence[Type], shape: Any) -> Type:
+    shape = _shape(shape)
+    if broadcast(types[0].shape, shape) != shape:
+        raise ValueError(f"{types[0].shape} cannot be repeated to {shape}")
+    return Type(types[0].dtype, shape)
+
+
+def _permuted(types: Sequence[Type], order: Any) -> Type:
+    shape = types[0].shape
+    if not isinstance(order, (list, tuple)) or sorted(order) != list(range(len(shape))):
+        raise ValueError(f"{order!r} is not an order of the axes of {shape}")
+    return Type(types[0].dtype, tuple(shape[axis] for axis in order))
+
+
+def _sliced(types: Sequence[Type], axis: int, start: int, stop: int) -> Type:
+    shape = types[0].shape
+    side = shape[_axis(shape, axis)]
+    if any(isinstance(end, bool) or not isinstance(end, int) for end in (start, stop)):
+        raise ValueError(f"{start!r}:{stop!r} is not a range")
+    if not isinstance(side, int) or not 0 <= start <= stop <= side:
+        raise ValueError(f"{start}:{stop} lies outside axis {axis} of {shape}")
+    return Type(types[0].dtype, (*shape[:axis], stop - start, *shape[axis + 1 :]))
+
+
+def _joined(types: Sequence[Type], axis: int) -> Type:
+    shape = types[0].shape
+    axis = _axis(shape, axis)
+    total = 0
+    for found in types:
+        if len(found.shape) != len(shape) or found.dtype != types[0].dtype:
+            raise ValueError("what is joined has different ranks or types")
+        side = found.shape[axis]
+        others = (*found.shape[:axis], *found.shape[axis + 1 :])
+        if not isinstance(side, int) or others != (*shape[:axis], *shape[axis + 1 :]):
+            raise ValueError(f"{shape} and {found.shape} cannot be joined at axis {axis}")
+        total += side
+    return Type(types[0].dtype, (*shape[:axis], total, *shape[axis + 1 :]))
+
+
+def _slices(x: Array, axis: int, start: int, stop: int) -> Array:
+    return x[(slice(None),) * axis + (slice(start, stop),)]
+
+
+def _filled(types: Sequence[Type], value: float) -> Type:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+        raise ValueError(f"{value!r} is not a number to fill with")
+    return Type("float32", types[0].shape)
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.float32(0.5) * np.tanh(np.float32(0.5) * x) + np.float32(0.5)
+
+
+def _normalise(x: Array, *scales: Array, epsilon: float) -> Array:
+    centred = x - x.mean(-1, keepdims=True, dtype=np.float64)
+    variance = np.square(centred).mean(-1, keepdims=True)
+    result = (centred / np.sqrt(variance + epsilon)).astype(x.dtype)
+    if scales:
+        result = result * scales[0]
+    return result + scales[1] if len(scales) == 2 else result
+
+
+def _softmax(x: Array, axis: int) -> Array:
+    powers = np.exp(x - x.max(axis, keepdims=True))
+    return powers / powers.sum(axis, keepdims=True)
+
+
+def _erf(x: Array) -> Array:
+    return np.vectorize(math.erf, otypes=[x.dtype])(x) if x.size else x
+
+
+def _unary(compute: Callable[[Array], Array]) -> Operation:
+    return Operation((1, 1), (), _pointwise, compute, pointwise=True)
+
+
+def _binary(compute: Callable[[Array, Array], Array], infer: Callable[..., Type] = _pointwise) -> Operation:
+    return Operation((2, 2), (), infer, compute, pointwise=True)
+
+
+def _reduction(compute: Callable[..., Array]) -> Operation:
+    return Operation((1, 1), ("axis",), _reduced, lambda x, axis: compute(x, axis=axis, keepdims=True))
+
+
+OPERATIONS: dict[str, Operation] = {
+    "neg": _unary(np.negative),
+    "abs": _unary(np.abs),
+    "exp": _unary(np.exp),
+    "log": _unary(np.log),
+    "sqrt": _unary(np.sqrt),
+    "sigmoid": _unary(_sigmoid),
+    "tanh": _unary(np.tanh),
+    "relu": _unary(lambda x: np.maximum(x, 0)),
+    "softplus": _unary(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))),
+    "erf": _unary(_erf),
+    "add": _binary(np.add),
+    "sub": _binary(np.subtract),
+    "mul": _binary(np.multiply),
+    "div": _binary(np.divide),
+    "max": _binary(np.maximum),
+    "min": _binary(np.minimum),
+    "less": _binary(np.less, _compare),
+    "less_equal": _binary(np.less_equal, _compare),
+    "equal": _binary(np.equal, _compare),
+    "and": _binary(np.logical_and, _logical),
+    "or": _binary(np.logical_or, _logical),
+    "not": Operation((1, 1), (), _logical, np.logical_not, pointwise=True),
+    "where": Operation((3, 3), (), _where, np.where, pointwise=True),
+    "linear": Operation((2, 3), (), _linear, lambda x, W, *b: x @ W.T + b[0] if b else x @ W.T),
+    "matmul": Operation((2, 2), (), _matmul, np.matmul),
+    "sum": _reduction(np.sum),
+    "mean": _reduction(np.mean),
+    "amax": _reduction(np.max),
+    "amin": _reduction(np.min),
+    "softmax": Operation((1, 1), ("axis",), _along, _softmax),
+    "layer_norm": Operation((1, 3), ("epsilon",), _normalised, _normalise),
+    "reshape": Operation((1, 1), ("shape",), _reshaped, lambda x, shape: x.reshape(shape)),
+    "expand": Operation((1, 1), ("shape",), _expanded, lambda x, shape: np.broadcast_to(x, shape)),
+    "permute": Operation((1, 1), ("order",), _permuted, lambda x, order: x.transpose(order)),
+    "slice": Operation((1, 1), ("axis", "start", "stop"), _sliced, _slices),
+    "concat": Operation((1, 64), ("axis",), _joined, lambda *xs, axis: np.concatenate(xs, axis)),
+    "full_like": Operation((1, 1), ("value",), _filled, lambda x, value: np.full_like(x, value)),
+}
