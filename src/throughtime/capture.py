@@ -6,10 +6,15 @@ of `throughtime.program`. What has no place in a program is refused with the lin
 
 from __future__ import annotations
 
+import io
+import linecache
+import logging
 import math
 import operator
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 from throughtime import aten
 from throughtime.cells import Cell
-from throughtime.errors import OptionError
+from throughtime.errors import OptionError, RunError
 from throughtime.program import CellProgram, Function, Node, Type
 from throughtime.program.program import WEIGHT, Operand, state_names, weights_read
 
@@ -51,6 +56,8 @@ def capture_cell(cell: Cell) -> CellProgram:
             {"projected": projected, **dict(zip(names, state, strict=True))},
         )
         return CellProgram(initial, project, step).check()
+    except RunError as error:
+        raise OptionError(_cannot(cell, "", str(error))) from None
     finally:
         cell.train(training)
 
@@ -68,7 +75,7 @@ class _Wrapped(nn.Module):
 
 
 class _Lines(TorchFunctionMode):
-    """Remembers from which line of whose file each function of torch was called."""
+    """Remembers from which line of whose file each function of torch was first called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,16 +84,28 @@ class _Lines(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        name = getattr(function, "__name__", "")
-        self.calls.setdefault(name.strip("_"), _users_line(traceback.extract_stack()))
+        name = getattr(function, "__name__", "").strip("_")
+        if name not in self.calls:
+            frame = sys._getframe(1)
+            while frame.f_back is not None and not _is_users(frame.f_code.co_filename):
+                frame = frame.f_back
+            self.calls[name] = _shown(frame.f_code.co_filename, frame.f_lineno)
         return function(*args, **(kwargs or {}))
 
 
-def _users_line(stack: traceback.StackSummary) -> str:
-    """The innermost line that is neither torch's nor ours, or at least not torch's."""
-    frames = [frame for frame in stack if _TORCH not in Path(frame.filename).parents]
-    theirs = [frame for frame in frames if Path(frame.filename) != Path(__file__)] or frames
-    return f"{theirs[-1].filename} line {theirs[-1].lineno} ({theirs[-1].line})" if theirs else ""
+def _is_users(path: str) -> bool:
+    return _TORCH not in Path(path).parents and path != __file__
+
+
+def _shown(path: str, line: int) -> str:
+    text = linecache.getline(path, line).strip()
+    return f"{path} line {line}{f' (`{text}`)' if text else ''}"
+
+
+def _raised_at(error: BaseException) -> str:
+    """The innermost line of the user's that an error went through."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    return _shown(frames[-1].filename, frames[-1].lineno or 0) if frames else ""
 
 
 def _capture(
@@ -96,7 +115,7 @@ def _capture(
     lines = _Lines()
     module = _Wrapped(cell, function).eval()
     try:
-        with lines, torch.no_grad():
+        with lines, torch.no_grad(), _quiet():
             exported = torch.export.export(
                 module,
                 tuple(inputs.values()),
@@ -104,10 +123,24 @@ def _capture(
                 strict=False,
             )
     except Exception as error:  # whatever torch, or the user's own code, raises while it is traced
-        where = _users_line(traceback.extract_tb(error.__traceback__))
-        raise OptionError(_cannot(cell, where, _reason(error))) from error
+        raise OptionError(_cannot(cell, _raised_at(error), _reason(error))) from error
     types = {name: Type("float32", ("B", value.shape[1])) for name, value in inputs.items()}
     return Converter(cell, exported, types, lines.calls).function()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's own remarks: the error says it in the user's terms."""
+    loggers = [logging.getLogger(f"torch.{name}") for name in ("fx.experimental.symbolic_shapes", "export", "_export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _reason(error: Exception) -> str:
@@ -115,7 +148,7 @@ def _reason(error: Exception) -> str:
     if "data-dependent" in first:
         return "it branches on the value of a tensor; use torch.where, which computes both sides"
     if "Constraints violated" in first or "specialized" in first:
-        return "it treats the size of the batch as a fixed number"
+        return "it treats the size of the batch as a fixed number: use x.shape[0] or -1, and not len(x)"
     return first
 
 

@@ -3,8 +3,29 @@
 from throughtime.cells.cell import Cell, GatedCell, State
 from throughtime.cells.gru import GRU
 from throughtime.cells.lstm import LSTM
+from throughtime.cells.mingru import MinGRU
+from throughtime.cells.mogrifier import Mogrifier
 from throughtime.cells.rnn import RNN
+from throughtime.cells.slstm import SLSTM
 
-CELLS: dict[str, type[Cell]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+CELLS: dict[str, type[Cell]] = {
+    "rnn": RNN,
+    "lstm": LSTM,
+    "gru": GRU,
+    "mogrifier": Mogrifier,
+    "mingru": MinGRU,
+    "slstm": SLSTM,
+}
 
-__all__ = ["CELLS", "GRU", "LSTM", "RNN", "Cell", "GatedCell", "State"]
+__all__ = [
+    "CELLS",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "SLSTM",
+    "Cell",
+    "GatedCell",
+    "MinGRU",
+    "Mogrifier",
+    "State",
+]
