@@ -42,7 +42,9 @@ class Mogrifier(LSTM):
         if rounds < 0:
             raise OptionError(f"rounds must be 0 or above, not {rounds}")
         super().__init__(input_size, hidden_size, forget_bias=forget_bias, bias=bias)
-        sizes = [(hidden_size, input_size) if i % 2 == 0 else (input_size, hidden_size) for i in range(rounds)]
+        sizes = [
+            (hidden_size, input_size) if i % 2 == 0 else (input_size, hidden_size) for i in range(rounds)
+        ]
         self.rounds = nn.ModuleList(nn.Linear(*size) for size in sizes)
 
     def project(self, inputs: Tensor) -> Tensor:

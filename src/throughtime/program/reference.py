@@ -39,9 +39,7 @@ def run(function: Function, inputs: Mapping[str, Array], weights: Mapping[str, A
         attributes = dict(node.attributes)
         if "shape" in attributes:
             attributes["shape"] = tuple(_resolved(side, sizes) for side in attributes["shape"])
-        values[node.name] = OPERATIONS[node.operation].compute(
-            *map(value_of, node.operands), **attributes
-        )
+        values[node.name] = OPERATIONS[node.operation].compute(*map(value_of, node.operands), **attributes)
     return [value_of(operand) for operand in function.outputs]
 
 

@@ -20,107 +20,26 @@ from numpy.typing import NDArray
 from throughtime.errors import RunError
 from throughtime.program.operations import OPERATIONS
 from throughtime.program.program import WEIGHT, CellProgram, Function
+from throughtime.runtime.planning.rows import (
+    Array,
+    Concat,
+    Constant,
+    Input,
+    Lane,
+    Normalise,
+    Product,
+    Reduce,
+    Segment,
+    Slice,
+    Value,
+    choose,
+    constant,
+    join,
+    lane,
+    take,
+)
 
-Array = NDArray[np.float32]
-
-# Beyond this a choice of elements is made one by one, not piece by piece.
-_MOST_PIECES = 64
 _MOST_ELEMENTS = 1 << 24
-
-
-@dataclass(frozen=True, eq=False)
-class Value:
-    """A row of numbers.
-
-    Args:
-        size: how many.
-    """
-
-    size: int
-
-
-@dataclass(frozen=True, eq=False)
-class Input(Value):
-    """The inputs ("inputs") or a tensor of the old state ("state.0"...)."""
-
-    name: str
-
-
-@dataclass(frozen=True, eq=False)
-class Constant(Value):
-    """The same for all rows; size 1 stands for as many as are wanted."""
-
-    array: Array
-
-
-@dataclass(frozen=True, eq=False)
-class Lane(Value):
-    """Element i of the result depends on element i of the operands."""
-
-    operation: str
-    operands: tuple[Value, ...]
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Rows of a product: a matrix (rows, columns) times a part of a row.
-
-    Args:
-        source: what is multiplied, from `start` on, as many elements as the matrix has columns.
-    """
-
-    source: Value
-    start: int
-    matrix: Array
-
-
-@dataclass(frozen=True, eq=False)
-class Product(Value):
-    """Segments one below the other, and what is added to them."""
-
-    segments: tuple[Segment, ...]
-    bias: Array | None
-
-
-@dataclass(frozen=True, eq=False)
-class Slice(Value):
-    """`size` elements of a row from `start` on."""
-
-    source: Value
-    start: int
-
-
-@dataclass(frozen=True, eq=False)
-class Concat(Value):
-    """Rows one behind the other."""
-
-    pieces: tuple[Value, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Gather(Value):
-    """Elements in another order, or several times."""
-
-    source: Value
-    index: NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Reduce(Value):
-    """Each `length` elements to one: their "sum", or the largest ("max")."""
-
-    kind: str
-    source: Value
-    length: int
-
-
-@dataclass(frozen=True, eq=False)
-class Normalise(Value):
-    """Each `length` elements less their mean, over the root of their variance and `epsilon`."""
-
-    source: Value
-    length: int
-    epsilon: float
 
 
 @dataclass(frozen=True)
@@ -183,10 +102,15 @@ def lower(cell: CellProgram, weights: Mapping[str, NDArray[Any]], zoneout: Seque
         for value, before, rate in zip(values, old, zoneout or [0.0] * len(old), strict=True)
     ]
     first = kept[0] if first is values[0] else _apart(first)
-    return Step(inputs, old, first, [value if value is mine else _apart(value) for value, mine in zip(kept, old)])
+    return Step(
+        inputs,
+        old,
+        first,
+        [value if value is mine else _apart(value) for value, mine in zip(kept, old, strict=True)],
+    )
 
 
-def _run(function: Function, inputs: dict[str, Found], weights: Mapping[str, NDArray[Any]]) -> list[Found]:
+def _run(function: Function, inputs: Mapping[str, Found], weights: Mapping[str, NDArray[Any]]) -> list[Found]:
     values: dict[str, Found] = dict(inputs)
     for name in function.weights:
         values[f"{WEIGHT}{name}"] = np.asarray(weights[name], np.float32)
@@ -199,7 +123,8 @@ def _run(function: Function, inputs: dict[str, Found], weights: Mapping[str, NDA
         except _NoRowsError as error:
             raise RunError(f"node {node.name!r} ({node.operation}): {error}") from None
     return [
-        values[operand] if isinstance(operand, str) else np.float32(operand) for operand in function.outputs
+        values[operand] if isinstance(operand, str) else np.asarray(operand, np.float32)
+        for operand in function.outputs
     ]
 
 
@@ -238,101 +163,6 @@ def _node(operation: str, operands: list[Any], attributes: dict[str, Any]) -> Fo
     if operation == "concat":
         return _concat(operands, attributes["axis"])
     return _rearranged(operation, operands[0], attributes)
-
-
-# ---- builders that simplify
-
-
-def constant(value: Any, size: int = 1) -> Constant:
-    """A number, or an array of them."""
-    array = np.ascontiguousarray(np.broadcast_to(np.asarray(value, np.float32).reshape(-1), (size,)))
-    if size > 1 and array.size and (array == array[0]).all():
-        array = array[:1]
-    return Constant(size, array)
-
-
-def lane(operation: str, *operands: Value) -> Value:
-    """An operation element by element."""
-    return Lane(max(operand.size for operand in operands), operation, operands)
-
-
-def take(value: Value, start: int, size: int) -> Value:
-    """Elements from `start` on, cut out before what can be cut before."""
-    if start == 0 and size == value.size:
-        return value
-    if isinstance(value, Constant):
-        return Constant(size, value.array if value.array.size == 1 else value.array[start : start + size])
-    if isinstance(value, Slice):
-        return take(value.source, value.start + start, size)
-    if isinstance(value, Lane):
-        cut = [operand if _spreads(operand) else take(operand, start, size) for operand in value.operands]
-        return Lane(size, value.operation, tuple(cut))
-    if isinstance(value, Product):
-        segments, at = [], 0
-        for segment in value.segments:
-            first, last = max(start - at, 0), min(start + size - at, len(segment.matrix))
-            if first < last:
-                segments.append(Segment(segment.source, segment.start, segment.matrix[first:last]))
-            at += len(segment.matrix)
-        return Product(size, tuple(segments), None if value.bias is None else value.bias[start : start + size])
-    if isinstance(value, Concat):
-        pieces, at = [], 0
-        for piece in value.pieces:
-            first, last = max(start - at, 0), min(start + size - at, piece.size)
-            if first < last:
-                pieces.append(take(piece, first, last - first))
-            at += piece.size
-        return join(pieces)
-    if isinstance(value, Gather):
-        return choose(value.source, value.index[start : start + size])
-    return Slice(size, value, start)
-
-
-def _spreads(value: Value) -> bool:
-    """Whether it is one number for as many elements as are wanted."""
-    return isinstance(value, Constant) and value.array.size == 1
-
-
-def join(pieces: Sequence[Value]) -> Value:
-    """Rows one behind the other; products become one of several segments."""
-    flat: list[Value] = []
-    for piece in pieces:
-        flat += piece.pieces if isinstance(piece, Concat) else [piece]
-    flat = [piece for piece in flat if piece.size]
-    if len(flat) == 1:
-        return flat[0]
-    size = sum(piece.size for piece in flat)
-    if flat and all(isinstance(piece, Constant) for piece in flat):
-        return constant(np.concatenate([np.broadcast_to(p.array, (p.size,)) for p in flat]), size)  # type: ignore[attr-defined]
-    if flat and all(isinstance(piece, Product) for piece in flat):
-        segments = tuple(segment for piece in flat for segment in piece.segments)  # type: ignore[attr-defined]
-        biases = [np.zeros(p.size, np.float32) if p.bias is None else p.bias for p in flat]  # type: ignore[attr-defined]
-        return Product(size, segments, np.concatenate(biases) if any(b.any() for b in biases) else None)
-    if len(flat) > 1 and all(isinstance(piece, Slice) for piece in flat):
-        slices: list[Slice] = flat  # type: ignore[assignment]
-        ends = [one.start + one.size for one in slices]
-        if all(one.source is slices[0].source for one in slices) and ends[:-1] == [s.start for s in slices[1:]]:
-            return take(slices[0].source, slices[0].start, size)
-    return Concat(size, tuple(flat))
-
-
-def choose(value: Value, index: NDArray[np.int64]) -> Value:
-    """Elements by their numbers: piece by piece where they lie beside each other, else one by one."""
-    if not len(index):
-        return Constant(0, np.zeros(0, np.float32))
-    if isinstance(value, Constant):
-        return constant(np.broadcast_to(value.array, (value.size,))[index], len(index))
-    if isinstance(value, Gather):
-        return choose(value.source, value.index[index])
-    breaks = np.flatnonzero(np.diff(index) != 1) + 1
-    starts = [0, *breaks.tolist(), len(index)]
-    if len(starts) - 1 <= min(_MOST_PIECES, max(1, len(index) // 4)):
-        runs = zip(starts[:-1], starts[1:], strict=True)
-        return join([take(value, int(index[first]), last - first) for first, last in runs])
-    if isinstance(value, Lane):
-        cut = [operand if _spreads(operand) else choose(operand, index) for operand in value.operands]
-        return Lane(len(index), value.operation, tuple(cut))
-    return Gather(len(index), value, np.ascontiguousarray(index))
 
 
 # ---- operations on tensors as operations on rows
@@ -382,10 +212,7 @@ def _linear(x: Found, weight: Found, bias: Found | None = None) -> Found:
     if x.shape[-1] == "B":
         raise _NoRowsError("it mixes the sequences of a batch")
     rows, columns = weight.shape
-    pieces = [
-        _product(take(x.value, at, columns), weight)
-        for at in range(0, x.value.size, max(columns, 1))
-    ]
+    pieces = [_product(take(x.value, at, columns), weight) for at in range(0, x.value.size, max(columns, 1))]
     value = Row(join(pieces), (*x.shape[:-1], rows))
     if bias is None:
         return value
@@ -442,7 +269,9 @@ def _times_fixed(a: Row, b: NDArray[Any]) -> Row:
     rank = max(len(a.shape), b.ndim)
     left = (1,) * (rank - len(a.shape)) + a.shape
     right = (1,) * (rank - b.ndim) + b.shape
-    out = [x if x == "B" or y == 1 else y if x == 1 else x for x, y in zip(left[:-2], right[:-2], strict=True)]
+    out = [
+        x if x == "B" or y == 1 else y if x == 1 else x for x, y in zip(left[:-2], right[:-2], strict=True)
+    ]
     out += [left[-2], N]
     axes = tuple(1 if side == "B" else side for side in out[:-1])
     numbers = np.arange(a.value.size).reshape(tuple(1 if side == "B" else side for side in left))
@@ -492,8 +321,7 @@ def _concat(operands: list[Any], axis: int) -> Row:
     together = join([row.value for row in rows])
     starts = np.cumsum([0, *(row.value.size for row in rows)])
     numbers = [
-        start + np.arange(row.value.size).reshape(row.axes)
-        for start, row in zip(starts, rows, strict=False)
+        start + np.arange(row.value.size).reshape(row.axes) for start, row in zip(starts, rows, strict=False)
     ]
     return Row(choose(together, np.concatenate(numbers, mine).reshape(-1)), shape)
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
-from throughtime import aten
+from throughtime.capture import aten
 from throughtime.cells import Cell
 from throughtime.errors import OptionError, RunError
 from throughtime.program import CellProgram, Function, Node, Type
@@ -108,9 +108,7 @@ def _raised_at(error: BaseException) -> str:
     return _shown(frames[-1].filename, frames[-1].lineno or 0) if frames else ""
 
 
-def _capture(
-    cell: Cell, function: Callable[..., tuple[Tensor, ...]], inputs: dict[str, Tensor]
-) -> Function:
+def _capture(cell: Cell, function: Callable[..., tuple[Tensor, ...]], inputs: dict[str, Tensor]) -> Function:
     rows = torch.export.Dim("B")
     lines = _Lines()
     module = _Wrapped(cell, function).eval()
@@ -131,7 +129,10 @@ def _capture(
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without torch's own remarks: the error says it in the user's terms."""
-    loggers = [logging.getLogger(f"torch.{name}") for name in ("fx.experimental.symbolic_shapes", "export", "_export")]
+    loggers = [
+        logging.getLogger(f"torch.{name}")
+        for name in ("fx.experimental.symbolic_shapes", "export", "_export")
+    ]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
@@ -235,7 +236,9 @@ class Converter:
         """The size of axes that become one; a free one can only be alone."""
         free = [side for side in sides if isinstance(side, str)]
         whole = math.prod(side for side in sides if isinstance(side, int))
-        return whole if not free else free[0] if len(free) == 1 and whole == 1 else "*".join([*free, str(whole)])
+        return (
+            whole if not free else free[0] if len(free) == 1 and whole == 1 else "*".join([*free, str(whole)])
+        )
 
     @staticmethod
     def is_fixed(operand: Operand) -> bool:

@@ -16,7 +16,7 @@ from torch import fx
 from throughtime.program.program import Operand
 
 if TYPE_CHECKING:
-    from throughtime.capture import Converter
+    from throughtime.capture.cell import Converter
 
 # What evaluation mode, a fixed type and immutable values make of these: nothing.
 SAME = frozenset(
@@ -26,7 +26,9 @@ SAME = frozenset(
 
 # The same operation under the same or another name, with all its arguments operands.
 DIRECT = {
-    **{name: name for name in ("neg", "abs", "exp", "log", "sqrt", "sigmoid", "tanh", "relu", "erf", "where")},
+    **{
+        name: name for name in ("neg", "abs", "exp", "log", "sqrt", "sigmoid", "tanh", "relu", "erf", "where")
+    },
     **{f"{name}_": name for name in ("neg", "abs", "exp", "log", "sqrt", "sigmoid", "tanh", "relu")},
     "mul": "mul",
     "multiply": "mul",
@@ -101,7 +103,9 @@ def _pow(c: Converter, node: fx.Node, a: Any, exponent: Any) -> Operand:
     if exponent == 0.5:
         return c.add("sqrt", x)
     if not isinstance(exponent, (int, float)) or exponent != int(exponent) or not 1 <= abs(exponent) <= 8:
-        raise c.refusal(node, f"it raises to the power {exponent}: use whole powers from 1 to 8, or exp and log")
+        raise c.refusal(
+            node, f"it raises to the power {exponent}: use whole powers from 1 to 8, or exp and log"
+        )
     power = x
     for _ in range(abs(int(exponent)) - 1):
         power = c.add("mul", power, x)
@@ -180,7 +184,9 @@ def _leaky_relu(c: Converter, node: fx.Node, a: Any, slope: float = 0.01) -> Ope
 
 
 @_rule("elu", "elu_")
-def _elu(c: Converter, node: fx.Node, a: Any, alpha: float = 1, scale: float = 1, inner: float = 1) -> Operand:
+def _elu(
+    c: Converter, node: fx.Node, a: Any, alpha: float = 1, scale: float = 1, inner: float = 1
+) -> Operand:
     x = c.operand(a)
     below = c.add("sub", c.add("exp", c.add("min", c.scaled(x, inner), 0.0)), 1.0)
     chosen = c.add("where", c.add("less", 0.0, x), x, c.scaled(below, alpha))
@@ -234,7 +240,9 @@ def _linear(c: Converter, node: fx.Node, x: Any, weight: Any, bias: Any = None) 
 
 
 @_rule("addmm")
-def _addmm(c: Converter, node: fx.Node, bias: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1) -> Operand:
+def _addmm(
+    c: Converter, node: fx.Node, bias: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1
+) -> Operand:
     return c.add("add", c.scaled(c.operand(bias), beta), c.scaled(_matmul(c, node, a, b), alpha))
 
 
@@ -319,7 +327,14 @@ def _rms_norm(
 
 @_rule("group_norm")
 def _group_norm(
-    c: Converter, node: fx.Node, x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
+    c: Converter,
+    node: fx.Node,
+    x: Any,
+    groups: int,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    *_: Any,
 ) -> Operand:
     shape = c.shape(x)
     if len(shape) != 2 or not isinstance(shape[1], int):
@@ -331,9 +346,7 @@ def _group_norm(
 
 
 @_rule("sum", "mean", "amax", "amin")
-def _reduce(
-    c: Converter, node: fx.Node, x: Any, dim: Any = None, keepdim: bool = False, **_: Any
-) -> Operand:
+def _reduce(c: Converter, node: fx.Node, x: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> Operand:
     rank = len(c.shape(x))
     axes = range(rank) if dim is None or dim == [] else [dim] if isinstance(dim, int) else dim
     value = c.operand(x)
@@ -361,7 +374,17 @@ def _log_softmax(c: Converter, node: fx.Node, x: Any, dim: int, *_: Any, **__: A
 # ---- shapes
 
 
-@_rule("view", "reshape", "_unsafe_view", "flatten", "unflatten", "unsqueeze", "squeeze", "view_as", "_reshape_alias")
+@_rule(
+    "view",
+    "reshape",
+    "_unsafe_view",
+    "flatten",
+    "unflatten",
+    "unsqueeze",
+    "squeeze",
+    "view_as",
+    "_reshape_alias",
+)
 def _reshape(c: Converter, node: fx.Node, x: Any, *_: Any) -> Operand:
     return c.add("reshape", c.operand(x), shape=list(c.shape(node)))
 

@@ -1,0 +1,1 @@
+"""The native executor's plan of a cell program: see plan.py."""
