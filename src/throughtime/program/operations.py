@@ -8,6 +8,7 @@ of `shape` raises ValueError where the operands do not fit; a function of `compu
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Size = int | str
+# "B", and products such as "B*4".
+_FREE_SIZE = re.compile(r"[A-Z](\*[A-Z]|\*[0-9]{1,9})*")
 Shape = tuple[Size, ...]
 Array = NDArray[Any]
 
@@ -159,7 +162,8 @@ def _shape(given: Any) -> Shape:
     if not isinstance(given, (list, tuple)) or len(given) > 8:
         raise ValueError(f"{given!r} is not a shape")
     for side in given:
-        if isinstance(side, bool) or not (isinstance(side, str) or (isinstance(side, int) and side >= 0)):
+        free = isinstance(side, str) and _FREE_SIZE.fullmatch(side)
+        if isinstance(side, bool) or not (free or (isinstance(side, int) and side >= 0)):
             raise ValueError(f"{given!r} is not a shape")
     return tuple(given)
 
@@ -180,7 +184,8 @@ def _expanded(types: Sequence[Type], shape: Any) -> Type:
 
 def _permuted(types: Sequence[Type], order: Any) -> Type:
     shape = types[0].shape
-    if not isinstance(order, (list, tuple)) or sorted(order) != list(range(len(shape))):
+    whole = isinstance(order, (list, tuple)) and all(type(axis) is int for axis in order)
+    if not whole or sorted(order) != list(range(len(shape))):
         raise ValueError(f"{order!r} is not an order of the axes of {shape}")
     return Type(types[0].dtype, tuple(shape[axis] for axis in order))
 

@@ -30,6 +30,8 @@ WEIGHT = "@"
 # Far beyond what any cell needs, and what a hostile file may cost at most.
 _MOST_NODES = 10_000
 _MOST_ELEMENTS = 1 << 26
+_LONGEST_NAME = 200
+_LONGEST_MESSAGE = 300
 
 Operand = str | float
 _CELL_FUNCTIONS = ("initial", "project", "step")
@@ -114,7 +116,7 @@ class Function:
                 types.append(Type("float32", ()))
         try:
             inferred = operation.infer(types, **node.attributes)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:  # an attribute can be anything that JSON has
             raise RunError(f"node {node.name!r} ({node.operation}): {error}") from None
         if count(inferred.shape)[0] > _MOST_ELEMENTS:
             raise RunError(f"node {node.name!r} ({node.operation}): {inferred.shape} is too large")
@@ -254,12 +256,13 @@ def _function(given: Any, name: str, weights: Mapping[str, Type]) -> Function:
     try:
         return Function(inputs, weights_read(weights, nodes, outputs), nodes, outputs)
     except RunError as error:
-        raise RunError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from None
+        # Names and attributes come from the file, and may be of any length.
+        raise RunError(f"{name}: {error}"[:_LONGEST_MESSAGE]) from None
 
 
 def _node(given: Any, what: str) -> Node:
     given = _list(given, what, 4)
-    if len(given) != 4 or not all(isinstance(text, str) for text in given[:2]):
+    if len(given) != 4 or not all(map(_is_name, given[:2])):
         raise RunError(f"{what} is not [name, operation, operands, attributes]")
     if not isinstance(given[3], dict):
         raise RunError(f"{what}: the attributes are no table")
@@ -270,7 +273,7 @@ def _operands(given: Any, what: str) -> tuple[Operand, ...]:
     operands = _list(given, what, 64)
     for operand in operands:
         number = isinstance(operand, (int, float)) and not isinstance(operand, bool)
-        if not (isinstance(operand, str) or (number and math.isfinite(operand) and abs(operand) < 3e38)):
+        if not (_is_name(operand) or (number and math.isfinite(operand) and abs(operand) < 3e38)):
             raise RunError(f"{what}: {operand!r:.40} is no operand")
     return tuple(operands)
 
@@ -280,6 +283,8 @@ def _types(given: Any, what: str) -> dict[str, Type]:
         raise RunError(f"{what} is no table of types")
     types = {}
     for name, entry in given.items():
+        if not _is_name(name):
+            raise RunError(f"{what}: {name!r:.40} is no name")
         if not isinstance(entry, list) or len(entry) != 2 or entry[0] not in ("float32", "bool"):
             raise RunError(f"{what}: {name!r} has no type")
         sides = _list(entry[1], f"{what}: {name!r}", 8)
@@ -291,6 +296,10 @@ def _types(given: Any, what: str) -> dict[str, Type]:
         if count(types[name].shape)[0] > _MOST_ELEMENTS:
             raise RunError(f"{what}: {name!r} is too large: {types[name].shape}")
     return types
+
+
+def _is_name(given: Any) -> bool:
+    return isinstance(given, str) and len(given) <= _LONGEST_NAME and given.isprintable()
 
 
 def _table(given: Any, what: str, names: Sequence[str]) -> dict[str, Any]:

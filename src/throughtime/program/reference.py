@@ -35,11 +35,13 @@ def run(function: Function, inputs: Mapping[str, Array], weights: Mapping[str, A
     def value_of(operand: Operand) -> Array:
         return values[operand] if isinstance(operand, str) else np.asarray(operand, dtype)
 
-    for node in function.nodes:
-        attributes = dict(node.attributes)
-        if "shape" in attributes:
-            attributes["shape"] = tuple(_resolved(side, sizes) for side in attributes["shape"])
-        values[node.name] = OPERATIONS[node.operation].compute(*map(value_of, node.operands), **attributes)
+    with np.errstate(all="ignore"):  # infinities and NaN go on as they do in torch
+        for node in function.nodes:
+            attributes = dict(node.attributes)
+            if "shape" in attributes:
+                attributes["shape"] = tuple(_resolved(side, sizes) for side in attributes["shape"])
+            operands = map(value_of, node.operands)
+            values[node.name] = OPERATIONS[node.operation].compute(*operands, **attributes)
     return [value_of(operand) for operand in function.outputs]
 
 
