@@ -45,7 +45,9 @@ def run(scan: Scan) -> tuple[Tensor, State]:
             scan.inputs, state, weights, has_bias, 1, 0.0, scan.training, bidirectional, False
         )
         return output, tuple(final)
-    packed = pack_padded_sequence(scan.inputs, scan.lengths, enforce_sorted=False)
+    # pack_padded_sequence refuses sequences without steps: they run one step, which is dropped below.
+    lengths = scan.lengths.clamp(min=1)
+    packed = pack_padded_sequence(scan.inputs, lengths, enforce_sorted=False)
     assert packed.sorted_indices is not None and packed.unsorted_indices is not None
     sorted_state = tuple(part.index_select(1, packed.sorted_indices) for part in scan.state)
     state = sorted_state if isinstance(cell, LSTM) else sorted_state[0]
@@ -54,7 +56,14 @@ def run(scan: Scan) -> tuple[Tensor, State]:
     )
     result = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
     output, _ = pad_packed_sequence(result, total_length=scan.inputs.shape[0])
-    return output, tuple(part.index_select(1, packed.unsorted_indices) for part in final)
+    final = tuple(part.index_select(1, packed.unsorted_indices) for part in final)
+    if not torch.equal(lengths, scan.lengths):
+        has_steps = (scan.lengths > 0).to(output.device)[:, None]
+        output = torch.where(has_steps, output, 0)
+        final = tuple(
+            torch.where(has_steps, new, old.to(new.dtype)) for new, old in zip(final, scan.state, strict=True)
+        )
+    return output, final
 
 
 def _variant(cell: Cell) -> str | None:
