@@ -319,6 +319,7 @@ def test_the_kernel_is_picked_by_what_can_run() -> None:
 
     assert names(make("lstm", {}, num_layers=2)) == ["torch", "torch"]
     assert names(make("lstm", {}), T=1) == ["reference"]
+    assert names(make("gru", {}), T=1) == names(make("lstm", {"projection": 3}), T=1) == ["torch"]
     assert names(make("lstm", {"peephole": True})) == ["reference"]
     assert names(make("gru", {"reset_after": False})) == ["reference"]
     assert names(make("rnn", {}, zoneout=0.1)) == ["reference"]
