@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,29 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from throughtime.cells import CELLS, Cell, State
 from throughtime.errors import OptionError
 from throughtime.kernels import KERNELS, Kernel, Scan, pick_kernel
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def run_eagerly(method: Method) -> Method:
+    """Keep torch.compile out of a method, as it keeps out of torch.nn.LSTM by itself.
+
+    Compiling would unroll the loop over the steps, which takes minutes for long sequences. The network around
+    the method is compiled.
+    """
+    eager: list[Any] = []
+
+    @functools.wraps(method)
+    def call(*arguments: Any, **named: Any) -> Any:
+        # `torch.compiler.disable` imports torch._dynamo, which takes longer than importing torch. Nothing is
+        # being compiled before somebody else has imported it.
+        if "torch._dynamo" not in sys.modules:
+            return method(*arguments, **named)
+        if not eager:
+            eager.append(torch.compiler.disable(method))
+        return eager[0](*arguments, **named)
+
+    return call  # type: ignore[return-value]
 
 
 class Recurrent(nn.Module):
@@ -117,6 +142,7 @@ class Recurrent(nn.Module):
         """The same numbers without their history, as between the chunks of truncated BPTT."""
         return tuple(part.detach() for part in state)
 
+    @run_eagerly
     def forward(
         self,
         inputs: Tensor | PackedSequence,
