@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.arrays import whole_numbers
 from throughtime.data.text import DecodingErrors, Progress, read_blocks, read_byte_blocks
 from throughtime.errors import DataError, OptionError, RunError, UnknownTokenError
 from throughtime.files import write_atomically
@@ -201,10 +202,10 @@ class Tokenizer:
         """Turn token numbers into text; bytes that are not UTF-8 become U+FFFD.
 
         Raises:
-            ValueError: a token is outside the vocabulary.
+            ValueError: a token is outside the vocabulary, or no whole number.
         """
         decoder = self.stream_decoder()
-        pieces = [decoder.push(int(token)) for token in np.asarray(tokens).ravel()]
+        pieces = [decoder.push(token) for token in whole_numbers(tokens, "tokens").ravel().tolist()]
         return "".join(pieces) + decoder.flush()
 
     def stream_decoder(self) -> StreamDecoder:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from throughtime.arrays import whole_numbers
 from throughtime.errors import CheckpointError
 from throughtime.runtime.engine import Engine
 from throughtime.runtime.sampling import Sampler, SamplingOptions
@@ -56,15 +57,22 @@ class Stream:
         return self._slot
 
     def read(self, tokens: ArrayLike) -> NDArray[np.float32]:
-        """Read tokens (T,), T >= 1; return the logits (V,) of the next."""
-        array = np.asarray(tokens, dtype=np.int64).reshape(1, -1)
+        """Read tokens (T,), T >= 1; return the logits (V,) of the next.
+
+        Raises:
+            ValueError: as `Engine.read`.
+        """
+        array = np.atleast_2d(whole_numbers(tokens, "tokens"))
         logits = self.engine.read(self.slot, array)
         self.sampler.observe(array)
         self.position += array.shape[1]
         return logits[0]
 
     def generate(self, count: int) -> NDArray[np.int64]:
-        """Draw tokens (count,), each read before the next is drawn."""
+        """Draw tokens (count,), each read before the next is drawn.
+
+        A call that a signal's handler ends leaves the stream as it was, see `Engine.generate`.
+        """
         tokens = self.engine.generate(self.slot, self.sampler, count)[0]
         self.position += count
         return tokens
