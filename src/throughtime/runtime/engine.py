@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from throughtime import _native
 from throughtime.arrays import real_numbers, whole_numbers
-from throughtime.errors import CheckpointError, OptionError, RunError
+from throughtime.errors import CheckpointError, RunError
 from throughtime.runtime.folder import NetworkOptions, read_options
-from throughtime.runtime.layers import check_precision, layer_tensors
+from throughtime.runtime.layers import check_precision, check_threads, initial_states, layer_tensors
 from throughtime.runtime.sampling import Sampler
 from throughtime.runtime.weights import Weights, read_weights
 
@@ -59,23 +59,22 @@ class Engine:
         isa: str = "",
     ) -> None:
         check_precision(precision)
-        if not 0 <= threads <= 256:
-            raise OptionError(f"threads must be from 1 to 256, or 0 for what is fastest, not {threads}")
+        check_threads(threads, least=0)
         self.options = options
         self.precision = precision
         self._weights = weights if isinstance(weights, Weights) else Weights(weights)
         tensors = {name: self._weights[name] for name in ("output.weight", "output.bias")}
         if options.embedding:
             tensors["embedding.weight"] = self._weights["embedding.weight"]
-        layers = [
-            layer_tensors(self._weights, f"recurrent.cells.{layer}.") for layer in range(options.layers)
-        ]
-        for part, name in enumerate(("initial_hidden", "initial_cell")):
-            initial = f"recurrent.initial.{part}"
-            if initial in self._weights:
-                shape = (options.layers, None)
-                for layer, rows in zip(layers, self._weights.tensor(initial, shape), strict=True):
-                    layer[name] = np.ascontiguousarray(rows)
+        names = [f"recurrent.cells.{layer}." for layer in range(options.layers)]
+        layers = [layer_tensors(self._weights, name, options.cell) for name in names]
+        parts = ("initial_hidden", "initial_cell")[: 2 if options.cell == "lstm" else 1]
+        initial = [f"recurrent.initial.{part}" for part in range(len(parts))]
+        learned = initial_states(self._weights, initial, options.layers, (None,) * len(parts))
+        for part, rows in zip(parts, learned, strict=True):
+            if rows is not None:
+                for layer, row in zip(layers, rows, strict=True):
+                    layer[part] = np.ascontiguousarray(row)
         self._weights.refuse_unused()
         try:
             self._native = _native.Engine(
@@ -129,8 +128,12 @@ class Engine:
         Args:
             options: cell, layers, and what differs from the defaults of `NetworkOptions`.
             tensors: as in a run's model.safetensors.
+        Raises:
+            OptionError: an option is unknown or out of its range.
+            CheckpointError: as of the class.
         """
-        return cls(NetworkOptions(**{"task": LANGUAGE_MODEL, **options}), tensors, precision, threads, isa)
+        network = NetworkOptions.of({"task": LANGUAGE_MODEL, **options})
+        return cls(network, tensors, precision, threads, isa)
 
     # ---- slots
 
