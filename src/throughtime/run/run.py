@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import Field, FiniteFloat
 from safetensors import SafetensorError, safe_open
 
 from throughtime.config import RunConfig
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
+from throughtime.facts import parse_json
 from throughtime.runtime.layers import PRECISIONS
 from throughtime.runtime.network import Compute
 from throughtime.runtime.weights import SCALE, Weights, read_weights
@@ -31,6 +33,27 @@ BACKENDS = ("native", "torch")
 CONFIG = "config.toml"
 WEIGHTS = "model.safetensors"
 CHECKPOINT = Path("checkpoints") / "last.safetensors"
+
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+@dataclass(frozen=True)
+class _Position:
+    """Where a training stands, as far as `Run.describe` tells it."""
+
+    step: _Count | None = None
+    epoch: _Count | None = None
+    tokens: _Count | None = None
+    seconds: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    finished: bool | None = None
+    best: FiniteFloat | None = None
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    """What is read of a checkpoint's state here; the rest is the training's."""
+
+    position: _Position
 
 
 class Run(ABC):
@@ -216,8 +239,9 @@ class Run(ABC):
 
         if self.threads:
             torch.set_num_threads(self.threads)
-        model = self.build_model()
         weights = self.read_weights()
+        self._check_sizes(weights)
+        model = self.build_model()
         if weights.precision == PRECISIONS[0]:
             tensors, _ = read_tensors(self.folder / WEIGHTS)
         else:
@@ -225,20 +249,27 @@ class Run(ABC):
         load_weights(model, tensors, self.folder / WEIGHTS)
         return model.eval()
 
+    def _check_sizes(self, weights: Weights) -> None:
+        """Hold the sizes in config.toml against the weights before a network of such sizes takes memory."""
+        from throughtime.models.initialise import sizes_only
+
+        with sizes_only():
+            described = self.build_model().state_dict()
+        for name, tensor in described.items():
+            if tensor.is_floating_point():
+                weights.expect(name, tuple(tensor.shape))
+
     def describe(self) -> dict[str, Any]:
         """What is in the folder, as JSON can hold it. Needs no torch, and reads no weights.
 
         Raises:
-            CheckpointError: the weights or the checkpoint are damaged.
+            RunError: the weights or the checkpoint are damaged.
         """
         shapes = _read_header(self.folder / WEIGHTS)["shapes"]
-        position: dict[str, Any] = {}
-        checkpoint = self.folder / CHECKPOINT
+        position, checkpoint = _Position(), self.folder / CHECKPOINT
         if checkpoint.exists():
-            try:
-                position = json.loads(_read_header(checkpoint)["metadata"]["state"])["position"]
-            except (KeyError, ValueError) as error:
-                raise CheckpointError(f"{checkpoint} is damaged: {error!r}") from None
+            state = _read_header(checkpoint)["metadata"].get("state", "")
+            position = parse_json(state, _Checkpoint, f"{checkpoint} (its state)").position
         counted = [
             shape
             for name, shape in shapes.items()
@@ -251,12 +282,7 @@ class Run(ABC):
             "config": self.config.model_dump(),
             **self.facts(),
             "parameters": sum(math.prod(shape) for shape in counted),
-            "step": position.get("step"),
-            "epoch": position.get("epoch"),
-            "tokens": position.get("tokens"),
-            "seconds": position.get("seconds"),
-            "finished": position.get("finished"),
-            "best": position.get("best"),
+            **asdict(position),
             "files": {
                 str(path.relative_to(self.folder)): path.stat().st_size
                 for path in sorted(self.folder.rglob("*"))
