@@ -31,6 +31,8 @@ BACKENDS = ("native", "torch")
 CONFIG = "config.toml"
 WEIGHTS = "model.safetensors"
 CHECKPOINT = Path("checkpoints") / "last.safetensors"
+# The folders of what `Run.prepare` makes of the user's data for training.
+PREPARED = ("data", "tokens")
 
 
 class Run(ABC):
@@ -121,6 +123,14 @@ class Run(ABC):
         Raises:
             RunError: a file is missing or damaged.
         """
+
+    def check_data(self, show: Progress) -> None:
+        """Hold what `prepare` left for training to its checksums, before a training goes on with it.
+
+        Raises:
+            RunError: a file is damaged (the message names it).
+        """
+        return
 
     @abstractmethod
     def build_model(self) -> nn.Module:
