@@ -12,8 +12,8 @@ import torch
 from throughtime.config.language_model import LanguageNetwork, StreamTraining
 from throughtime.data import EvaluationStreams
 from throughtime.models import LanguageModel
+from throughtime.run.saved import Saved
 from throughtime.training.bptt import LanguageModelling, evaluate, token_loss
-from throughtime.training.saved import Saved
 
 V = 7
 TOKENS = np.random.default_rng(0).integers(V, size=400).astype(np.uint8)

@@ -13,8 +13,9 @@ import torch
 
 from tests.training.test_trainer import SMALL, TEXT, Interrupter, assert_same_outcome
 from throughtime.errors import CheckpointError, DataError, RunError
+from throughtime.run import Run
 from throughtime.training import Interrupted, resume, train
-from throughtime.training.checkpoint import Checkpoint
+from throughtime.training.checkpoint import Checkpoint, save_tensors
 from throughtime.training.progress import Progress
 from throughtime.training.trainer import CHECKPOINT, Trainer
 
@@ -249,3 +250,18 @@ def test_the_last_line_has_the_last_epoch(tmp_path: Path) -> None:
     epochs = [line["epoch"] for line in lines]
     assert epochs == sorted(epochs)
     assert epochs[-1] == 1.0
+
+
+def test_info_says_what_is_wrong_with_a_position(stopped: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(stopped, folder)
+    save_tensors(folder / "model.safetensors", {"output.weight": torch.zeros(1, 1)}, {})
+    for position in ({"step": "x"}, [], None, 3):
+        checkpoint = Checkpoint.load(folder / CHECKPOINT)
+        checkpoint.state["position"] = position
+        checkpoint.save(tmp_path / "c")
+        shutil.copy(folder / CHECKPOINT, tmp_path / "whole")
+        shutil.copy(tmp_path / "c", folder / CHECKPOINT)
+        with pytest.raises(CheckpointError, match="position"):
+            Run.open(folder).describe()
+        shutil.copy(tmp_path / "whole", folder / CHECKPOINT)

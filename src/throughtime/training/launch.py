@@ -18,11 +18,11 @@ from throughtime.presets import preset as preset_options
 from throughtime.recurrent import Recurrent
 from throughtime.run import CONFIG, PREPARED, Run, find_task, run_class
 from throughtime.run.lock import is_empty, writing
+from throughtime.run.position import Position
+from throughtime.run.saved import Saved
 from throughtime.training.checkpoint import Checkpoint
 from throughtime.training.log import METRICS, draw_loss
-from throughtime.training.position import Position
 from throughtime.training.progress import Progress
-from throughtime.training.saved import Saved
 from throughtime.training.signals import Interrupted
 from throughtime.training.task import Task
 from throughtime.training.trainer import CHECKPOINT, WEIGHTS, Trainer, resolve_precision, threads_of

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from throughtime.config import TrainingConfig
 from throughtime.errors import CheckpointError
+from throughtime.run.saved import Saved
 from throughtime.training.checkpoint import Expected, check_tensors
-from throughtime.training.saved import Saved
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from throughtime.config import TrainingConfig
-from throughtime.training.saved import Saved
+from throughtime.run.saved import Saved
 
 
 @dataclass

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from throughtime.cells import State
 from throughtime.recurrent import Recurrent
+from throughtime.run.saved import Saved
 from throughtime.training.checkpoint import Expected, check_tensors
-from throughtime.training.saved import Saved
 
 
 @dataclass(frozen=True)

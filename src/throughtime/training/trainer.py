@@ -13,6 +13,8 @@ from torch import Tensor
 
 from throughtime.config import TrainingConfig
 from throughtime.errors import CheckpointError, DivergedError
+from throughtime.run.position import Position, Window
+from throughtime.run.saved import Saved
 from throughtime.training.checkpoint import (
     Checkpoint,
     Expected,
@@ -22,9 +24,7 @@ from throughtime.training.checkpoint import (
 )
 from throughtime.training.log import MetricsLog
 from throughtime.training.optimizer import clip_gradients, make_optimizer, pack_optimizer, unpack_optimizer
-from throughtime.training.position import Position, Window
 from throughtime.training.progress import Progress
-from throughtime.training.saved import Saved
 from throughtime.training.schedule import Plateau, learning_rate
 from throughtime.training.signals import Interrupted, catch_signals
 from throughtime.training.task import Task

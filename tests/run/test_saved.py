@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from throughtime.errors import CheckpointError
-from throughtime.training.position import Position
-from throughtime.training.saved import Saved
+from throughtime.run.position import Position
+from throughtime.run.saved import Saved
 
 
 @pytest.mark.parametrize(

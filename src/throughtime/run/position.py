@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from throughtime.training.saved import Saved
+from throughtime.run.saved import Saved
 
 
 @dataclass
