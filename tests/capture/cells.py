@@ -69,13 +69,17 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "interleaved": lambda p, a, b: torch.stack([p, a, b], 1).transpose(1, 2).flatten(1)[:, 1:-1:3],
     "outer product": lambda p, a, b: (p[:, :, None] * b[:, None, :]).amax(-1) + a.amin(-1, keepdim=True),
     "matrix of the state": lambda p, a, b: (p[:, :, None] @ b[:, None, :]).mean(1),
-    "logarithm": lambda p, a, b: torch.log(p.abs() + 0.1) + torch.sqrt(b.square() + 0.1) - (a + 9).reciprocal(),
+    "logarithm": lambda p, a, b: (
+        torch.log(p.abs() + 0.1) + torch.sqrt(b.square() + 0.1) - (a + 9).reciprocal()
+    ),
     "error function": lambda p, a, b: torch.erf(p) + F.gelu(a) + F.gelu(b, approximate="tanh"),
     "where": lambda p, a, b: torch.where((p > 0) & ~(b >= 0.5) | (a == 0), p, a),
     "layer norm": lambda p, a, b: F.layer_norm(p + b, (p.shape[-1],)) + F.rms_norm(a, (a.shape[-1],)),
     "softplus": lambda p, a, b: F.softplus(p) - F.logsigmoid(b) + F.softplus(a, beta=2.0),
     "activations": lambda p, a, b: F.silu(p) + F.elu(b) + F.leaky_relu(a) + F.hardsigmoid(p) + F.hardtanh(b),
-    "powers": lambda p, a, b: p**3 * 0.1 + torch.lerp(a, b, 0.3) + torch.addcmul(a, p, b, value=0.5) - 2 / (b + 9),
+    "powers": lambda p, a, b: (
+        p**3 * 0.1 + torch.lerp(a, b, 0.3) + torch.addcmul(a, p, b, value=0.5) - 2 / (b + 9)
+    ),
     "parts": lambda p, a, b: torch.cat([*p.unflatten(-1, (3, -1)).unbind(1), a[:, ::2], b][:3], -1) + 0 * p,
     "old state alone": lambda p, a, b: b * 1.0,
 }
@@ -106,5 +110,7 @@ def every_cell() -> dict[str, Cell]:
         for cell in cells.values():
             for parameter in cell.parameters():
                 if parameter.dim() == 1:
-                    parameter.add_(torch.randn_like(parameter) * 0.3)  # biases and gains that are not all alike
+                    parameter.add_(
+                        torch.randn_like(parameter) * 0.3
+                    )  # biases and gains that are not all alike
     return cells

@@ -31,7 +31,9 @@ def test_the_reference_executor_computes_what_the_cell_does(name: str) -> None:
     state = cell.initial_state(B, inputs)
     for found, expected in zip(initial_state(program, weights, B), state, strict=True):
         np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-7)
-    found_outputs, found_state = scan(program, weights, inputs.numpy(), [part.detach().numpy() for part in state])
+    found_outputs, found_state = scan(
+        program, weights, inputs.numpy(), [part.detach().numpy() for part in state]
+    )
     outputs = []
     with torch.no_grad():
         for projected in cell.project(inputs):

@@ -16,14 +16,32 @@ from throughtime.errors import ThroughtimeError
 from throughtime.program import cell_from_json, cell_to_json
 
 NASTY: list[Any] = [
-    *(None, True, -1, 0, 1, 2**31, 2**63, 1e308, float("nan"), float("inf"), 0.5, "", "B", "@weight_hh", "v0"),
+    *(
+        None,
+        True,
+        -1,
+        0,
+        1,
+        2**31,
+        2**63,
+        1e308,
+        float("nan"),
+        float("inf"),
+        0.5,
+        "",
+        "B",
+        "@weight_hh",
+        "v0",
+    ),
     *([], {}, [[]], ["B", 10**9], "linear", "x" * 10_000, {"axis": -1}, [1] * 100),
 ]
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     found = [path] if path else []
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    children = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
     for key, child in children:
         found += places(child, (*path, key))
     return found

@@ -20,8 +20,27 @@ if TYPE_CHECKING:
 
 # What evaluation mode, a fixed type and immutable values make of these: nothing.
 SAME = frozenset(
-    """alias alias_copy clone contiguous detach detach_ dropout dropout_ alpha_dropout feature_dropout lift_fresh
-    lift_fresh_copy to _to_copy type_as native_dropout expand_as_ requires_grad_ positive""".split()
+    [
+        "alias",
+        "alias_copy",
+        "clone",
+        "contiguous",
+        "detach",
+        "detach_",
+        "dropout",
+        "dropout_",
+        "alpha_dropout",
+        "feature_dropout",
+        "lift_fresh",
+        "lift_fresh_copy",
+        "to",
+        "_to_copy",
+        "type_as",
+        "native_dropout",
+        "expand_as_",
+        "requires_grad_",
+        "positive",
+    ]
 )
 
 # The same operation under the same or another name, with all its arguments operands.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ from throughtime.encoders.frozen import (
     PixelEncoder,
 )
 from throughtime.errors import DataError, OptionError
+from throughtime.files import copy_atomically
 
 _OUR_SIZE, _IMAGENET_SIZE = 64, 224
 # In tokens, with END. Whatever a damaged file says, the writing of a caption comes to an end.
@@ -86,8 +86,7 @@ class ImageReader:
         given = Path(self._data.image_encoder)
         if not given.is_file():
             raise DataError(f"{given}: no such file (the working directory is {Path.cwd()})")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(given, self.encoder_file)
+        copy_atomically(given, self.encoder_file)
 
     def encode_all(
         self,

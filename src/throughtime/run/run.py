@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from pydantic import Field, FiniteFloat
 from safetensors import SafetensorError, safe_open
 
 from throughtime.config import RunConfig
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
 from throughtime.facts import parse_json
+from throughtime.run.position import Position
+from throughtime.run.saved import Saved
 from throughtime.runtime.layers import PRECISIONS
 from throughtime.runtime.network import Compute
 from throughtime.runtime.weights import SCALE, Weights, read_weights
@@ -33,27 +33,8 @@ BACKENDS = ("native", "torch")
 CONFIG = "config.toml"
 WEIGHTS = "model.safetensors"
 CHECKPOINT = Path("checkpoints") / "last.safetensors"
-
-_Count = Annotated[int, Field(ge=0, lt=2**63)]
-
-
-@dataclass(frozen=True)
-class _Position:
-    """Where a training stands, as far as `Run.describe` tells it."""
-
-    step: _Count | None = None
-    epoch: _Count | None = None
-    tokens: _Count | None = None
-    seconds: Annotated[FiniteFloat, Field(ge=0)] | None = None
-    finished: bool | None = None
-    best: FiniteFloat | None = None
-
-
-@dataclass(frozen=True)
-class _Checkpoint:
-    """What is read of a checkpoint's state here; the rest is the training's."""
-
-    position: _Position
+# The folders of what `Run.prepare` makes of the user's data for training.
+PREPARED = ("data", "tokens")
 
 
 class Run(ABC):
@@ -144,6 +125,14 @@ class Run(ABC):
         Raises:
             RunError: a file is missing or damaged.
         """
+
+    def check_data(self, show: Progress) -> None:
+        """Hold what `prepare` left for training to its checksums, before a training goes on with it.
+
+        Raises:
+            RunError: a file is damaged (the message names it).
+        """
+        return
 
     @abstractmethod
     def build_model(self) -> nn.Module:
@@ -266,10 +255,7 @@ class Run(ABC):
             RunError: the weights or the checkpoint are damaged.
         """
         shapes = _read_header(self.folder / WEIGHTS)["shapes"]
-        position, checkpoint = _Position(), self.folder / CHECKPOINT
-        if checkpoint.exists():
-            state = _read_header(checkpoint)["metadata"].get("state", "")
-            position = parse_json(state, _Checkpoint, f"{checkpoint} (its state)").position
+        position = self._position()
         counted = [
             shape
             for name, shape in shapes.items()
@@ -282,13 +268,25 @@ class Run(ABC):
             "config": self.config.model_dump(),
             **self.facts(),
             "parameters": sum(math.prod(shape) for shape in counted),
-            **asdict(position),
+            **{
+                name: None if position is None else getattr(position, name)
+                for name in ("step", "epoch", "tokens", "seconds", "finished", "best")
+            },
             "files": {
                 str(path.relative_to(self.folder)): path.stat().st_size
                 for path in sorted(self.folder.rglob("*"))
                 if path.is_file()
             },
         }
+
+    def _position(self) -> Position | None:
+        """How far training has come; None without a checkpoint."""
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return None
+        text = _read_header(path)["metadata"].get("state", "")
+        state = parse_json(text, dict[str, Any], f"{path} (its state)")
+        return Position.restore(Saved(state, path).part("position"), self.config.training.epochs)
 
     def facts(self) -> dict[str, Any]:
         """The task's own numbers for `describe`: vocabulary size, labels..."""
