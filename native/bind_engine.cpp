@@ -31,18 +31,35 @@ std::unique_ptr<Engine> make_engine(const nb::dict& given, const nb::list& layer
   if (dicts.empty()) throw std::invalid_argument("there are no layers");
   for (const nb::dict& dict : dicts) {
     kept.push_back(std::make_unique<Tensors>(dict));
-    const LayerTensors layer =
-        layer_tensors(*kept.back(), {cell, activation, reset_after, keep_hidden, keep_cell});
-    if (layer.input_size != width)
+    EngineLayer layer;
+    std::vector<int> sizes;
+    int reads, gives;
+    if (dict.contains("plan")) {
+      const ProgramSpec spec = program_of(nb::cast<nb::dict>(dict["plan"]));
+      layer.make = [spec](Precision kind, const Kernels& kernels) {
+        return std::make_unique<ProgramLayer>(spec, kind, kernels);
+      };
+      sizes = spec.state_sizes, reads = spec.input_size, gives = spec.output_size;
+    } else {
+      const LayerTensors one =
+          layer_tensors(*kept.back(), {cell, activation, reset_after, keep_hidden, keep_cell});
+      layer.make = [one](Precision kind, const Kernels& kernels) {
+        return std::make_unique<Layer>(one, kind, kernels);
+      };
+      layer.project_one_hot = [one](const RecurrentLayer& made, int column, float* projected) {
+        static_cast<const Layer&>(made).project_one_hot(column, one.weight_ih, projected);
+      };
+      sizes = {one.state_size}, reads = one.input_size, gives = one.state_size;
+      if (one.kind == CellKind::kLstm) sizes.push_back(one.hidden_size);
+    }
+    if (reads != width)
       throw std::invalid_argument("layer " + std::to_string(engine.layers.size()) + " reads " +
-                                  std::to_string(layer.input_size) + " numbers, and gets " +
-                                  std::to_string(width));
-    width = layer.state_size;
-    engine.layers.push_back(layer);
-    engine.initial_hidden.push_back(kept.back()->take_if_there("initial_hidden", {layer.state_size}));
-    engine.initial_cell.push_back(layer.kind == CellKind::kLstm
-                                      ? kept.back()->take_if_there("initial_cell", {layer.hidden_size})
-                                      : nullptr);
+                                  std::to_string(reads) + " numbers, and gets " + std::to_string(width));
+    width = gives;
+    for (std::size_t part = 0; part < sizes.size(); ++part)
+      layer.initial.push_back(
+          kept.back()->take_if_there(("initial." + std::to_string(part)).c_str(), {sizes[part]}));
+    engine.layers.push_back(std::move(layer));
   }
   engine.output_weight = tensors.take("output.weight", {V, width});
   engine.output_bias = tensors.take_if_there("output.bias", {V});

@@ -76,16 +76,15 @@ class PyLayer {
         precision_named(precision), kernels_of(isa));
   }
 
-  std::vector<int> state_sizes() const {
-    std::vector<int> sizes{layer_->state_size()};
-    if (layer_->has_cell_state()) sizes.push_back(layer_->hidden_size());
-    return sizes;
-  }
+  explicit PyLayer(std::unique_ptr<RecurrentLayer> layer) : layer_(std::move(layer)) {}
+
+  std::vector<int> state_sizes() const { return layer_->state_sizes(); }
+  int output_size() const { return layer_->output_size(); }
 
   nb::tuple scan(Floats<3> inputs, std::vector<Floats<2>> state, std::optional<Whole<1>> lengths,
                  bool backward, int threads) const {
     const std::size_t T = inputs.shape(0), B = inputs.shape(1),
-                      S = static_cast<std::size_t>(layer_->state_size());
+                      O = static_cast<std::size_t>(layer_->output_size());
     if (inputs.shape(2) != static_cast<std::size_t>(layer_->input_size()))
       throw std::invalid_argument("inputs have " + std::to_string(inputs.shape(2)) + " features, expected " +
                                   std::to_string(layer_->input_size()));
@@ -114,12 +113,13 @@ class PyLayer {
                                       std::to_string(lengths->data()[row]) + ", expected 0 to " +
                                       std::to_string(T));
     }
-    NewArray<float> outputs({T, B, S});
+    NewArray<float> outputs({T, B, O});
+    std::vector<float*> states;
+    for (NewArray<float>& part : parts) states.push_back(part.data());
     {
       nb::gil_scoped_release released;
-      throughtime::scan(*layer_, inputs.data(), T, B, lengths ? lengths->data() : nullptr, backward,
-                        parts[0].data(), parts.size() > 1 ? parts[1].data() : nullptr, outputs.data(),
-                        threads);
+      throughtime::scan(*layer_, inputs.data(), T, B, lengths ? lengths->data() : nullptr, backward, states,
+                        outputs.data(), threads);
     }
     nb::list finals;
     for (NewArray<float>& part : parts) finals.append(part.give());
@@ -127,7 +127,7 @@ class PyLayer {
   }
 
  private:
-  std::unique_ptr<Layer> layer_;
+  std::unique_ptr<RecurrentLayer> layer_;
 };
 
 }  // namespace
@@ -144,7 +144,16 @@ void bind_layers(nb::module_& module) {
                     const std::string&, const std::string&>(),
            "tensors"_a, "cell"_a, "activation"_a = "tanh", "reset_after"_a = true, "keep_hidden"_a = 0.0,
            "keep_cell"_a = 0.0, "precision"_a = "fp32", "isa"_a = "")
+      .def_static(
+          "of_plan",
+          [](const nb::dict& plan, const std::string& precision, const std::string& isa) {
+            return std::make_unique<PyLayer>(std::make_unique<ProgramLayer>(
+                program_of(plan), precision_named(precision), kernels_of(isa)));
+          },
+          "plan"_a, "precision"_a = "fp32", "isa"_a = "",
+          "A layer of a plan of throughtime.runtime.planning.")
       .def_prop_ro("state_sizes", &PyLayer::state_sizes)
+      .def_prop_ro("output_size", &PyLayer::output_size)
       .def("scan", &PyLayer::scan, "inputs"_a.noconvert(), "state"_a, "lengths"_a.none() = nb::none(),
            "backward"_a = false, "threads"_a = 1,
            "Carry the layer over (T, B, I); returns the outputs (T, B, S) and the final state.");

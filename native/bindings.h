@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "layer.h"
+#include "program.h"
 
 namespace throughtime::bindings {
 
@@ -104,11 +105,13 @@ constexpr std::int64_t kLargestSide = 1 << 24;
 // The tensors of a layer, checked against each other. Throws std::invalid_argument, naming the tensor.
 LayerTensors layer_tensors(Tensors& tensors, const CellOptions& options);
 
+// A plan of throughtime.runtime.planning. Its matrices have to outlive what packs them.
+ProgramSpec program_of(const nb::dict& plan);
+
 // By its name; "" is the widest that this CPU runs.
 const Kernels& kernels_of(const std::string& isa);
 
 void bind_layers(nb::module_& module);
 void bind_engine(nb::module_& module);
-void bind_program(nb::module_& module);
 
 }  // namespace throughtime::bindings

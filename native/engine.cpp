@@ -14,84 +14,100 @@ namespace {
 // Sequences are read in pieces: the pre-activations of a piece, and its logits, should stay in the cache.
 constexpr std::size_t kPiece = 32;
 
+// Tokens whose share in the first layer is computed at once.
+constexpr std::size_t kTokensTogether = 64;
+
 }  // namespace
 
 // The states that one call advances, as the layers want them.
 struct Engine::Batch {
   std::size_t n = 0;
-  std::vector<std::vector<float*>> hidden, cell;  // for each layer, each slot
+  std::vector<std::vector<float*>> states;  // for each layer: each part, each slot
   std::vector<float*> logits;
-  std::vector<const float*> starts, inputs;
+  std::vector<const float*> starts, inputs, tops;
 };
 
 Engine::Engine(const EngineTensors& tensors, Precision precision, int threads, const Kernels& kernels)
     : kernels_(kernels), vocabulary_size_(tensors.vocabulary_size), embedding_size_(tensors.embedding_size) {
-  layers_.reserve(tensors.layers.size());
-  for (const LayerTensors& layer : tensors.layers) layers_.emplace_back(layer, precision, kernels);
-  workspaces_.resize(layers_.size());
-  const Layer& first = layers_.front();
-  const Layer& last = layers_.back();
-  const auto V = static_cast<std::size_t>(vocabulary_size_), E = static_cast<std::size_t>(embedding_size_);
-  const auto rows = static_cast<std::size_t>(first.gate_rows());
+  for (const EngineLayer& layer : tensors.layers) {
+    layers_.push_back(layer.make(precision, kernels));
+    rooms_.push_back(layers_.back()->room());
+  }
+  const auto V = static_cast<std::size_t>(vocabulary_size_);
   const std::vector<int> order = plain_rows(vocabulary_size_);
-  output_ = PackedMatrix(tensors.output_weight, last.state_size(), order, kPlainVectors, precision);
+  output_ =
+      PackedMatrix(tensors.output_weight, layers_.back()->output_size(), order, kPlainVectors, precision);
   output_bias_ = Buffer<float>(order.size());
   if (tensors.output_bias != nullptr) std::copy_n(tensors.output_bias, V, output_bias_.data());
-
-  // The first layer's share of a token depends on the token alone, so it is a table wherever that takes no
-  // more memory than the embeddings and the matrix that it stands for.
-  if (E == 0) {
-    token_rows_ = Buffer<float>(V * rows);
-    for (int token = 0; token < vocabulary_size_; ++token)
-      first.project_one_hot(token, tensors.layers.front().weight_ih,
-                            token_rows_.data() + static_cast<std::size_t>(token) * rows);
-  } else if (V * rows <= (V + rows) * E) {
-    token_rows_ = Buffer<float>(V * rows);
-    LayerTensors exact = tensors.layers.front();
-    const Layer projecting(exact, Precision::kFloat32, kernels);
-    Workspace workspace;
-    std::vector<const float*> inputs(V);
-    for (std::size_t token = 0; token < V; ++token) inputs[token] = tensors.embedding + token * E;
-    projecting.reserve(workspace, 1, V, 1);
-    run_team(1, [&](const Member& member) {
-      projecting.project(member, workspace, V, inputs.data(), token_rows_.data());
-    });
-  } else {
-    embedding_ = Buffer<float>(V * E);
-    std::copy_n(tensors.embedding, V * E, embedding_.data());
-  }
-
-  for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-    hidden_at_.push_back(slot_floats_);
-    slot_floats_ += static_cast<std::size_t>(layers_[layer].padded_state());
-    cell_at_.push_back(slot_floats_);
-    state_size_ += static_cast<std::size_t>(layers_[layer].state_size());
-    if (layers_[layer].has_cell_state()) {
-      slot_floats_ += static_cast<std::size_t>(layers_[layer].padded_hidden());
-      state_size_ += static_cast<std::size_t>(layers_[layer].hidden_size());
+  project_tokens(tensors);
+  for (const auto& layer : layers_) {
+    state_at_.emplace_back();
+    for (const int size : layer->state_sizes()) {
+      state_at_.back().push_back(slot_floats_);
+      slot_floats_ += RecurrentLayer::padded(size);
+      state_size_ += static_cast<std::size_t>(size);
     }
   }
   logits_at_ = slot_floats_;
   slot_floats_ += V;
   initial_ = Buffer<float>(slot_floats_);
-  for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-    if (layer < tensors.initial_hidden.size() && tensors.initial_hidden[layer] != nullptr)
-      std::copy_n(tensors.initial_hidden[layer], layers_[layer].state_size(),
-                  initial_.data() + hidden_at_[layer]);
-    if (layer < tensors.initial_cell.size() && tensors.initial_cell[layer] != nullptr)
-      std::copy_n(tensors.initial_cell[layer], layers_[layer].hidden_size(),
-                  initial_.data() + cell_at_[layer]);
-  }
+  for (std::size_t layer = 0; layer < layers_.size(); ++layer)
+    for (std::size_t part = 0; part < tensors.layers[layer].initial.size(); ++part)
+      if (const float* values = tensors.layers[layer].initial[part])
+        std::copy_n(values, layers_[layer]->state_sizes()[part], initial_.data() + state_at_[layer][part]);
   if (threads > 0)
     threads_alone_ = threads_many_ = std::min(threads, kMostThreads);
   else
     measure_threads();
 }
 
+// The first layer's share of a token depends on the token alone, so it is a table wherever that takes no more
+// memory than the embeddings and the matrix that it stands for.
+void Engine::project_tokens(const EngineTensors& tensors) {
+  const EngineLayer& layer = tensors.layers.front();
+  const auto V = static_cast<std::size_t>(vocabulary_size_), E = static_cast<std::size_t>(embedding_size_);
+  const std::size_t rows = layers_.front()->projected_floats();
+  if (E > 0 && V * rows > (V + rows) * E) {
+    const std::size_t width = RecurrentLayer::padded(embedding_size_);
+    embedding_ = Buffer<float>(V * width);
+    for (std::size_t token = 0; token < V; ++token)
+      std::copy_n(tensors.embedding + token * E, E, embedding_.data() + token * width);
+    return;
+  }
+  token_rows_ = Buffer<float>(V * rows);
+  if (E == 0 && layer.project_one_hot) {
+    for (std::size_t token = 0; token < V; ++token)
+      layer.project_one_hot(*layers_.front(), static_cast<int>(token), token_rows_.data() + token * rows);
+    return;
+  }
+  const std::unique_ptr<RecurrentLayer> exact = layer.make(Precision::kFloat32, kernels_);
+  const std::unique_ptr<RecurrentLayer::Room> room = exact->room();
+  const std::size_t width = RecurrentLayer::padded(exact->input_size());
+  Buffer<float> inputs(kTokensTogether * width);
+  std::vector<const float*> x;
+  for (std::size_t k = 0; k < kTokensTogether; ++k) x.push_back(inputs.data() + k * width);
+  exact->reserve(*room, 1, kTokensTogether, 1);
+  for (std::size_t first = 0; first < V; first += kTokensTogether) {
+    const std::size_t n = std::min(kTokensTogether, V - first);
+    for (std::size_t k = 0; k < n; ++k) {
+      float* input = inputs.data() + k * width;
+      if (E > 0) {
+        std::copy_n(tensors.embedding + (first + k) * E, E, input);
+      } else {
+        std::fill_n(input, width, 0.0f);
+        input[first + k] = 1.0f;
+      }
+    }
+    run_team(1, [&](const Member& member) {
+      exact->project(member, *room, n, x.data(), token_rows_.data() + first * rows);
+    });
+  }
+}
+
 std::size_t Engine::weight_bytes() const {
   std::size_t bytes = output_.bytes();
   for (std::size_t layer = 0; layer < layers_.size(); ++layer)
-    bytes += layers_[layer].weight_bytes(layer > 0 || token_rows_.size() == 0);
+    bytes += layers_[layer]->weight_bytes(layer > 0 || token_rows_.size() == 0);
   return bytes;
 }
 
@@ -106,24 +122,22 @@ Engine::Batch Engine::begin(const std::vector<Slot*>& slots, std::size_t rows) {
   Batch batch;
   batch.n = slots.size();
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-    batch.hidden.emplace_back();
-    batch.cell.emplace_back();
-    for (Slot* slot : slots) {
-      batch.hidden.back().push_back(slot->memory.data() + hidden_at_[layer]);
-      batch.cell.back().push_back(slot->memory.data() + cell_at_[layer]);
-    }
-    layers_[layer].reserve(workspaces_[layer], batch.n, rows, threads(batch.n));
+    batch.states.emplace_back();
+    for (const std::size_t at : state_at_[layer])
+      for (Slot* slot : slots) batch.states.back().push_back(slot->memory.data() + at);
+    layers_[layer]->reserve(*rooms_[layer], batch.n, rows, threads(batch.n));
   }
   for (Slot* slot : slots) batch.logits.push_back(slot->memory.data() + logits_at_);
   const std::size_t places = Readying::places(rows, threads(batch.n));
   batch.starts.resize(places);
   batch.inputs.resize(places);
+  batch.tops.resize(places);
   prepared_top_.reserve(output_.view(), places);
   head_.reserve(rows * static_cast<std::size_t>(output_.rows()));
   std::size_t widest = 0, top = 0;
-  for (const Layer& layer : layers_) {
-    widest = std::max(widest, static_cast<std::size_t>(layer.gate_rows()));
-    top = std::max(top, static_cast<std::size_t>(layer.padded_state()));
+  for (const auto& layer : layers_) {
+    widest = std::max(widest, layer->projected_floats());
+    top = std::max(top, RecurrentLayer::padded(layer->output_size()));
   }
   projected_.reserve(rows * widest);
   tops_.reserve(rows * top);
@@ -156,13 +170,13 @@ void Engine::logits(const Member& member, std::size_t n, const float* const* top
 // Before `step`, with a barrier between.
 void Engine::ready(const Member& member, Batch& batch) {
   for (std::size_t layer = 0; layer < layers_.size(); ++layer)
-    layers_[layer].ready(member, workspaces_[layer], batch.n, batch.hidden[layer].data());
+    layers_[layer]->ready(member, *rooms_[layer], batch.n, batch.states[layer].data());
 }
 
-// One token for each slot, up to the last layer's hidden state.
+// One token for each slot, up to the last layer's output.
 void Engine::step(const Member& member, Batch& batch, const std::int64_t* tokens) {
-  const std::size_t n = batch.n;
-  const auto rows = static_cast<std::size_t>(layers_.front().gate_rows());
+  const std::size_t n = batch.n, rows = layers_.front()->projected_floats(),
+                    width = RecurrentLayer::padded(embedding_size_);
   const bool table = token_rows_.size() > 0;
   const Readying mine(member, n);
   const float** my_starts = batch.starts.data() + mine.place;
@@ -172,58 +186,60 @@ void Engine::step(const Member& member, Batch& batch, const std::int64_t* tokens
     if (table)
       my_starts[slot] = token_rows_.data() + token * rows;
     else
-      my_inputs[slot] = embedding_.data() + token * static_cast<std::size_t>(embedding_size_);
+      my_inputs[slot] = embedding_.data() + token * width;
   }
   if (!mine.apart) member.barrier();
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-    const Layer& current = layers_[layer];
-    const float* const* inputs =
-        layer == 0 ? my_inputs : const_cast<const float* const*>(batch.hidden[layer - 1].data());
+    const RecurrentLayer& current = *layers_[layer];
+    RecurrentLayer::Room& room = *rooms_[layer];
+    float* const* states = batch.states[layer].data();
     const float* const* starts = layer == 0 && table ? my_starts : nullptr;
     if (starts == nullptr && current.needs_projection()) {
-      const auto stride = static_cast<std::size_t>(current.gate_rows());
-      current.project(member, workspaces_[layer], n, inputs, projected_.data());
+      const std::size_t stride = current.projected_floats();
+      current.project(member, room, n, my_inputs, projected_.data());
       for (std::size_t slot = mine.begin; slot < mine.end; ++slot)
         my_starts[slot] = projected_.data() + slot * stride;
       if (!mine.apart) member.barrier();
       starts = my_starts;
     }
-    current.step(member, workspaces_[layer], n, starts, starts == nullptr ? inputs : nullptr,
-                 batch.hidden[layer].data(), batch.cell[layer].data());
+    current.step(member, room, n, starts, starts == nullptr ? my_inputs : nullptr, states);
+    const float** outputs = layer + 1 < layers_.size() ? my_inputs : batch.tops.data() + mine.place;
+    for (std::size_t slot = mine.begin; slot < mine.end; ++slot)
+      outputs[slot] = current.output(member, room, n, slot, states);
   }
 }
 
-// A piece of T tokens for each slot, layer by layer: the inputs' products of all steps at once.
+// A piece of T tokens for each slot, layer by layer: the inputs' products of all steps at once. The outputs
+// of the last layer are left in `tops_`.
 void Engine::read_piece(const Member& member, Batch& batch, const std::int64_t* tokens, std::size_t stride,
                         std::size_t T) {
-  const std::size_t n = batch.n;
+  const std::size_t n = batch.n, all = T * n;
   const bool table = token_rows_.size() > 0;
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-    const Layer& current = layers_[layer];
-    const auto rows = static_cast<std::size_t>(current.gate_rows());
-    const auto top = static_cast<std::size_t>(layer == 0 ? 0 : layers_[layer - 1].padded_state());
-    const auto width = static_cast<std::size_t>(current.padded_state());
-    const std::size_t all = T * n;
+    const RecurrentLayer& current = *layers_[layer];
+    RecurrentLayer::Room& room = *rooms_[layer];
+    float* const* states = batch.states[layer].data();
+    const std::size_t rows = current.projected_floats(), below = RecurrentLayer::padded(current.input_size()),
+                      width = RecurrentLayer::padded(current.output_size());
     for (std::size_t row = member.begin(all); row < member.end(all); ++row) {
       const auto token = static_cast<std::size_t>(tokens[(row % n) * stride + row / n]);
       if (layer > 0)
-        batch.inputs[row] = tops_.data() + row * top;
+        batch.inputs[row] = tops_.data() + row * below;
       else if (!table)
-        batch.inputs[row] = embedding_.data() + token * static_cast<std::size_t>(embedding_size_);
+        batch.inputs[row] = embedding_.data() + token * below;
       batch.starts[row] =
           layer == 0 && table ? token_rows_.data() + token * rows : projected_.data() + row * rows;
     }
     member.barrier();
-    if (layer > 0 || !table)
-      current.project(member, workspaces_[layer], all, batch.inputs.data(), projected_.data());
+    if (layer > 0 || !table) current.project(member, room, all, batch.inputs.data(), projected_.data());
     for (std::size_t t = 0; t < T; ++t) {
-      current.ready(member, workspaces_[layer], n, batch.hidden[layer].data());
+      current.ready(member, room, n, states);
       member.barrier();
-      current.step(member, workspaces_[layer], n, batch.starts.data() + t * n, nullptr,
-                   batch.hidden[layer].data(), batch.cell[layer].data());
+      current.step(member, room, n, batch.starts.data() + t * n, nullptr, states);
       // The inputs of these steps have gone into `projected`, so their place is free.
       for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot)
-        std::copy_n(batch.hidden[layer][slot], width, tops_.data() + (t * n + slot) * width);
+        std::copy_n(current.output(member, room, n, slot, states), current.output_size(),
+                    tops_.data() + (t * n + slot) * width);
     }
     member.barrier();
   }
@@ -239,7 +255,7 @@ void Engine::read(const std::vector<std::int64_t>& slots, const std::int64_t* to
   const std::size_t n = found.size(), piece = std::min(steps, std::max<std::size_t>(1, kPiece / n)),
                     V = static_cast<std::size_t>(vocabulary_size_);
   Batch batch = begin(found, n * piece);
-  const auto width = static_cast<std::size_t>(layers_.back().padded_state());
+  const std::size_t width = RecurrentLayer::padded(layers_.back()->output_size());
   std::vector<const float*> tops(n * piece);
   std::vector<float*> outs(n * piece);
   const bool asks = gives_up && steps > piece;
@@ -275,7 +291,13 @@ void Engine::read(const std::vector<std::int64_t>& slots, const std::int64_t* to
         member.barrier();
       }
     }
-    const float* const* last = const_cast<const float* const*>(batch.hidden.back().data());
+    const Readying mine(member, n);
+    const float** last = batch.tops.data() + mine.place;
+    if (steps > 1) {
+      const std::size_t before = (steps - 1) % piece * n;
+      for (std::size_t slot = mine.begin; slot < mine.end; ++slot)
+        last[slot] = tops_.data() + (before + slot) * width;
+    }
     logits(member, n, last, batch.logits.data());
     if (logits_out == nullptr || (all && steps > 1)) return;
     for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot)
@@ -334,7 +356,7 @@ void Engine::generate(const std::vector<std::int64_t>& slots, std::size_t steps,
       member.barrier();
       if (ended.load()) return;
       step(member, batch, drawn);
-      logits(member, n, const_cast<const float* const*>(batch.hidden.back().data()), batch.logits.data());
+      logits(member, n, batch.tops.data() + Readying(member, n).place, batch.logits.data());
     }
   });
   if (!ended.load()) return;

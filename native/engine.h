@@ -3,24 +3,35 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
-#include "layer.h"
+#include "memory.h"
+#include "packed.h"
+#include "recurrent_layer.h"
 #include "sampler.h"
 #include "turn.h"
 
 namespace throughtime {
 
+// A layer of an engine, which makes it itself: the share of the tokens in the first is computed in fp32,
+// whatever the others are kept in.
+struct EngineLayer {
+  std::function<std::unique_ptr<RecurrentLayer>(Precision, const Kernels&)> make;
+  // `project` for an input that is 1 at a column and 0 elsewhere; empty where it takes a product.
+  std::function<void(const RecurrentLayer&, int column, float* projected)> project_one_hot;
+  // What a new slot's state is, for each of its tensors; null is zero.
+  std::vector<const float*> initial;
+};
+
 struct EngineTensors {
   int vocabulary_size = 0;
   int embedding_size = 0;            // 0: one-hot input
   const float* embedding = nullptr;  // (V, E)
-  std::vector<LayerTensors> layers;
-  const float* output_weight = nullptr;  // (V, S of the last layer)
+  std::vector<EngineLayer> layers;
+  const float* output_weight = nullptr;  // (V, output of the last layer)
   const float* output_bias = nullptr;
-  // What a new slot's state is, for each layer its h and its c; null is zero.
-  std::vector<const float*> initial_hidden, initial_cell;
 };
 
 struct GenerateOptions {
@@ -50,7 +61,7 @@ class Engine {
   // Copies of states, with their logits, in new slots.
   std::vector<std::int64_t> fork(const std::vector<std::int64_t>& slots, const GivesUp& gives_up = {});
 
-  // The states (n, state_size): for each layer its h, then its c where it has one.
+  // The states (n, state_size): for each layer the tensors of its state, the hidden state first.
   void get_states(const std::vector<std::int64_t>& slots, float* states, const GivesUp& gives_up = {}) const;
   void set_states(const std::vector<std::int64_t>& slots, const float* states, const GivesUp& gives_up = {});
   // The logits (n, V).
@@ -74,7 +85,7 @@ class Engine {
   static constexpr std::size_t kManySlots = 4;
 
   struct Slot {
-    Buffer<float> memory;         // for each layer h and c, padded; then the logits
+    Buffer<float> memory;         // for each layer the tensors of its state, padded; then the logits
     std::int64_t generation = 0;  // how often the place has been closed
     bool open = false;
   };
@@ -88,6 +99,7 @@ class Engine {
   void keep(const std::vector<Slot*>& slots);
   void put_back(const std::vector<Slot*>& slots);
   void check_tokens(const std::int64_t* tokens, std::size_t n) const;
+  void project_tokens(const EngineTensors& tensors);
   Batch begin(const std::vector<Slot*>& slots, std::size_t rows);
   void ready(const Member& member, Batch& batch);
   void step(const Member& member, Batch& batch, const std::int64_t* tokens);
@@ -98,19 +110,19 @@ class Engine {
 
   const Kernels& kernels_;
   int vocabulary_size_, embedding_size_;
-  std::vector<Layer> layers_;
+  std::vector<std::unique_ptr<RecurrentLayer>> layers_;
+  std::vector<std::unique_ptr<RecurrentLayer::Room>> rooms_;  // one a layer
   PackedMatrix output_;
   Buffer<float> output_bias_;
   Buffer<float> token_rows_;  // (V, gate rows): the first layer's share of each token, where that is small
   Buffer<float> embedding_;   // (V, E), where it is not
-  std::vector<std::size_t> hidden_at_, cell_at_;  // of each layer in a slot's memory
+  std::vector<std::vector<std::size_t>> state_at_;  // of each layer's tensors in a slot's memory
   std::size_t logits_at_ = 0, slot_floats_ = 0, state_size_ = 0;
   Buffer<float> initial_;
   int threads_alone_ = 1, threads_many_ = 1;
   mutable Turns turns_;
   std::vector<std::unique_ptr<Slot>> slots_;
-  std::vector<std::size_t> free_;      // places without a stream
-  std::vector<Workspace> workspaces_;  // one a layer
+  std::vector<std::size_t> free_;  // places without a stream
   Prepared prepared_top_;
   Buffer<float> head_, projected_, tops_, kept_;
 };

@@ -81,11 +81,9 @@ void Engine::get_states(const std::vector<std::int64_t>& slots, float* states,
   const Turn turn(turns_, gives_up);
   for (const Slot* slot : found(slots)) {
     const float* memory = slot->memory.data();
-    for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-      states = std::copy_n(memory + hidden_at_[layer], layers_[layer].state_size(), states);
-      if (layers_[layer].has_cell_state())
-        states = std::copy_n(memory + cell_at_[layer], layers_[layer].hidden_size(), states);
-    }
+    for (std::size_t layer = 0; layer < layers_.size(); ++layer)
+      for (std::size_t part = 0; part < state_at_[layer].size(); ++part)
+        states = std::copy_n(memory + state_at_[layer][part], layers_[layer]->state_sizes()[part], states);
   }
 }
 
@@ -94,13 +92,12 @@ void Engine::set_states(const std::vector<std::int64_t>& slots, const float* sta
   const Turn turn(turns_, gives_up);
   for (Slot* slot : distinct(slots)) {
     float* memory = slot->memory.data();
-    for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-      std::copy_n(states, layers_[layer].state_size(), memory + hidden_at_[layer]);
-      states += layers_[layer].state_size();
-      if (!layers_[layer].has_cell_state()) continue;
-      std::copy_n(states, layers_[layer].hidden_size(), memory + cell_at_[layer]);
-      states += layers_[layer].hidden_size();
-    }
+    for (std::size_t layer = 0; layer < layers_.size(); ++layer)
+      for (std::size_t part = 0; part < state_at_[layer].size(); ++part) {
+        const int size = layers_[layer]->state_sizes()[part];
+        std::copy_n(states, size, memory + state_at_[layer][part]);
+        states += size;
+      }
   }
 }
 

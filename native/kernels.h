@@ -72,9 +72,32 @@ struct LanePlace {
 };
 
 enum class LaneOperation : std::uint8_t {
-  kCopy, kNegative, kAbsolute, kExp, kLog, kSquareRoot, kSigmoid, kTanh, kRelu, kSoftplus, kErf,
-  kAdd, kSubtract, kMultiply, kDivide, kLarger, kSmaller, kLess, kLessEqual, kEqual, kAnd, kOr, kNot,
-  kWhere, kMultiplyAdd, kCount,
+  kCopy,
+  kNegative,
+  kAbsolute,
+  kExp,
+  kLog,
+  kSquareRoot,
+  kSigmoid,
+  kTanh,
+  kRelu,
+  kSoftplus,
+  kErf,
+  kAdd,
+  kSubtract,
+  kMultiply,
+  kDivide,
+  kLarger,
+  kSmaller,
+  kLess,
+  kLessEqual,
+  kEqual,
+  kAnd,
+  kOr,
+  kNot,
+  kWhere,
+  kMultiplyAdd,
+  kCount,
 };
 
 // One operation on 16 units at a time. What is true is 1, what is false 0.
@@ -99,7 +122,8 @@ struct Kernels {
   // The products and the cell's update for the unit groups of the blocks [begin, end).
   void (*step_cell)(const CellStep& step, int slots, int begin, int end);
 
-  // Runs instructions on the blocks [begin, end) of one slot. registers: kBlocksTogether * 16 floats for each.
+  // Runs instructions on the blocks [begin, end) of one slot. registers: kBlocksTogether * 16 floats for
+  // each.
   void (*run_lanes)(const LaneInstruction* instructions, int count, float* const* bases, int begin, int end,
                     float* registers);
 

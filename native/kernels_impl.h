@@ -389,8 +389,8 @@ void run_lanes(const LaneInstruction* instructions, int count, float* const* bas
     const int n = end - block < kBlocksTogether ? end - block : kBlocksTogether;
     for (int k = 0; k < count; ++k) {
       const LaneInstruction& one = instructions[k];
-      run_instruction(one, n, row(one.target, block), row(one.operands[0], block), row(one.operands[1], block),
-                      row(one.operands[2], block));
+      run_instruction(one, n, row(one.target, block), row(one.operands[0], block),
+                      row(one.operands[1], block), row(one.operands[2], block));
     }
   }
 }

@@ -40,14 +40,17 @@ std::vector<float> reordered_vector(const float* values, const std::vector<int>&
 }  // namespace
 
 Layer::Layer(const LayerTensors& tensors, Precision precision, const Kernels& kernels)
-    : kernels_(kernels),
+    : RecurrentLayer(tensors.input_size, tensors.state_size,
+                     tensors.kind == CellKind::kLstm
+                         ? std::vector<int>{tensors.state_size, tensors.hidden_size}
+                         : std::vector<int>{tensors.state_size}),
+      kernels_(kernels),
       kind_(tensors.kind),
       relu_(tensors.relu),
       coupled_(tensors.coupled),
       reset_after_(tensors.reset_after),
       keep_hidden_(tensors.keep_hidden),
       keep_cell_(tensors.keep_cell),
-      input_size_(tensors.input_size),
       hidden_size_(tensors.hidden_size),
       state_size_(tensors.state_size),
       gates_(gates_of(tensors)) {
@@ -57,7 +60,7 @@ Layer::Layer(const LayerTensors& tensors, Precision precision, const Kernels& ke
   padded_hidden_ = round_up(hidden_size_, plain ? kPlainVectors * kLanes : kLanes);
   padded_state_ =
       tensors.weight_hr != nullptr ? round_up(state_size_, kPlainVectors * kLanes) : padded_hidden_;
-  input_ = PackedMatrix(tensors.weight_ih, input_size_, order, vectors, precision);
+  input_ = PackedMatrix(tensors.weight_ih, input_size(), order, vectors, precision);
   start_bias_ = reordered(tensors.bias_ih, order);
   recurrent_bias_ = reordered(tensors.bias_hh, order);
   if (kind_ != CellKind::kGru)
@@ -88,8 +91,9 @@ std::size_t Layer::weight_bytes(bool with_input) const {
   return (with_input ? input_.bytes() : 0) + recurrent_.bytes() + candidate_.bytes() + projection_.bytes();
 }
 
-void Layer::reserve(Workspace& workspace, std::size_t slots, std::size_t rows, int members) const {
-  const auto gate_floats = static_cast<std::size_t>(gate_rows());
+void Layer::reserve(Room& room, std::size_t slots, std::size_t rows, int members) const {
+  auto& workspace = static_cast<Workspace&>(room);
+  const std::size_t gate_floats = projected_floats();
   const std::size_t places = Readying::places(slots, members);
   workspace.x.reserve(input_.view(), std::max(places, rows));
   workspace.h.reserve(recurrent_.view(), places);
@@ -125,14 +129,15 @@ void Layer::normalise(float* row, const std::vector<float>& gain) const {
   for (std::size_t k = 0; k < padded; ++k) row[k] = static_cast<float>((row[k] - mean) * inverse) * gain[k];
 }
 
-void Layer::project(const Member& member, Workspace& workspace, std::size_t rows, const float* const* x,
+void Layer::project(const Member& member, Room& room, std::size_t rows, const float* const* x,
                     float* projected) const {
+  auto& workspace = static_cast<Workspace&>(room);
   const PackedView& weights = input_.view();
   const PreparedView prepared = workspace.x.view(weights);
-  const auto stride = static_cast<std::size_t>(gate_rows());
+  const auto stride = projected_floats();
   const bool normalised = !norm_ih_.empty();
   for (std::size_t row = member.begin(rows); row < member.end(rows); ++row) {
-    kernels_.prepare(weights.precision, x[row], input_size_, prepared.lanes + row * prepared.stride,
+    kernels_.prepare(weights.precision, x[row], input_size(), prepared.lanes + row * prepared.stride,
                      weights.groups, prepared.scales + row);
     float* target = projected + row * stride;
     if (normalised)
@@ -154,18 +159,20 @@ void Layer::project(const Member& member, Workspace& workspace, std::size_t rows
 }
 
 void Layer::project_one_hot(int column, const float* weight_ih, float* projected) const {
-  std::fill(projected, projected + gate_rows(), 0.0f);
+  std::fill(projected, projected + projected_floats(), 0.0f);
   for (int gate = 0; gate < gates_; ++gate)
     for (int unit = 0; unit < hidden_size_; ++unit) {
       const std::size_t row = kind_ == CellKind::kRnn ? static_cast<std::size_t>(unit) : place(gate, unit);
       projected[row] =
-          weight_ih[(static_cast<std::size_t>(gate) * hidden_size_ + unit) * input_size_ + column];
+          weight_ih[(static_cast<std::size_t>(gate) * hidden_size_ + unit) * input_size() + column];
     }
   if (!norm_ih_.empty()) normalise(projected, norm_ih_);
   add_bias(projected);
 }
 
-void Layer::ready(const Member& member, Workspace& workspace, std::size_t n, float* const* hidden) const {
+void Layer::ready(const Member& member, Room& room, std::size_t n, float* const* states) const {
+  auto& workspace = static_cast<Workspace&>(room);
+  float* const* hidden = states;
   const PackedView& recurrent = recurrent_.view();
   const Readying mine(member, n);
   const PreparedView h = workspace.h.view(recurrent, mine.place);
@@ -179,8 +186,11 @@ void Layer::ready(const Member& member, Workspace& workspace, std::size_t n, flo
   }
 }
 
-void Layer::step(const Member& member, Workspace& workspace, std::size_t n, const float* const* start,
-                 const float* const* x, float* const* hidden, float* const* cell) const {
+void Layer::step(const Member& member, Room& room, std::size_t n, const float* const* start,
+                 const float* const* x, float* const* states) const {
+  auto& workspace = static_cast<Workspace&>(room);
+  float* const* hidden = states;
+  float* const* cell = state_sizes().size() > 1 ? states + n : nullptr;
   const PackedView& recurrent = recurrent_.view();
   const Readying mine(member, n);
   const PreparedView h = workspace.h.view(recurrent, mine.place);
@@ -188,8 +198,9 @@ void Layer::step(const Member& member, Workspace& workspace, std::size_t n, cons
   float** outputs = workspace.outputs.data() + mine.place;
   if (x != nullptr) {
     for (std::size_t slot = mine.begin; slot < mine.end; ++slot)
-      kernels_.prepare(recurrent.precision, x[slot], input_size_, prepared_x.lanes + slot * prepared_x.stride,
-                       input_.view().groups, prepared_x.scales + slot);
+      kernels_.prepare(recurrent.precision, x[slot], input_size(),
+                       prepared_x.lanes + slot * prepared_x.stride, input_.view().groups,
+                       prepared_x.scales + slot);
     if (!mine.apart) member.barrier();
   }
   if (!norm_ih_.empty()) return step_normalised(member, workspace, n, start, h, hidden, cell, outputs);
@@ -247,7 +258,7 @@ void Layer::step_normalised(const Member& member, Workspace& workspace, std::siz
                             const float* const* start, const PreparedView& h, float* const* hidden,
                             float* const* cell, float** outputs) const {
   const PackedView& recurrent = recurrent_.view();
-  const auto stride = static_cast<std::size_t>(gate_rows());
+  const auto stride = projected_floats();
   float* raw = workspace.raw.data();
   for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot)
     std::fill(raw + slot * stride, raw + (slot + 1) * stride, 0.0f);

@@ -116,5 +116,4 @@ NB_MODULE(_native, module) {
 
   throughtime::bindings::bind_layers(module);
   throughtime::bindings::bind_engine(module);
-  bind_program(module);
 }

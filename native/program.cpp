@@ -17,46 +17,69 @@ std::ptrdiff_t element(const LanePlace& place, int k) {
 
 }  // namespace
 
-ProgramLayer::ProgramLayer(ProgramSpec spec, Precision precision, const Kernels& kernels)
-    : spec_(std::move(spec)),
+ProgramLayer::ProgramLayer(const ProgramSpec& spec, Precision precision, const Kernels& kernels)
+    : RecurrentLayer(spec.input_size, spec.output_size, spec.state_sizes),
+      spec_(spec),
       kernels_(kernels),
-      precision_(precision),
       base_count_(kState + spec_.state_sizes.size()),
       reader_(spec_.sources.size(), nullptr) {
+  pack(precision);
   check();
-  for (const ProgramProduct& product : spec_.products)
-    for (const ProgramSegment& segment : product.segments) reader_[segment.source] = &segment.matrix.view();
+  for (std::size_t k = 0; k < matrices_.size(); ++k)
+    for (std::size_t j = 0; j < matrices_[k].size(); ++j)
+      reader_[spec_.products[k].segments[j].source] = &matrices_[k][j].view();
   for (const Schedule* schedule : {&spec_.project, &spec_.step, &spec_.fused})
     for (const ProgramPhase& phase : *schedule)
-      for (const ProgramLanes& lanes : phase.lanes) most_registers_ = std::max(most_registers_, lanes.registers);
+      for (const ProgramLanes& lanes : phase.lanes)
+        most_registers_ = std::max(most_registers_, lanes.registers);
+}
+
+void ProgramLayer::pack(Precision precision) {
+  for (ProgramProduct& product : spec_.products) {
+    const int vectors = product.place.stride / kLanes;
+    if (vectors < 1 || vectors > kMaxVectors || product.place.stride % kLanes != 0 || product.units < 1)
+      throw std::invalid_argument("the plan has a product of no such width");
+    matrices_.emplace_back();
+    for (ProgramSegment& segment : product.segments) {
+      if (segment.rows < 1 || segment.columns < 1 || segment.rows % vectors != 0)
+        throw std::invalid_argument("the plan has a matrix of no such shape");
+      const int units = segment.rows / vectors;
+      const bool alone = vectors == 1;
+      matrices_.back().emplace_back(segment.weights, segment.columns,
+                                    alone ? plain_rows(units) : interleaved_rows(vectors, units),
+                                    alone ? kPlainVectors : vectors, precision);
+      segment.weights = nullptr;
+    }
+  }
 }
 
 std::size_t ProgramLayer::weight_bytes(bool with_input) const {
   std::size_t bytes = 0;
-  for (const ProgramProduct& product : spec_.products)
-    if (with_input || product.place.base == kScratch)
-      for (const ProgramSegment& segment : product.segments) bytes += segment.matrix.bytes();
+  for (std::size_t k = 0; k < matrices_.size(); ++k)
+    if (with_input || spec_.products[k].place.base == kScratch)
+      for (const PackedMatrix& matrix : matrices_[k]) bytes += matrix.bytes();
   return bytes;
 }
 
-void ProgramLayer::reserve(ProgramWorkspace& workspace, std::size_t slots, std::size_t rows,
-                           int members) const {
+void ProgramLayer::reserve(Room& room, std::size_t slots, std::size_t rows, int members) const {
+  auto& workspace = static_cast<Workspace&>(room);
   const std::size_t places = std::max(Readying::places(slots, members), Readying::places(rows, members));
   workspace.prepared.resize(spec_.sources.size());
   for (std::size_t k = 0; k < spec_.sources.size(); ++k)
     if (reader_[k] != nullptr) workspace.prepared[k].reserve(*reader_[k], places);
-  workspace.projected.reserve(slots * static_cast<std::size_t>(spec_.projected_floats));
+  workspace.projected.reserve(slots * projected_floats());
   workspace.scratch.reserve(slots * static_cast<std::size_t>(spec_.scratch_floats));
   workspace.registers.reserve(static_cast<std::size_t>(members) * most_registers_ * kBlocksTogether * kLanes);
   if (workspace.bases.size() < places * base_count_) workspace.bases.resize(places * base_count_);
 }
 
-void ProgramLayer::project(const Member& member, ProgramWorkspace& workspace, std::size_t rows,
-                           const float* const* x, float* projected) const {
+void ProgramLayer::project(const Member& member, Room& room, std::size_t rows, const float* const* x,
+                           float* projected) const {
+  auto& workspace = static_cast<Workspace&>(room);
   const Readying mine(member, rows);
   for (std::size_t row = mine.begin; row < mine.end; ++row) {
     float** to = bases(workspace, mine, row);
-    to[kProjected] = projected + row * static_cast<std::size_t>(spec_.projected_floats);
+    to[kProjected] = projected + row * projected_floats();
     to[kConstant] = const_cast<float*>(spec_.constants.data());
     to[kInput] = const_cast<float*>(x[row]);
   }
@@ -64,8 +87,8 @@ void ProgramLayer::project(const Member& member, ProgramWorkspace& workspace, st
   run(member, workspace, spec_.project, rows, mine, false);
 }
 
-void ProgramLayer::ready(const Member& member, ProgramWorkspace& workspace, std::size_t n,
-                         float* const* states) const {
+void ProgramLayer::ready(const Member& member, Room& room, std::size_t n, float* const* states) const {
+  auto& workspace = static_cast<Workspace&>(room);
   if (spec_.step.empty()) return;
   const Readying mine(member, n);
   for (int source : spec_.step.front().sources) {
@@ -77,31 +100,34 @@ void ProgramLayer::ready(const Member& member, ProgramWorkspace& workspace, std:
   }
 }
 
-void ProgramLayer::step(const Member& member, ProgramWorkspace& workspace, std::size_t n,
-                        const float* const* start, const float* const* x, float* const* states) const {
+void ProgramLayer::step(const Member& member, Room& room, std::size_t n, const float* const* start,
+                        const float* const* x, float* const* states) const {
+  if (n == 0) return;
+  auto& workspace = static_cast<Workspace&>(room);
   const Readying mine(member, n);
   for (std::size_t slot = mine.begin; slot < mine.end; ++slot) {
     float** to = bases(workspace, mine, slot);
-    to[kProjected] =
-        start != nullptr ? const_cast<float*>(start[slot])
-                         : workspace.projected.data() + slot * static_cast<std::size_t>(spec_.projected_floats);
+    to[kProjected] = start != nullptr ? const_cast<float*>(start[slot])
+                                      : workspace.projected.data() + slot * projected_floats();
     to[kScratch] = workspace.scratch.data() + slot * static_cast<std::size_t>(spec_.scratch_floats);
     to[kConstant] = const_cast<float*>(spec_.constants.data());
     to[kInput] = x != nullptr ? const_cast<float*>(x[slot]) : nullptr;
-    for (std::size_t part = 0; part < parts(); ++part) to[kState + part] = states[part * n + slot];
+    for (std::size_t part = 0; part < state_sizes().size(); ++part)
+      to[kState + part] = states[part * n + slot];
   }
   if (!mine.apart) member.barrier();
   run(member, workspace, start != nullptr ? spec_.step : spec_.fused, n, mine, true);
 }
 
-const float* ProgramLayer::output(const Member& member, const ProgramWorkspace& workspace, std::size_t n,
-                                  std::size_t slot) const {
+const float* ProgramLayer::output(const Member& member, const Room& room, std::size_t n, std::size_t slot,
+                                  float* const*) const {
+  const auto& workspace = static_cast<const Workspace&>(room);
   const Readying mine(member, n);
   return workspace.bases[(mine.place + slot) * base_count_ + spec_.output.base] + spec_.output.offset;
 }
 
-void ProgramLayer::run(const Member& member, ProgramWorkspace& workspace, const Schedule& schedule,
-                       std::size_t n, const Readying& mine, bool states_ready) const {
+void ProgramLayer::run(const Member& member, Workspace& workspace, const Schedule& schedule, std::size_t n,
+                       const Readying& mine, bool states_ready) const {
   for (std::size_t number = 0; number < schedule.size(); ++number) {
     const ProgramPhase& phase = schedule[number];
     bool prepares = false;
@@ -120,7 +146,7 @@ void ProgramLayer::run(const Member& member, ProgramWorkspace& workspace, const 
   }
 }
 
-void ProgramLayer::prepare(ProgramWorkspace& workspace, int source, std::size_t slot, const Readying& mine,
+void ProgramLayer::prepare(Workspace& workspace, int source, std::size_t slot, const Readying& mine,
                            const float* row) const {
   const PackedView& weights = *reader_[source];
   const PreparedView view = workspace.prepared[source].view(weights, mine.place);
@@ -128,7 +154,7 @@ void ProgramLayer::prepare(ProgramWorkspace& workspace, int source, std::size_t 
                    view.lanes + slot * view.stride, weights.groups, view.scales + slot);
 }
 
-void ProgramLayer::run_lanes(const Member& member, ProgramWorkspace& workspace, const ProgramLanes& lanes,
+void ProgramLayer::run_lanes(const Member& member, Workspace& workspace, const ProgramLanes& lanes,
                              std::size_t n, const Readying& mine) const {
   const auto grains = static_cast<std::size_t>((lanes.blocks + lanes.grain - 1) / lanes.grain);
   const int first = static_cast<int>(member.begin(grains)) * lanes.grain;
@@ -140,7 +166,8 @@ void ProgramLayer::run_lanes(const Member& member, ProgramWorkspace& workspace, 
     const int end = std::min(begin + together, last);
     for (int number : lanes.products) {
       const ProgramProduct& product = spec_.products[number];
-      const std::ptrdiff_t from = product.place.offset + static_cast<std::ptrdiff_t>(begin) * product.place.stride;
+      const std::ptrdiff_t from =
+          product.place.offset + static_cast<std::ptrdiff_t>(begin) * product.place.stride;
       const std::ptrdiff_t floats = static_cast<std::ptrdiff_t>(end - begin) * product.place.stride;
       for (std::size_t slot = 0; slot < n; ++slot) {
         float* row = bases(workspace, mine, slot)[product.place.base] + from;
@@ -151,11 +178,13 @@ void ProgramLayer::run_lanes(const Member& member, ProgramWorkspace& workspace, 
       }
       // The slots' rows lie one behind the other in their arena.
       float* out = bases(workspace, mine, 0)[product.place.base] + product.place.offset;
-      const auto stride = static_cast<std::size_t>(
-          product.place.base == kProjected ? spec_.projected_floats : spec_.scratch_floats);
-      for (const ProgramSegment& segment : product.segments) {
-        const PackedView& weights = segment.matrix.view();
-        const int unit_blocks = weights.vectors * kLanes / product.place.stride;  // blocks of units a packed block has
+      const auto stride = static_cast<std::size_t>(product.place.base == kProjected ? spec_.projected_floats
+                                                                                    : spec_.scratch_floats);
+      for (std::size_t k = 0; k < product.segments.size(); ++k) {
+        const ProgramSegment& segment = product.segments[k];
+        const PackedView& weights = matrices_[number][k].view();
+        const int unit_blocks =
+            weights.vectors * kLanes / product.place.stride;  // blocks of units a packed block has
         const int start = segment.unit / kLanes;
         const int low = std::max(begin - start, 0) / unit_blocks;
         const int high = std::min((std::max(end - start, 0) + unit_blocks - 1) / unit_blocks, weights.blocks);
@@ -227,8 +256,9 @@ void ProgramLayer::check() const {
   floats[kProjected] = spec_.projected_floats;
   floats[kScratch] = spec_.scratch_floats;
   floats[kConstant] = static_cast<std::ptrdiff_t>(spec_.constants.size());
-  floats[kInput] = padded(spec_.input_size);
-  for (std::size_t part = 0; part < parts(); ++part) floats[kState + part] = padded(spec_.state_sizes[part]);
+  floats[kInput] = static_cast<std::ptrdiff_t>(padded(spec_.input_size));
+  for (std::size_t part = 0; part < state_sizes().size(); ++part)
+    floats[kState + part] = static_cast<std::ptrdiff_t>(padded(spec_.state_sizes[part]));
   // Whether blocks of 16 elements lie inside.
   const auto inside = [&](const LanePlace& place, std::ptrdiff_t blocks) {
     return place.base > kRegister && place.base < static_cast<int>(base_count_) && place.offset >= 0 &&
@@ -246,22 +276,23 @@ void ProgramLayer::check() const {
   for (const ProgramSource& source : spec_.sources)
     if (!elements_inside(source.place, source.size) || source.place.stride != kLanes)
       refuse("source lies outside its memory");
-  for (const ProgramProduct& product : spec_.products) {
+  for (std::size_t number = 0; number < spec_.products.size(); ++number) {
+    const ProgramProduct& product = spec_.products[number];
     const int vectors = product.place.stride / kLanes;
     const std::ptrdiff_t blocks = (product.units + kLanes - 1) / kLanes;
-    if ((product.place.base != kProjected && product.place.base != kScratch) || vectors < 1 ||
-        vectors > kMaxVectors || product.place.stride % kLanes != 0 || !inside(product.place, 0))
+    if ((product.place.base != kProjected && product.place.base != kScratch) || !inside(product.place, 0))
       refuse("product lies outside its memory");
-    for (const ProgramSegment& segment : product.segments) {
-      const PackedView& weights = segment.matrix.view();
-      const bool fits = weights.vectors == (vectors == 1 ? kPlainVectors : vectors) && segment.unit >= 0 &&
-                        segment.unit % ((vectors == 1 ? kPlainVectors : 1) * kLanes) == 0;
+    for (std::size_t k = 0; k < product.segments.size(); ++k) {
+      const ProgramSegment& segment = product.segments[k];
+      const PackedMatrix& matrix = matrices_[number][k];
+      const bool fits =
+          segment.unit >= 0 && segment.unit % ((vectors == 1 ? kPlainVectors : 1) * kLanes) == 0;
       const std::ptrdiff_t end = product.place.offset +
                                  static_cast<std::ptrdiff_t>(segment.unit / kLanes) * product.place.stride +
-                                 static_cast<std::ptrdiff_t>(segment.matrix.rows());
+                                 static_cast<std::ptrdiff_t>(matrix.rows());
       if (!fits || end > floats[product.place.base] || segment.source < 0 ||
           segment.source >= static_cast<int>(spec_.sources.size()) ||
-          segment.matrix.columns() != spec_.sources[segment.source].size)
+          matrix.columns() != spec_.sources[segment.source].size)
         refuse("product does not fit its memory");
     }
     const std::ptrdiff_t room = blocks * product.place.stride;
@@ -299,12 +330,13 @@ void ProgramLayer::check() const {
                                          ? std::ptrdiff_t{row.count} * row.length
                                          : results;
         bool fits = row.count >= 0 && row.length >= 1 && results < (1 << 30) && reads < (1 << 30) &&
-                    row.target.base != kConstant && row.target.base != kInput && row.target.stride == kLanes &&
-                    elements_inside(row.target, results) && row.extra >= 0;
+                    row.target.base != kConstant && row.target.base != kInput &&
+                    row.target.stride == kLanes && elements_inside(row.target, results) && row.extra >= 0;
         if (fits && row.kind == RowKind::kGather) {
           fits = static_cast<std::size_t>(row.extra) + row.count <= spec_.index.size();
           for (int k = 0; fits && k < row.count; ++k)
-            fits = spec_.index[row.extra + k] >= 0 && elements_inside(row.source, spec_.index[row.extra + k] + 1);
+            fits = spec_.index[row.extra + k] >= 0 &&
+                   elements_inside(row.source, spec_.index[row.extra + k] + 1);
         } else if (fits) {
           fits = elements_inside(row.source, reads);
           if (row.kind == RowKind::kNormalise)

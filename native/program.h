@@ -1,4 +1,5 @@
-// A cell program as runtime/plan.py lays it out: where its numbers lie, and what is done between two barriers.
+// A cell program as runtime/plan.py lays it out: where its numbers lie, and what is done between two
+// barriers.
 #pragma once
 
 #include <cstddef>
@@ -7,6 +8,7 @@
 #include "kernels.h"
 #include "memory.h"
 #include "packed.h"
+#include "recurrent_layer.h"
 #include "team.h"
 
 namespace throughtime {
@@ -20,11 +22,13 @@ struct ProgramSource {
   int size;
 };
 
-// Some rows of a product: a packed matrix for the units from `unit` on.
+// Some rows of products: a matrix for the units from `unit` on, the rows of one product below those of
+// another.
 struct ProgramSegment {
   int source;
   int unit;
-  PackedMatrix matrix;
+  int rows, columns;
+  const float* weights;  // has to outlive the layer's construction only
 };
 
 // Products that share one pass over their blocks; block b of product g lies at b * stride + g * 16.
@@ -32,7 +36,7 @@ struct ProgramProduct {
   LanePlace place;
   int units;
   std::vector<ProgramSegment> segments;
-  Buffer<float> bias;  // in the order of the blocks; empty where there is none
+  std::vector<float> bias;  // in the order of the blocks; empty where there is none
 };
 
 // What the threads share out by units.
@@ -52,7 +56,7 @@ struct ProgramRow {
   LanePlace source, target;
   int count;   // elements of the result; of kNormalise: groups
   int length;  // of a group that is summed, searched or normalised
-  int extra;   // kGather: where its numbers begin in `index`; kNormalise: where epsilon is among the constants
+  int extra;  // kGather: where its numbers begin in `index`; kNormalise: where epsilon is among the constants
 };
 
 struct ProgramPhase {
@@ -69,73 +73,55 @@ struct ProgramSpec {
   int output_size = 0;
   LanePlace output{};
   int projected_floats = 0, scratch_floats = 0;
-  Buffer<float> constants;
+  std::vector<float> constants;
   std::vector<int> index;
   std::vector<ProgramSource> sources;
   std::vector<ProgramProduct> products;
   Schedule project, step, fused;
 };
 
-// What steps need besides their states; one for each call that runs.
-struct ProgramWorkspace {
-  std::vector<Prepared> prepared;  // one a source
-  Buffer<float> projected, scratch, registers;
-  std::vector<float*> bases;  // of each slot
-};
-
-class ProgramLayer {
+class ProgramLayer : public RecurrentLayer {
  public:
+  struct Workspace : Room {
+    std::vector<Prepared> prepared;  // one a source
+    Buffer<float> projected, scratch, registers;
+    std::vector<float*> bases;  // of each slot, for each member where few slots are made ready apart
+  };
+
   // Throws std::invalid_argument where something would lie outside its memory.
-  ProgramLayer(ProgramSpec spec, Precision precision, const Kernels& kernels);
+  ProgramLayer(const ProgramSpec& spec, Precision precision, const Kernels& kernels);
 
-  int input_size() const { return spec_.input_size; }
-  int output_size() const { return spec_.output_size; }
-  std::size_t parts() const { return spec_.state_sizes.size(); }
-  int state_size(std::size_t part) const { return spec_.state_sizes[part]; }
-  // Floats of a part of the state, or of an input or output, in memory.
-  static int padded(int size) { return (size + 2 * kLanes - 1) / (2 * kLanes) * (2 * kLanes); }
-  // Floats of what `project` writes for one input.
-  int projected_floats() const { return spec_.projected_floats; }
-  std::size_t weight_bytes(bool with_input) const;
-
-  // Room for steps of so many slots, and projections of so many rows, by so many members of a team.
-  void reserve(ProgramWorkspace& workspace, std::size_t slots, std::size_t rows, int members) const;
-
-  // projected[row] (projected_floats each) from x[row] (padded(input_size)). All members call it; it ends with a
-  // barrier.
-  void project(const Member& member, ProgramWorkspace& workspace, std::size_t rows, const float* const* x,
-               float* projected) const;
-
-  // Makes the old states ready that the first phase multiplies. A barrier has to follow before any state changes.
-  //   states  for each part and slot padded(state_size) floats: states[part * n + slot]
-  void ready(const Member& member, ProgramWorkspace& workspace, std::size_t n, float* const* states) const;
-
-  // One step of n slots, in place, after `ready` and a barrier. All members call it; it ends with a barrier.
-  //   start  for each slot a row of `project`, or null: then x holds the inputs
-  void step(const Member& member, ProgramWorkspace& workspace, std::size_t n, const float* const* start,
-            const float* const* x, float* const* states) const;
-
-  // Where a slot's output lies after a step: in its state, or in the workspace. For `member`, of n slots.
-  const float* output(const Member& member, const ProgramWorkspace& workspace, std::size_t n,
-                      std::size_t slot) const;
+  std::size_t projected_floats() const override { return static_cast<std::size_t>(spec_.projected_floats); }
+  bool needs_projection() const override { return false; }
+  std::size_t weight_bytes(bool with_input = true) const override;
+  std::unique_ptr<Room> room() const override { return std::make_unique<Workspace>(); }
+  void reserve(Room& room, std::size_t slots, std::size_t rows, int members) const override;
+  void project(const Member& member, Room& room, std::size_t rows, const float* const* x,
+               float* projected) const override;
+  void ready(const Member& member, Room& room, std::size_t n, float* const* states) const override;
+  void step(const Member& member, Room& room, std::size_t n, const float* const* start, const float* const* x,
+            float* const* states) const override;
+  const float* output(const Member& member, const Room& room, std::size_t n, std::size_t slot,
+                      float* const* states) const override;
 
  private:
-  void run(const Member& member, ProgramWorkspace& workspace, const Schedule& schedule, std::size_t n,
+  void run(const Member& member, Workspace& workspace, const Schedule& schedule, std::size_t n,
            const Readying& mine, bool states_ready) const;
-  void prepare(ProgramWorkspace& workspace, int source, std::size_t slot, const Readying& mine,
+  void prepare(Workspace& workspace, int source, std::size_t slot, const Readying& mine,
                const float* row) const;
-  void run_lanes(const Member& member, ProgramWorkspace& workspace, const ProgramLanes& lanes, std::size_t n,
+  void run_lanes(const Member& member, Workspace& workspace, const ProgramLanes& lanes, std::size_t n,
                  const Readying& mine) const;
   void run_row(const ProgramRow& row, float* const* bases) const;
   // The bases of a slot, where this member has them.
-  float** bases(ProgramWorkspace& workspace, const Readying& mine, std::size_t slot) const {
+  float** bases(Workspace& workspace, const Readying& mine, std::size_t slot) const {
     return workspace.bases.data() + (mine.place + slot) * base_count_;
   }
+  void pack(Precision precision);
   void check() const;
 
   ProgramSpec spec_;
+  std::vector<std::vector<PackedMatrix>> matrices_;  // of each product's segments
   const Kernels& kernels_;
-  Precision precision_;
   std::size_t base_count_;
   int most_registers_ = 1;
   std::vector<const PackedView*> reader_;  // a matrix that reads each source: all have the same columns

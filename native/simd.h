@@ -35,11 +35,15 @@ inline F multiply_add(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
 inline F at_least(float low, F x) { return _mm512_max_ps(set(low), x); }
 inline F at_most(float high, F x) { return _mm512_min_ps(set(high), x); }
 inline F square_root(F a) { return _mm512_sqrt_ps(a); }
-inline F less(F a, F b, F yes, F no) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes); }
+inline F less(F a, F b, F yes, F no) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
+}
 inline F less_equal(F a, F b, F yes, F no) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LE_OQ), no, yes);
 }
-inline F equal(F a, F b, F yes, F no) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), no, yes); }
+inline F equal(F a, F b, F yes, F no) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), no, yes);
+}
 inline I as_lanes(F a) { return _mm512_castps_si512(a); }
 inline I and_lanes(I a, I b) { return _mm512_and_si512(a, b); }
 inline I or_lanes(I a, I b) { return _mm512_or_si512(a, b); }
@@ -103,7 +107,9 @@ inline F at_least(float low, F x) { return _mm256_max_ps(set(low), x); }
 inline F at_most(float high, F x) { return _mm256_min_ps(set(high), x); }
 inline F square_root(F a) { return _mm256_sqrt_ps(a); }
 inline F less(F a, F b, F yes, F no) { return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
-inline F less_equal(F a, F b, F yes, F no) { return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LE_OQ)); }
+inline F less_equal(F a, F b, F yes, F no) {
+  return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LE_OQ));
+}
 inline F equal(F a, F b, F yes, F no) { return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
 inline I as_lanes(F a) { return _mm256_castps_si256(a); }
 inline I and_lanes(I a, I b) { return _mm256_and_si256(a, b); }

@@ -51,7 +51,8 @@ inline F negative(F x) { return subtract(set(-0.0f), x); }
 inline F larger(F a, F b) { return equal(b, b, less(a, b, b, a), b); }
 inline F smaller(F a, F b) { return equal(b, b, less(b, a, b, a), b); }
 
-// log x = n ln 2 + log(1 + f), f in [sqrt(1/2) - 1, sqrt(2) - 1]; the polynomial is Cephes' logf (Moshier 1992).
+// log x = n ln 2 + log(1 + f), f in [sqrt(1/2) - 1, sqrt(2) - 1]; the polynomial is Cephes' logf (Moshier
+// 1992).
 inline F log(F x) {
   // Denormals are lifted among the normal numbers first.
   const F least = set(1.17549435e-38f), zero = set(0.0f);
@@ -82,7 +83,8 @@ inline F log(F x) {
   return less(zero, x, positive, equal(x, zero, negative(infinity), set(__builtin_nanf(""))));
 }
 
-// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). With u = 1 + e rounded, log(u) e / (u - 1) is log(1 + e) (Kahan).
+// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). With u = 1 + e rounded, log(u) e / (u - 1) is log(1 + e)
+// (Kahan).
 inline F softplus(F x) {
   const F one = set(1.0f), zero = set(0.0f);
   const F e = exp(negative(absolute(x)));

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine.h"
+#include "layer.h"
 #include "testing.h"
 
 namespace throughtime::testing {
@@ -19,10 +20,16 @@ struct Model {
     int width = embedding > 0 ? embedding : vocabulary;
     for (int layer = 0; layer < layers; ++layer) {
       networks.push_back(make_network(options, width, hidden));
-      width = networks.back().tensors.state_size;
-      tensors.layers.push_back(networks.back().tensors);
-      tensors.initial_hidden.push_back(layer == 0 ? keep(width) : nullptr);
-      tensors.initial_cell.push_back(nullptr);
+      const LayerTensors made = networks.back().tensors;
+      width = made.state_size;
+      tensors.layers.push_back({[made](Precision precision, const Kernels& kernels) {
+                                  return std::make_unique<Layer>(made, precision, kernels);
+                                },
+                                [made](const RecurrentLayer& one, int column, float* projected) {
+                                  static_cast<const Layer&>(one).project_one_hot(column, made.weight_ih,
+                                                                                 projected);
+                                },
+                                {layer == 0 ? keep(width) : nullptr}});
     }
     tensors.vocabulary_size = vocabulary;
     tensors.embedding_size = embedding;

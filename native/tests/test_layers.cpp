@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "layer.h"
 #include "memory.h"
 #include "scan.h"
 #include "team.h"
@@ -9,54 +10,60 @@
 
 namespace throughtime::testing {
 namespace {
+// Floats of a state, its tensors one behind the other.
+std::size_t state_floats(const RecurrentLayer& layer) {
+  std::size_t size = 0;
+  for (const int part : layer.state_sizes()) size += static_cast<std::size_t>(part);
+  return size;
+}
+
 // The states of a batch as a step wants them, each in memory of its own.
 struct States {
-  std::vector<Buffer<float>> hidden, cell;
-  std::vector<float*> hidden_at, cell_at;
+  std::vector<Buffer<float>> memory;
+  std::vector<float*> at;
 
-  States(const Layer& layer, const Floats& values, std::size_t n) {
-    const auto S = static_cast<std::size_t>(layer.state_size()),
-               H = static_cast<std::size_t>(layer.hidden_size());
-    for (std::size_t slot = 0; slot < n; ++slot) {
-      hidden.emplace_back(static_cast<std::size_t>(layer.padded_state()));
-      cell.emplace_back(static_cast<std::size_t>(layer.padded_hidden()));
-      std::copy_n(values.data() + slot * (S + H), S, hidden[slot].data());
-      std::copy_n(values.data() + slot * (S + H) + S, H, cell[slot].data());
-      hidden_at.push_back(hidden[slot].data());
-      cell_at.push_back(cell[slot].data());
+  States(const RecurrentLayer& layer, const float* values, std::size_t n) {
+    std::size_t before = 0;
+    for (const int size : layer.state_sizes()) {
+      for (std::size_t slot = 0; slot < n; ++slot) {
+        memory.emplace_back(RecurrentLayer::padded(size));
+        std::copy_n(values + slot * state_floats(layer) + before, size, memory.back().data());
+        at.push_back(memory.back().data());
+      }
+      before += static_cast<std::size_t>(size);
     }
   }
 };
 
-// One step of slots [first, first + n) of x and state: their hidden and cell states after it.
-Floats step_once(const Layer& layer, const Floats& x, const Floats& state, std::size_t first, std::size_t n,
-                 bool projected, int threads) {
-  const auto I = static_cast<std::size_t>(layer.input_size()),
-             S = static_cast<std::size_t>(layer.state_size());
-  const auto H = static_cast<std::size_t>(layer.hidden_size()),
-             rows = static_cast<std::size_t>(layer.gate_rows());
-  const Floats mine(state.begin() + static_cast<std::ptrdiff_t>(first * (S + H)), state.end());
-  States states(layer, mine, n);
+// One step of slots [first, first + n) of x and state: their states after it.
+Floats step_once(const RecurrentLayer& layer, const Floats& x, const Floats& state, std::size_t first,
+                 std::size_t n, bool projected, int threads) {
+  const auto I = static_cast<std::size_t>(layer.input_size());
+  const std::size_t rows = layer.projected_floats();
+  States states(layer, state.data() + first * state_floats(layer), n);
+  std::vector<Buffer<float>> padded;
   std::vector<const float*> inputs(n), starts(n);
   Floats pre_activations(n * rows);
   for (std::size_t slot = 0; slot < n; ++slot) {
-    inputs[slot] = x.data() + (first + slot) * I;
+    padded.emplace_back(RecurrentLayer::padded(layer.input_size()));
+    std::copy_n(x.data() + (first + slot) * I, I, padded.back().data());
+    inputs[slot] = padded.back().data();
     starts[slot] = pre_activations.data() + slot * rows;
   }
-  Workspace workspace;
-  layer.reserve(workspace, n, n, threads);
+  const std::unique_ptr<RecurrentLayer::Room> room = layer.room();
+  layer.reserve(*room, n, n, threads);
   run_team(threads, [&](const Member& member) {
-    if (projected) layer.project(member, workspace, n, inputs.data(), pre_activations.data());
-    layer.ready(member, workspace, n, states.hidden_at.data());
+    if (projected) layer.project(member, *room, n, inputs.data(), pre_activations.data());
+    layer.ready(member, *room, n, states.at.data());
     member.barrier();
-    layer.step(member, workspace, n, projected ? starts.data() : nullptr, projected ? nullptr : inputs.data(),
-               states.hidden_at.data(), states.cell_at.data());
+    layer.step(member, *room, n, projected ? starts.data() : nullptr, projected ? nullptr : inputs.data(),
+               states.at.data());
   });
   Floats after;
-  for (std::size_t slot = 0; slot < n; ++slot) {
-    after.insert(after.end(), states.hidden[slot].data(), states.hidden[slot].data() + S);
-    after.insert(after.end(), states.cell[slot].data(), states.cell[slot].data() + H);
-  }
+  for (std::size_t slot = 0; slot < n; ++slot)
+    for (std::size_t part = 0; part < layer.state_sizes().size(); ++part)
+      after.insert(after.end(), states.at[part * n + slot],
+                   states.at[part * n + slot] + layer.state_sizes()[part]);
   return after;
 }
 
@@ -72,9 +79,9 @@ std::vector<double> plain_step(const LayerTensors& t, const float* x, const floa
   const auto of_state = [&](std::size_t row) { return t.bias_hh[row] + sum(t.weight_hh + row * H, h, H); };
   const auto both = [&](std::size_t row) { return of_input(row) + of_state(row); };
   const auto sigmoid = [](double a) { return 1 / (1 + std::exp(-a)); };
-  std::vector<double> after(2 * H);
+  std::vector<double> after(t.kind == CellKind::kLstm ? 2 * H : H);
   for (std::size_t u = 0; u < H; ++u) {
-    after[H + u] = c[u];
+    if (t.kind == CellKind::kLstm) after[H + u] = c[u];
     if (t.kind == CellKind::kRnn) {
       after[u] = std::tanh(both(u));
     } else if (t.kind == CellKind::kGru) {
@@ -96,7 +103,7 @@ void check_layer(const Kernels& kernels, const Options& options, Precision preci
   const Layer layer(network.tensors, precision, kernels);
   const std::string name = options.name;
   constexpr std::size_t kSlots = 9;
-  const auto size = static_cast<std::size_t>(layer.state_size() + layer.hidden_size());
+  const std::size_t size = state_floats(layer);
   const Floats x = random_floats(kSlots * static_cast<std::size_t>(I)), state = random_floats(kSlots * size);
   const Floats all = step_once(layer, x, state, 0, kSlots, true, 1);
   for (const int threads : {2, 3})
@@ -111,22 +118,27 @@ void check_layer(const Kernels& kernels, const Options& options, Precision preci
     if (precision != Precision::kFloat32 || (name != "rnn" && name != "gru" && name != "lstm")) continue;
     const float* h = state.data() + slot * size;
     const std::vector<double> expected =
-        plain_step(network.tensors, x.data() + slot * static_cast<std::size_t>(I), h, h + layer.state_size());
+        plain_step(network.tensors, x.data() + slot * static_cast<std::size_t>(I), h, h + H);
     for (std::size_t k = 0; k < size; ++k)
       check(std::abs(alone[k] - expected[k]) < 2e-6, what + ": not the cell");
   }
   // A one-hot input is a column of the weights.
   if (precision != Precision::kFloat32) return;
-  Floats one_hot(static_cast<std::size_t>(I)), from_column(static_cast<std::size_t>(layer.gate_rows())),
-      product(from_column);
+  Floats one_hot(static_cast<std::size_t>(I)), from_column(layer.projected_floats()), product(from_column);
   one_hot.back() = 1;
   layer.project_one_hot(I - 1, network.tensors.weight_ih, from_column.data());
-  Workspace workspace;
-  layer.reserve(workspace, 1, 1, 1);
+  const std::unique_ptr<RecurrentLayer::Room> room = layer.room();
+  layer.reserve(*room, 1, 1, 1);
   const float* input = one_hot.data();
-  layer.project({0, 1, nullptr}, workspace, 1, &input, product.data());
+  layer.project({0, 1, nullptr}, *room, 1, &input, product.data());
   for (std::size_t row = 0; row < product.size(); ++row)
     check(std::abs(product[row] - from_column[row]) < 1e-6, what + ": a one-hot input's share");
+}
+
+std::vector<float*> pointers(std::vector<Floats>& parts) {
+  std::vector<float*> at;
+  for (Floats& part : parts) at.push_back(part.data());
+  return at;
 }
 
 // A batch of sequences; each row has to be what it is alone, and backward what the reversed input is forward.
@@ -135,30 +147,34 @@ void check_scan(const Kernels& kernels, const Options& options, std::size_t T, s
       std::string("scan ") + options.name + " T " + std::to_string(T) + " B " + std::to_string(B);
   const Network network = make_network(options, I, H);
   const Layer layer(network.tensors, Precision::kFloat32, kernels);
-  const auto S = static_cast<std::size_t>(layer.state_size()), width = static_cast<std::size_t>(I),
-             units = static_cast<std::size_t>(H);
+  const auto O = static_cast<std::size_t>(layer.output_size()), width = static_cast<std::size_t>(I);
   const Floats inputs = random_floats(T * B * width);
   Tokens lengths(B);
   for (std::size_t b = 0; b < B; ++b) lengths[b] = static_cast<std::int64_t>((T + b * 7) % (T + 1));
   for (const bool backward : {false, true}) {
-    Floats hidden(B * S), cell(B * units), outputs(T * B * S);
-    scan(layer, inputs.data(), T, B, lengths.data(), backward, hidden.data(), cell.data(), outputs.data(), 3);
+    std::vector<Floats> state, own_state;
+    for (const int size : layer.state_sizes()) state.emplace_back(B * static_cast<std::size_t>(size));
+    Floats outputs(T * B * O);
+    scan(layer, inputs.data(), T, B, lengths.data(), backward, pointers(state), outputs.data(), 3);
     for (std::size_t b = 0; T > 0 && b < B; ++b) {
       const auto length = static_cast<std::size_t>(lengths[b]);
-      Floats own, own_hidden(S), own_cell(units), own_outputs(length * S);
+      Floats own, own_outputs(length * O);
+      own_state.clear();
+      for (const int size : layer.state_sizes()) own_state.emplace_back(static_cast<std::size_t>(size));
       for (std::size_t t = 0; t < length; ++t) {
         const std::size_t from = backward ? length - 1 - t : t;
         own.insert(own.end(), inputs.data() + (from * B + b) * width,
                    inputs.data() + (from * B + b + 1) * width);
       }
-      scan(layer, own.data(), length, 1, nullptr, false, own_hidden.data(), own_cell.data(),
-           own_outputs.data(), 1);
-      check(std::equal(own_hidden.begin(), own_hidden.end(), hidden.data() + b * S),
-            what + ": the last state");
+      scan(layer, own.data(), length, 1, nullptr, false, pointers(own_state), own_outputs.data(), 1);
+      for (std::size_t part = 0; part < state.size(); ++part)
+        check(std::equal(own_state[part].begin(), own_state[part].end(),
+                         state[part].data() + b * own_state[part].size()),
+              what + ": the last state");
       for (std::size_t t = 0; t < T; ++t)
-        for (std::size_t k = 0; k < S; ++k) {
+        for (std::size_t k = 0; k < O; ++k) {
           const std::size_t at = backward ? length - 1 - t : t;
-          check(outputs[(t * B + b) * S + k] == (t < length ? own_outputs[at * S + k] : 0.0f),
+          check(outputs[(t * B + b) * O + k] == (t < length ? own_outputs[at * O + k] : 0.0f),
                 what + ": an output");
         }
     }

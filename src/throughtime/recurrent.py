@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from throughtime.cells import CELLS, Cell, State
+from throughtime.cells import Cell, State, cell_class
 from throughtime.errors import OptionError
 from throughtime.kernels import KERNELS, Kernel, Scan, pick_kernel
 
@@ -51,7 +51,7 @@ class Recurrent(nn.Module):
             state = recurrent.detach(state)                   # cut the gradient: truncated BPTT
 
     Args:
-        cell: "rnn", "lstm", "gru", or a subclass of `Cell` that takes (input_size, hidden_size, ...).
+        cell: a name of `throughtime.cells.CELLS`, "FILE.py:CLASS", or a subclass of `Cell` that takes (input_size, hidden_size, ...).
         input_size: I.
         hidden_size: H.
         num_layers: L; each layer reads the outputs of the one below.
@@ -88,9 +88,7 @@ class Recurrent(nn.Module):
     ) -> None:
         super().__init__()
         if isinstance(cell, str):
-            if cell not in CELLS:
-                raise OptionError(f"cell {cell!r} is unknown: use {', '.join(CELLS)} or a subclass of Cell")
-            cell = CELLS[cell]
+            cell = cell_class(cell)
         if num_layers < 1:
             raise OptionError(f"num_layers must be 1 or above, not {num_layers}")
         if not 0 <= dropout <= 1:

@@ -2,6 +2,7 @@
 
 from throughtime.cells.cell import Cell, GatedCell, State
 from throughtime.cells.gru import GRU
+from throughtime.cells.load import cell_class
 from throughtime.cells.lstm import LSTM
 from throughtime.cells.mingru import MinGRU
 from throughtime.cells.mogrifier import Mogrifier
@@ -28,4 +29,5 @@ __all__ = [
     "MinGRU",
     "Mogrifier",
     "State",
+    "cell_class",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin
 
@@ -54,6 +55,8 @@ def run(
     """Train, or go on with a training."""
     with user_errors():
         given = {name: value for name, value in options.items() if value is not None}
+        if "cell_option" in given:
+            given["cell_option"] = dict(map(_named_value, given["cell_option"]))
         resolved = None
         if resume is not None:
             _refuse_with_resume(source, out, preset_name, config, given)
@@ -165,6 +168,8 @@ def _option(name: str, tasks: dict[str, tuple[str, FieldInfo]]) -> inspect.Param
     )
     others = [kind for kind in kinds if get_origin(kind) is not Literal]
     kind, metavar = (str, "|".join(["N"] * bool(others) + list(choices))) if choices else (others[0], None)
+    if get_origin(kind) is dict:
+        kind, metavar = list[str], "NAME=VALUE"
     texts: dict[str, list[str]] = {}
     for task, (_, field) in tasks.items():
         default = "" if field.default in (None, "") else f" (default {_shown(field.default)})"
@@ -180,6 +185,19 @@ def _option(name: str, tasks: dict[str, tuple[str, FieldInfo]]) -> inspect.Param
         show_default=False,
     )
     return _parameter(name, Optional[kind], option)
+
+
+def _named_value(text: str) -> tuple[str, Any]:
+    """NAME=VALUE as the command line has it; the value is a number or true or false where it reads as one."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise OptionError(f"--cell-option {text!r} is not NAME=VALUE, as in --cell-option rounds=4")
+    if value in ("true", "false"):
+        return name, value == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return name, kind(value)
+    return name, value
 
 
 def _panel(section: str, tasks: dict[str, Any]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from throughtime.config.options import RunConfig
-from throughtime.config.recurrence import RecurrenceConfig
+from throughtime.config.recurrence import CELLS, RecurrenceConfig
 from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_TOKENS, MOST_UNITS, Section
 from throughtime.config.training import TrainingConfig
 
@@ -59,7 +59,9 @@ class LabelledData(Section):
 class ClassifierNetwork(RecurrenceConfig):
     """The network: embedding or features, recurrence, pooling over time, output layer."""
 
-    cell: Literal["rnn", "lstm", "gru", "none"] = Field(  # type: ignore[assignment]
+    cells: ClassVar[tuple[str, ...]] = (*CELLS, "none")
+
+    cell: str = Field(
         default="gru",
         description="The recurrent cell; none is a feed-forward layer at each step, to compare with.",
     )

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from throughtime.config.section import MOST_LAYERS, MOST_UNITS, Section
+
+# Those of throughtime.cells, which takes torch to import.
+CELLS = ("rnn", "lstm", "gru", "mogrifier", "mingru", "slstm")
+# Options that are fields of their own.
+_NAMED_OPTIONS = {
+    "rnn": ("activation",),
+    "gru": ("reset_after",),
+    "lstm": ("peephole", "projection", "coupled", "layer_norm"),
+}
 
 
 class RecurrenceConfig(Section):
     """Cells and layers."""
 
-    cell: Literal["rnn", "lstm", "gru"] = Field(default="lstm", description="The recurrent cell.")
+    cells: ClassVar[tuple[str, ...]] = CELLS
+
+    cell: str = Field(
+        default="lstm",
+        description=f"The recurrent cell: {', '.join(CELLS)}; or one of your own, a subclass of throughtime.Cell "
+        "as FILE.py:CLASS or MODULE:CLASS.",
+    )
+    cell_option: dict[str, bool | int | float | str] = Field(
+        default={},
+        description="An option of the cell, as NAME=VALUE: mogrifier rounds, slstm heads, your own.",
+    )
     hidden: int = Field(default=256, ge=1, le=MOST_UNITS, description="Hidden units in each layer.")
     layers: int = Field(default=2, ge=1, le=MOST_LAYERS, description="Recurrent layers.")
     dropout: float = Field(default=0.2, ge=0, lt=1, description="Dropout between layers.")
@@ -53,14 +72,29 @@ class RecurrenceConfig(Section):
             raise ValueError(f"projection must be below --hidden {self.hidden}")
         return self
 
-    def cell_options(self) -> dict[str, Any]:
+    @field_validator("cell")
+    @classmethod
+    def _cell_is_known(cls, cell: str) -> str:
+        place, _, name = cell.rpartition(":")
+        if cell not in cls.cells and not (place and name.isidentifier()):
+            raise ValueError(f"cell {cell!r} is unknown: use {', '.join(cls.cells)}, or FILE.py:CLASS")
+        return cell
+
+    @model_validator(mode="after")
+    def _options_are_the_cells(self) -> RecurrenceConfig:
+        if self.cell_option and self.cell in (*_NAMED_OPTIONS, "none"):
+            raise ValueError(
+                f"cell_option {next(iter(self.cell_option))} is none of the {self.cell}: its options have names of "
+                f"their own{': ' if self.cell in _NAMED_OPTIONS else ''}"
+                f"{', '.join(_NAMED_OPTIONS.get(self.cell, ()))}"
+            )
+        return self
+
+    def options_of_cell(self) -> dict[str, Any]:
         """The options that this cell takes."""
-        if self.cell == "rnn":
-            return {"activation": self.activation}
-        if self.cell == "gru":
-            return {"reset_after": self.reset_after}
-        names = ("peephole", "projection", "coupled", "layer_norm")
-        return {name: getattr(self, name) for name in names}
+        if self.cell not in _NAMED_OPTIONS:
+            return dict(self.cell_option)
+        return {name: getattr(self, name) for name in _NAMED_OPTIONS[self.cell]}
 
     def recurrent_options(self) -> dict[str, Any]:
         """The arguments of `throughtime.Recurrent` besides cell, sizes and directions."""
@@ -68,5 +102,5 @@ class RecurrenceConfig(Section):
         return {
             "num_layers": self.layers,
             **{name: getattr(self, name) for name in names},
-            **self.cell_options(),
+            **self.options_of_cell(),
         }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from throughtime.config.options import RunConfig
-from throughtime.config.recurrence import RecurrenceConfig
+from throughtime.config.recurrence import CELLS, RecurrenceConfig
 from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_UNITS, Section
 from throughtime.config.training import TrainingConfig
 
@@ -57,7 +57,9 @@ class FrameData(Section):
 class TaggerNetwork(RecurrenceConfig):
     """The network: encoder of frames, recurrence, output layer."""
 
-    cell: Literal["rnn", "lstm", "gru", "none"] = Field(  # type: ignore[assignment]
+    cells: ClassVar[tuple[str, ...]] = (*CELLS, "none")
+
+    cell: str = Field(
         default="lstm",
         description="The recurrent cell; none is a feed-forward network for each frame by itself, as large "
         "as the LSTM, to compare with.",

@@ -184,7 +184,7 @@ def read_recurrence(
     Raises:
         RunError: there is none under that prefix.
     """
-    options = config.cell_options()
+    options = config.options_of_cell()
     cells: list[CellWeights] = []
     while arrays := under(tensors, f"{prefix}cells.{len(cells)}."):
         cells.append(CellWeights(config.cell, arrays, options))

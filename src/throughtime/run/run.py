@@ -63,7 +63,14 @@ class Run(ABC):
         self.folder = folder
         self.config = config
         self.left_out = ""
+        self._check_cell()
         self.backend, self.precision, self.threads = BACKENDS[0], PRECISIONS[0], 0
+
+    def _check_cell(self) -> None:
+        """Refuse a cell whose source lies in the run folder: who gives one away must not say what is run."""
+        place = self.config.model.cell.rpartition(":")[0]
+        if place.endswith(".py") and Path(place).resolve().is_relative_to(self.folder.resolve()):
+            raise RunError(f"{place} lies in the run folder itself: keep the source of a cell outside of it")
 
     @classmethod
     def open(

@@ -13,13 +13,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from throughtime import _native
 from throughtime.arrays import real_numbers, whole_numbers
-from throughtime.errors import CheckpointError, RunError
+from throughtime.errors import CheckpointError, OptionError, RunError
+from throughtime.program.program import cell_to_json
+from throughtime.program.reference import initial_state
 from throughtime.runtime.folder import NetworkOptions, read_options
-from throughtime.runtime.layers import check_precision, check_threads, initial_states, layer_tensors
+from throughtime.runtime.layers import (
+    CELLS,
+    cell_program,
+    check_precision,
+    check_threads,
+    layer_tensors,
+    program_tensors,
+)
+from throughtime.runtime.planning.plan import Plan
 from throughtime.runtime.sampling import Sampler
 from throughtime.runtime.weights import Weights, read_weights
 
 WEIGHTS = "model.safetensors"
+# A program's share of one-hot inputs takes a product of this many columns for each token.
+_WIDEST_ONE_HOT = 4096
 LANGUAGE_MODEL = "language-model"
 _NOT_DRAWN = -1
 
@@ -67,14 +79,13 @@ class Engine:
         if options.embedding:
             tensors["embedding.weight"] = self._weights["embedding.weight"]
         names = [f"recurrent.cells.{layer}." for layer in range(options.layers)]
-        layers = [layer_tensors(self._weights, name, options.cell) for name in names]
-        parts = ("initial_hidden", "initial_cell")[: 2 if options.cell == "lstm" else 1]
-        initial = [f"recurrent.initial.{part}" for part in range(len(parts))]
-        learned = initial_states(self._weights, initial, options.layers, (None,) * len(parts))
-        for part, rows in zip(parts, learned, strict=True):
-            if rows is not None:
-                for layer, row in zip(layers, rows, strict=True):
-                    layer[part] = np.ascontiguousarray(row)
+        layers: list[dict[str, Any]] = [self._layer(name) for name in names]
+        parts = 0
+        while f"recurrent.initial.{parts}" in self._weights:
+            rows = self._weights.tensor(f"recurrent.initial.{parts}", (options.layers, None))
+            for layer, row in zip(layers, rows, strict=True):
+                layer[f"initial.{parts}"] = np.ascontiguousarray(row)
+            parts += 1
         self._weights.refuse_unused()
         try:
             self._native = _native.Engine(
@@ -96,6 +107,25 @@ class Engine:
         del tensors, layers
         self._weights.release()
         _native.give_back_memory()
+
+    def _layer(self, prefix: str) -> dict[str, Any]:
+        """What a layer is made of: tensors, or the plan of its program."""
+        options = self.options
+        if options.cell in CELLS:
+            return dict(layer_tensors(self._weights, prefix, options.cell))
+        program = cell_program(self._weights, prefix, options.cell)
+        tensors = program_tensors(self._weights, prefix, program)
+        rates = [options.zoneout] * len(program.state_sizes)
+        begins = initial_state(program, tensors, 1)
+        if not options.embedding and program.input_size > _WIDEST_ONE_HOT:
+            raise OptionError(
+                f"a vocabulary of {program.input_size:,} tokens needs an embedding in front of this cell: one-hot "
+                f"inputs go up to {_WIDEST_ONE_HOT:,}; train with --embedding"
+            )
+        return {
+            "plan": Plan(program, tensors, rates).as_dictionary(),
+            **{f"initial.{part}": np.array(row[0], np.float32) for part, row in enumerate(begins)},
+        }
 
     @classmethod
     def load(cls, folder: str | Path, precision: str | None = None, threads: int = 0) -> Engine:
@@ -315,6 +345,8 @@ class Engine:
         import hashlib  # here, as it brings a library of cryptography with it
 
         digest = hashlib.sha256(json.dumps(self.options.equation(), sort_keys=True).encode())
+        for name, program in sorted(self._weights.programs.items()):
+            digest.update(f"{name} {json.dumps(cell_to_json(program))}".encode())
         for name in sorted(self._weights):
             tensor = self._weights[name]
             digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode())

@@ -21,7 +21,7 @@ class NetworkOptions:
 
     Args:
         task: the run's task.
-        cell: "rnn", "lstm" or "gru".
+        cell: "rnn", "lstm" or "gru", or a name for what the programs beside the weights say.
         layers: L.
         embedding: E, or 0 for one-hot input.
         zoneout: share of the old state that each step keeps.

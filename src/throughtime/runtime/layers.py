@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from throughtime import _native
 from throughtime.arrays import real_numbers, whole_numbers
 from throughtime.errors import CheckpointError, OptionError
+from throughtime.program.program import CellProgram
+from throughtime.program.reference import initial_state
+from throughtime.runtime.planning.plan import Plan
 from throughtime.runtime.weights import PRECISIONS, Weights
 
 State = tuple[NDArray[np.float32], ...]
@@ -53,11 +56,12 @@ def check_threads(threads: int, least: int = 1) -> None:
 
 
 def check_recurrence(cell: str, layers: int, zoneout: float, activation: str) -> None:
-    """Raise OptionError for options of `Recurrent` that no network has (the message names the option)."""
-    if cell not in CELLS:
-        raise OptionError(
-            f"the native backend has the cells {', '.join(CELLS)}, and not {cell!r}: use --backend torch"
-        )
+    """Raise OptionError for options of `Recurrent` that no network has (the message names the option).
+
+    A cell that is none of `CELLS` is what the program beside the weights says.
+    """
+    if not isinstance(cell, str):
+        raise OptionError(f"cell is {cell!r:.60}, which is no name")
     if not _is_whole(layers) or layers < 1:
         raise OptionError(f"layers must be a whole number, 1 or above, not {layers!r}")
     # Written so that NaN fails it.
@@ -119,7 +123,7 @@ class Recurrent:
     Args:
         weights: the network's tensors; which options an LSTM has is seen from them.
         prefix: of the names, such as "recurrent.".
-        cell: "rnn", "lstm" or "gru".
+        cell: "rnn", "lstm" or "gru"; any other is run by its program, which comes with the weights.
         layers: L.
         bidirectional: a second cell in each layer reads backwards.
         zoneout: a unit moves by (1 - zoneout) of its step, the mean of what it does in training.
@@ -133,7 +137,8 @@ class Recurrent:
         output_size: of a step, one direction.
         directions: D.
     Raises:
-        OptionError: the cell is another, or an option is out of its range (the message names it).
+        OptionError: an option is out of its range (the message names it), or the cell is another and has no
+            program.
         CheckpointError: a tensor is missing, has another shape, or is one that no such cell has; or the
             layers do not agree.
     """
@@ -161,34 +166,50 @@ class Recurrent:
         self._threads = threads
         self._layers: list[_native.Layer] = []
         known: set[str] = set()
+        begins: list[tuple[Array, ...]] = []  # where each cell's state begins, of those with a program
         inputs: int | None = None
         for number in range(layers * self.directions):
             if number and number % self.directions == 0:
-                inputs = self._layers[-1].state_sizes[0] * self.directions
+                inputs = self._layers[-1].output_size * self.directions
             name = f"{prefix}cells.{number}."
-            tensors = layer_tensors(found, name, cell, inputs)
-            known |= {name + key for key in tensors}
-            inputs = tensors["weight_ih"].shape[1]
             try:
-                layer = _native.Layer(
-                    tensors, cell, activation, reset_after, zoneout, zoneout, precision, isa
-                )
+                if cell in CELLS:
+                    tensors = layer_tensors(found, name, cell, inputs)
+                    inputs = tensors["weight_ih"].shape[1]
+                    layer = _native.Layer(
+                        tensors, cell, activation, reset_after, zoneout, zoneout, precision, isa
+                    )
+                else:
+                    program = cell_program(found, name, cell, inputs)
+                    tensors = program_tensors(found, name, program)
+                    inputs = program.input_size
+                    rates = [zoneout] * len(program.state_sizes)
+                    layer = _native.Layer.of_plan(
+                        Plan(program, tensors, rates).as_dictionary(), precision, isa
+                    )
+                    begins.append(initial_state(program, tensors, 1))
+                known |= {name + key for key in tensors}
             except ValueError as error:
                 raise CheckpointError(
                     f"{found.name}: {name[:-1]} does not fit config.toml: {error}"
                 ) from None
             if number == 0:
                 self.input_size = inputs
-            elif layer.state_sizes != self._layers[0].state_sizes:
+            elif (layer.state_sizes, layer.output_size) != (
+                self._layers[0].state_sizes,
+                self._layers[0].output_size,
+            ):
                 raise CheckpointError(
                     f"{found.name}: {name[:-1]} has a state of {layer.state_sizes} numbers, and the first "
                     f"layer one of {self._layers[0].state_sizes}"
                 )
             self._layers.append(layer)
         self.state_sizes = tuple(self._layers[0].state_sizes)
-        self.output_size = self.state_sizes[0]
+        self.output_size = self._layers[0].output_size
         names = [f"{prefix}initial.{part}" for part in range(len(self.state_sizes))]
         self._initial = initial_states(found, names, len(self._layers), self.state_sizes)
+        if begins and self._initial[0] is None:
+            self._initial = tuple(np.concatenate(parts) for parts in zip(*begins, strict=True))
         found.refuse_others((f"{prefix}cells.", f"{prefix}initial."), known.union(names))
 
     def initial_state(self, batch_size: int) -> State:
@@ -264,6 +285,40 @@ def layer_tensors(weights: Weights, prefix: str, cell: str, inputs: int | None =
         columns = (inputs if name == "weight_ih" else None,) if name.startswith("weight_") else ()
         tensors[name] = weights.tensor(prefix + name, (None, *columns))
     return tensors
+
+
+def cell_program(weights: Weights, prefix: str, cell: str, inputs: int | None = None) -> CellProgram:
+    """The program of a cell that is none of `CELLS`.
+
+    Args:
+        inputs: I, where it is known.
+    Raises:
+        OptionError: there is none.
+        CheckpointError: it reads another number of inputs.
+    """
+    program = weights.programs.get(prefix.removesuffix("."))
+    if program is None:
+        raise OptionError(
+            f"cell {cell!r} has no program for {prefix.removesuffix('.')}: without one, the native backend runs "
+            f"{', '.join(CELLS)} only; train the run again, or use --backend torch"
+        )
+    if inputs is not None and program.input_size != inputs:
+        raise CheckpointError(
+            f"{weights.name}: the program of {prefix[:-1]} reads {program.input_size} numbers, and gets {inputs}"
+        )
+    return program
+
+
+def program_tensors(weights: Weights, prefix: str, program: CellProgram) -> dict[str, Array]:
+    """The tensors that a cell's program reads, by the names that they have in it.
+
+    Raises:
+        CheckpointError: one is missing or has another shape, or there are more.
+    """
+    read = {name: type for function in program.functions.values() for name, type in function.weights.items()}
+    weights.refuse_others((prefix,), {prefix + name for name in read})
+    shapes = {name: tuple(int(side) for side in type.shape) for name, type in read.items()}
+    return {name: weights.tensor(prefix + name, shape) for name, shape in shapes.items()}
 
 
 def initial_states(

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import CheckpointError
+from throughtime.program.files import PROGRAM, read_programs
+from throughtime.program.program import CellProgram
 
 # What the format's own library refuses as well: no real header is as long.
 _LONGEST_HEADER = 100_000_000
@@ -55,6 +57,7 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         name: where they come from, for errors.
         bfloats: names of tensors whose bits are bfloat16.
         metadata: what the file says beside its tensors.
+        programs: of the cells that are none of the runtime's own, by the prefix of their tensors.
     """
 
     def __init__(
@@ -63,8 +66,10 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         name: str = "the weights",
         bfloats: Sequence[str] = (),
         metadata: Mapping[str, str] | None = None,
+        programs: Mapping[str, CellProgram] | None = None,
     ) -> None:
         self.name = name
+        self.programs = dict(programs or {})
         self.metadata = dict(metadata or {})
         self._tensors = dict(tensors)
         self._scales = {name: self._tensors.pop(name + SCALE) for name in tensors if name + SCALE in tensors}
@@ -195,6 +200,7 @@ def read_weights(path: str | Path) -> Weights:
         path: the file.
     Raises:
         CheckpointError: it is missing, cut off or not safetensors (the message says what is wrong with it).
+        RunError: program.json beside it is damaged.
     Source: the format: https://github.com/huggingface/safetensors, section "Format".
     """
     path = Path(path)
@@ -205,7 +211,9 @@ def read_weights(path: str | Path) -> Weights:
         raise CheckpointError(f"{path} is missing") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
-    return _parse(str(path), data)
+    weights = _parse(str(path), data)
+    weights.programs = read_programs(path.with_name(PROGRAM))
+    return weights
 
 
 def parse_weights(content: bytes, name: str) -> Weights:

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from throughtime.config import RunConfig, resolve
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
 from throughtime.presets import preset as preset_options
+from throughtime.program.files import PROGRAM, read_programs, write_programs
 from throughtime.recurrent import Recurrent
 from throughtime.run import CONFIG, PREPARED, Run, find_task, run_class
 from throughtime.run.lock import is_empty, writing
 from throughtime.run.position import Position
 from throughtime.run.saved import Saved
+from throughtime.runtime.layers import CELLS as NATIVE_CELLS
 from throughtime.training.checkpoint import Checkpoint
 from throughtime.training.log import METRICS, draw_loss
 from throughtime.training.progress import Progress
@@ -77,7 +80,7 @@ def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Ru
     device = _pick_device(config)
     # Saved as it is here: another machine must not go on with another precision.
     precision = resolve_precision(config.training, device)
-    config = resolve(config.model_dump(exclude_none=True), {"precision": precision})
+    config = _with_whole_path(resolve(config.model_dump(exclude_none=True), {"precision": precision}))
     with writing(folder, show.remark):
         _refuse_used(folder)  # in the meantime another process may have
         try:
@@ -157,6 +160,7 @@ def _begin_again(config: RunConfig, folder: Path, show: Progress) -> tuple[Run, 
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / METRICS).unlink(missing_ok=True)
     config.save(folder / CONFIG)
+    (folder / PROGRAM).unlink(missing_ok=True)
     trainer, task = _make_trainer(_prepare(config, folder, show), device, show)
     return _run(trainer, task, folder)
 
@@ -193,9 +197,45 @@ def _run(trainer: Trainer, task: Task, folder: Path) -> tuple[Run, Position]:
 def _make_trainer(run: Run, device: torch.device, show: Progress) -> tuple[Trainer, Task]:
     torch.manual_seed(run.config.training.seed)
     model = run.build_model().to(device)
+    _save_programs(run, model)
     task = run.make_task(model, device)
     show.described(_facts(run.config, task, device), task)
     return Trainer(task, run.config.training, run.folder, show), task
+
+
+def _save_programs(run: Run, model: nn.Module) -> None:
+    """Capture the cells that the runtime does not know by name: the folder then needs neither file nor torch.
+
+    Raises:
+        OptionError: a cell cannot become a program (the message names the line).
+        RunError: the programs that the folder has are other ones.
+    """
+    if run.config.model.cell in (*NATIVE_CELLS, "none"):
+        return
+    from throughtime.capture import capture_cell
+
+    programs = {
+        f"{name}.cells.{number}": capture_cell(cell)
+        for name, module in model.named_modules()
+        if isinstance(module, Recurrent)
+        for number, cell in enumerate(module.cells)
+    }
+    path = run.folder / PROGRAM
+    if not path.exists():
+        write_programs(path, programs)
+    elif read_programs(path) != programs:
+        raise RunError(
+            f"{run.config.model.cell} computes something else than {path}, which this run was trained with: put "
+            f"back the cell as it was, or train another run"
+        )
+
+
+def _with_whole_path(config: RunConfig) -> RunConfig:
+    """The config with a cell's file named from the root, so that the run can be resumed from anywhere."""
+    place, colon, name = config.model.cell.rpartition(":")
+    if not colon or not place.endswith(".py"):
+        return config
+    return resolve(config.model_dump(exclude_none=True), {"cell": f"{Path(place).resolve()}:{name}"})
 
 
 def _set_threads(threads: int) -> None:
@@ -274,7 +314,8 @@ def _facts(config: RunConfig, task: Task, device: torch.device) -> str:
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
     model = config.model
-    network = f"{model.cell.upper()} {model.layers} x {model.hidden}"
+    own = model.cell.rpartition(":")[2]
+    network = f"{own if own != model.cell else own.upper()} {model.layers} x {model.hidden}"
     return (
         f"{network}, {parameters:,} parameters; {task.facts()}; "
         f"{resolve_precision(config.training, device)} on {where}"
