@@ -159,6 +159,7 @@ def _name_and_pattern(text: str) -> tuple[str, str]:
 
 
 def _draw(report: Report, model: Any, folder: Path) -> list[Path]:
+    from throughtime.cells import GatedCell
     from throughtime.inspection import plots
     from throughtime.inspection.jacobian import recurrent_spectrum
 
@@ -173,7 +174,8 @@ def _draw(report: Report, model: Any, folder: Path) -> list[Path]:
     pictures.append(plots.draw_text(pieces, relative, folder / "influence.png", title))
     if gates := plots.draw_gates(report.gates, folder / "gates.png"):
         pictures.append(gates)
-    if not model.config.projection:
+    # Other cells have no square matrix a gate.
+    if not model.config.projection and all(isinstance(cell, GatedCell) for cell in model.recurrent.cells):
         spectra = {
             f"layer {layer + 1}": recurrent_spectrum(model.recurrent, layer)
             for layer in range(model.recurrent.num_layers)

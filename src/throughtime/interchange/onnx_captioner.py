@@ -6,9 +6,10 @@ from throughtime.config.captioner import CaptionerNetwork
 from throughtime.errors import OptionError
 from throughtime.interchange.graph import BYTE, FLOAT, INTEGER, Graph, Port
 from throughtime.interchange.onnx_export import ENCODER, STEP, Exported, state_inputs, state_outputs
-from throughtime.interchange.onnx_layers import Tensors, embed, linear, small_image_cnn
+from throughtime.interchange.onnx_layers import embed, linear, small_image_cnn
 from throughtime.interchange.onnx_recurrence import OnnxRecurrence
 from throughtime.interchange.recurrence_weights import RecurrenceWeights, read_recurrence
+from throughtime.interchange.tensors import Tensors
 from throughtime.run.captioner import TOKENIZER, CaptionerRun
 
 
@@ -56,12 +57,12 @@ def _encoder(run: CaptionerRun, tensors: Tensors, weights: RecurrenceWeights) ->
         graph.output(grid, ports[0])
         graph.output(linear(graph, grid, tensors, "attention.key"), ports[1])
     elif config.image_input == "every-step":
-        state = recurrence.zeros(entered)
+        state = recurrence.initial_state(entered)
         graph.output(entered, ports[0])
     elif config.image_input == "initial-state":
         state = _cut(graph, entered, weights)
     else:
-        _, state = recurrence.step(entered, recurrence.zeros(entered))
+        _, state = recurrence.step(entered, recurrence.initial_state(entered))
     state_outputs(graph, weights, state, "")
     return graph
 

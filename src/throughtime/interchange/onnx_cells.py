@@ -56,13 +56,11 @@ class OnnxCell:
             projected = self._normalise(graph, projected, "norm_ih")
         return graph.node("Add", projected, self._names["b"]) if "b" in self._names else projected
 
-    def step(self, graph: Graph, projected: str, state: list[str]) -> list[str]:
-        """One step: (B, G * H) and the state (B, S) to the new state; the output is its first tensor."""
-        if self.kind == "rnn":
-            return self._rnn(graph, projected, state)
-        return (
-            self._lstm(graph, projected, state) if self.kind == "lstm" else self._gru(graph, projected, state)
-        )
+    def step(self, graph: Graph, projected: str, state: list[str]) -> tuple[str, list[str]]:
+        """One step: (B, G * H) and the state (B, S) to the output and the new state."""
+        equation = {"rnn": self._rnn, "lstm": self._lstm, "gru": self._gru}[self.kind]
+        new = equation(graph, projected, state)
+        return new[0], new
 
     def _rnn(self, graph: Graph, projected: str, state: list[str]) -> list[str]:
         recurrent = graph.node("MatMul", state[0], self._names["W_hh"])

@@ -7,9 +7,10 @@ import math
 from throughtime.config.classifier import ClassifierNetwork
 from throughtime.interchange.graph import FLOAT, INTEGER, Graph, Port
 from throughtime.interchange.onnx_export import LENGTHS, SEQUENCE, STEP, Exported
-from throughtime.interchange.onnx_layers import Tensors, embed, feed_forward, linear, pool
+from throughtime.interchange.onnx_layers import embed, feed_forward, linear, pool
 from throughtime.interchange.onnx_recurrence import Lengths, OnnxRecurrence, lengths_of
 from throughtime.interchange.recurrence_weights import read_recurrence
+from throughtime.interchange.tensors import Tensors
 from throughtime.run.classifier import FEATURES, TOKENIZER, ClassifierRun
 
 

@@ -47,6 +47,11 @@ def state_ports(weights: RecurrenceWeights, prefix: str = "") -> list[Port]:
     """The state's tensors, (L * D, B, S) each."""
     after = " after the last step" if prefix else ""
     return [
-        Port(f"{prefix}{name}", FLOAT, (len(weights.cells), "B", size), _MEANINGS[name] + after)
+        Port(
+            f"{prefix}{name}",
+            FLOAT,
+            (len(weights.cells), "B", size),
+            _MEANINGS.get(name, f"{name} of each layer") + after,
+        )
         for name, size in zip(weights.state_names, weights.state_sizes, strict=True)
     ]

@@ -15,7 +15,7 @@ from throughtime.files import refuse_link, write_atomically
 from throughtime.interchange.check import Difference, Model, check
 from throughtime.interchange.graph import IR_VERSION, OPSET, require_onnx
 from throughtime.interchange.onnx_export import Exported
-from throughtime.interchange.onnx_layers import Tensors
+from throughtime.interchange.tensors import Tensors
 from throughtime.run import Run
 
 DESCRIPTION = "export.json"
@@ -72,7 +72,8 @@ def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None
     if folder is None:
         refuse_link(folder := run.folder / "onnx")
     folder = Path(folder)
-    tensors = Tensors(dict(run.read_weights()))  # a dict, so that quantised ones are unpacked once
+    weights = run.read_weights()
+    tensors = Tensors(dict(weights), weights.programs)  # a dict, so that quantised ones are unpacked once
     exported = _exporter(run.task)(run, tensors)
     description = _describe(run, exported)
     models = [

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from throughtime.interchange.graph import FLOAT, INTEGER, Graph, Port
 from throughtime.interchange.onnx_export import SEQUENCE, STEP, Exported, state_inputs, state_outputs
-from throughtime.interchange.onnx_layers import Tensors, embed, linear, one_hot
+from throughtime.interchange.onnx_layers import embed, linear, one_hot
 from throughtime.interchange.onnx_recurrence import OnnxRecurrence
 from throughtime.interchange.recurrence_weights import RecurrenceWeights, read_recurrence
+from throughtime.interchange.tensors import Tensors
 from throughtime.run.language_model import TOKENIZER, LanguageModelRun
 
 

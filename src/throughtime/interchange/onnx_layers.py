@@ -2,45 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 import numpy as np
 
-from throughtime.errors import RunError
 from throughtime.interchange.graph import Graph
-from throughtime.interchange.recurrence_weights import Array, under
+from throughtime.interchange.tensors import Array, Tensors
 
 _FLOAT = 1  # onnx.TensorProto.FLOAT, which is not imported before it is needed
 _EPSILON = 1e-5  # of torch.nn's normalisations
-
-
-class Tensors(Mapping[str, Array]):
-    """The weights of a network or of a part of it; what is missing is a damaged run, not a bug.
-
-    Args:
-        arrays: by name.
-    """
-
-    def __init__(self, arrays: Mapping[str, Array]) -> None:
-        self._arrays = arrays
-
-    def __getitem__(self, name: str) -> Array:
-        if name not in self._arrays:
-            raise RunError(f"the weights lack {name}: they do not belong to this config.toml")
-        return self._arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._arrays
-
-    def under(self, prefix: str) -> Tensors:
-        """The part whose names begin with `prefix`, without it."""
-        return Tensors(under(self._arrays, prefix))
 
 
 def linear(graph: Graph, inputs: str, tensors: Tensors, name: str) -> str:

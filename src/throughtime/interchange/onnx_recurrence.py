@@ -8,6 +8,7 @@ import numpy as np
 
 from throughtime.interchange.graph import FLOAT, Graph
 from throughtime.interchange.onnx_cells import OnnxCell
+from throughtime.interchange.onnx_program import OnnxProgramCell
 from throughtime.interchange.recurrence_weights import Array, CellWeights, RecurrenceWeights
 
 # ONNX's gates among ours: i o f c from i f g o, z r h from r z n.
@@ -98,22 +99,21 @@ class OnnxRecurrence:
         axis = graph.numbers(0)
         finals: list[list[str]] = []
         for layer, weights in enumerate(self.weights.cells):
-            cell = OnnxCell(graph, weights)
+            cell = _cell(graph, weights)
             old = [graph.node("Squeeze", part[layer], axis) for part in layers]
-            new = self._keep_some(graph, cell.step(graph, cell.project(graph, inputs), old), old)
-            inputs = new[0]
+            inputs, new = self._keep_some(graph, *cell.step(graph, cell.project(graph, inputs), old), old)
             finals.append([graph.node("Unsqueeze", part, axis) for part in new])
         return inputs, [graph.join(parts, axis=0) for parts in zip(*finals, strict=True)]
 
-    def zeros(self, like: str) -> list[str]:
-        """A state of zeros, (L * D, B, S) each, for as many rows as `like` (B, ...) has."""
-        graph, rows = self._graph, len(self.weights.cells)
-        B = graph.node("Shape", like, start=0, end=1)
-        shapes = (
-            graph.join([graph.numbers(rows), B, graph.numbers(size)], axis=0)
-            for size in self.weights.state_sizes
-        )
-        return [graph.node("Expand", graph.scalar(0.0), shape) for shape in shapes]
+    def initial_state(self, like: str) -> list[str]:
+        """The state before the first step, (L * D, B, S) each, for as many rows as `like` (B, ...) has."""
+        B = self._graph.node("Shape", like, start=0, end=1)
+        cells = [_begin(self._graph, cell, B) for cell in self.weights.cells]
+        axis = self._graph.numbers(0)
+        return [
+            self._graph.join([self._graph.node("Unsqueeze", part, axis) for part in parts], axis=0)
+            for parts in zip(*cells, strict=True)
+        ]
 
     def _scan(
         self, cells: tuple[CellWeights, ...], inputs: str, state: list[str] | None, lengths: Lengths | None
@@ -123,15 +123,15 @@ class OnnxRecurrence:
         outputs: list[str] = []
         finals: list[list[str]] = []
         for direction, weights in enumerate(cells):
-            cell = OnnxCell(graph, weights)
+            cell = _cell(graph, weights)
             projected = cell.project(graph, inputs)
             if state is None:
-                first = [_zeros(graph, inputs, size) for size in weights.state_sizes]
+                first = _begin(graph, weights, graph.node("Shape", inputs, start=1, end=2))
             else:
                 first = [
                     graph.node("Gather", part, graph.scalar(direction, "int64"), axis=0) for part in state
                 ]
-            body = self._body(cell, lengths is not None)
+            body = self._body(cell, weights, lengths is not None)
             sequences = [projected] if lengths is None else [projected, lengths.mask]
             *final, output = graph.scan(body, first, sequences, 1, backward=direction == 1)
             outputs.append(output)
@@ -139,34 +139,33 @@ class OnnxRecurrence:
         state = [graph.join(parts, axis=0) for parts in zip(*finals, strict=True)]
         return graph.join(outputs, axis=-1), state
 
-    def _body(self, cell: OnnxCell, masked: bool) -> Graph:
+    def _body(self, cell: OnnxCell | OnnxProgramCell, weights: CellWeights, masked: bool) -> Graph:
         """The graph of one step of a loop."""
-        weights, body = cell.weights, Graph(self._graph)
+        body = Graph(self._graph)
         shapes: list[tuple[int | str, ...]] = [("B", size) for size in weights.state_sizes]
         state = [
             body.body_input(name, FLOAT, shape) for name, shape in zip(self.state_names, shapes, strict=True)
         ]
-        projected = body.body_input("projected", FLOAT, ("B", weights["weight_ih"].shape[0]))
-        new = self._keep_some(body, cell.step(body, projected, state), state)
-        output = new[0]
+        projected = body.body_input("projected", FLOAT, ("B", weights.projected_size))
+        output, new = self._keep_some(body, *cell.step(body, projected, state), state)
         if masked:
             counts = body.body_input("counts", "bool", ("B", 1))
             output = body.node("Where", counts, output, body.scalar(0.0))
             new = [body.node("Where", counts, *pair) for pair in zip(new, state, strict=True)]
         for part, shape in zip(new, shapes, strict=True):
             body.body_output(part, FLOAT, shape)
-        body.body_output(output, FLOAT, shapes[0])
+        body.body_output(output, FLOAT, ("B", weights.output_size))
         return body
 
-    def _keep_some(self, graph: Graph, new: list[str], old: list[str]) -> list[str]:
+    def _keep_some(self, graph: Graph, output: str, new: list[str], old: list[str]) -> tuple[str, list[str]]:
         """Zoneout in evaluation: the mean of what it draws in training (Krueger et al. 2017)."""
         if self.weights.zoneout is None:
-            return new
+            return output, new
         kept = []
         for part, before, rate in zip(new, old, self.weights.zoneout, strict=True):
             change = graph.node("Mul", graph.scalar(rate), graph.node("Sub", before, part))
             kept.append(graph.node("Add", part, change))
-        return kept
+        return (kept[0] if output == new[0] else output), kept
 
 
 def is_standard(cell: CellWeights) -> bool:
@@ -175,7 +174,9 @@ def is_standard(cell: CellWeights) -> bool:
     ONNX's LSTM has no projection and no layer normalisation. Its `input_forget` is not used for coupled
     gates: the standard does not say which of the two is computed from the other.
     """
-    return not any(cell.options.get(name) for name in ("projection", "coupled", "layer_norm"))
+    return cell.program is None and not any(
+        cell.options.get(name) for name in ("projection", "coupled", "layer_norm")
+    )
 
 
 def _standard(
@@ -223,7 +224,15 @@ def _reordered(rows: Array, kind: str) -> Array:
     return blocks[list(_GATES[kind])].reshape(rows.shape)
 
 
-def _zeros(graph: Graph, inputs: str, size: int) -> str:
-    """(B, size), for inputs (T, B, ...)."""
-    shape = graph.join([graph.node("Shape", inputs, start=1, end=2), graph.numbers(size)], axis=0)
-    return graph.node("Expand", graph.scalar(0.0), shape)
+def _cell(graph: Graph, weights: CellWeights) -> OnnxCell | OnnxProgramCell:
+    if weights.program is None:
+        return OnnxCell(graph, weights)
+    return OnnxProgramCell(graph, weights.program, weights.arrays)
+
+
+def _begin(graph: Graph, weights: CellWeights, B: str) -> list[str]:
+    """The state of one cell before its first step, (B, S) each."""
+    return [
+        graph.node("Expand", graph.weight(part, "initial"), graph.join([B, graph.numbers(1)], axis=0))
+        for part in weights.initial_state()
+    ]

@@ -11,9 +11,10 @@ from throughtime.interchange.onnx_export import (
     state_inputs,
     state_outputs,
 )
-from throughtime.interchange.onnx_layers import Tensors, feed_forward, linear, small_cnn
+from throughtime.interchange.onnx_layers import feed_forward, linear, small_cnn
 from throughtime.interchange.onnx_recurrence import OnnxRecurrence, lengths_of
 from throughtime.interchange.recurrence_weights import RecurrenceWeights, read_recurrence
+from throughtime.interchange.tensors import Tensors
 from throughtime.run.tagger import FRAMES, TaggerRun
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from throughtime.config.translator import TranslatorNetwork
 from throughtime.interchange.graph import FLOAT, INTEGER, Graph, Port
 from throughtime.interchange.onnx_export import ENCODER, STEP, Exported, state_inputs, state_outputs
-from throughtime.interchange.onnx_layers import Tensors, embed, linear
+from throughtime.interchange.onnx_layers import embed, linear
 from throughtime.interchange.onnx_recurrence import OnnxRecurrence, lengths_of
 from throughtime.interchange.recurrence_weights import RecurrenceWeights, read_recurrence
+from throughtime.interchange.tensors import Tensors
 from throughtime.run.translator import SHARED_TOKENIZER, SOURCE_TOKENIZER, TARGET_TOKENIZER, TranslatorRun
 
 _LENGTHS = Port("lengths", INTEGER, ("B",), "tokens of each source, with END", "S")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.interchange.onnx_export import ENCODER, STEP
+from throughtime.interchange.recurrence_weights import state_names
 from throughtime.run import Run, require_torch
 
 if TYPE_CHECKING:
@@ -109,8 +110,8 @@ def _captioner(model: Any, graph: str, inputs: dict[str, Tensor]) -> dict[str, T
 
 
 def _state(inputs: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-    return tuple(inputs[name] for name in ("h", "c") if name in inputs)
+    return tuple(inputs[name] for name in state_names(len(inputs)) if name in inputs)
 
 
 def _named(state: tuple[Tensor, ...], prefix: str) -> dict[str, Tensor]:
-    return {f"{prefix}{name}": part for name, part in zip(("h", "c"), state, strict=False)}
+    return {f"{prefix}{name}": part for name, part in zip(state_names(len(state)), state, strict=True)}
