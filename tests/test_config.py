@@ -36,7 +36,7 @@ def test_option_names_are_unique_over_the_sections_of_a_task(task: str) -> None:
         ({"dropout": 1.0}, "--dropout: input should be less than 1, not 1.0"),
         ({"learning_rate": "fast"}, "--learning-rate: input should be a valid number"),
         ({"learning_rate": float("nan")}, "--learning-rate"),
-        ({"cell": "ltsm"}, "--cell: input should be 'rnn', 'lstm' or 'gru', not 'ltsm'"),
+        ({"cell": "ltsm"}, "cell 'ltsm' is unknown: use rnn, lstm, gru"),
         ({"tie_weights": True, "embedding": 10}, "tie_weights needs --embedding 256"),
         ({"projection": 256}, "projection must be below --hidden 256"),
     ],
@@ -115,4 +115,4 @@ def test_presets_are_valid(name: str) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_cell_takes_its_options(cell: str) -> None:
-    CELLS[cell](3, 4, **resolve({"cell": cell}).model.cell_options())
+    CELLS[cell](3, 4, **resolve({"cell": cell}).model.options_of_cell())

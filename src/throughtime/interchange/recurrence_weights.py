@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from throughtime.recurrent import Recurrent
 
 # Blocks of rows in the stacked matrices; a coupled LSTM has three.
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 # The options of each cell, as its class and config.toml have them.
 _OPTIONS = {
     "rnn": ("activation",),

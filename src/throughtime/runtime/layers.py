@@ -189,6 +189,8 @@ class Recurrent:
                     )
                     begins.append(initial_state(program, tensors, 1))
                 known |= {name + key for key in tensors}
+            except OptionError:
+                raise
             except ValueError as error:
                 raise CheckpointError(
                     f"{found.name}: {name[:-1]} does not fit config.toml: {error}"

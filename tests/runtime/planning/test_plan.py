@@ -32,7 +32,7 @@ def test_native_programs_compute_what_the_reference_does(name: str) -> None:
     expected, expected_state = scan(program, weights, inputs, state)
     for precision, tolerance in CLOSE.items():
         for isa in _native.available_isas().split():
-            native = _native.Program(plan, precision, isa)
+            native = _native.Layer.of_plan(plan, precision, isa)
             outputs, final = native.scan(inputs, state, None, False, 1)
             scale = max(1.0, float(np.abs(expected).max()))
             np.testing.assert_allclose(outputs / scale, expected / scale, atol=tolerance)
@@ -40,9 +40,8 @@ def test_native_programs_compute_what_the_reference_does(name: str) -> None:
                 for found, part in zip(final, expected_state, strict=True):
                     np.testing.assert_allclose(found, part, atol=tolerance, rtol=1e-4)
             for threads in (1, 2, 3):
-                for stepwise in (False, True):
-                    again, _ = native.scan(inputs, state, None, False, threads, stepwise)
-                    assert np.array_equal(again, outputs), (precision, isa, threads, stepwise)
+                again, _ = native.scan(inputs, state, None, False, threads)
+                assert np.array_equal(again, outputs), (precision, isa, threads)
             for rows in (1, 2):
                 some = np.ascontiguousarray(inputs[:, :rows])
                 mine = [np.ascontiguousarray(part[:rows]) for part in state]
@@ -56,7 +55,7 @@ def test_zoneout_moves_each_unit_by_its_share(name: str) -> None:
     program = capture_cell(cell)
     weights = {key: tensor.detach().numpy() for key, tensor in cell.state_dict().items()}
     rates = [0.1, 0.3][: len(program.state_sizes)]
-    native = _native.Program(Plan(program, weights, rates).as_dictionary())
+    native = _native.Layer.of_plan(Plan(program, weights, rates).as_dictionary())
     inputs = np.random.default_rng(0).normal(size=(1, 3, program.input_size)).astype(np.float32)
     state = [np.full((3, size), 0.5, np.float32) for size in program.state_sizes]
     _, plain = scan(program, weights, inputs, state)
@@ -65,3 +64,20 @@ def test_zoneout_moves_each_unit_by_its_share(name: str) -> None:
         np.testing.assert_allclose(part, new + rate * (old - new), atol=1e-5)
     if name != "learned start":
         np.testing.assert_array_equal(outputs[0], found[0])
+
+
+@pytest.mark.parametrize("name", ["mogrifier", "slstm of odd heads", "learned start"])
+def test_lengths_and_the_backward_direction_are_the_references(name: str) -> None:
+    cell = CELLS[name]
+    program = capture_cell(cell)
+    weights = {key: tensor.detach().numpy() for key, tensor in cell.state_dict().items()}
+    native = _native.Layer.of_plan(Plan(program, weights).as_dictionary())
+    inputs = np.random.default_rng(0).normal(size=(6, 4, program.input_size)).astype(np.float32)
+    state = [np.asarray(part, np.float32) for part in initial_state(program, weights, 4)]
+    lengths = np.array([6, 0, 1, 4])
+    for backward in (False, True):
+        expected, expected_state = scan(program, weights, inputs, state, lengths, backward)
+        outputs, found = native.scan(inputs, state, lengths, backward, 2)
+        np.testing.assert_allclose(outputs, expected, atol=1e-5)
+        for part, other in zip(found, expected_state, strict=True):
+            np.testing.assert_allclose(part, other, atol=1e-5)
