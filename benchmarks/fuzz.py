@@ -83,6 +83,7 @@ def main() -> None:
     for line in report.failures():
         print(line)
     speed = f"{report.total.inputs:,} inputs in {seconds:,.0f} s ({report.total.inputs / seconds:.0f}/s)"
+    speed += f", {report.total.seconds:,.0f} s of the processor's"
     print(f"{speed}, seed {arguments.seed}, seeds {seeds.digest}")
     if arguments.json:
         arguments.json.write_text(json.dumps({**report.as_json(), "seconds": seconds}, indent=1))

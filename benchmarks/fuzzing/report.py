@@ -20,12 +20,14 @@ class Line:
 
     inputs: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
     slowest: float = 0.0
     peak: float = 0.0
 
     def add(self, outcome: Outcome) -> None:
         self.inputs += 1
         self.kinds[outcome.kind] += 1
+        self.seconds += outcome.seconds
         self.slowest = max(self.slowest, outcome.seconds)
         self.peak = max(self.peak, outcome.megabytes)
 
@@ -58,6 +60,7 @@ class Report:
         for line in self.lines.values():
             whole.inputs += line.inputs
             whole.kinds.update(line.kinds)
+            whole.seconds += line.seconds
             whole.slowest, whole.peak = max(whole.slowest, line.slowest), max(whole.peak, line.peak)
         return whole
 
@@ -119,7 +122,7 @@ class Report:
             return {
                 **figures,
                 "failures": line.failures,
-                "slowest": line.slowest,
+                "seconds": line.seconds, "slowest": line.slowest,
                 "peak_megabytes": line.peak,
             }
 
