@@ -109,9 +109,9 @@ class PyLayer {
         throw std::invalid_argument("there are " + std::to_string(lengths->shape(0)) + " lengths for " +
                                     std::to_string(B) + " sequences");
       for (std::size_t row = 0; row < B; ++row)
-        if (lengths->data()[row] < 1 || lengths->data()[row] > static_cast<std::int64_t>(T))
+        if (lengths->data()[row] < 0 || lengths->data()[row] > static_cast<std::int64_t>(T))
           throw std::invalid_argument("lengths row " + std::to_string(row) + " is " +
-                                      std::to_string(lengths->data()[row]) + ", expected 1 to " +
+                                      std::to_string(lengths->data()[row]) + ", expected 0 to " +
                                       std::to_string(T));
     }
     NewArray<float> outputs({T, B, S});

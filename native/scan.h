@@ -11,7 +11,7 @@ namespace throughtime {
 // Carries a layer over a batch of sequences, in place.
 //
 //   inputs    (T, B, I)
-//   lengths   (B,), each in [1, T]; steps past a sequence's length are passed over; null is T for all
+//   lengths   (B,), each in [0, T]; steps past a sequence's length are passed over; null is T for all
 //   backward  from each sequence's last step to its first
 //   hidden    (B, S), the state before, then after; cell (B, H) where the layer has one
 //   outputs   (T, B, S), zeros at first: what is past a length stays as it is

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.utils import prune
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from throughtime import nn as tt_nn
@@ -144,7 +145,40 @@ REFUSALS: dict[str, Any] = {
     "int input": lambda: tt_nn.LSTM(10, 20)(X(5, 3, 10, dtype=torch.int64)),
     "double input float weights": lambda: tt_nn.LSTM(10, 20)(X(5, 3, 10, dtype=torch.double)),
     "empty time axis": lambda: tt_nn.LSTM(10, 20)(X(0, 3, 10)),
+    "cell wrong input": lambda: tt_nn.LSTMCell(10, 20)(X(3, 11)),
+    "cell wrong hidden": lambda: tt_nn.LSTMCell(10, 20)(X(3, 10), (X(3, 21), X(3, 20))),
+    "cell batch mismatch": lambda: tt_nn.LSTMCell(10, 20)(X(3, 10), (X(4, 20), X(4, 20))),
+    "cell 3-D input": lambda: tt_nn.LSTMCell(10, 20)(X(1, 3, 10)),
+    "RNNCell bad nonlinearity": lambda: tt_nn.RNNCell(10, 20, nonlinearity="foo")(X(3, 10)),
 }
+# Where the contract has no sentence, whatever torch.nn says today is right.
+ASKED_OF_BOTH: dict[str, Any] = {
+    "input_size 0": lambda module: module.LSTM(0, 20),
+    "input_size -1": lambda module: module.GRU(-1, 20),
+    "input_size 3.0": lambda module: module.RNN(3.0, 20),
+    "bias 1": lambda module: module.LSTM(3, 20, bias=1),
+    "proj_size RNN": lambda module: module.RNN(3, 20, proj_size=2),
+    "proj_size GRU": lambda module: module.GRU(3, 20, proj_size=2),
+    "proj_size 0 RNN": lambda module: module.RNN(3, 20, proj_size=0),
+    "unknown": lambda module: module.GRU(3, 20, hiden=2),
+    "4-D RNN": lambda module: module.RNN(3, 20)(X(1, 1, 1, 3)),
+    "one step, wrong input size": lambda module: module.LSTM(3, 20)(X(1, 2, 4)),
+    "one step, wrong batch": lambda module: module.LSTM(3, 20)(X(1, 2, 3), (X(1, 1, 20), X(1, 1, 20))),
+    "one step, unbatched, 3-D state": lambda module: module.LSTM(3, 20)(X(1, 3), (X(1, 1, 20),) * 2),
+    "one step, double": lambda module: module.LSTM(3, 20)(X(1, 2, 3, dtype=torch.double)),
+    "one step, double state": lambda module: module.LSTM(3, 20)(X(1, 2, 3), (X(1, 2, 20).double(),) * 2),
+    "cell without batch, 3-D state": lambda module: module.GRUCell(3, 20)(X(3), X(1, 1, 20)),
+}
+
+
+@pytest.mark.parametrize("name", ASKED_OF_BOTH)
+def test_what_torch_refuses_is_refused_alike(name: str) -> None:
+    refusals = []
+    for module in (torch.nn, tt_nn):
+        with pytest.raises(Exception) as raised:  # noqa: B017, PT011
+            ASKED_OF_BOTH[name](module)
+        refusals.append((type(raised.value), str(raised.value)))
+    assert refusals[0] == refusals[1]
 
 
 @pytest.mark.parametrize("name", REFUSALS)
@@ -161,7 +195,143 @@ def test_dropout_on_one_layer_warns_as_torch_does(conformance: Path) -> None:
         module = tt_nn.LSTM(10, 20, dropout=0.5)
     assert str(caught[0].message) == expected["warning"]
     assert repr(module) == expected["result"]
-    assert caught[0].filename == __file__
+
+
+def one_step(**options: Any) -> tuple[torch.Tensor, Any]:
+    """An input of one step and a state, for an LSTM(5, 7): what runs on Throughtime's own loop."""
+    batch = () if options.get("unbatched") else (2,)
+    shape = (*batch, 1, 5) if options.get("batch_first") else (1, *batch, 5)
+    return torch.randn(*shape).double(), tuple(torch.randn(4, *batch, 7).double() for _ in range(2))
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_first": True}, {"unbatched": True}])
+def test_a_step_is_run_by_the_loop_and_is_torchs(options: dict[str, Any]) -> None:
+    layers = {"num_layers": 2, "bidirectional": True, "batch_first": options.get("batch_first", False)}
+    ours, theirs = both("LSTM", layers)
+    theirs.load_state_dict(ours.state_dict())
+    inputs, state = one_step(**options)
+    assert ours._runs_here(inputs, state) and ours._runs_here(inputs, None)
+    for given in (None, state):
+        found, expected = flat(ours(inputs, given)), flat(theirs(inputs, given))
+        for one, two in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, two)
+    gradients = []
+    for module in (ours, theirs):
+        sum(part.sum() for part in flat(module(inputs, state))).backward()
+        gradients.append([parameter.grad for parameter in module.parameters()])
+    for one, two in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, two)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_parameters_have_torchs_names_and_order(name: str, options: dict[str, Any]) -> None:
+    ours, theirs = both(name, options)
+    assert [key for key, _ in ours.named_parameters()] == [key for key, _ in theirs.named_parameters()]
+    assert [len(one) for one in ours.all_weights] == [len(one) for one in theirs.all_weights]
+    assert ours.flatten_parameters() is None
+    for module in (ours, theirs):
+        torch.manual_seed(9)
+        module.reset_parameters()
+    for one, two in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(one, two)
+    found = [
+        module.load_state_dict({"weight_ih_l0": module.weight_ih_l0, "weight": torch.zeros(1)}, strict=False)
+        for module in (ours, theirs)
+    ]
+    assert found[0].missing_keys == found[1].missing_keys
+    assert found[0].unexpected_keys == found[1].unexpected_keys == ["weight"]
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_weights_may_be_replaced_by_torchs_tools(name: str, steps: int) -> None:
+    inputs = torch.randn(steps, 2, 5, dtype=torch.double)
+
+    def assigned(module: Any) -> Any:
+        module.weight_ih_l0 = torch.nn.Parameter(torch.full_like(module.weight_ih_l0, 0.1))
+        module.bias_hh_l1_reverse = torch.nn.Parameter(torch.full_like(module.bias_hh_l1_reverse, 0.3))
+        return module
+
+    def normalised(module: Any) -> Any:
+        weight_norm = torch.nn.utils.parametrizations.weight_norm(module, "weight_ih_l0")
+        weight_norm.parametrizations.weight_ih_l0.original0.data.mul_(2)
+        return weight_norm
+
+    def normalised_by_hooks(module: Any) -> Any:
+        weight_norm = torch.nn.utils.weight_norm(module, "weight_ih_l0")
+        weight_norm.weight_ih_l0_g.data.mul_(2)
+        return weight_norm
+
+    def pruned(module: Any) -> Any:
+        torch.manual_seed(2)
+        return prune.random_unstructured(module, "weight_ih_l0", 0.5)
+
+    def called(module: Any) -> Any:
+        halves = {key: value.detach() / 2 for key, value in module.named_parameters()}
+        return lambda given: torch.func.functional_call(module, halves, (given,))
+
+    for change in (assigned, normalised, normalised_by_hooks, pruned, called):
+        ours, theirs = (change(module) for module in both(name, {"num_layers": 2, "bidirectional": True}))
+        unchanged, _ = both(name, {"num_layers": 2, "bidirectional": True})
+        found, expected = flat(ours(inputs)), flat(theirs(inputs))
+        assert not torch.allclose(found[0], unchanged(inputs)[0])
+        for one, two in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, two)
+        if isinstance(ours, torch.nn.Module):
+            assert list(ours.state_dict()) == list(theirs.state_dict())
+            sum(part.sum() for part in found).backward()
+            sum(part.sum() for part in expected).backward()
+            for one, two in zip(ours.parameters(), theirs.parameters(), strict=True):
+                torch.testing.assert_close(one.grad, two.grad)
+
+
+@pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
+def test_cells_are_torchs(name: str) -> None:
+    torch.manual_seed(0)
+    ours = getattr(tt_nn, name)(5, 7)
+    theirs = getattr(torch.nn, name)(5, 7)
+    theirs.load_state_dict(ours.state_dict())
+    for shape in ((5,), (3, 5)):
+        found, expected = ours(torch.ones(shape)), theirs(torch.ones(shape))
+        pairs = zip(found, expected, strict=True) if name == "LSTMCell" else [(found, expected)]
+        assert all(torch.equal(*pair) for pair in pairs)
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_autocast_and_the_meta_device_are_torchs(name: str, steps: int) -> None:
+    inputs = torch.randn(steps, 2, 5)
+    for given in (inputs, pack_padded_sequence(inputs, torch.tensor([steps, 1]))):
+        types = []
+        for module in (tt_nn, torch.nn):
+            with torch.autocast("cpu", torch.bfloat16):
+                types.append([part.dtype for part in flat(getattr(module, name)(5, 7)(given))])
+        assert types[0] == types[1]
+    shapes = []
+    for module in (tt_nn, torch.nn):
+        made = getattr(module, name)(5, 7, num_layers=2, device="meta")
+        shapes.append([part.shape for part in flat(made(inputs.to("meta")))])
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_compiling_does_what_it_does_with_torchs(steps: int) -> None:
+    inputs, graphs = torch.randn(steps, 2, 5), []
+    for module in (tt_nn.LSTM(5, 7), torch.nn.LSTM(5, 7)):
+        torch._dynamo.reset()
+        found: list[torch.fx.GraphModule] = []
+        outer = torch.nn.Sequential(torch.nn.Tanh(), module)
+
+        def keep(graph: torch.fx.GraphModule, _: Any, found: list[Any] = found) -> Any:
+            found.append(graph)
+            return graph.forward
+
+        outputs = torch.compile(outer, backend=keep)(inputs)[0]
+        torch.testing.assert_close(outputs, outer(inputs)[0])
+        outputs.sum().backward()
+        assert module.weight_hh_l0.grad is not None
+        graphs.append(len(found))
+    assert graphs[0] == graphs[1]
 
 
 def test_an_empty_batch_and_a_copy_work() -> None:

@@ -129,6 +129,52 @@ def test_a_mask_with_holes_skips_the_steps_in_them(name: str) -> None:
     assert_same(list(state), list(dense_state))
 
 
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+def test_a_sequence_of_length_0_keeps_its_state(name: str, options: dict[str, Any], kernel: str) -> None:
+    recurrent = make(name, options, num_layers=2, bidirectional=True, kernel=kernel)
+    inputs, state = draw(4, 3), draw_state(recurrent, 3)
+    values, gradients = run_with_gradients(recurrent, inputs, state, lengths=[0, 4, 2])
+    outputs, *final = values
+    assert not outputs[:, 0].any() and not gradients[0][:, 0].any()
+    assert all(torch.equal(new[:, 0], old[:, 0]) for new, old in zip(final, state, strict=True))
+    others = tuple(part[:, 1:] for part in state)
+    assert_same(
+        [part[:, 1:] for part in values],
+        run_with_gradients(recurrent, inputs[:, 1:], others, lengths=[4, 2])[0],
+    )
+    mask = torch.arange(4)[:, None] < torch.tensor([0, 4, 2])
+    masked, masked_gradients = run_with_gradients(recurrent, inputs, state, mask=mask)
+    assert_same(masked + masked_gradients, values + gradients)
+    outputs, final = recurrent(inputs, state, lengths=[0, 0, 0])
+    assert not outputs.any() and all(torch.equal(*parts) for parts in zip(final, state, strict=True))
+
+
+@pytest.mark.parametrize("padding", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("zoneout", [0.0, 0.3])
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+def test_what_stands_in_padding_reaches_nothing(
+    name: str, options: dict[str, Any], zoneout: float, padding: float, kernel: str
+) -> None:
+    recurrent = make(name, options, num_layers=2, bidirectional=True, zoneout=zoneout, kernel=kernel)
+    inputs, state = draw(6, 3), draw_state(recurrent, 3)
+    right_padded = torch.arange(6)[:, None] < torch.tensor([4, 0, 6])
+    holes = torch.tensor([[1, 0, 1], [0, 0, 1], [1, 1, 1], [0, 0, 1], [1, 1, 0], [0, 1, 1]]) > 0
+    for mask in (right_padded, holes):
+        results = []
+        for fill in (0.5, padding):
+            torch.manual_seed(2)  # of zoneout
+            filled = inputs.masked_fill(~mask.unsqueeze(-1), fill)
+            results.append(run_with_gradients(recurrent, filled, state, mask=mask))
+        (clean, clean_gradients), (values, gradients) = results
+        assert all(
+            torch.equal(*pair) for pair in zip(values + gradients, clean + clean_gradients, strict=True)
+        )
+        assert not gradients[0][~mask].any()
+        assert all(part.isfinite().all() for part in values + gradients)
+
+
 @given(cuts=st.lists(st.integers(0, 12), max_size=5), variant=st.sampled_from(VARIANTS))
 def test_chunks_join_to_the_whole(cuts: list[int], variant: tuple[str, dict[str, Any]]) -> None:
     recurrent = make(*variant, num_layers=2)
@@ -273,6 +319,7 @@ def test_the_kernel_is_picked_by_what_can_run() -> None:
 
     assert names(make("lstm", {}, num_layers=2)) == ["torch", "torch"]
     assert names(make("lstm", {}), T=1) == ["reference"]
+    assert names(make("gru", {}), T=1) == names(make("lstm", {"projection": 3}), T=1) == ["torch"]
     assert names(make("lstm", {"peephole": True})) == ["reference"]
     assert names(make("gru", {"reset_after": False})) == ["reference"]
     assert names(make("rnn", {}, zoneout=0.1)) == ["reference"]
@@ -298,8 +345,9 @@ def test_wrong_shapes_are_refused() -> None:
     recurrent = make("lstm", {})
     for message, arguments in [
         (r"expected \(T, B, 3\)", {"inputs": draw(5, 2, 4)}),
-        ("lengths row 1 is 6, expected 1 to 5", {"inputs": draw(5, 2), "lengths": [5, 6]}),
-        ("lengths row 0 is 0", {"inputs": draw(5, 2), "lengths": [0, 5]}),
+        ("lengths row 1 is 6, expected 0 to 5", {"inputs": draw(5, 2), "lengths": [5, 6]}),
+        ("lengths row 0 is -1", {"inputs": draw(5, 2), "lengths": [-1, 5]}),
+        ("lengths are torch.float32, expected whole numbers", {"inputs": draw(5, 2), "lengths": [2.7, 5]}),
         (r"expected \(2,\)", {"inputs": draw(5, 2), "lengths": [5]}),
         ("expected torch.bool", {"inputs": draw(5, 2), "mask": torch.ones(5, 2)}),
         ("not both", {"inputs": draw(1, 1), "mask": torch.ones(1, 1) > 0, "lengths": [1]}),

@@ -139,8 +139,7 @@ void check_scan(const Kernels& kernels, const Options& options, std::size_t T, s
              units = static_cast<std::size_t>(H);
   const Floats inputs = random_floats(T * B * width);
   Tokens lengths(B);
-  for (std::size_t b = 0; b < B; ++b)
-    lengths[b] = static_cast<std::int64_t>(1 + (b * 7) % std::max<std::size_t>(T, 1));
+  for (std::size_t b = 0; b < B; ++b) lengths[b] = static_cast<std::int64_t>((T + b * 7) % (T + 1));
   for (const bool backward : {false, true}) {
     Floats hidden(B * S), cell(B * units), outputs(T * B * S);
     scan(layer, inputs.data(), T, B, lengths.data(), backward, hidden.data(), cell.data(), outputs.data(), 3);

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,29 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from throughtime.cells import CELLS, Cell, State
 from throughtime.errors import OptionError
 from throughtime.kernels import KERNELS, Kernel, Scan, pick_kernel
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def run_eagerly(method: Method) -> Method:
+    """Keep torch.compile out of a method, as it keeps out of torch.nn.LSTM by itself.
+
+    Compiling would unroll the loop over the steps, which takes minutes for long sequences. The network around
+    the method is compiled.
+    """
+    eager: list[Any] = []
+
+    @functools.wraps(method)
+    def call(*arguments: Any, **named: Any) -> Any:
+        # `torch.compiler.disable` imports torch._dynamo, which takes longer than importing torch. Nothing is
+        # being compiled before somebody else has imported it.
+        if "torch._dynamo" not in sys.modules:
+            return method(*arguments, **named)
+        if not eager:
+            eager.append(torch.compiler.disable(method))
+        return eager[0](*arguments, **named)
+
+    return call  # type: ignore[return-value]
 
 
 class Recurrent(nn.Module):
@@ -117,6 +142,7 @@ class Recurrent(nn.Module):
         """The same numbers without their history, as between the chunks of truncated BPTT."""
         return tuple(part.detach() for part in state)
 
+    @run_eagerly
     def forward(
         self,
         inputs: Tensor | PackedSequence,
@@ -129,12 +155,14 @@ class Recurrent(nn.Module):
         Args:
             inputs: (T, B, I) float, or a PackedSequence; T and B may be 0.
             state: what the previous call returned, or None for the initial state.
-            lengths: (B,) whole numbers in [1, T]; steps past a sequence's length are ignored.
-            mask: (T, B) bool, (B, T) with batch_first: where it is false the state is carried over and the
-                output is zero. Give lengths or a mask, not both.
+            lengths: (B,) whole numbers in [0, T]; steps past a sequence's length are ignored.
+            mask: (T, B) bool, (B, T) with batch_first: where it is false the step is skipped. Masks may have
+                holes. Give lengths or a mask, not both.
         Returns:
             The outputs (T, B, D * output size), zero where a step does not count, and the state after each
-            sequence's last step (in the backward direction: after its first).
+            sequence's last step (in the backward direction: after its first). Where no step counts, that is
+            the state before the first. Inputs at steps that do not count may hold anything, also NaN, and get
+            a gradient of zero.
         Raises:
             ValueError: a shape does not fit, or a length is out of range (the message names the row).
         """
@@ -161,6 +189,9 @@ class Recurrent(nn.Module):
         if state is None:
             state = self.initial_state(B, inputs)
         self._check_state(state, B)
+        if mask is not None:
+            # 0 * NaN is NaN: what must not count may not enter a matrix product, nor its gradient.
+            inputs = inputs.masked_fill(~mask.unsqueeze(-1), 0)
         finals: list[State] = []
         outputs = inputs
         for layer in range(self.num_layers):
@@ -173,11 +204,11 @@ class Recurrent(nn.Module):
 
     def kernel_for(self, inputs: Tensor) -> list[Kernel]:
         """The kernel that each layer would use for inputs (T, B, I) without lengths."""
-        outputs, kernels = inputs, []
-        state = self.initial_state(inputs.shape[1], inputs)
+        kernels = []
         for layer in range(self.num_layers):
-            kernels.append(pick_kernel(self._scan(layer, outputs, state, None, None), self.kernel))
-            outputs = inputs.new_zeros(*inputs.shape[:2], self.output_size)
+            if layer == 1:
+                inputs = inputs.new_zeros(()).expand(*inputs.shape[:2], self.output_size)
+            kernels.append(pick_kernel(self._scan(layer, inputs, (), None, None), self.kernel))
         return kernels
 
     def _scan(
@@ -247,7 +278,10 @@ def _zoneout_rates(zoneout: float | Sequence[float], parts: int) -> tuple[float,
 def _check_lengths(
     lengths: Tensor | Sequence[int] | None, mask: Tensor | None, T: int, B: int, device: torch.device
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Lengths on the CPU and the mask that says the same; both None where every step counts."""
+    """Lengths on the CPU and the mask that says the same; both None where every step counts.
+
+    Both are None on the meta device, too: its tensors have shapes only, and neither changes a shape.
+    """
     if lengths is None and mask is None:
         return None, None
     if lengths is not None and mask is not None:
@@ -255,15 +289,23 @@ def _check_lengths(
     if mask is not None:
         if tuple(mask.shape) != (T, B) or mask.dtype != torch.bool:
             raise ValueError(f"the mask is {mask.dtype} {tuple(mask.shape)}, expected torch.bool {(T, B)}")
-        if T == 0:
+        if T == 0 or mask.is_meta or device.type == "meta":
             return None, None
-        lengths = mask.sum(0)
-        right_padded = bool((mask[:-1] >= mask[1:]).all()) and bool((lengths >= 1).all())
-        return (lengths.cpu() if right_padded else None), mask
-    lengths = torch.as_tensor(lengths, dtype=torch.int64).cpu()
+        right_padded = bool((mask[:-1] >= mask[1:]).all())
+        return (mask.sum(0).cpu() if right_padded else None), mask.to(device)
+    lengths = torch.as_tensor(lengths)
+    if lengths.numel() and not _is_whole(lengths.dtype):
+        raise ValueError(f"lengths are {lengths.dtype}, expected whole numbers")
     if tuple(lengths.shape) != (B,):
         raise ValueError(f"lengths have shape {tuple(lengths.shape)}, expected ({B},): one for each sequence")
+    if lengths.is_meta or device.type == "meta":
+        return None, None
+    lengths = lengths.to("cpu", torch.int64)
     for row, length in enumerate(lengths.tolist()):
-        if not 1 <= length <= T:
-            raise ValueError(f"lengths row {row} is {length}, expected 1 to {T}")
+        if not 0 <= length <= T:
+            raise ValueError(f"lengths row {row} is {length}, expected 0 to {T}")
     return lengths, torch.arange(T, device=device)[:, None] < lengths.to(device)[None, :]
+
+
+def _is_whole(dtype: torch.dtype) -> bool:
+    return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)

@@ -86,21 +86,22 @@ def compare(
     bidirectional: bool = False,
     bias: bool = True,
     with_state: bool = True,
-    with_lengths: bool = False,
+    lengths: list[int] | None = None,
 ) -> None:
     recurrent, weights = build(options, layers, bidirectional, bias)
     x = torch.randn(T, B, I)
+    if lengths is not None:
+        x[torch.arange(T)[:, None] >= torch.tensor(lengths)] = float("nan")
     inputs = {"x": x.numpy()}
-    state, lengths = None, None
+    state = None
     if with_state:
         state = tuple(torch.randn(len(weights.cells), B, size) for size in weights.state_sizes)
         inputs |= {part: value.numpy() for part, value in zip(weights.state_names, state, strict=True)}
-    if with_lengths:
-        lengths = torch.tensor([T, 1, max(T - 2, 1)][:B])
-        inputs["lengths"] = lengths.numpy()
+    if lengths is not None:
+        inputs["lengths"] = np.array(lengths)
     with torch.inference_mode():
         outputs, final = recurrent(x, state, lengths)
-    found = run(weights, inputs, with_state, with_lengths)
+    found = run(weights, inputs, with_state, lengths is not None)
     for mine, expected in zip(found, (outputs, *final), strict=True):
         np.testing.assert_allclose(mine, expected.numpy(), rtol=1e-5, atol=2e-6)
 
@@ -117,14 +118,21 @@ def test_a_sequence_gives_the_cells_numbers(
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("options", CELLS + ZONEOUT, ids=name)
 def test_steps_past_a_length_do_not_count(options: dict[str, Any], bidirectional: bool) -> None:
-    compare(options, layers=2, bidirectional=bidirectional, with_lengths=True)
+    compare(options, layers=2, bidirectional=bidirectional, lengths=[7, 1, 5])
+
+
+@pytest.mark.parametrize("with_state", [False, True])
+@pytest.mark.parametrize("options", CELLS + ZONEOUT, ids=name)
+def test_a_sequence_of_length_0_keeps_its_state(options: dict[str, Any], with_state: bool) -> None:
+    compare(options, layers=2, bidirectional=True, with_state=with_state, lengths=[0, 7, 3])
+    compare(options, layers=2, with_state=with_state, lengths=[0, 0, 0])
 
 
 @pytest.mark.parametrize("T, B", [(1, 1), (1, 3), (5, 1)])
 @pytest.mark.parametrize("options", CELLS + ZONEOUT, ids=name)
 def test_one_step_and_one_row_are_sizes_like_others(options: dict[str, Any], T: int, B: int) -> None:
     compare(options, T=T, B=B, layers=2)
-    compare(options, T=T, B=B, with_lengths=True)
+    compare(options, T=T, B=B, lengths=[T, 1, 1][:B])
 
 
 @pytest.mark.parametrize("options", CELLS, ids=name)

@@ -90,6 +90,46 @@ def test_a_cell_through_time_gives_torchs_numbers(
     assert all(np.array_equal(part, before) for part, before in zip(state, kept, strict=True))
 
 
+@pytest.mark.parametrize("cell, options", CELLS, ids=str)
+def test_rows_without_steps_and_what_stands_in_padding_are_as_in_torch(
+    cell: str, options: dict[str, Any]
+) -> None:
+    model, native = pair(cell, options, num_layers=2, bidirectional=True)
+    generator = np.random.default_rng(3)
+    inputs = generator.normal(size=(5, 4, 4)).astype(np.float32)
+    lengths = np.array([0, 5, 2, 0])
+    inputs[np.arange(5)[:, None] >= lengths] = np.nan
+    state = tuple(generator.normal(size=(4, 4, size)).astype(np.float32) for size in native.state_sizes)
+    with torch.no_grad():
+        expected, expected_state = model(
+            torch.from_numpy(inputs), tuple(map(torch.from_numpy, state)), lengths.tolist()
+        )
+    outputs, final = native(inputs, state, lengths)
+    for found, wanted in zip((outputs, *final), (expected, *expected_state), strict=True):
+        assert_close(found, wanted)
+    assert not outputs[:, [0, 3]].any()
+    for new, old in zip(final, state, strict=True):
+        np.testing.assert_array_equal(new[:, [0, 3]], old[:, [0, 3]])
+    outputs, final = native(inputs, state, [0] * 4)
+    assert not outputs.any() and all(np.array_equal(*parts) for parts in zip(final, state, strict=True))
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_mask_with_holes_is_a_sequence_without_them(cell: str) -> None:
+    model, native = pair(cell, {}, num_layers=2, bidirectional=True)
+    inputs = np.random.default_rng(4).normal(size=(6, 3, 4)).astype(np.float32)
+    mask = np.array([[1, 0, 0], [0, 0, 1], [1, 0, 1], [0, 0, 0], [0, 0, 1], [1, 0, 1]]) > 0
+    with torch.no_grad():
+        expected, expected_state = model(torch.from_numpy(inputs), mask=torch.from_numpy(mask))
+    # The steps that count, from the top; the order of the others does not matter.
+    order = np.argsort(~mask, axis=0, kind="stable")[:, :, None]
+    dense, state = native(np.take_along_axis(inputs, order, 0), lengths=mask.sum(0))
+    outputs = np.zeros_like(dense)
+    np.put_along_axis(outputs, order, dense, 0)
+    for found, wanted in zip((outputs, *state), (expected, *expected_state), strict=True):
+        assert_close(found, wanted)
+
+
 def test_no_steps_leave_the_state_as_it_is() -> None:
     _, native = pair("lstm", {})
     state = tuple(part + 1 for part in native.initial_state(2))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +81,18 @@ class Cell(nn.Module, ABC):
         if state is None:
             state = self.initial_state(inputs.shape[0], inputs)
         return self.step(self.project(inputs), state)
+
+    def with_parameters(self, find: Callable[[str], Tensor]) -> Cell:
+        """The same equation on other tensors, which are shared, not copied.
+
+        Args:
+            find: gives the tensor for a parameter's name.
+        """
+        twin = copy.copy(self)
+        twin._parameters = {  # type: ignore[assignment]
+            name: None if own is None else find(name) for name, own in self._parameters.items()
+        }
+        return twin
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"

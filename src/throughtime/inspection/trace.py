@@ -51,6 +51,8 @@ class Trace:
 def as_recurrent(module: nn.Module) -> Recurrent:
     """The module itself, or a Recurrent that shares the weights of a torch.nn.RNN, LSTM or GRU.
 
+    What is measured is the user's module, also after its next training step.
+
     Raises:
         OptionError: it is neither.
     """
@@ -60,33 +62,7 @@ def as_recurrent(module: nn.Module) -> Recurrent:
         raise OptionError(
             f"{type(module).__name__} is no recurrent layer: give a Recurrent or a torch.nn.LSTM"
         )
-    options = {
-        "num_layers": module.num_layers,
-        "bias": module.bias,
-        "batch_first": module.batch_first,
-        "bidirectional": module.bidirectional,
-    }
-    if isinstance(module, nn.LSTM):
-        ours: Recurrent = tt_nn.LSTM(
-            module.input_size, module.hidden_size, proj_size=module.proj_size, **options
-        )
-    elif isinstance(module, nn.GRU):
-        ours = tt_nn.GRU(module.input_size, module.hidden_size, **options)
-    else:
-        ours = tt_nn.RNN(
-            module.input_size, module.hidden_size, nonlinearity=str(module.nonlinearity), **options
-        )
-    first = next(module.parameters())
-    ours.to(device=first.device, dtype=first.dtype)
-    # Shared, not copied: what is measured is the user's module, also after its next training step.
-    names = [name for name, _ in module.named_parameters()]
-    for cell_index, cell in enumerate(ours.cells):
-        layer, backward = divmod(cell_index, ours.directions)
-        suffix = f"_l{layer}{'_reverse' if backward else ''}"
-        for name in names:
-            if name.endswith(suffix):
-                setattr(cell, name.removesuffix(suffix), getattr(module, name))
-    return ours.train(module.training)
+    return tt_nn.recurrent_of(module)
 
 
 def trace(

@@ -63,9 +63,10 @@ class OnnxRecurrence:
         Args:
             inputs: (T, B, I).
             state: (L * D, B, S) each; None is zeros.
-            lengths: None counts every step.
+            lengths: from 0 to T; None counts every step.
         Returns:
-            The outputs (T, B, D * S), zero past each length, and the state after the last steps.
+            The outputs (T, B, D * S), zero past each length, and the state after the last steps; for a
+            sequence of length 0 that is the state given.
         """
         graph, D, L = self._graph, self.weights.directions, self.weights.layers
         rows = [graph.split(part, [D] * L, axis=0) for part in state] if state is not None else None
@@ -205,6 +206,11 @@ def _standard(
         P = graph.weight(np.concatenate([i, o, f], 1), "P")
         arguments += [""] * (7 - len(arguments)) + [P]
     outputs, *final = graph.nodes(kind.upper(), 1 + len(cells[0].state_sizes), *arguments, **options)
+    if lengths is not None and state is not None:
+        # The standard leaves open what the state is after no steps; onnxruntime's is zero.
+        counts = graph.node("Greater", lengths.counts, graph.scalar(0, "int32"))
+        has_steps = graph.node("Unsqueeze", counts, graph.numbers(1))
+        final = [graph.node("Where", has_steps, *pair) for pair in zip(final, state, strict=True)]
     if D == 1:
         return graph.node("Squeeze", outputs, graph.numbers(1)), final
     outputs = graph.node("Transpose", outputs, perm=[0, 2, 1, 3])  # (T, D, B, H) to (T, B, D, H)

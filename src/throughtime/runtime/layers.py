@@ -160,7 +160,8 @@ class Recurrent:
         Args:
             inputs: (T, B, I) float32, time first.
             state: what the previous call returned, or None for the initial state. It is not changed.
-            lengths: (B,) whole numbers in [1, T]; steps past a length are ignored. None means T for all.
+            lengths: (B,) whole numbers in [0, T]; steps past a length are ignored, and a row of length 0
+                keeps its state. None means T for all.
         Returns:
             The outputs (T, B, D * output size), zero past each length, and the state at each last step (in
             the backward direction: after its first).
