@@ -16,7 +16,8 @@ from throughtime.errors import DataError, OptionError, RunError
 def test_tokens_come_back_in_the_narrowest_type(tmp_path: Path, vocabulary_size: int, dtype: str) -> None:
     blocks = [np.array([0, vocabulary_size - 1]), np.array([], dtype=np.int64), np.array([1, 2, 3])]
     write_tokens(tmp_path / "tokens.bin", blocks, vocabulary_size)
-    file = TokenFile.open(tmp_path / "tokens.bin", verify=True)
+    file = TokenFile.open(tmp_path / "tokens.bin")
+    file.verify()
     assert file.tokens.dtype == np.dtype(dtype)
     assert file.tokens.tolist() == [0, vocabulary_size - 1, 1, 2, 3]
     assert (file.count, file.vocabulary_size) == (5, vocabulary_size)
@@ -29,7 +30,8 @@ def test_a_failure_leaves_the_file_that_was_there(tmp_path: Path) -> None:
         write_tokens(path, [np.array([3]), np.array([10])], 10)
     with pytest.raises(DataError, match="no tokens"):
         write_tokens(path, [], 10)
-    assert TokenFile.open(path, verify=True).tokens.tolist() == [1, 2]
+    assert TokenFile.open(path).tokens.tolist() == [1, 2]
+    TokenFile.open(path).verify()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["tokens.bin", "tokens.bin.json"]
 
 
@@ -42,7 +44,7 @@ def test_damage_is_found(tmp_path: Path) -> None:
         TokenFile.open(path)
     path.write_bytes(b"\x05" + content[1:])
     with pytest.raises(RunError, match="checksum"):
-        TokenFile.open(path, verify=True)
+        TokenFile.open(path).verify()
     description = tmp_path / "tokens.bin.json"
     for broken in ("{", "{}", json.dumps({"version": 9})):
         description.write_text(broken)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.test_trainer import TEXT, assert_same_outcome
+import throughtime as tt
+from tests.training.test_trainer import TEXT
 
 OPTIONS = [
     *("--hidden", "12", "--embedding", "6", "--batch", "3", "--chunk", "5", "--epochs", "6"),
@@ -40,31 +41,15 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.slow  # starts about six processes that import torch
-def test_killed_at_random_moments_a_run_resumes_and_ends_the_same(tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text(TEXT)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = begin(tmp_path / "text.txt", "--out", whole, *OPTIONS)
-    assert process.wait(timeout=300) == 0
-    rng = random.Random(os.environ.get("PYTEST_SEED", time.time_ns()))
-    checkpoint = killed / "checkpoints" / "last.safetensors"
-    kills = 0
-    while True:
-        first = not checkpoint.exists()
-        process = (
-            begin(tmp_path / "text.txt", "--out", killed, *OPTIONS) if first else begin("--resume", killed)
-        )
-        wait_for(checkpoint, process)
-        if kills == 4:
-            assert process.wait(timeout=300) == 0
-            break
-        # long enough to import torch, and then to die at any moment of a step or a checkpoint
-        time.sleep(rng.uniform(0.0, 0.4) if first else rng.uniform(1.0, 4.0))
-        process.kill()
-        process.wait()
-        kills += 1
-    assert_same_outcome(whole, killed)
-    assert not [path for path in killed.rglob("*") if path.suffix == ".partial" and "last" not in path.name]
+@pytest.mark.slow  # 50 trainings are killed, and 50 begin or go on
+def test_killed_at_random_moments_runs_resume_and_end_the_same(tmp_path: Path) -> None:
+    program = Path(__file__).parents[2] / "benchmarks" / "kills.py"
+    command = [sys.executable, str(program), "--kills", "50", "--json", str(tmp_path / "kills.json")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    found = json.loads((tmp_path / "kills.json").read_text())
+    assert found["kills"] == 50
+    assert not any(found[name] for name in ("not_resumed", "lost_lines", "doubled_lines", "different_runs"))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -80,4 +65,41 @@ def test_a_signal_saves_and_exits_cleanly(tmp_path: Path, number: signal.Signals
     assert b"Stopped and saved at step" in errors
     assert b"--resume" in errors
     assert b"Traceback" not in errors
+    assert (run / "loss.png").exists()
+
+
+def test_two_trainings_of_one_run_exclude_each_other(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(TEXT * 3)
+    run = tmp_path / "run"
+    first = begin(tmp_path / "text.txt", "--out", run, *OPTIONS, "--epochs", "500")
+    try:
+        wait_for(run / "model.safetensors", first)
+        (run / f".x.{first.pid}.partial").write_text("")
+        second = begin("--resume", run)
+        _, errors = second.communicate(timeout=120)
+        assert second.returncode == 2
+        message = f"error: {run} is being written by process {first.pid}: wait until it has ended, or stop it"
+        assert errors.decode().splitlines() == [message]
+        assert (run / f".x.{first.pid}.partial").exists()
+        assert tt.load(run).describe()["step"] is not None  # who reads needs no lock
+    finally:
+        first.terminate()
+        first.wait(60)
+
+
+def test_a_terminal_that_goes_away_saves(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(TEXT * 3)
+    run = tmp_path / "run"
+    number, terminal = os.forkpty()
+    if number == 0:
+        command = ["train", str(tmp_path / "text.txt"), "--out", str(run), *OPTIONS, "--epochs", "500"]
+        os.execv(sys.executable, [sys.executable, "-c", "from throughtime.cli import main; main()", *command])
+    deadline = time.monotonic() + 120
+    while not (run / "model.safetensors").exists():
+        os.read(terminal, 1 << 16)
+        assert time.monotonic() < deadline, "training did not begin"
+    os.close(terminal)  # the kernel sends SIGHUP, and writing to the terminal fails from here on
+    _, status = os.waitpid(number, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+    assert tt.load(run).describe()["finished"] is False
     assert (run / "loss.png").exists()

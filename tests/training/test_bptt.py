@@ -12,6 +12,7 @@ import torch
 from throughtime.config.language_model import LanguageNetwork, StreamTraining
 from throughtime.data import EvaluationStreams
 from throughtime.models import LanguageModel
+from throughtime.run.saved import Saved
 from throughtime.training.bptt import LanguageModelling, evaluate, token_loss
 
 V = 7
@@ -107,7 +108,7 @@ def test_position_and_carried_state_go_on_where_they_were() -> None:
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}
     expected = [step.loss.item() for step in iter(task.next_loss, None)]
     other = make(chunk=7, chunk_mode="random")
-    other.restore(state, tensors)
+    other.restore(Saved(state, "c.safetensors"), tensors)
     assert [step.loss.item() for step in iter(other.next_loss, None)] == expected
 
 

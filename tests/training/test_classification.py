@@ -12,9 +12,10 @@ from torch.nn import functional as F
 from throughtime.config.classifier import ClassifierNetwork, ClassifierTraining
 from throughtime.data.prepared import EXAMPLES, PreparedExamples, write_targets
 from throughtime.data.sequences import write_sequences
-from throughtime.errors import RunError
+from throughtime.errors import CheckpointError, RunError
 from throughtime.models.classifier import Classifier, Ensemble, TorchLabeller
 from throughtime.prediction.labels import all_logits
+from throughtime.run.saved import Saved
 from throughtime.training.classification import Classification, class_weights, weighted_loss
 
 TARGETS = np.array([0, 1, 1, 0, 0, 0])
@@ -111,3 +112,17 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
     write_targets(tmp_path, TARGETS, HELD_OUT)
     with pytest.raises(RunError, match="differ in the number"):
         PreparedExamples.open(tmp_path)
+
+
+def test_a_position_outside_the_examples_is_refused(prepared: PreparedExamples) -> None:
+    task = Classification(network(), prepared, 2, ClassifierTraining(batch=3))
+    batches = len(task.batches)
+    task.restore(Saved({"epoch": 1, "position": batches}, "c"), {})
+    for state, tensors, message in (
+        ({"epoch": 1, "position": batches + 1}, {}, f"position is {batches + 1}"),
+        ({"epoch": -1, "position": 0}, {}, "epoch is -1"),
+        ({"epoch": 1, "position": 0, "more": 1}, {}, "holds more"),
+        ({"epoch": 1, "position": 0}, {"carried.0": torch.zeros(1)}, r"holds task\.carried\.0"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            task.restore(Saved(state, "c"), tensors)

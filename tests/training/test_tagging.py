@@ -13,8 +13,10 @@ from tests.training.test_trainer import Interrupter, assert_same_outcome
 from throughtime.config.tagger import TaggerNetwork, TaggerTraining
 from throughtime.data.sequences import write_sequences
 from throughtime.encoders.frames import Standardise
+from throughtime.errors import CheckpointError
 from throughtime.models.tagger import Tagger, TorchTagger
 from throughtime.prediction.frames import LabelledClips, clip_logits, evaluate
+from throughtime.run.saved import Saved
 from throughtime.training import Interrupted, resume, train
 from throughtime.training.tagging import Tagging, class_weights, frame_loss
 
@@ -213,3 +215,34 @@ def test_recurrence_learns_what_single_frames_do_not_tell(tmp_path: Path) -> Non
     one, two = recurrent.evaluate(source), baseline.evaluate(source)
     assert one["accuracy"] > 0.9 > 0.75 > two["accuracy"]
     assert one["f1@50"] > two["f1@50"] + 0.2
+
+
+@pytest.mark.parametrize(
+    ("changes", "tensors", "message"),
+    [
+        ({"rows": [[5, 0]]}, {}, r"streams\.rows is \[\[5, 0\]\], expected a place in the training clips"),
+        ({"rows": [[0, 24]]}, {}, r"streams\.rows"),
+        ({"rows": [[0, 1], [1, 1], [2, 1]]}, {}, r"streams\.rows"),
+        ({"rows": [[0]]}, {}, r"streams\.rows is \[0\]"),
+        ({"taken": 6}, {}, r"streams\.rows"),
+        ({"read": -1}, {}, r"streams\.read is -1"),
+        (
+            {},
+            {"carried.0": torch.zeros(1, 3, 6)},
+            r"task\.carried\.0 has shape \(1, 3, 6\), expected",
+        ),
+        ({}, {"carried.2": torch.zeros(1, 2, 6)}, r"holds task\.carried\.2"),
+    ],
+)
+def test_a_position_that_is_none_is_refused(
+    tmp_path: Path, changes: dict[str, Any], tensors: dict[str, torch.Tensor], message: str
+) -> None:
+    clips = make_clips(tmp_path, unlabelled=0.0)
+    task, other = make_task(make_tagger(), clips), make_task(make_tagger(), clips)
+    task.start_epoch(0)
+    task.next_loss()
+    state, carried = task.state()
+    other.restore(Saved(state, "c.safetensors"), carried)
+    state["streams"] |= changes
+    with pytest.raises(CheckpointError, match=message):
+        other.restore(Saved(state, "c.safetensors"), carried | tensors)

@@ -125,6 +125,7 @@ def test_metrics_have_the_promised_fields(tmp_path: Path, text: Path) -> None:
     assert [line["step"] for line in lines] == sorted(line["step"] for line in lines)
     assert lines[-1]["tokens"] == 2 * 3 * ((int(len(TEXT) * 0.9) - 1) // 3)
     assert {path.name for path in run.folder.iterdir()} == {
+        ".lock",
         "checkpoints",
         "config.toml",
         "loss.png",
@@ -234,7 +235,7 @@ def test_damaged_runs_are_named(tmp_path: Path, text: Path) -> None:
     with pytest.raises(CheckpointError, match=r"last\.safetensors is damaged"):
         resume(folder)
     checkpoint.unlink()
-    with pytest.raises(RunError, match="has no checkpoint yet"):
+    with pytest.raises(RunError, match=r"has trained weights and no checkpoints/last\.safetensors"):
         resume(folder)
     with pytest.raises(RunError, match="not a run folder"):
         resume(tmp_path)

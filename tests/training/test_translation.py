@@ -14,6 +14,7 @@ from throughtime.data.sequences import Sequences
 from throughtime.models.translation_search import TorchTranslator
 from throughtime.models.translator import Translator
 from throughtime.prediction.pairs import TokenPairs, evaluate
+from throughtime.training.checkpoint import Checkpoint
 from throughtime.training.progress import Progress
 from throughtime.training.trainer import CHECKPOINT, Interrupted, Trainer
 from throughtime.training.translation import Translation, token_losses
@@ -110,7 +111,7 @@ def test_a_training_that_was_stopped_goes_on_bit_for_bit(tmp_path: Path, options
         trainer(parts, StopAfter()).train()
     resumed = trainer(parts, Progress())
     torch.manual_seed(1234)  # the checkpoint has to bring its own
-    resumed.resume()
+    resumed.resume(Checkpoint.load(parts / CHECKPOINT))
     resumed.train()
     assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
     assert (parts / CHECKPOINT).exists()

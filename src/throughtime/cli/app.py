@@ -9,6 +9,7 @@ from importlib import import_module
 import typer
 
 from throughtime import __version__
+from throughtime.cli.terminal import exit_code_of, named_output
 
 HELP = """
 Recurrent sequence models: train one on your own files, look inside it, run it anywhere.
@@ -69,7 +70,15 @@ def main() -> None:
         if hasattr(output, "reconfigure"):
             output.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
     completing = "_THROUGHTIME_COMPLETE" in os.environ or "_TT_COMPLETE" in os.environ
-    build(set(COMMANDS) if completing else set(COMMANDS).intersection(sys.argv[1:]))()
+    application = build(set(COMMANDS) if completing else set(COMMANDS).intersection(sys.argv[1:]))
+    with named_output():
+        try:
+            try:
+                application()
+            finally:
+                sys.stdout.flush()  # what still waits may meet a full disk
+        except OSError as error:  # from printing a command's results
+            sys.exit(exit_code_of(error))
 
 
 def _version(wanted: bool) -> None:

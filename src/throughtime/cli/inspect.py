@@ -10,6 +10,7 @@ import typer
 
 from throughtime.cli.terminal import error_console, print_json, user_errors
 from throughtime.errors import OptionError
+from throughtime.files import refuse_link
 
 if TYPE_CHECKING:
     from throughtime.inspection.gates import GateStatistics
@@ -70,6 +71,8 @@ def inspect(
             raise OptionError(f"--errors must be strict or replace, not {errors!r}")
         chosen = None if properties is None else dict(_name_and_pattern(text) for text in properties)
         opened = Run.open(run)
+        if out is None:
+            refuse_link(run / "inspection")
         folder = out if out is not None else run / "inspection"
         if not isinstance(opened, LanguageModelRun):
             if file is not None or unit is not None or properties:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import typer
 
 from throughtime.errors import ThroughtimeError
+from throughtime.files import describe_os_error, naming
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 USER_ERROR = 2
+_OUTPUT = "standard output"
 
 
 @contextmanager
@@ -25,22 +27,76 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except ThroughtimeError as error:
-        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        typer.echo(str(error), err=True)
+        _say_error(str(error))
         raise typer.Exit(USER_ERROR) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    except BrokenPipeError:
-        # The reader (head, less) has enough. Python would complain again when it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
+    except OSError as error:
+        raise typer.Exit(exit_code_of(error)) from None
+
+
+def exit_code_of(error: OSError) -> int:
+    """Say what the operating system refused, such as a write to a full disk; return the exit code."""
+    if isinstance(error, BrokenPipeError):
+        # The reader (head, less) has enough.
+        _silence_output()
+        return 0
+    if error.filename == _OUTPUT:
+        _silence_output()
+    _say_error(describe_os_error(error))
+    return USER_ERROR
+
+
+@contextmanager
+def named_output() -> Iterator[None]:
+    """Have errors of standard output name it: a stream's own errors name no file."""
+    output = sys.stdout
+    sys.stdout = cast(TextIO, _Stream(output, lambda: naming(_OUTPUT)))
+    try:
+        yield
+    finally:
+        sys.stdout = output
 
 
 def error_console() -> Console:
-    """Where progress and remarks go: standard error, so that standard output holds results only."""
+    """Where progress and remarks go: standard error, so that standard output holds results only.
+
+    Where it cannot be written, as when its terminal is gone, the work goes on.
+    """
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(file=cast(TextIO, _Stream(sys.stderr, lambda: suppress(OSError))), highlight=False)
+
+
+class _Stream:
+    """A text stream, each write of which runs within a context."""
+
+    def __init__(self, stream: TextIO, context: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._stream = stream
+        self._context = context
+
+    def write(self, text: str) -> int:
+        with self._context():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._context():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _silence_output() -> None:
+    # Python would complain again when it closes standard output.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say_error(text: str) -> None:
+    with suppress(OSError):  # where standard error is on a full disk as well
+        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        typer.echo(text, err=True)
 
 
 def print_json(value: Any) -> None:

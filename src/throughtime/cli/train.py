@@ -37,6 +37,10 @@ Examples:
 """
 
 
+# What a resumed training may take from the command line.
+_CHANGEABLE = ("epochs", "threads")
+
+
 def run(
     source: Path | None,
     out: Path | None,
@@ -75,7 +79,8 @@ def run(
             if resume is not None:
                 from throughtime.training import resume as resume_training
 
-                finished, position = resume_training(resume, show, given.get("epochs"))
+                changed = {name: given.get(name) for name in _CHANGEABLE}
+                finished, position = resume_training(resume, show, **changed)
             else:
                 from throughtime.training import start
 
@@ -207,10 +212,12 @@ def _refuse_with_resume(
     source: Path | None, out: Path | None, preset_name: str | None, config: Path | None, given: dict[str, Any]
 ) -> None:
     refused = {"FILE": source, "--out": out, "--preset": preset_name, "--config": config}
-    refused |= {"--" + name.replace("_", "-"): value for name, value in given.items() if name != "epochs"}
+    refused |= {
+        "--" + name.replace("_", "-"): value for name, value in given.items() if name not in _CHANGEABLE
+    }
     for name, value in refused.items():
         if value is not None:
             raise OptionError(
                 f"{name} cannot be given with --resume: a run goes on with the options in its config.toml "
-                f"(only --epochs may grow)"
+                f"(--epochs may grow, and --threads may change)"
             )

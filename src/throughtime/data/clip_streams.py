@@ -129,6 +129,18 @@ class ClipStreams:
         """The position, as JSON can hold it; the order is the caller's to give again."""
         return {"taken": self._taken, "read": self._read, "rows": [list(row) for row in self._rows]}
 
+    def holds(self, state: dict[str, Any]) -> bool:
+        """Whether a state is a place in these windows."""
+        return (
+            0 <= state["taken"] <= len(self._windows)
+            and 0 <= state["read"] <= self._total
+            and len(state["rows"]) <= self._batch
+            and all(
+                0 <= window < len(self._windows) and 0 <= step <= self._windows[window].length
+                for window, step in state["rows"]
+            )
+        )
+
     def restore(self, state: dict[str, Any], order: NDArray[np.integer]) -> None:
         """Go on where `state()` was taken."""
         self.start(order)

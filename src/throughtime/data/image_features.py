@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from throughtime.data.captions import CaptionedImage
 from throughtime.data.images import read_pixels
+from throughtime.data.sequences import write_blocks
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
 
@@ -45,40 +45,26 @@ def cache_images(
     Raises:
         DataError: an image is broken and `bad` does not skip, or none can be read.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     kept: list[int] = []
-    array: np.memmap | None = None
-    waiting: list[NDArray[np.uint8]] = []
 
-    def flush() -> None:
-        nonlocal array
-        if not waiting:
-            return
-        encoded = encode(np.stack(waiting))
-        if array is None:
-            shape = (len(images), *encoded.shape[1:])
-            array = np.lib.format.open_memmap(path, "w+", encoded.dtype, shape)
-        array[len(kept) - len(waiting) : len(kept)] = encoded
-        waiting.clear()
+    def encoded() -> Iterator[NDArray[Any]]:
+        waiting: list[NDArray[np.uint8]] = []
+        for number, image in enumerate(images):
+            try:
+                waiting.append(read_pixels(image.path, size))
+                kept.append(number)
+            except DataError as error:
+                bad.report(table, image.line, str(error))
+            if len(waiting) == _BATCH:
+                yield encode(np.stack(waiting))
+                waiting.clear()
+            if progress is not None:
+                progress(number + 1, len(images))
+        if waiting:
+            yield encode(np.stack(waiting))
 
-    for number, image in enumerate(images):
-        try:
-            waiting.append(read_pixels(image.path, size))
-            kept.append(number)
-        except DataError as error:
-            bad.report(table, image.line, str(error))
-        if len(waiting) == _BATCH:
-            flush()
-        if progress is not None:
-            progress(number + 1, len(images))
-    flush()
-    if array is None:
+    if write_blocks(path, encoded()) == 0:
         raise DataError(f"{table}: not a single image can be read ({bad.summary()})")
-    array.flush()
-    del array
-    if len(kept) < len(images):
-        _cut(path, len(kept))
     return kept
 
 
@@ -119,8 +105,7 @@ def pick_features(
             rows.append(row)
     if not rows:
         raise DataError(f"{table}: not a single image has features in {file} ({bad.summary()})")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, as_features(features[rows], grid, str(file)), allow_pickle=False)
+    write_blocks(path, [as_features(features[rows], grid, str(file))])
     return kept
 
 
@@ -195,12 +180,3 @@ def _places(maps: NDArray[Any], grid: bool) -> NDArray[Any]:
     if not grid:
         return maps.astype(np.float32).mean((2, 3))
     return maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1).astype(np.float16)
-
-
-def _cut(path: Path, rows: int) -> None:
-    """Leave only the first rows of a .npy file."""
-    whole = np.load(path, mmap_mode="r")
-    temporary = path.with_name(f".{path.name}.partial.npy")
-    np.save(temporary, whole[:rows], allow_pickle=False)
-    del whole
-    os.replace(temporary, path)

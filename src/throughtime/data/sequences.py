@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -80,29 +81,53 @@ def write_sequences(path: str | Path, arrays: Iterable[Any], dtype: Any = None) 
     """
     path = Path(path)
     ends: list[int] = []
-    header: dict[str, Any] = {}
-    size = 0
-    # Room for any count, so that the header can be written last, over the first one.
-    with atomic_file(path) as file:
-        for array in arrays:
-            array = np.asarray(array)
-            if not header:
-                kind = np.dtype(dtype if dtype is not None else array.dtype).newbyteorder("<")
-                header = {"descr": kind.str, "fortran_order": False, "shape": (2**62, *array.shape[1:])}
-                np.lib.format.write_array_header_2_0(file, header)
-                size = file.tell()
-            if array.shape[1:] != header["shape"][1:]:
-                raise ValueError(f"an array has shape {array.shape}, expected (T, *{header['shape'][1:]})")
-            file.write(np.ascontiguousarray(array, dtype=header["descr"]).tobytes())
+
+    def counted() -> Iterator[NDArray[Any]]:
+        for array in map(np.asarray, arrays):
             ends.append((ends[-1] if ends else 0) + len(array))
-        if not ends:
-            raise DataError("there is not a single example")
-        file.seek(0)
-        header["shape"] = (ends[-1], *header["shape"][1:])
-        _write_padded_header(file, header, size)
+            yield array
+
+    write_blocks(path, counted(), dtype)
+    if not ends:
+        raise DataError("there is not a single example")
     with atomic_file(_ends_path(path)) as file:
         np.save(file, np.array(ends, dtype=np.int64), allow_pickle=False)
     return Sequences.open(path)
+
+
+def write_blocks(path: str | Path, blocks: Iterable[NDArray[Any]], dtype: Any = None) -> int:
+    """Write arrays (N_i, ...) one behind the other as a .npy file; without any, no file is written.
+
+    Not through a mapped file: on a full disk, that would end the process.
+
+    Args:
+        path: the file.
+        blocks: read once, one after the other; they go to the disk as they come.
+        dtype: of the file; None is that of the first block.
+    Returns:
+        How many rows it has.
+    Raises:
+        ValueError: the blocks do not agree in the rest of their shape.
+    """
+    remaining = iter(blocks)
+    first = next(remaining, None)
+    if first is None:
+        return 0
+    kind = np.dtype(dtype if dtype is not None else first.dtype).newbyteorder("<")
+    rest, rows = first.shape[1:], 0
+    with atomic_file(path) as file:
+        # Room for any count, so that the header can be written last, over the first one.
+        header: dict[str, Any] = {"descr": kind.str, "fortran_order": False, "shape": (2**62, *rest)}
+        np.lib.format.write_array_header_2_0(file, header)
+        size = file.tell()
+        for block in chain([first], remaining):
+            if block.shape[1:] != rest:
+                raise ValueError(f"an array has shape {block.shape}, expected (T, *{rest})")
+            file.write(np.ascontiguousarray(block, dtype=kind).tobytes())
+            rows += len(block)
+        file.seek(0)
+        _write_padded_header(file, {**header, "shape": (rows, *rest)}, size)
+    return rows
 
 
 def _write_padded_header(file: Any, header: dict[str, Any], size: int) -> None:

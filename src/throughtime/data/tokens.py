@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,8 @@ from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import atomic_file, write_atomically
 
 _VERSION = 1
+# A check that takes longer shows how far it is.
+_SILENT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,13 @@ class TokenFile:
     """Token numbers in a file.
 
     Args:
+        path: the file.
         tokens: (N,) unsigned, read from the file as needed.
         vocabulary_size: every token is below it.
         sha256: of the file's bytes.
     """
 
+    path: Path
     tokens: NDArray[np.unsignedinteger]
     vocabulary_size: int
     sha256: str
@@ -37,12 +43,11 @@ class TokenFile:
         return len(self.tokens)
 
     @classmethod
-    def open(cls, path: str | Path, verify: bool = False) -> TokenFile:
-        """Map a file that `write_tokens` wrote.
+    def open(cls, path: str | Path) -> TokenFile:
+        """Map a file that `write_tokens` wrote. The tokens are not read: `verify` does that.
 
         Args:
             path: the file; its description lies beside it as PATH.json.
-            verify: read all of it once and compare the checksum.
         Raises:
             RunError: the file or its description is missing, of another size, or damaged.
         """
@@ -53,18 +58,40 @@ class TokenFile:
                 raise RunError(
                     f"{path} has version {description['version']}, and this Throughtime reads {_VERSION}"
                 )
-            dtype, count = np.dtype(str(description["dtype"])), int(description["count"])
+            vocabulary_size, count = int(description["vocabulary_size"]), int(description["count"])
+            dtype = _narrowest(vocabulary_size)
+            if description["dtype"] != dtype.str:
+                raise ValueError(f"{vocabulary_size} tokens are not kept as {description['dtype']!r}")
             if path.stat().st_size != count * dtype.itemsize:
                 raise RunError(f"{path} has {path.stat().st_size} bytes, expected {count * dtype.itemsize}")
             tokens = np.memmap(path, dtype=dtype, mode="r", shape=(count,))
-            file = cls(tokens, int(description["vocabulary_size"]), str(description["sha256"]))
+            return cls(path, tokens, vocabulary_size, str(description["sha256"]))
         except FileNotFoundError as error:
             raise RunError(f"{error.filename} is missing: tokenise the text again") from None
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise RunError(f"{path} or its description is damaged: {error}") from None
-        if verify and hashlib.sha256(tokens.data).hexdigest() != file.sha256:
-            raise RunError(f"{path} is damaged: its checksum is not that of its description")
-        return file
+
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Read all of the file once and compare the checksum: 0.7 s for 1 GB.
+
+        Args:
+            progress: called with bytes done and to do, once it has taken two seconds.
+        Raises:
+            RunError: the file is damaged.
+        """
+        digest, done, begin = hashlib.sha256(), 0, time.monotonic()
+        # Read and not mapped, so that a large file does not fill the memory.
+        with self.path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+                done += len(block)
+                if progress is not None and time.monotonic() - begin > _SILENT_SECONDS:
+                    progress(done, self.tokens.nbytes)
+        if digest.hexdigest() != self.sha256:
+            raise RunError(
+                f"{self.path} is damaged: its checksum is not that in {_description_path(self.path).name}; "
+                f"copy it again, or train anew"
+            )
 
 
 def write_tokens(
@@ -85,7 +112,7 @@ def write_tokens(
         ValueError: a token is outside the vocabulary.
     """
     path = Path(path)
-    dtype = np.dtype("<u1" if vocabulary_size <= 1 << 8 else "<u2" if vocabulary_size <= 1 << 16 else "<u4")
+    dtype = _narrowest(vocabulary_size)
     digest, count = hashlib.sha256(), 0
     with atomic_file(path) as file:
         for block in blocks:
@@ -122,6 +149,11 @@ def split(
         raise OptionError(f"validation_fraction must be from 0 to below 1, not {validation_fraction}")
     count = int(len(tokens) * (1 - validation_fraction))
     return tokens[:count], tokens[count:]
+
+
+def _narrowest(vocabulary_size: int) -> np.dtype[Any]:
+    """The smallest type that holds every token."""
+    return np.dtype("<u1" if vocabulary_size <= 1 << 8 else "<u2" if vocabulary_size <= 1 << 16 else "<u4")
 
 
 def _description_path(path: Path) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import DataError, MissingExtraError
+from throughtime.files import naming
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".ogv"})
 
@@ -97,7 +98,7 @@ def write_video(path: str | Path, frames: Iterator[NDArray[np.uint8]], rate: int
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     # One thread: with several, the encoder's output depends on how many there are. Even so its bytes differ
     # once in a while for the same frames, on a busy machine.
-    with av.open(str(path), "w") as container:
+    with naming(path), av.open(str(path), "w") as container:
         stream: Any = container.add_stream(codec, rate=rate, options={"threads": "1"})
         stream.pix_fmt = "yuv420p"
         for index, pixels in enumerate(frames):

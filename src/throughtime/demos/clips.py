@@ -5,7 +5,6 @@ No single frame tells: a shape in the middle may be on its way left or right, or
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.video import write_video
+from throughtime.demos.tables import write_table
 from throughtime.metrics.segments import find_segments
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def write_clips(folder: Path, count: int, generator: np.random.Generator) -> Non
         labels, places = draw_path(generator)
         write_video(folder / clip, draw_frames(places, generator), RATE)
         ranges = [(segment.start, segment.stop, LABELS[segment.label]) for segment in find_segments(labels)]
-        _write_csv((folder / clip).with_suffix(".csv"), [("start", "end", "label"), *ranges])
+        write_table((folder / clip).with_suffix(".csv"), [("start", "end", "label"), *ranges])
         listed.append((clip, clip.replace(".mp4", ".csv")))
-    _write_csv(folder / "metadata.csv", [("file_name", "labels"), *listed])
+    write_table(folder / "metadata.csv", [("file_name", "labels"), *listed])
 
 
 def draw_path(generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -154,8 +154,3 @@ def show(run: TaggerRun, folder: Path) -> Iterator[str]:
 
 def _signs(labels: list[str]) -> str:
     return "".join(ARROWS[label] for label in labels[::2])
-
-
-def _write_csv(path: Path, rows: list[tuple[Any, ...]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)

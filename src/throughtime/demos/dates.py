@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from throughtime.files import write_atomically
+
 if TYPE_CHECKING:
     from throughtime.run import Run
 
@@ -88,11 +90,10 @@ def write(folder: Path, seed: int) -> Path:
     generator = np.random.Generator(np.random.PCG64(seed))
     days = generator.choice((_LAST - _FIRST).days + 1, TRAINING_DATES + UNSEEN_DATES, replace=False)
     dates = [_FIRST + datetime.timedelta(days=int(day)) for day in days]
-    folder.mkdir(parents=True, exist_ok=True)
     for name, chosen in ((TRAINING, dates[:TRAINING_DATES]), (UNSEEN, dates[TRAINING_DATES:])):
         lines = ["source\ttarget"]
         lines += [f"{written(date, generator)}\t{date.isoformat()}" for date in chosen]
-        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_atomically(folder / name, ("\n".join(lines) + "\n").encode())
     return folder / TRAINING
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from throughtime.demos.tables import write_table
+from throughtime.files import naming
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -120,19 +122,19 @@ def write(folder: Path, seed: int) -> Path:
     generator = random.Random(seed)
     scenes = Scene.all()
     generator.shuffle(scenes)
-    with (folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["file_name", "caption", "split"])
-        for split, count in _PICTURES.items():
-            known, scenes = scenes[: _SCENES[split]], scenes[_SCENES[split] :]
-            for number in range(count):
-                scene = generator.choice(known)
-                name = f"{split}_{number:04}.png"
+    rows = [("file_name", "caption", "split")]
+    for split, count in _PICTURES.items():
+        known, scenes = scenes[: _SCENES[split]], scenes[_SCENES[split] :]
+        for number in range(count):
+            scene = generator.choice(known)
+            name = f"{split}_{number:04}.png"
+            with naming(folder / name):
                 scene.picture(generator).save(folder / name)
-                captions = scene.captions()
-                # A training picture has some of what can be said, as real data does; a test picture all.
-                said = generator.sample(captions, _REFERENCES) if split == "train" else captions
-                table.writerows([name, caption, split] for caption in said)
+            captions = scene.captions()
+            # A training picture has some of what can be said, as real data does; a test picture all.
+            said = generator.sample(captions, _REFERENCES) if split == "train" else captions
+            rows += [(name, caption, split) for caption in said]
+    write_table(folder / "metadata.csv", rows)
     return folder
 
 

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from throughtime.demos.tables import write_table
 
 if TYPE_CHECKING:
     from throughtime.run.classifier import ClassifierRun
@@ -59,12 +60,8 @@ def write(folder: Path, seed: int) -> Path:
         text, label = compose(generator)
         remarks[text] = label
     rows = list(remarks.items())
-    folder.mkdir(parents=True, exist_ok=True)
     for name, part in ((TRAINING, rows[:3000]), (TEST, rows[3000:])):
-        with (folder / name).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("text", "label"))
-            writer.writerows(part)
+        write_table(folder / name, [("text", "label"), *part])
     return folder / TRAINING
 
 

@@ -6,13 +6,14 @@ outline and sides go together.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from throughtime.demos.tables import write_table
 
 if TYPE_CHECKING:
     from throughtime.run.classifier import ClassifierRun
@@ -39,14 +40,12 @@ COLUMNS = ("width", "height", "area", "outline", "corners_seen")
 def write(folder: Path, seed: int) -> Path:
     """Write shapes.csv (2,000) and unseen.csv (500 others), with a column a measurement and the label."""
     generator = np.random.Generator(np.random.PCG64(seed))
-    folder.mkdir(parents=True, exist_ok=True)
     for name, count in ((TRAINING, 2000), (TEST, 500)):
-        with (folder / name).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow((*COLUMNS, "label"))
-            for _ in range(count):
-                measurements, shape = measure(generator)
-                writer.writerow((*(f"{value:.4f}" for value in measurements), shape))
+        rows: list[tuple[str, ...]] = [(*COLUMNS, "label")]
+        for _ in range(count):
+            measurements, shape = measure(generator)
+            rows.append((*(f"{value:.4f}" for value in measurements), shape))
+        write_table(folder / name, rows)
     return folder / TRAINING
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.files import write_atomically
+from throughtime.files import write_picture
 from throughtime.inspection.flow import FORGOTTEN, GradientFlow
 from throughtime.inspection.gates import GateStatistics
 from throughtime.inspection.truncation import TruncationError
@@ -32,9 +31,7 @@ def figure(width: float, height: float) -> Any:
 
 def save(picture: Any, path: Path) -> Path:
     """Write a figure as PNG."""
-    buffer = io.BytesIO()
-    picture.savefig(buffer, format="png")
-    write_atomically(path, buffer.getvalue())
+    write_picture(path, picture)
     return path
 
 

@@ -46,7 +46,8 @@ def import_language_model(
     Raises:
         DataError: the weights are not those of such a model (the message names the tensor), or do not belong
             to the tokenizer.
-        RunError: the folder exists already, or cannot be written to.
+        RunError: the folder exists already.
+        OSError: a file cannot be written; it names the file.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -68,12 +69,9 @@ def import_language_model(
     from safetensors.numpy import save
 
     content = save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
-    try:
-        tokenizer.save(folder / TOKENIZER)
-        write_atomically(folder / WEIGHTS, content)
-        config.save(folder / CONFIG)
-    except OSError as error:
-        raise RunError(f"{folder} cannot be written to: {error.strerror}") from None
+    tokenizer.save(folder / TOKENIZER)
+    write_atomically(folder / WEIGHTS, content)
+    config.save(folder / CONFIG)
     return LanguageModelRun.open(folder)
 
 

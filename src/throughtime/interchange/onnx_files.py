@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from throughtime.errors import OptionError, RunError
-from throughtime.files import write_atomically
+from throughtime.errors import RunError
+from throughtime.files import refuse_link, write_atomically
 from throughtime.interchange.check import Difference, Model, check
 from throughtime.interchange.graph import IR_VERSION, OPSET, require_onnx
 from throughtime.interchange.onnx_export import Exported
@@ -64,11 +64,14 @@ def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None
             does so where onnxruntime and torch are installed.
     Raises:
         MissingExtraError: onnx is not installed; or what the comparison needs, where it is asked for.
-        OptionError: the network has a part that is not exported, or the folder cannot be written to.
+        OptionError: the network has a part that is not exported.
+        OSError: a file cannot be written; it names the file.
         RunError: the weights are damaged, or a graph does not give the model's numbers.
     """
     require_onnx()
-    folder = run.folder / "onnx" if folder is None else Path(folder)
+    if folder is None:
+        refuse_link(folder := run.folder / "onnx")
+    folder = Path(folder)
     tensors = Tensors(dict(run.read_weights()))  # a dict, so that quantised ones are unpacked once
     exported = _exporter(run.task)(run, tensors)
     description = _describe(run, exported)
@@ -81,11 +84,8 @@ def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None
     contents = {name: _read(run.folder / name) for name in exported.files}
     contents |= {f"{model.name}.onnx": model.content for model in models}
     contents[DESCRIPTION] = json.dumps(description, ensure_ascii=False, indent=1).encode()
-    try:
-        for name, content in contents.items():
-            write_atomically(folder / name, content)
-    except OSError as error:
-        raise OptionError(f"{folder} cannot be written to: {error.strerror}") from None
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
     sizes = {name: len(content) for name, content in contents.items()}
     return Export(folder, description, sizes, differences, unchecked)
 

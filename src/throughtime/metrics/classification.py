@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from throughtime.files import atomic_file, write_atomically
+from throughtime.files import write_atomically, write_picture
 
 # Above this many classes numbers in the cells, and above the next names on the axes, could not be read.
 _CLASSES_WITH_NUMBERS = 25
@@ -101,8 +101,7 @@ def draw_confusion(path: str | Path, confusion: NDArray[np.int64], labels: Seque
     axes.set_ylabel("true")
     total = int(confusion.sum())
     axes.set_title(f"{accuracy(confusion):.1%} of {total:,} right, macro F1 {macro_f1(confusion):.3f}")
-    with atomic_file(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+    write_picture(path, figure, dpi=120)
     return path
 
 

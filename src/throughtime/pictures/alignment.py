@@ -7,6 +7,7 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
+from throughtime.files import write_picture
 from throughtime.pictures import require_matplotlib
 
 _INCHES_PER_TOKEN = 0.32
@@ -71,8 +72,8 @@ def draw_alignment(
         with warnings.catch_warnings():
             # A script that the font lacks is drawn as boxes: the picture is still worth having.
             warnings.filterwarnings("ignore", message="Glyph")
-            figure.savefig(path)
-    except (OSError, ValueError) as error:
+            write_picture(path, figure)
+    except ValueError as error:
         raise OptionError(f"{path} cannot be written: {error}") from None
 
 

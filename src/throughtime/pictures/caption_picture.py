@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import OptionError
+from throughtime.files import write_picture
 from throughtime.pictures import require_matplotlib
 
 if TYPE_CHECKING:
@@ -87,6 +88,6 @@ def _enlarge(grid: NDArray[np.floating[Any]], size: tuple[int, int]) -> NDArray[
 
 def _save(figure: Any, path: str | Path) -> None:
     try:
-        figure.savefig(path)
+        write_picture(path, figure)
     except ValueError as error:
         raise OptionError(f"{path}: {error}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import OptionError
-from throughtime.files import write_atomically
+from throughtime.files import write_picture
 from throughtime.metrics.segments import find_segments
 from throughtime.pictures import require_matplotlib
 
@@ -89,9 +88,7 @@ def draw_timeline(
         ncols=_LEGEND_COLUMNS,
         frameon=False,
     )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix.lstrip(".").lower(), dpi=150)
-    write_atomically(path, buffer.getvalue())
+    write_picture(path, figure, dpi=150)
     return path
 
 

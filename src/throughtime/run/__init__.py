@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from throughtime.run.run import CONFIG, WEIGHTS, Run, require_torch
+from throughtime.run.run import CONFIG, PREPARED, WEIGHTS, Run, require_torch
 
 # Imported when first needed: a task's libraries are not the others' business.
 TASKS: dict[str, tuple[str, str]] = {
@@ -18,7 +18,7 @@ TASKS: dict[str, tuple[str, str]] = {
     "tagger": ("tagger", "TaggerRun"),
 }
 
-__all__ = ["CONFIG", "TASKS", "WEIGHTS", "Run", "find_task", "require_torch", "run_class"]
+__all__ = ["CONFIG", "PREPARED", "TASKS", "WEIGHTS", "Run", "find_task", "require_torch", "run_class"]
 
 
 def run_class(task: str) -> type[Run]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +22,7 @@ from throughtime.encoders.frozen import (
     PixelEncoder,
 )
 from throughtime.errors import DataError, OptionError
+from throughtime.files import copy_atomically
 
 _OUR_SIZE, _IMAGENET_SIZE = 64, 224
 
@@ -66,8 +66,7 @@ class ImageReader:
         given = Path(self._data.image_encoder)
         if not given.is_file():
             raise DataError(f"{given}: no such file (the working directory is {Path.cwd()})")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(given, self.encoder_file)
+        copy_atomically(given, self.encoder_file)
 
     def encode_all(
         self,

@@ -120,6 +120,9 @@ class LanguageModelRun(Run):
         training, validation = self._open_tokens()
         return LanguageModelling(model, training, validation, self.config.training, self.tokenizer.kind)  # type: ignore[arg-type]
 
+    def check_data(self, show: Progress) -> None:
+        self._open_tokens(lambda done, total: show.preparing("checking the tokens", done, total))
+
     def next_command(self) -> str:
         return f"Let it write: throughtime sample {self.folder}"
 
@@ -129,12 +132,21 @@ class LanguageModelRun(Run):
     def parameters_tied(self) -> tuple[str, ...]:
         return ("output.weight",) if self.config.model.tie_weights else ()
 
-    def _open_tokens(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """The tokens to train on and to validate on."""
+    def _open_tokens(
+        self, check: Callable[[int, int], None] | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """The tokens to train on and to validate on.
+
+        Args:
+            check: hold the files to their checksums, and call this with bytes done and to do while it takes
+                long.
+        """
         data = self.config.data
-        files = [TokenFile.open(self.folder / TRAINING_TOKENS)]
-        if data.validation is not None:
-            files.append(TokenFile.open(self.folder / VALIDATION_TOKENS))
+        paths = [TRAINING_TOKENS] if data.validation is None else [TRAINING_TOKENS, VALIDATION_TOKENS]
+        files = [TokenFile.open(self.folder / path) for path in paths]
+        if check is not None:
+            for file in files:
+                file.verify(check)
         for file in files:
             if file.vocabulary_size != self.tokenizer.vocabulary_size:
                 raise RunError(f"{self.folder}: the token files do not belong to tokenizer.json")
@@ -248,10 +260,17 @@ class LanguageModelRun(Run):
         """The run's validation text as tokens; its training text where it has none.
 
         Raises:
-            RunError: the folder holds no tokens any more.
+            RunError: the folder holds no text, as after an import, or a damaged one.
         """
-        training, validation = self._open_tokens()
+        if not self.holds_text:
+            raise RunError(f"{self.folder} holds no text of its own: name a text file to measure on")
+        training, validation = self._open_tokens(lambda done, total: None)
         return training if validation is None else validation
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether the text that the model was trained on is in the folder."""
+        return (self.folder / TRAINING_TOKENS).exists()
 
     def held_out_text(self) -> str:
         """`held_out_tokens` as text."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from throughtime.errors import OptionError, RunError
-from throughtime.files import write_atomically
+from throughtime.files import copy_atomically, is_unfinished, write_atomically
 from throughtime.run.language_model import LanguageModelRun
-from throughtime.run.run import CHECKPOINT, WEIGHTS, Run
+from throughtime.run.lock import LOCK
+from throughtime.run.run import CHECKPOINT, PREPARED, WEIGHTS, Run
 from throughtime.runtime.quantize import quantise
 
 # What training left for itself; the new folder predicts, and cannot be trained further.
-_OF_TRAINING = (CHECKPOINT.parts[0], "data", "tokens", "metrics.jsonl", "events.*", WEIGHTS)
+_OF_TRAINING = (CHECKPOINT.parts[0], *PREPARED, LOCK, "metrics.jsonl", "events.*", WEIGHTS)
 # Parallel streams make it quick; what each loses at its beginning is the same before and after.
 _STREAMS = 16
 
@@ -45,16 +47,49 @@ def quantize_run(
         raise RunError(
             f"{folder} is kept as {weights.precision} already: quantise the run that it was made from"
         )
+    copied = _files_to_copy(folder)
     before = _measure(run, data)
     content = quantise(weights, precision)
     weights.release()
-    shutil.copytree(folder, target, ignore=shutil.ignore_patterns(*_OF_TRAINING))
-    write_atomically(target / WEIGHTS, content)
-    # The new folder's own weights; the text to measure on lies in the old one.
-    after = _measure(Run.open(target, precision=precision), data, run)
+    try:
+        for path in copied:
+            copy_atomically(folder / path, target / path)
+        write_atomically(target / WEIGHTS, content)
+        # The new folder's own weights; the text to measure on lies in the old one.
+        after = _measure(Run.open(target, precision=precision), data, run)
+    except BaseException:
+        # Half a run would only be in the way of the next try.
+        shutil.rmtree(target, ignore_errors=True)
+        raise
     figures = {name: (before[name], after[name]) for name in before}
     figures["bytes"] = ((folder / WEIGHTS).stat().st_size, len(content))
     return {"out": str(target), "precision": precision, "figures": figures}
+
+
+def _files_to_copy(folder: Path) -> list[Path]:
+    """What the new folder takes over, relative to the old one.
+
+    Raises:
+        RunError: one of it is a symbolic link, and would bring in what lies outside the folder.
+    """
+    left_out = shutil.ignore_patterns(*_OF_TRAINING)
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        names = [*folders, *files]
+        ignored = left_out(parent, names)
+        folders[:] = [name for name in folders if name not in ignored]
+        for name in names:
+            path = Path(parent, name)
+            if name in ignored or is_unfinished(path):
+                continue
+            if path.is_symlink():
+                raise RunError(
+                    f"{path} is a symbolic link, and quantize follows none: put the file itself there, or "
+                    f"remove it"
+                )
+            if path.is_file():
+                found.append(path.relative_to(folder))
+    return found
 
 
 def _measure(run: Run, data: str | Path | None, source: Run | None = None) -> dict[str, float]:
@@ -67,6 +102,11 @@ def _measure(run: Run, data: str | Path | None, source: Run | None = None) -> di
         return {name: float(found[name]) for name in kept if found.get(name) is not None}
     if not isinstance(run, LanguageModelRun):
         raise OptionError(f"{run.folder} is a {run.task}: name what to measure the loss on with --data")
+    if source is None and not run.holds_text:
+        raise OptionError(
+            f"{run.folder} holds no text to measure the loss on, as after an import: name one with "
+            f"--data FILE"
+        )
     from throughtime.data import EvaluationStreams
     from throughtime.runtime.stepper import mean_loss
 

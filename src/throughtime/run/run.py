@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 
 from throughtime.config import RunConfig
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
+from throughtime.run.position import Position
+from throughtime.run.saved import Saved
 from throughtime.runtime.layers import PRECISIONS
 from throughtime.runtime.network import Compute
 from throughtime.runtime.weights import SCALE, Weights, read_weights
@@ -31,6 +33,8 @@ BACKENDS = ("native", "torch")
 CONFIG = "config.toml"
 WEIGHTS = "model.safetensors"
 CHECKPOINT = Path("checkpoints") / "last.safetensors"
+# The folders of what `Run.prepare` makes of the user's data for training.
+PREPARED = ("data", "tokens")
 
 
 class Run(ABC):
@@ -121,6 +125,14 @@ class Run(ABC):
         Raises:
             RunError: a file is missing or damaged.
         """
+
+    def check_data(self, show: Progress) -> None:
+        """Hold what `prepare` left for training to its checksums, before a training goes on with it.
+
+        Raises:
+            RunError: a file is damaged (the message names it).
+        """
+        return
 
     @abstractmethod
     def build_model(self) -> nn.Module:
@@ -232,13 +244,7 @@ class Run(ABC):
             CheckpointError: the weights or the checkpoint are damaged.
         """
         shapes = _read_header(self.folder / WEIGHTS)["shapes"]
-        position: dict[str, Any] = {}
-        checkpoint = self.folder / CHECKPOINT
-        if checkpoint.exists():
-            try:
-                position = json.loads(_read_header(checkpoint)["metadata"]["state"])["position"]
-            except (KeyError, ValueError) as error:
-                raise CheckpointError(f"{checkpoint} is damaged: {error!r}") from None
+        position = self._position()
         counted = [
             shape
             for name, shape in shapes.items()
@@ -251,18 +257,27 @@ class Run(ABC):
             "config": self.config.model_dump(),
             **self.facts(),
             "parameters": sum(math.prod(shape) for shape in counted),
-            "step": position.get("step"),
-            "epoch": position.get("epoch"),
-            "tokens": position.get("tokens"),
-            "seconds": position.get("seconds"),
-            "finished": position.get("finished"),
-            "best": position.get("best"),
+            **{
+                name: None if position is None else getattr(position, name)
+                for name in ("step", "epoch", "tokens", "seconds", "finished", "best")
+            },
             "files": {
                 str(path.relative_to(self.folder)): path.stat().st_size
                 for path in sorted(self.folder.rglob("*"))
                 if path.is_file()
             },
         }
+
+    def _position(self) -> Position | None:
+        """How far training has come; None without a checkpoint."""
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return None
+        try:
+            state = json.loads(_read_header(path)["metadata"]["state"])
+        except (KeyError, ValueError, RecursionError) as error:
+            raise CheckpointError(f"{path} is damaged: its state cannot be read ({error!r})") from None
+        return Position.restore(Saved(state, path).part("position"), self.config.training.epochs)
 
     def facts(self) -> dict[str, Any]:
         """The task's own numbers for `describe`: vocabulary size, labels..."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -20,7 +19,7 @@ from throughtime.data.sequences import Sequences
 from throughtime.data.tables import BadRows
 from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEncoder, in_blocks
 from throughtime.errors import DataError, OptionError, RunError
-from throughtime.files import write_atomically
+from throughtime.files import copy_atomically, write_atomically
 from throughtime.metrics.segments import UNLABELLED
 from throughtime.prediction.frames import FrameStepper, FrameTagger, LabelledClips, evaluate, label_whole_clip
 from throughtime.run.frame_predictions import (
@@ -85,8 +84,7 @@ class TaggerRun(Run):
             if not Path(encoder).is_file():
                 raise DataError(f"{encoder}: no such file (the working directory is {Path.cwd()})")
             # The run has to work where the file is not.
-            self.folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(encoder, self._encoder_file)
+            copy_atomically(encoder, self._encoder_file)
         facts = prepare_clips(self.folder, self.config, self._frame_size, self._encode, show)
         write_atomically(self.folder / FRAMES, json.dumps(facts, ensure_ascii=False).encode())
         self.load()

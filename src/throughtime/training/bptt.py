@@ -16,8 +16,9 @@ from throughtime.config.language_model import StreamTraining
 from throughtime.data import IGNORED_TARGET, ChunkLengths, ContiguousStreams, EvaluationStreams
 from throughtime.models import LanguageModel
 from throughtime.recurrent import Recurrent
-from throughtime.training.adaptive_chunk import chunk_for, measure_decay
-from throughtime.training.task import StepLoss, Task
+from throughtime.run.saved import Saved
+from throughtime.training.adaptive_chunk import LONGEST, SHORTEST, chunk_for, measure_decay
+from throughtime.training.task import StepLoss, Task, carried_state
 from throughtime.training.watch import GradientWatch
 from throughtime.units import describe_loss
 
@@ -132,18 +133,41 @@ class LanguageModelling(Task):
         }
         return state, tensors
 
-    def restore(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        self._position = int(state["position"])
-        self._lengths.restore(state["lengths"])
-        self._lengths.mean = int(state["chunk"])
-        self._chosen = state["chosen"]
-        if self._watch is not None and state["watch"] is not None:
-            self._watch.restore(state["watch"])
-        carried = [tensors[f"carried.{index}"].to(self._device) for index in range(len(tensors))]
-        self._carried = tuple(carried) if carried else None
+    def restore(self, saved: Saved, tensors: dict[str, Tensor]) -> None:
+        with saved:
+            self._position = saved.integer("position", most=self._streams.length)
+            with saved.part("lengths") as lengths:
+                self._lengths.restore(_generator_state(lengths))
+            if self._adapts:
+                self._lengths.mean = saved.integer("chunk", SHORTEST, LONGEST)
+                self._chosen = saved.optional_integer("chosen", SHORTEST, LONGEST)
+            else:
+                self._lengths.mean = saved.integer("chunk", self._lengths.mean, self._lengths.mean)
+                self._chosen = None
+                saved.absent("chosen")
+            if self._watch is None:
+                saved.absent("watch")
+            else:
+                self._watch.restore(saved.part("watch"))
+        model, batch = self._language_model, self._streams.batch_size
+        # At the text's beginning nothing has been read.
+        carrying = model.recurrent if self._position else None
+        self._carried = carried_state(tensors, carrying, batch, model.output.weight, saved) or None
 
     def _tensor(self, tokens: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(tokens).to(self._device)
+
+
+def _generator_state(saved: Saved) -> dict[str, Any]:
+    """The state of NumPy's PCG64."""
+    with saved.part("state") as numbers:
+        state = {name: numbers.integer(name, most=2**128 - 1) for name in ("state", "inc")}
+    return {
+        "bit_generator": saved.text("bit_generator", ["PCG64"]),
+        "state": state,
+        "has_uint32": saved.integer("has_uint32", most=1),
+        "uinteger": saved.integer("uinteger", most=2**32 - 1),
+    }
 
 
 def token_loss(logits: Tensor, targets: Tensor) -> Tensor:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from throughtime.errors import CheckpointError, RunError
+from throughtime.errors import CheckpointError
 from throughtime.files import write_atomically
 
-_VERSION = "1"
+_VERSION = "2"
+_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 @dataclass
@@ -43,7 +45,9 @@ class Checkpoint:
 
     def save(self, path: str | Path) -> None:
         """Write the file; what was there stays until the new one is complete."""
-        save_tensors(path, self.tensors, {"version": _VERSION, "state": json.dumps(self.state)})
+        state, tensors = json.dumps(self.state), _in_memory(self.tensors)
+        metadata = {"version": _VERSION, "state": state, "sha256": _checksum(state, tensors)}
+        write_atomically(path, save(tensors, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> Checkpoint:
@@ -58,16 +62,35 @@ class Checkpoint:
                 f"{path} is a checkpoint of version {metadata.get('version')}, and this Throughtime reads "
                 f"version {_VERSION}"
             )
+        text = metadata.get("state", "")
+        # A flipped bit in a tensor is still a number.
+        if metadata.get("sha256") != _checksum(text, tensors):
+            raise CheckpointError(
+                f"{path} is damaged: its checksum is not that of its content; copy it again, or go back to "
+                f"another checkpoint"
+            )
         try:
-            return cls(json.loads(metadata["state"]), tensors)
-        except (KeyError, ValueError) as error:
+            return cls(json.loads(text), tensors)
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{path} is damaged: its state cannot be read ({error})") from None
 
 
 def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write tensors atomically; tensors that share memory are written once for each name."""
-    ready = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(ready, metadata))
+    write_atomically(path, save(_in_memory(tensors), metadata))
+
+
+def _in_memory(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+
+
+def _checksum(state: str, tensors: dict[str, Tensor]) -> str:
+    """Of all that a checkpoint holds, whatever the order in the file."""
+    digest = hashlib.sha256(state.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -84,53 +107,76 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return tensors, file.metadata() or {}
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing") from None
-    except (SafetensorError, OSError, ValueError, struct.error) as error:
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (SafetensorError, ValueError, struct.error) as error:
         raise CheckpointError(
             f"{path} is damaged or cut off ({error}): copy it again, or go back to another checkpoint"
         ) from None
 
 
-def load_weights(model: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
-    """Put weights into a model.
+class Expected(NamedTuple):
+    """What a tensor has to be: its shape, and one of these types."""
 
+    shape: tuple[int, ...]
+    dtypes: tuple[torch.dtype, ...]
+
+    @classmethod
+    def like(cls, tensor: Tensor, any_float: bool = False) -> Expected:
+        """The shape and type of a tensor; in place of a float, any other where that is allowed."""
+        floats = any_float and tensor.is_floating_point()
+        return cls(tuple(tensor.shape), _FLOATS if floats else (tensor.dtype,))
+
+
+def check_tensors(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Expected], path: str | Path, prefix: str = ""
+) -> None:
+    """Hold tensors against what they have to be.
+
+    Args:
+        tensors: what was read.
+        expected: all that has to be there.
+        path: the file, for errors.
+        prefix: what the file has before the names.
     Raises:
-        RunError: names or shapes are not the model's (the message names the first).
+        CheckpointError: one is missing, left over, or of another shape or type (the message names the first).
     """
-    expected = model.state_dict()
     missing, unknown = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
     if missing or unknown:
-        what = f"lacks {missing[0]}" if missing else f"holds {unknown[0]}, which the model has not"
-        raise RunError(f"{path} {what}: it does not belong to this config.toml")
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            raise RunError(
-                f"{path}: {name} has shape {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}: it "
-                f"does not belong to this config.toml"
-            )
-        if tensor.is_floating_point() and not math.isfinite(tensor.sum().item()):
-            raise RunError(f"{path}: {name} holds NaN or infinite values")
-    model.load_state_dict(tensors)
+        what = (
+            f"lacks {prefix}{missing[0]}"
+            if missing
+            else f"holds {prefix}{unknown[0]}, which the model does not have"
+        )
+        raise CheckpointError(f"{path} {what}: it does not belong to this config.toml")
+    for name, (shape, dtypes) in expected.items():
+        found = tensors[name]
+        if tuple(found.shape) != shape:
+            wrong = f"has shape {tuple(found.shape)}, expected {shape}"
+        elif found.dtype not in dtypes:
+            wrong = f"is {found.dtype}, expected {' or '.join(map(str, dtypes))}"
+        else:
+            continue
+        raise CheckpointError(f"{path}: {prefix}{name} {wrong}: it does not belong to this config.toml")
 
 
-def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimiser's state as tensors, and the numbers that are none."""
-    tensors: dict[str, Tensor] = {}
-    numbers: dict[str, Any] = {}
-    for index, entries in optimizer.state_dict()["state"].items():
-        for name, value in entries.items():
-            if isinstance(value, Tensor):
-                tensors[f"{index}.{name}"] = value
-            else:
-                numbers[f"{index}.{name}"] = value
-    return tensors, numbers
-
-
-def unpack_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], numbers: dict[str, Any]
+def load_weights(
+    model: nn.Module, tensors: dict[str, Tensor], path: str | Path, prefix: str = "", any_float: bool = True
 ) -> None:
-    """Put back what `pack_optimizer` took."""
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in {**tensors, **numbers}.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    """Put weights into a model.
+
+    Args:
+        model: whose weights they are to be.
+        tensors: the weights.
+        path, prefix: where they come from, for errors; see `check_tensors`.
+        any_float: whether floats of another width are read as well.
+    Raises:
+        CheckpointError: names, shapes or types are not the model's, or a weight is not finite (the message
+            names the first).
+    """
+    expected = {name: Expected.like(own, any_float) for name, own in model.state_dict().items()}
+    check_tensors(tensors, expected, path, prefix)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: {prefix}{name} holds NaN or infinite values")
+    model.load_state_dict(tensors)

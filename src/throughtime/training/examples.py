@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from throughtime.config import TrainingConfig
 from throughtime.data.batches import LengthBatches
-from throughtime.errors import CheckpointError
+from throughtime.run.saved import Saved
+from throughtime.training.checkpoint import check_tensors
 from throughtime.training.task import StepLoss, Task
 
 
@@ -63,8 +64,8 @@ class ExampleTask(Task):
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return {"epoch": self._epoch, "position": self._position}, {}
 
-    def restore(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        self.start_epoch(int(state["epoch"]))
-        self._position = int(state["position"])
-        if not 0 <= self._position <= len(self._order):
-            raise CheckpointError("the checkpoint's position lies outside the training data")
+    def restore(self, saved: Saved, tensors: dict[str, Tensor]) -> None:
+        check_tensors(tensors, {}, saved.path, "task.")
+        with saved:
+            self.start_epoch(saved.integer("epoch"))
+            self._position = saved.integer("position", most=len(self._order))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,20 @@ from typing import Any
 import torch
 
 from throughtime.config import RunConfig, resolve
-from throughtime.errors import CheckpointError, DataError, OptionError, RunError
+from throughtime.errors import DataError, OptionError, RunError
+from throughtime.files import describe_os_error, remove_unfinished
 from throughtime.presets import preset as preset_options
 from throughtime.recurrent import Recurrent
-from throughtime.run import CONFIG, Run, find_task, run_class
+from throughtime.run import CONFIG, PREPARED, Run, find_task, run_class
+from throughtime.run.lock import is_empty, writing
+from throughtime.run.position import Position
+from throughtime.run.saved import Saved
 from throughtime.training.checkpoint import Checkpoint
-from throughtime.training.log import draw_loss
+from throughtime.training.log import METRICS, draw_loss
 from throughtime.training.progress import Progress
+from throughtime.training.signals import Interrupted
 from throughtime.training.task import Task
-from throughtime.training.trainer import CHECKPOINT, Interrupted, Position, Trainer, resolve_precision
+from throughtime.training.trainer import CHECKPOINT, WEIGHTS, Trainer, resolve_precision, threads_of
 
 
 def train(
@@ -65,79 +71,119 @@ def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Ru
         show: where progress goes.
     """
     folder = Path(out) if out is not None else _default_folder(config)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(
-            f"{folder} exists already: choose another --out, or go on with "
-            f"`throughtime train --resume {folder}`"
-        )
+    _refuse_used(folder)
     _check_paths(config)
-    if config.training.threads:
-        torch.set_num_threads(config.training.threads)
+    _set_threads(config.training.threads)
     device = _pick_device(config)
     # Saved as it is here: another machine must not go on with another precision.
     precision = resolve_precision(config.training, device)
     config = resolve(config.model_dump(exclude_none=True), {"precision": precision})
-    run = run_class(config.task)(folder, config)
-    run.backend = "torch"  # which is faster where a CNN has to read many pictures
-    try:
-        # Weights may be drawn while the data is read (a CNN's, for its features), in a fixed state.
-        torch.manual_seed(config.training.seed)
-        run.prepare(show)
-    except BaseException:
-        # Nothing was trained yet, and half a run would only be in the way of the next try.
-        shutil.rmtree(folder, ignore_errors=True)
-        if out is None:
-            with contextlib.suppress(OSError):  # runs/ holds other runs, or never was
-                folder.parent.rmdir()
-        raise
-    run.config.save(folder / CONFIG)  # the run's: `prepare` may have settled what was left to the data
-    trainer, task = _make_trainer(run, device, show)
-    return _run(trainer, task, folder)
+    with writing(folder, show.remark):
+        _refuse_used(folder)  # in the meantime another process may have
+        try:
+            # Before the data is read, so that a run that is killed in between can be begun again.
+            config.save(folder / CONFIG)
+            run = _prepare(config, folder, show)
+        except BaseException:
+            # Nothing was trained yet, and half a run would only be in the way of the next try.
+            shutil.rmtree(folder, ignore_errors=True)
+            if out is None:
+                with contextlib.suppress(OSError):  # runs/ holds other runs, or never was
+                    folder.parent.rmdir()
+            raise
+        trainer, task = _make_trainer(run, device, show)
+        return _run(trainer, task, folder)
 
 
 def resume(
-    folder: str | Path, show: Progress | None = None, epochs: int | None = None
+    folder: str | Path, show: Progress | None = None, epochs: int | None = None, threads: int | None = None
 ) -> tuple[Run, Position]:
     """Go on with a training from its last checkpoint, bit for bit as if it had never stopped.
+
+    A training that was killed before its first checkpoint begins again, with the options and the data that it
+    was started with.
 
     Args:
         folder: the run folder.
         show: where progress goes.
         epochs: a new number of epochs, above the old one, to train longer than planned. The schedule is
             then that of the longer training from here on.
+        threads: a new number of CPU threads; 0 leaves the choice to PyTorch. With another number than before,
+            sums are split otherwise, and numbers differ in their last bits from here on.
     Raises:
-        RunError: the folder or the checkpoint is missing or damaged.
+        RunError: the folder or the checkpoint is missing or damaged, or another process writes into it.
         OptionError: epochs is not above the epochs done.
     """
-    folder = Path(folder)
-    config = RunConfig.load(folder / CONFIG)
-    for unfinished in folder.rglob(".*.partial"):
-        unfinished.unlink()  # left by a process that was killed while it wrote
-    if not (folder / CHECKPOINT).exists():
-        raise RunError(f"{folder} has no checkpoint yet ({CHECKPOINT}): delete it and start again")
-    if epochs is not None:
-        config = resolve(config.model_dump(exclude_none=True), {"epochs": epochs})
-    run = run_class(config.task)(folder, config)
-    run.load()
-    device = _pick_device(config)
-    torch.set_num_threads(_threads_of(folder))
-    trainer, task = _make_trainer(run, device, show or Progress())
-    trainer.resume()
-    position = trainer.position
-    if epochs is not None:
-        if epochs <= position.epoch:
+    folder, show = Path(folder), show or Progress()
+    RunConfig.load(folder / CONFIG)  # what is no run folder gets no lock
+    with writing(folder, show.remark):
+        saved_config = RunConfig.load(folder / CONFIG)
+        remove_unfinished(folder)
+        given = {"epochs": epochs, "threads": threads}
+        config = resolve(saved_config.model_dump(exclude_none=True), given)
+        if not (folder / CHECKPOINT).exists():
+            return _begin_again(config, folder, show)
+        checkpoint = Checkpoint.load(folder / CHECKPOINT)
+        run = run_class(config.task)(folder, config)
+        run.load()
+        run.check_data(show)
+        device = _pick_device(config)
+        _go_on_with_threads(checkpoint, folder, threads, show)
+        trainer, task = _make_trainer(run, device, show)
+        trainer.resume(checkpoint, saved_config.training.epochs)
+        position = trainer.position
+        if epochs is not None and epochs <= position.epoch:
             raise OptionError(f"--epochs {epochs} is not above the {position.epoch} epochs already done")
-        config.save(folder / CONFIG)
-        trainer.extend()
+        if config != saved_config:
+            config.save(folder / CONFIG)
+        if epochs is not None:
+            trainer.extend()
+        return _run(trainer, task, folder)
+
+
+def _begin_again(config: RunConfig, folder: Path, show: Progress) -> tuple[Run, Position]:
+    """Train from the beginning, in the folder of a run that was killed before its first checkpoint."""
+    if (folder / WEIGHTS).exists():
+        raise RunError(
+            f"{folder} has trained weights and no {CHECKPOINT}, so it cannot be trained further: it was "
+            f"imported or quantised, or its checkpoint is lost"
+        )
+    _check_paths(config)
+    show.remark(f"{folder} was stopped before its first checkpoint: it begins from the start")
+    _set_threads(config.training.threads)
+    device = _pick_device(config)
+    # What was prepared may be half of it.
+    for name in PREPARED:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / METRICS).unlink(missing_ok=True)
+    config.save(folder / CONFIG)
+    trainer, task = _make_trainer(_prepare(config, folder, show), device, show)
     return _run(trainer, task, folder)
+
+
+def _prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
+    """Read the user's data into the run folder."""
+    run = run_class(config.task)(folder, config)
+    run.backend = "torch"  # which is faster where a CNN has to read many pictures
+    # Weights may be drawn while the data is read (a CNN's, for its features), in a fixed state.
+    torch.manual_seed(config.training.seed)
+    run.prepare(show)
+    run.config.save(folder / CONFIG)  # the run's: `prepare` may have settled what was left to the data
+    return run
 
 
 def _run(trainer: Trainer, task: Task, folder: Path) -> tuple[Run, Position]:
     try:
         position = trainer.train()
     except Interrupted:
-        draw_loss(folder, task.loss_name, task.objective)
+        with contextlib.suppress(OSError):  # the picture is not worth the message that all is saved
+            draw_loss(folder, task.loss_name, task.objective)
         raise
+    except OSError as error:
+        raise RunError(
+            f"{describe_os_error(error)}. The last checkpoint is kept: once the file can be written, go on "
+            f"with `throughtime train --resume {folder}`"
+        ) from error
     draw_loss(folder, task.loss_name, task.objective)
     run = Run.open(folder)
     run.conclude()
@@ -152,13 +198,34 @@ def _make_trainer(run: Run, device: torch.device, show: Progress) -> tuple[Train
     return Trainer(task, run.config.training, run.folder, show), task
 
 
-def _threads_of(folder: Path) -> int:
-    """The number of threads that a run trained with: sums are split by threads, and round accordingly."""
-    path = folder / CHECKPOINT
-    try:
-        return int(Checkpoint.load(path).state["threads"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} does not fit this run: {error!r}") from None
+def _set_threads(threads: int) -> None:
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def _go_on_with_threads(checkpoint: Checkpoint, folder: Path, threads: int | None, show: Progress) -> None:
+    """Take as many threads as the training had, or as many as are asked for, and say what that costs."""
+    before = threads_of(Saved(checkpoint.state, folder / CHECKPOINT))
+    _set_threads(before if threads is None else threads)
+    now, processors = torch.get_num_threads(), os.cpu_count() or 1
+    if now != before:
+        show.remark(
+            f"the training had {before} threads and goes on with {now}: its numbers will differ in their "
+            f"last bits from those of {before} threads, because sums are split by threads"
+        )
+    elif now > processors and threads is None:
+        show.remark(
+            f"the training had {before} threads and goes on with as many, to end with the same bits: this "
+            f"machine has {processors} processors, and --threads {processors} would be faster"
+        )
+
+
+def _refuse_used(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or not is_empty(folder)):
+        raise RunError(
+            f"{folder} exists already: choose another --out, or go on with "
+            f"`throughtime train --resume {folder}`"
+        )
 
 
 def _pick_device(config: RunConfig) -> torch.device:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
+
+from throughtime.errors import CheckpointError
+from throughtime.files import GrowingFile, write_picture
+from throughtime.training.events import EventFile
 
 METRICS = "metrics.jsonl"
 PICTURE = "loss.png"
@@ -26,44 +29,45 @@ class MetricsLog:
 
     def __init__(self, folder: Path, tensorboard: bool) -> None:
         self._folder = folder
-        self._path = folder / METRICS
-        self._file = self._path.open("ab")
+        self._file = GrowingFile(folder / METRICS)
         self._tensorboard = tensorboard
-        self._writer: Any = None
+        self._events: EventFile | None = None
         self._purge_step: int | None = None
 
     def write(self, entry: dict[str, Any]) -> None:
         """Add a line."""
         self._file.write(json.dumps(entry).encode() + b"\n")
         if self._tensorboard:
-            if self._writer is None:
-                from torch.utils.tensorboard import SummaryWriter
-
-                self._writer = SummaryWriter(str(self._folder), purge_step=self._purge_step)
+            if self._events is None:
+                self._events = EventFile(self._folder, self._purge_step)
             for name, value in entry.items():
                 if name not in ("step", "tokens", "seconds") and not isinstance(value, str):
-                    self._writer.add_scalar(name, value, entry["step"])
+                    self._events.add(name, value, entry["step"])
 
     def flush(self) -> int:
         """Bring every line to the disk; return the file's length in bytes, for `rewind`."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        if self._writer is not None:
-            self._writer.flush()
-        return self._file.tell()
+        return self._file.sync()
 
     def rewind(self, length: int, step: int) -> None:
-        """Drop what was written after a checkpoint, which the resumed training will write again."""
-        self._file.truncate(length)
-        self._file.seek(length)
+        """Drop what was written after a checkpoint, which the resumed training will write again.
+
+        Raises:
+            CheckpointError: the file is shorter than it was then.
+        """
+        found = self._file.sync()
+        if found < length:
+            raise CheckpointError(
+                f"{self._file.path} has {found:,} bytes, and had {length:,} when the checkpoint was written: "
+                f"it was cut off or replaced, so put the whole file back from a copy"
+            )
+        self._file.cut(length)
         self._purge_step = step + 1
 
     def close(self) -> None:
         """Finish the files."""
-        self.flush()
         self._file.close()
-        if self._writer is not None:
-            self._writer.close()
+        if self._events is not None:
+            self._events.close()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -119,7 +123,7 @@ def draw_loss(folder: Path, loss_name: str = "loss in nats per token", objective
         if panel.lines:
             panel.legend(frameon=False)
     path = folder / PICTURE
-    figure.savefig(path)
+    write_picture(path, figure)
     return path
 
 

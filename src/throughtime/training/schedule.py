@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from throughtime.config import TrainingConfig
+from throughtime.run.saved import Saved
 
 
 @dataclass
@@ -15,6 +16,16 @@ class Plateau:
     patience: int
     waited: int = 0
     cuts: int = 0
+
+    @classmethod
+    def restore(cls, saved: Saved, patience: int) -> Plateau:
+        """Read what a checkpoint has of it."""
+        with saved:
+            return cls(
+                saved.integer("patience", patience, patience),
+                saved.integer("waited", most=patience - 1),
+                saved.integer("cuts"),
+            )
 
     def observe(self, improved: bool) -> None:
         """Take in one evaluation."""

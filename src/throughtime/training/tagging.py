@@ -21,7 +21,8 @@ from throughtime.metrics.segments import UNLABELLED
 from throughtime.models.tagger import Tagger, TorchTagger
 from throughtime.prediction.frames import LabelledClips, evaluate, read_pieces
 from throughtime.recurrent import Recurrent
-from throughtime.training.task import StepLoss, Task
+from throughtime.run.saved import Saved
+from throughtime.training.task import StepLoss, Task, carried_state
 
 
 class Tagging(Task):
@@ -135,10 +136,18 @@ class Tagging(Task):
         tensors = {f"carried.{index}": part for index, part in enumerate(self._carried)}
         return {"epoch": self._epoch, "streams": self._streams.state()}, tensors
 
-    def restore(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        self.start_epoch(int(state["epoch"]))
-        self._streams.restore(state["streams"], self._order_of(self._epoch))
-        self._carried = tuple(tensors[f"carried.{index}"].to(self._device) for index in range(len(tensors)))
+    def restore(self, saved: Saved, tensors: dict[str, Tensor]) -> None:
+        with saved:
+            self.start_epoch(saved.integer("epoch"))
+            with saved.part("streams") as streams:
+                rows = streams.rows_of_integers("rows", 2)
+                state = {"taken": streams.integer("taken"), "read": streams.integer("read"), "rows": rows}
+                if not self._streams.holds(state):
+                    streams.refuse("rows", rows, "a place in the training clips")
+            self._streams.restore(state, self._order_of(self._epoch))
+        recurrent = self._tagger.recurrent
+        carrying = recurrent if isinstance(recurrent, Recurrent) and rows else None
+        self._carried = carried_state(tensors, carrying, len(rows), self._tagger.output.weight, saved)
 
     def _order_of(self, epoch: int) -> NDArray[np.int64]:
         return np.concatenate(self._order.epoch(epoch))

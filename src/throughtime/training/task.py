@@ -7,7 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from throughtime.cells import State
+from throughtime.recurrent import Recurrent
+from throughtime.run.saved import Saved
+from throughtime.training.checkpoint import Expected, check_tensors
 
 
 @dataclass(frozen=True)
@@ -93,5 +99,32 @@ class Task(ABC):
         """Position and carried state: what JSON can hold, and tensors."""
 
     @abstractmethod
-    def restore(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Go on where `state()` was taken."""
+    def restore(self, saved: Saved, tensors: dict[str, Tensor]) -> None:
+        """Go on where `state()` was taken.
+
+        Raises:
+            CheckpointError: a number or a tensor is missing, left over, or not this task's.
+        """
+
+
+def carried_state(
+    tensors: dict[str, Tensor], recurrent: Recurrent | None, batch: int, weight: Tensor, saved: Saved
+) -> State:
+    """Read a recurrence's state out of a task's tensors, `carried.0` and so on.
+
+    Args:
+        tensors: the task's.
+        recurrent: whose state it is; None where nothing is carried.
+        batch: rows.
+        weight: one of the model's, with its device and type; mixed precision carries a state in bf16.
+        saved: of the file, for errors.
+    Raises:
+        CheckpointError: a part is missing, left over, or of another shape or type.
+    """
+    sizes, layers = (recurrent.state_sizes, len(recurrent.cells)) if recurrent is not None else ((), 0)
+    expected = {
+        f"carried.{part}": Expected((layers, batch, size), (weight.dtype, torch.bfloat16))
+        for part, size in enumerate(sizes)
+    }
+    check_tensors(tensors, expected, saved.path, "task.")
+    return tuple(tensors[name].to(weight.device) for name in expected)

@@ -3,85 +3,38 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from throughtime.config import TrainingConfig
 from throughtime.errors import CheckpointError, DivergedError
+from throughtime.run.position import Position, Window
+from throughtime.run.saved import Saved
 from throughtime.training.checkpoint import (
     Checkpoint,
+    Expected,
+    check_tensors,
     load_weights,
-    pack_optimizer,
     save_tensors,
-    unpack_optimizer,
 )
 from throughtime.training.log import MetricsLog
+from throughtime.training.optimizer import clip_gradients, make_optimizer, pack_optimizer, unpack_optimizer
 from throughtime.training.progress import Progress
 from throughtime.training.schedule import Plateau, learning_rate
+from throughtime.training.signals import Interrupted, catch_signals
 from throughtime.training.task import Task
 
 CHECKPOINT = Path("checkpoints") / "last.safetensors"
 WEIGHTS = Path("model.safetensors")
 # One entry: safetensors writes several in random order, and the same weights should give the same file.
 WEIGHTS_METADATA = {"throughtime": "1"}
-
-
-@dataclass
-class Window:
-    """Sums since the last line of metrics.jsonl."""
-
-    loss: float = 0.0
-    tokens: int = 0
-    gradient_norm: float = 0.0
-    steps: int = 0
-    seconds: float = 0.0
-    learning_rate: float = 0.0
-
-
-@dataclass
-class Position:
-    """How far a training has come.
-
-    Args:
-        seconds: wall time, with evaluations and checkpoints, over all resumed parts.
-        best: the task's objective at the best evaluation.
-        evaluated_at: the step of the last evaluation.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    best: float | None = None
-    evaluations_since_best: int = 0
-    evaluated_at: int = 0
-    finished: bool = False
-    window: Window = field(default_factory=Window)
-
-
-class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
-    """Training stopped at a signal, after a checkpoint.
-
-    Args:
-        signal_number: SIGINT or SIGTERM.
-        folder: the run, which can be resumed.
-        step: the step of the checkpoint.
-    """
-
-    def __init__(self, signal_number: int, folder: Path, step: int) -> None:
-        super().__init__(f"stopped at step {step} by signal {signal_number}; {folder} can be resumed")
-        self.signal_number = signal_number
-        self.folder = folder
-        self.step = step
+# More than any machine has: as many that a damaged file asks for would not all start.
+_MOST_THREADS = 4096
 
 
 class Trainer:
@@ -107,26 +60,31 @@ class Trainer:
         self._log = MetricsLog(folder, config.tensorboard)
         self.position = Position()
 
-    def resume(self) -> None:
-        """Go to the last checkpoint.
+    def resume(self, checkpoint: Checkpoint, epochs: int | None = None) -> None:
+        """Go to a checkpoint. Nothing of it is used before it has been checked.
 
+        Args:
+            checkpoint: of this run.
+            epochs: how many the training was to have when it was written; None is as many as now.
         Raises:
-            CheckpointError: it is missing, damaged or of another model.
+            CheckpointError: it is damaged, or of another model (the message names the number or the tensor).
         """
         path = self._folder / CHECKPOINT
-        checkpoint = Checkpoint.load(path)
-        try:
-            state = checkpoint.state
-            load_weights(self._model, checkpoint.group("model"), path)
-            unpack_optimizer(self._optimizer, checkpoint.group("optimizer"), state["optimizer"])
-            self._task.restore(state["task"], checkpoint.group("task"))
-            self._plateau = Plateau(**state["plateau"])
-            position = dict(state["position"])
-            self.position = Position(**{**position, "window": Window(**position["window"])})
-            self._log.rewind(int(state["log_bytes"]), self.position.step)
-            _restore_generators(checkpoint.group("random"))
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise CheckpointError(f"{path} does not fit this run: {error!r}") from None
+        groups = {name.split(".")[0] for name in checkpoint.tensors}
+        if unknown := sorted(groups - {"model", "optimizer", "task", "random"}):
+            raise CheckpointError(f"{path} holds a tensor {unknown[0]!r} that belongs to nothing")
+        with Saved(checkpoint.state, path) as saved:
+            saved.text("torch")
+            threads_of(saved)
+            log_bytes = saved.integer("log_bytes")
+            self.position = Position.restore(saved.part("position"), epochs or self._config.epochs)
+            self._plateau = Plateau.restore(saved.part("plateau"), self._config.patience)
+            load_weights(self._model, checkpoint.group("model"), path, "model.", any_float=False)
+            optimizer = saved.part("optimizer")
+            unpack_optimizer(self._optimizer, checkpoint.group("optimizer"), optimizer, self.position.step)
+            self._task.restore(saved.part("task"), checkpoint.group("task"))
+        self._restore_generators(checkpoint.group("random"), path)
+        self._log.rewind(log_bytes, self.position.step)
 
     def extend(self) -> None:
         """Go on after what was the last epoch, now that the config has more of them."""
@@ -141,14 +99,18 @@ class Trainer:
             DivergedError: the loss or a gradient is NaN or infinite; the last checkpoint is from before.
             Interrupted: a signal came; the checkpoint is of that moment.
         """
-        if self.position.finished:
-            return self.position
+        try:
+            return self.position if self.position.finished else self._train()
+        finally:
+            self._log.close()
+
+    def _train(self) -> Position:
         self._model.train()
         if self.position.step == 0:
             self._task.start_epoch(0)
             # From here on any kill can be resumed.
             self._checkpoint()
-        with _catch_signals() as caught, self._progress:
+        with catch_signals() as caught, self._progress:
             self._progress.started(self.position, self._config.epochs)
             last_checkpoint = self._clock = time.perf_counter()
             while not self.position.finished:
@@ -165,12 +127,10 @@ class Trainer:
                     self._checkpoint()
                     last_checkpoint = self._clock
                 if caught:
-                    self._log.close()
                     raise Interrupted(caught[0], self._folder, self.position.step)
             self._log_window()
             self._checkpoint()
             self._progress.finished(self.position)
-        self._log.close()
         return self.position
 
     def _step(self) -> bool:
@@ -229,11 +189,12 @@ class Trainer:
         position = self.position
         if self._config.evaluate_every == 0:
             self._evaluate()
+        is_last = position.epoch + 1 >= self._config.epochs
+        # The last steps count as well, where evaluations do not fall on the epoch's end.
+        if is_last and self._config.evaluate_every and position.evaluated_at != position.step:
+            self._evaluate()
         position.epoch += 1
-        if position.epoch >= self._config.epochs:
-            # The last steps count as well, where evaluations do not fall on the epoch's end.
-            if self._config.evaluate_every and position.evaluated_at != position.step:
-                self._evaluate()
+        if is_last:
             position.finished = True
             return
         self._task.start_epoch(position.epoch)
@@ -294,13 +255,13 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         task_state, task_tensors = self._task.state()
-        optimizer_tensors, optimizer_numbers = pack_optimizer(self._optimizer)
+        optimizer_tensors, optimizer_state = pack_optimizer(self._optimizer)
         checkpoint = Checkpoint(
             {
                 "position": asdict(self.position),
                 "plateau": asdict(self._plateau),
                 "task": task_state,
-                "optimizer": optimizer_numbers,
+                "optimizer": optimizer_state,
                 "log_bytes": self._log.flush(),
                 "torch": torch.__version__,
                 "threads": torch.get_num_threads(),
@@ -309,7 +270,7 @@ class Trainer:
         checkpoint.add("model", dict(self._model.state_dict()))
         checkpoint.add("optimizer", optimizer_tensors)
         checkpoint.add("task", task_tensors)
-        checkpoint.add("random", _generators(self._device))
+        checkpoint.add("random", self._generators())
         checkpoint.save(self._folder / CHECKPOINT)
         self._tick()
 
@@ -318,8 +279,30 @@ class Trainer:
             self._device.type, torch.bfloat16, enabled=resolve_precision(self._config, self._device) == "bf16"
         )
 
+    def _generators(self) -> dict[str, Tensor]:
+        states = {"cpu": torch.get_rng_state()}
+        if self._device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self._device)
+        return states
+
+    def _restore_generators(self, states: dict[str, Tensor], path: Path) -> None:
+        expected = {name: Expected.like(state) for name, state in self._generators().items()}
+        # A training may move to a GPU or away from one; then that one's generator is as the seed left it.
+        kept = {name: state for name, state in states.items() if name in expected or name != "cuda"}
+        check_tensors(
+            kept,
+            {name: own for name, own in expected.items() if name in kept or name == "cpu"},
+            path,
+            "random.",
+        )
+        try:
+            torch.set_rng_state(kept["cpu"])
+            if "cuda" in kept:
+                torch.cuda.set_rng_state(kept["cuda"], self._device)
+        except RuntimeError as error:
+            raise CheckpointError(f"{path}: random.cpu is no state of a generator ({error})") from None
+
     def _diverged(self, what: str) -> DivergedError:
-        self._log.close()
         return DivergedError(
             f"training diverged at step {self.position.step + 1}: {what}. The last good checkpoint is kept. "
             f"Start again with a lower --learning-rate (now {self._config.learning_rate:g}) or --clip-norm "
@@ -327,37 +310,9 @@ class Trainer:
         )
 
 
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """The optimiser that the config names."""
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            model.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay
-        )
-    # A second-moment horizon of 100 steps follows the changing chunks faster than the default 1,000.
-    return torch.optim.AdamW(
-        model.parameters(), config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay, fused=True
-    )
-
-
-def clip_gradients(model: nn.Module, max_norm: float, max_value: float) -> float:
-    """Clip in place by value, then by norm; 0 leaves either out.
-
-    Returns:
-        The norm of all gradients together, before any clipping.
-    Source: by norm Pascanu, Mikolov and Bengio 2013, algorithm 1.
-    """
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients).item()
-    if not math.isfinite(norm):
-        return norm
-    clipped_norm = norm
-    if max_value:
-        nn.utils.clip_grad_value_(model.parameters(), max_value)
-        clipped_norm = torch.nn.utils.get_total_norm(gradients).item()
-    if max_norm and clipped_norm > max_norm:
-        for gradient in gradients:
-            gradient.mul_(max_norm / clipped_norm)
-    return norm
+def threads_of(saved: Saved) -> int:
+    """How many threads a checkpoint's training had: sums are split by threads, and round accordingly."""
+    return saved.integer("threads", least=1, most=_MOST_THREADS)
 
 
 def resolve_precision(config: TrainingConfig, device: torch.device) -> str:
@@ -370,39 +325,3 @@ def resolve_precision(config: TrainingConfig, device: torch.device) -> str:
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
     supported = supported or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
     return "bf16" if supported else "fp32"
-
-
-def _generators(device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _restore_generators(states: dict[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
-
-
-@contextmanager
-def _catch_signals() -> Iterator[list[int]]:
-    """A list that gets the first SIGINT or SIGTERM; a second one acts at once."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-    previous: dict[int, Any] = {}
-
-    def catch(number: int, _frame: Any) -> None:
-        caught.append(number)
-        for known, handler in previous.items():
-            signal.signal(known, handler)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, catch)
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

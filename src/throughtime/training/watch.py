@@ -13,6 +13,7 @@ from throughtime.cells import State
 from throughtime.inspection.flow import FORGOTTEN, GradientFlow, gradient_flow
 from throughtime.inspection.windows import embed
 from throughtime.models import LanguageModel
+from throughtime.run.saved import Saved
 
 # Columns of the batch to measure on. The plain loop costs by the step, hardly by the column.
 _COLUMNS = 4
@@ -91,9 +92,10 @@ class GradientWatch:
         """What `restore` needs, as JSON can hold it."""
         return {"norms": self._norms, "warned": sorted(self._warned)}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, saved: Saved) -> None:
         """Go on where `state()` was taken."""
-        self._norms, self._warned = list(state["norms"]), set(state["warned"])
+        with saved:
+            self._norms, self._warned = saved.numbers("norms", least=0), set(saved.texts("warned"))
 
     def _measure(self, tokens: np.ndarray, targets: np.ndarray, state: State | None) -> GradientFlow:
         model = self._model
