@@ -134,7 +134,8 @@ class Sampler:
 
         An exception of a signal's handler leaves the generators as they were.
         """
-        drawn = np.full((self.rows, steps), _NOT_DRAWN)
+        drawn = np.empty((self.rows, steps))
+        drawn.fill(_NOT_DRAWN)
         try:
             for generator, row in zip(self._generators, drawn, strict=True):
                 generator.random(out=row)
