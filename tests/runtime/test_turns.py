@@ -94,9 +94,10 @@ def test_calls_that_wait_for_their_turn_leave_python_to_others() -> None:
     ]
     with generating(model) as busy:
         waiting = [threading.Thread(target=call) for call in calls]
+        # A thread that held the lock while it waited would let no other begin.
+        longest, last = 0.0, time.perf_counter()
         for thread in waiting:
             thread.start()
-        longest, last = 0.0, time.perf_counter()
         while busy.is_alive():
             time.sleep(0.01)
             now = time.perf_counter()
