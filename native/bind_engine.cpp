@@ -50,8 +50,52 @@ std::unique_ptr<Engine> make_engine(const nb::dict& given, const nb::list& layer
   return std::make_unique<Engine>(engine, precision_named(precision), threads, kernels_of(isa));
 }
 
+// The thread in which Python runs the handlers of signals; set when the module is imported. In a process that
+// another thread forked it is wrong, and calls there end before a signal is seen.
+unsigned long main_thread = 0;
+
+bool signal_raised() {
+  const nb::gil_scoped_acquire acquired;
+  return PyErr_CheckSignals() != 0;
+}
+
+// Runs a call on an engine without the interpreter's lock: no thread of Python stands still while this one
+// waits for its turn or computes. Where a signal's handler raises, the call is given up, and that is what the
+// caller gets. Only the main thread asks: in others no handler ever runs, and each question would cost the
+// wait for the lock.
+template <class Call>
+auto without_python(Call&& call) {
+  const GivesUp gives_up = PyThread_get_thread_ident() == main_thread ? GivesUp(signal_raised) : GivesUp();
+  try {
+    const nb::gil_scoped_release released;
+    return call(gives_up);
+  } catch (const GivenUp&) {
+    throw nb::python_error();
+  }
+}
+
 std::vector<std::int64_t> slot_list(const Whole<1>& slots) {
   return {slots.data(), slots.data() + slots.shape(0)};
+}
+
+nb::ndarray<nb::numpy, std::int64_t> array_of(const std::vector<std::int64_t>& slots) {
+  NewArray<std::int64_t> array({slots.size()});
+  std::copy(slots.begin(), slots.end(), array.data());
+  return array.give();
+}
+
+nb::ndarray<nb::numpy, std::int64_t> open(Engine& engine, std::size_t count) {
+  return array_of(without_python([&](const GivesUp& gives_up) { return engine.open(count, gives_up); }));
+}
+
+void close(Engine& engine, Whole<1> slots) {
+  const std::vector<std::int64_t> list = slot_list(slots);
+  without_python([&](const GivesUp& gives_up) { engine.close(list, gives_up); });
+}
+
+nb::ndarray<nb::numpy, std::int64_t> fork(Engine& engine, Whole<1> slots) {
+  const std::vector<std::int64_t> list = slot_list(slots);
+  return array_of(without_python([&](const GivesUp& gives_up) { return engine.fork(list, gives_up); }));
 }
 
 nb::ndarray<nb::numpy, float> read_tokens(Engine& engine, Whole<1> slots, Whole<2> tokens, bool all) {
@@ -61,48 +105,50 @@ nb::ndarray<nb::numpy, float> read_tokens(Engine& engine, Whole<1> slots, Whole<
     throw std::invalid_argument("there are " + std::to_string(tokens.shape(0)) + " rows of tokens for " +
                                 std::to_string(n) + " slots");
   NewArray<float> logits(all ? std::vector<std::size_t>{n, T, V} : std::vector<std::size_t>{n, V});
-  {
-    nb::gil_scoped_release released;
-    engine.read(slot_list(slots), tokens.data(), T, all, logits.data());
-  }
+  // A copy, as the tokens that are checked have to be those that are read: another thread may write on the
+  // caller's array meanwhile.
+  const std::vector<std::int64_t> list = slot_list(slots), text(tokens.data(), tokens.data() + n * T);
+  without_python(
+      [&](const GivesUp& gives_up) { engine.read(list, text.data(), T, all, logits.data(), gives_up); });
   return logits.give();
 }
 
-nb::ndarray<nb::numpy, std::int64_t> generate(
-    Engine& engine, Whole<1> slots,
-    nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu> uniforms, double temperature,
-    std::int64_t top_k, double top_p, double min_p, double repetition_penalty,
-    std::optional<nb::ndarray<std::uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>> seen) {
+// Writes on `tokens`, so that the caller knows from them whether anything was drawn: Python may raise a
+// signal's exception behind a call that came to its end.
+void generate(Engine& engine, Whole<1> slots,
+              nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu> uniforms,
+              nb::ndarray<std::int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> tokens,
+              double temperature, std::int64_t top_k, double top_p, double min_p, double repetition_penalty,
+              std::optional<nb::ndarray<std::uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>> seen) {
   const std::size_t n = slots.shape(0), steps = uniforms.shape(0);
   if (uniforms.shape(1) != n)
     throw std::invalid_argument("there are " + std::to_string(uniforms.shape(1)) + " uniforms a step for " +
                                 std::to_string(n) + " slots");
+  if (tokens.shape(0) != steps || tokens.shape(1) != n)
+    throw std::invalid_argument("tokens have another shape than (steps, slots)");
   if (repetition_penalty != 1.0 && !seen)
     throw std::invalid_argument("a repetition penalty needs to know the tokens seen");
   if (seen && (seen->shape(0) != n || seen->shape(1) != static_cast<std::size_t>(engine.vocabulary_size())))
     throw std::invalid_argument("seen has another shape than (slots, vocabulary)");
-  NewArray<std::int64_t> tokens({steps, n});
-  {
-    nb::gil_scoped_release released;
-    engine.generate(slot_list(slots), steps, uniforms.data(),
+  const std::vector<std::int64_t> list = slot_list(slots);
+  without_python([&](const GivesUp& gives_up) {
+    engine.generate(list, steps, uniforms.data(),
                     {{temperature, top_k, top_p, min_p}, static_cast<float>(repetition_penalty)},
-                    seen ? seen->data() : nullptr, tokens.data());
-  }
-  return tokens.give();
+                    seen ? seen->data() : nullptr, tokens.data(), gives_up);
+  });
 }
 
 nb::ndarray<nb::numpy, float> get_states(const Engine& engine, Whole<1> slots) {
   NewArray<float> states({slots.shape(0), engine.state_size()});
-  for (std::size_t row = 0; row < slots.shape(0); ++row)
-    engine.get_state(slots.data()[row], states.data() + row * engine.state_size());
+  const std::vector<std::int64_t> list = slot_list(slots);
+  without_python([&](const GivesUp& gives_up) { engine.get_states(list, states.data(), gives_up); });
   return states.give();
 }
 
 nb::ndarray<nb::numpy, float> get_logits(const Engine& engine, Whole<1> slots) {
-  const auto V = static_cast<std::size_t>(engine.vocabulary_size());
-  NewArray<float> logits({slots.shape(0), V});
-  for (std::size_t row = 0; row < slots.shape(0); ++row)
-    engine.get_logits(slots.data()[row], logits.data() + row * V);
+  NewArray<float> logits({slots.shape(0), static_cast<std::size_t>(engine.vocabulary_size())});
+  const std::vector<std::int64_t> list = slot_list(slots);
+  without_python([&](const GivesUp& gives_up) { engine.get_logits(list, logits.data(), gives_up); });
   return logits.give();
 }
 
@@ -116,20 +162,21 @@ void check_rows(const char* what, Floats<2> values, std::size_t rows, std::size_
 
 void set_states(Engine& engine, Whole<1> slots, Floats<2> states) {
   check_rows("the states", states, slots.shape(0), engine.state_size());
-  for (std::size_t row = 0; row < slots.shape(0); ++row)
-    engine.set_state(slots.data()[row], states.data() + row * engine.state_size());
+  const std::vector<std::int64_t> list = slot_list(slots);
+  without_python([&](const GivesUp& gives_up) { engine.set_states(list, states.data(), gives_up); });
 }
 
 void set_logits(Engine& engine, Whole<1> slots, Floats<2> logits) {
-  const auto V = static_cast<std::size_t>(engine.vocabulary_size());
-  check_rows("the logits", logits, slots.shape(0), V);
-  for (std::size_t row = 0; row < slots.shape(0); ++row)
-    engine.set_logits(slots.data()[row], logits.data() + row * V);
+  check_rows("the logits", logits, slots.shape(0), static_cast<std::size_t>(engine.vocabulary_size()));
+  const std::vector<std::int64_t> list = slot_list(slots);
+  without_python([&](const GivesUp& gives_up) { engine.set_logits(list, logits.data(), gives_up); });
 }
 
 }  // namespace
 
 void bind_engine(nb::module_& module) {
+  main_thread =
+      nb::cast<unsigned long>(nb::module_::import_("threading").attr("main_thread")().attr("ident"));
   nb::class_<Engine>(module, "Engine",
                      "A language model that holds many states; see throughtime.runtime.Engine.")
       .def(nb::new_(&make_engine), "tensors"_a, "layers"_a, "cell"_a, "activation"_a = "tanh",
@@ -140,16 +187,17 @@ void bind_engine(nb::module_& module) {
       .def_prop_ro("weight_bytes", &Engine::weight_bytes)
       .def_prop_ro("isa", [](const Engine& engine) { return std::string(engine.isa()); })
       .def("threads", &Engine::threads, "slots"_a = 1)
-      .def("open", &Engine::open)
-      .def("close", &Engine::close, "slot"_a)
-      .def("copy", &Engine::copy, "source"_a, "target"_a)
+      .def("open", &open, "count"_a)
+      .def("close", &close, "slots"_a)
+      .def("fork", &fork, "slots"_a)
       .def("states", &get_states, "slots"_a)
       .def("set_states", &set_states, "slots"_a, "states"_a.noconvert())
       .def("logits", &get_logits, "slots"_a)
       .def("set_logits", &set_logits, "slots"_a, "logits"_a.noconvert())
       .def("read", &read_tokens, "slots"_a, "tokens"_a, "all"_a = false)
-      .def("generate", &generate, "slots"_a, "uniforms"_a, "temperature"_a = 1.0, "top_k"_a = 0,
-           "top_p"_a = 1.0, "min_p"_a = 0.0, "repetition_penalty"_a = 1.0, "seen"_a.none() = nb::none());
+      .def("generate", &generate, "slots"_a, "uniforms"_a, "tokens"_a.noconvert(), "temperature"_a = 1.0,
+           "top_k"_a = 0, "top_p"_a = 1.0, "min_p"_a = 0.0, "repetition_penalty"_a = 1.0,
+           "seen"_a.none() = nb::none());
 }
 
 }  // namespace throughtime::bindings

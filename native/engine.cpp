@@ -230,10 +230,10 @@ void Engine::read_piece(const Member& member, Batch& batch, const std::int64_t* 
 }
 
 void Engine::read(const std::vector<std::int64_t>& slots, const std::int64_t* tokens, std::size_t steps,
-                  bool all, float* logits_out) {
+                  bool all, float* logits_out, const GivesUp& gives_up) {
   if (slots.empty() || steps == 0) return;
   if (logits_out == nullptr) all = false;
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const Turn turn(turns_, gives_up);
   const std::vector<Slot*> found = distinct(slots);
   check_tokens(tokens, slots.size() * steps);
   const std::size_t n = found.size(), piece = std::min(steps, std::max<std::size_t>(1, kPiece / n)),
@@ -242,8 +242,19 @@ void Engine::read(const std::vector<std::int64_t>& slots, const std::int64_t* to
   const auto width = static_cast<std::size_t>(layers_.back().padded_state());
   std::vector<const float*> tops(n * piece);
   std::vector<float*> outs(n * piece);
+  const bool asks = gives_up && steps > piece;
+  if (asks) keep(found);
+  Question question(gives_up);
+  std::atomic<bool> given_up{false};
   run_team(threads(n), [&](const Member& member) {
     for (std::size_t first = 0; first < steps; first += piece) {
+      if (asks) {
+        // The next piece has barriers of its own, so that no member can ask again before all have seen the
+        // answer.
+        if (member.index == 0 && question.answer()) given_up.store(true);
+        member.barrier();
+        if (given_up.load()) return;
+      }
       const std::size_t T = std::min(piece, steps - first);
       if (steps == 1) {
         ready(member, batch);
@@ -270,12 +281,16 @@ void Engine::read(const std::vector<std::int64_t>& slots, const std::int64_t* to
     for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot)
       std::copy_n(batch.logits[slot], V, logits_out + slot * V);
   });
+  if (!given_up.load()) return;
+  put_back(found);
+  throw GivenUp();
 }
 
 void Engine::generate(const std::vector<std::int64_t>& slots, std::size_t steps, const double* uniforms,
-                      const GenerateOptions& options, std::uint8_t* seen, std::int64_t* tokens) {
+                      const GenerateOptions& options, std::uint8_t* seen, std::int64_t* tokens,
+                      const GivesUp& gives_up) {
   if (slots.empty() || steps == 0) return;
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const Turn turn(turns_, gives_up);
   const std::vector<Slot*> found = distinct(slots);
   const std::size_t n = found.size(), V = static_cast<std::size_t>(vocabulary_size_);
   Batch batch = begin(found, n);
@@ -287,12 +302,16 @@ void Engine::generate(const std::vector<std::int64_t>& slots, std::size_t steps,
   for (std::size_t member = 0; member < members; ++member) samplers.emplace_back(V, options.sampling);
   std::vector<std::vector<float>> rows(members, std::vector<float>(penalises ? V : 0));
   std::vector<std::exception_ptr> failures(members);
-  std::atomic<bool> failed{false};
+  const std::vector<std::uint8_t> seen_before(seen, seen == nullptr ? nullptr : seen + n * V);
+  keep(found);
+  Question question(gives_up);
+  std::atomic<bool> ended{false};
   run_team(static_cast<int>(members), [&](const Member& member) {
     Sampler& sampler = samplers[static_cast<std::size_t>(member.index)];
     std::vector<float>& penalised = rows[static_cast<std::size_t>(member.index)];
     for (std::size_t step_number = 0; step_number < steps; ++step_number) {
       std::int64_t* drawn = tokens + step_number * n;
+      if (member.index == 0 && question.answer()) ended.store(true);
       try {
         for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {
           const float* row = batch.logits[slot];
@@ -309,17 +328,22 @@ void Engine::generate(const std::vector<std::int64_t>& slots, std::size_t steps,
         }
       } catch (...) {
         failures[static_cast<std::size_t>(member.index)] = std::current_exception();
-        failed.store(true);
+        ended.store(true);
       }
       ready(member, batch);
       member.barrier();
-      if (failed.load()) return;
+      if (ended.load()) return;
       step(member, batch, drawn);
       logits(member, n, const_cast<const float* const*>(batch.hidden.back().data()), batch.logits.data());
     }
   });
+  if (!ended.load()) return;
+  put_back(found);
+  std::copy(seen_before.begin(), seen_before.end(), seen);
+  std::fill_n(tokens, steps * n, -1);
   for (const std::exception_ptr& failure : failures)
     if (failure) std::rethrow_exception(failure);
+  throw GivenUp();
 }
 
 // What is fastest for one slot and for many, by trying: a small model is done before a second thread has
@@ -332,8 +356,7 @@ void Engine::measure_threads() {
   for (int count = 2; count < hardware_threads(); count *= 2) counts.push_back(count);
   if (hardware_threads() > 1) counts.push_back(hardware_threads());
   if (counts.size() == 1) return;
-  std::vector<std::int64_t> slots;
-  for (std::size_t slot = 0; slot < kMany; ++slot) slots.push_back(open());
+  const std::vector<std::int64_t> slots = open(kMany);
   const std::vector<std::int64_t> tokens(kMany, 0);
   for (const std::size_t n : {std::size_t{1}, kMany}) {
     const std::vector<std::int64_t> some(slots.begin(), slots.begin() + static_cast<std::ptrdiff_t>(n));

@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "layer.h"
 #include "sampler.h"
+#include "turn.h"
 
 namespace throughtime {
 
@@ -28,6 +28,9 @@ struct GenerateOptions {
   float repetition_penalty = 1.0f;
 };
 
+// Calls from several threads take turns. A call that throws has changed nothing: neither a slot, nor what it
+// was given to write on but `logits`. Each call can be given up while it waits for its turn, `read` and
+// `generate` also between the steps.
 class Engine {
  public:
   // threads: 0 measures what is fastest here, for one slot and for many.
@@ -40,41 +43,50 @@ class Engine {
   // The threads that a step of so many slots uses.
   int threads(std::size_t slots) const { return slots >= kManySlots ? threads_many_ : threads_alone_; }
 
-  // A new state, as before the first token; its logits are those of nothing read: zeros.
-  std::int64_t open();
-  void close(std::int64_t slot);
-  void copy(std::int64_t from, std::int64_t to);
+  // New states, as before the first token; their logits are those of nothing read: zeros.
+  std::vector<std::int64_t> open(std::size_t count, const GivesUp& gives_up = {});
+  // Gives slots back. Their numbers never come again.
+  void close(const std::vector<std::int64_t>& slots, const GivesUp& gives_up = {});
+  // Copies of states, with their logits, in new slots.
+  std::vector<std::int64_t> fork(const std::vector<std::int64_t>& slots, const GivesUp& gives_up = {});
 
-  // The state: for each layer its h, then its c where it has one.
-  void get_state(std::int64_t slot, float* state) const;
-  void set_state(std::int64_t slot, const float* state);
-  void get_logits(std::int64_t slot, float* logits) const;
-  void set_logits(std::int64_t slot, const float* logits);
+  // The states (n, state_size): for each layer its h, then its c where it has one.
+  void get_states(const std::vector<std::int64_t>& slots, float* states, const GivesUp& gives_up = {}) const;
+  void set_states(const std::vector<std::int64_t>& slots, const float* states, const GivesUp& gives_up = {});
+  // The logits (n, V).
+  void get_logits(const std::vector<std::int64_t>& slots, float* logits, const GivesUp& gives_up = {}) const;
+  void set_logits(const std::vector<std::int64_t>& slots, const float* logits, const GivesUp& gives_up = {});
 
   // Reads tokens (n, T) for n different slots. logits: (n, V) of the last, or (n, T, V) where `all`; null
   // where nobody wants them.
   void read(const std::vector<std::int64_t>& slots, const std::int64_t* tokens, std::size_t steps, bool all,
-            float* logits);
+            float* logits, const GivesUp& gives_up = {});
 
   // Draws from each slot's logits and reads what was drawn, `steps` times.
   //   uniforms  (steps, n) in [0, 1)
   //   seen      (n, V) bytes that mark tokens for the repetition penalty, updated; null without one
-  //   tokens    (steps, n), written
+  //   tokens    (steps, n), written; -1 where the call throws after it had its turn
   void generate(const std::vector<std::int64_t>& slots, std::size_t steps, const double* uniforms,
-                const GenerateOptions& options, std::uint8_t* seen, std::int64_t* tokens);
+                const GenerateOptions& options, std::uint8_t* seen, std::int64_t* tokens,
+                const GivesUp& gives_up = {});
 
  private:
   static constexpr std::size_t kManySlots = 4;
 
   struct Slot {
-    Buffer<float> memory;  // for each layer h and c, padded; then the logits
+    Buffer<float> memory;         // for each layer h and c, padded; then the logits
+    std::int64_t generation = 0;  // how often the place has been closed
     bool open = false;
   };
   struct Batch;
 
-  Slot& slot_at(std::int64_t slot);
-  const Slot& slot_at(std::int64_t slot) const;
-  std::vector<Slot*> distinct(const std::vector<std::int64_t>& slots);
+  std::vector<std::int64_t> open_slots(std::size_t count);
+  Slot& slot_at(std::int64_t slot) const;
+  std::vector<Slot*> found(const std::vector<std::int64_t>& slots) const;
+  std::vector<Slot*> distinct(const std::vector<std::int64_t>& slots) const;
+  // What slots hold before a call, and back again after one that did not come to its end.
+  void keep(const std::vector<Slot*>& slots);
+  void put_back(const std::vector<Slot*>& slots);
   void check_tokens(const std::int64_t* tokens, std::size_t n) const;
   Batch begin(const std::vector<Slot*>& slots, std::size_t rows);
   void ready(const Member& member, Batch& batch);
@@ -95,12 +107,12 @@ class Engine {
   std::size_t logits_at_ = 0, slot_floats_ = 0, state_size_ = 0;
   Buffer<float> initial_;
   int threads_alone_ = 1, threads_many_ = 1;
-  mutable std::mutex mutex_;
+  mutable Turns turns_;
   std::vector<std::unique_ptr<Slot>> slots_;
-  std::vector<std::int64_t> free_;
+  std::vector<std::size_t> free_;      // places without a stream
   std::vector<Workspace> workspaces_;  // one a layer
   Prepared prepared_top_;
-  Buffer<float> head_, projected_, tops_;
+  Buffer<float> head_, projected_, tops_, kept_;
 };
 
 }  // namespace throughtime

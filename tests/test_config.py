@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from throughtime.cells import CELLS
-from throughtime.config import CONFIGS, RecurrenceConfig, RunConfig, read_options, resolve
+from throughtime.config import CONFIGS, RecurrenceConfig, RunConfig, every_option, read_options, resolve
 from throughtime.errors import OptionError, RunError
 from throughtime.presets import PRESETS, preset
 
@@ -47,6 +48,28 @@ def test_a_wrong_option_is_named_in_one_line(options: dict[str, Any], message: s
     assert "\n" not in str(raised.value)
 
 
+def test_every_whole_number_has_two_ends() -> None:
+    seen = 0
+    for name, tasks in every_option().items():
+        for task, (_, field) in tasks.items():
+            if re.search(r"\bint\b", str(field.annotation)):
+                seen += 1
+                for beyond in (2**63, -(2**63)):
+                    with pytest.raises(OptionError, match=f"--{name.replace('_', '-')}: input should be"):
+                        resolve({"task": task, name: beyond})
+    assert seen > 80
+
+
+@pytest.mark.parametrize("value", [2**31, 2**63, 10**30])
+def test_sizes_without_bound_are_refused_by_name(value: int) -> None:
+    for option in ("hidden", "layers", "embedding", "batch", "epochs", "threads", "vocabulary", "chunk"):
+        with pytest.raises(OptionError, match=f"--{option}: input should be") as raised:
+            resolve({option: value})
+        assert len(str(raised.value)) < 150
+    with pytest.raises(OptionError, match="--members: input should be less than or equal to 1000"):
+        resolve({"task": "classifier", "members": 100_000_000})
+
+
 def test_the_saved_file_reads_back(tmp_path: Path) -> None:
     config = resolve(
         {"source": 'a "quoted" \\ name.txt', "cell": "gru", "vocabulary": 500, "tokenizer": "bpe"}
@@ -63,6 +86,11 @@ def test_the_saved_file_reads_back(tmp_path: Path) -> None:
         ("[model]\nhidden = -1", "--hidden"),
         ("[model]\nhiden = 1", "hiden"),
         ("model = 3", "damaged"),
+        ("[model]\nhidden = " + "[" * 20_000, "nested too deeply"),
+        ("[model]\nhidden = 1" + "0" * 5000, "damaged"),
+        ("[model]\nhidden = 9223372036854775808", "--hidden: input should be less"),
+        ("[model]\nhidden = '" + "a" * 9999 + "'", "--hidden: .* not 'aaa.*\\.\\.\\.$"),
+        ("task = ['" + "a" * 9999 + "']", "task \\['aaa"),
     ],
 )
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, content: str, message: str) -> None:
@@ -71,6 +99,9 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, content: str, 
     with pytest.raises(RunError, match=message) as raised:
         RunConfig.load(path)
     assert "config.toml" in str(raised.value)
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 300 + len(str(path))
+    with pytest.raises(OptionError):
+        resolve(read_options(path))
     with pytest.raises(RunError, match="not a run folder"):
         RunConfig.load(tmp_path / "none" / "config.toml")
 

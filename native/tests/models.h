@@ -50,11 +50,11 @@ struct Stream {
 };
 
 inline Stream run_stream(Engine& engine, const Tokens& text) {
-  const std::int64_t slot = engine.open();
+  const Tokens slots = engine.open(1);
   Stream stream{Floats(static_cast<std::size_t>(engine.vocabulary_size())), Tokens(12)};
-  engine.read({slot}, text.data(), text.size(), false, stream.logits.data());
-  engine.generate({slot}, 12, some_uniforms(12).data(), {}, nullptr, stream.drawn.data());
-  engine.close(slot);
+  engine.read(slots, text.data(), text.size(), false, stream.logits.data());
+  engine.generate(slots, 12, some_uniforms(12).data(), {}, nullptr, stream.drawn.data());
+  engine.close(slots);
   return stream;
 }
 

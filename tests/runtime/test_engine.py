@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -179,14 +180,42 @@ def test_states_can_be_taken_out_put_back_and_forked() -> None:
     np.testing.assert_array_equal(engine.read(fresh, tokens_of(2, 4, seed=1)), expected)
 
 
-def test_a_closed_slot_begins_anew_when_it_is_opened_again() -> None:
+def test_a_closed_slots_number_never_comes_again() -> None:
     _, engine = pair({"cell": "gru", "learned_initial_state": True})
-    slot = engine.open()
+    slot, sampler = engine.open(), Sampler(SamplingOptions(), V, seed=1, rows=1)
     first = engine.step(slot, 3)
     engine.close(slot)
     again = engine.open()
-    assert again == slot
+    assert again % 2**32 == slot  # the same memory under another number
+    calls: list[Callable[[], Any]] = [
+        lambda: engine.step(slot, 3),
+        lambda: engine.read(slot, [[3, 4]]),
+        lambda: engine.generate(slot, sampler, 3),
+        lambda: engine.states(slot),
+        lambda: engine.set_states(slot, np.zeros((1, engine.state_size))),
+        lambda: engine.logits(slot),
+        lambda: engine.set_logits(slot, np.zeros((1, V))),
+        lambda: engine.fork(slot),
+        lambda: engine.close(slot),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="slot 0 is not open: it has been closed"):
+            call()
     np.testing.assert_array_equal(engine.step(again, 3), first)
+
+
+def test_calls_that_fail_open_and_close_nothing() -> None:
+    _, engine = pair({"cell": "rnn"})
+    slots = engine.open(2)
+    engine.close(slots[:1])
+    for wrong in ([1, 0], [1, 1, 7]):
+        with pytest.raises(ValueError, match="not open"):
+            engine.fork(wrong)
+    for wrong, said in (([1, 0], "not open"), ([1, 1], "named twice")):
+        with pytest.raises(ValueError, match=said):
+            engine.close(wrong)
+    engine.step(slots[1:], 2)
+    assert list(engine.open(2) % 2**32) == [0, 2]
 
 
 def test_thousands_of_slots() -> None:
@@ -210,6 +239,17 @@ def test_mistakes_are_named() -> None:
         (lambda: engine.step(slots, [1]), "1 rows of tokens for 2 slots"),
         (lambda: engine.read(slots, np.zeros((2, 0))), "expected"),
         (lambda: engine.close(9), "slot 9"),
+        (lambda: engine.open(-1), "count must be"),
+        (lambda: engine.step(slots, [1.0, 2.7]), "tokens must be whole numbers, not float64"),
+        (lambda: engine.step(slots, [True, False]), "tokens must be whole numbers, not bool"),
+        (lambda: engine.step(slots, [1, 2**64]), "tokens must fit 64 bits"),
+        (lambda: engine.step(slots, [[1], [2]]), "expected"),
+        (lambda: engine.read(slots, np.ones((2, 3), np.float32)), "whole numbers, not float32"),
+        (lambda: engine.step([0.0, 1.0], [1, 1]), "slots must be whole numbers"),
+        (lambda: engine.states([[0, 1]]), "expected a list"),
+        (lambda: engine.set_states(slots, np.zeros(3)), "shape"),
+        (lambda: engine.set_states(slots, np.zeros((2, engine.state_size), complex)), "real numbers"),
+        (lambda: engine.set_logits([0, 0], np.zeros((2, V))), "named twice"),
         (lambda: engine.set_states(slots, np.zeros((2, 3))), "shape"),
         (lambda: engine.generate(slots, Sampler(SamplingOptions(), V, 1, rows=1), 3), "2 slots"),
     ):
@@ -221,6 +261,15 @@ def test_mistakes_are_named() -> None:
     engine.set_logits(slots[1:], np.full((1, V), np.nan))
     with pytest.raises(ValueError, match="NaN"):
         engine.generate(slots[1:], Sampler(SamplingOptions(), V, 1, rows=1), 3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint32, np.uint64, np.int64])
+def test_tokens_of_any_whole_type_are_the_same_tokens(dtype: Any) -> None:
+    _, engine = pair({"cell": "rnn"})
+    tokens = np.array([[3, 1, 4]])
+    expected = engine.read(engine.open(), tokens)
+    np.testing.assert_array_equal(engine.read(engine.open(), tokens.astype(dtype)), expected)
+    np.testing.assert_array_equal(engine.read(engine.open(), tokens.tolist()), expected)
 
 
 def test_no_steps_and_no_slots_are_fine() -> None:

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from throughtime import Recurrent as TorchRecurrent  # noqa: E402
 from throughtime.errors import CheckpointError, OptionError  # noqa: E402
-from throughtime.runtime import Weights  # noqa: E402
+from throughtime.runtime import Engine, Weights  # noqa: E402
 from throughtime.runtime.layers import Linear, Recurrent  # noqa: E402
 
 CELLS: list[tuple[str, dict[str, Any]]] = [
@@ -162,3 +162,124 @@ def test_other_cells_and_weights_of_another_network_are_refused() -> None:
     weights["cells.0.weight_ih"] = weights["cells.0.weight_ih"][:, :, None]
     with pytest.raises(CheckpointError, match="cells.0.weight_ih is"):
         Recurrent(weights, "", "lstm", layers=1)
+
+
+def lstm(**options: Any) -> dict[str, Any]:
+    model = TorchRecurrent("lstm", 4, 7, **options)
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"activation": "sigmoid"}, "activation 'sigmoid' is unknown: use tanh or relu"),
+        ({"zoneout": 2.0}, "zoneout must be from 0 to below 1, not 2.0"),
+        ({"zoneout": float("nan")}, "zoneout must be"),
+        ({"zoneout": -0.1}, "zoneout must be"),
+        ({"layers": 0}, "layers must be a whole number, 1 or above, not 0"),
+        ({"layers": 1.0}, "layers must be a whole number"),
+        ({"threads": 0}, "threads must be from 1 to 256, not 0"),
+        ({"threads": 1000}, "threads must be from 1 to 256, not 1000"),
+    ],
+)
+def test_options_out_of_range_are_named(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        Recurrent(lstm(), "", "lstm", **{"layers": 1, **options})
+    network = {"cell": "lstm", "layers": 1, **options}
+    if "threads" not in network:
+        with pytest.raises(OptionError, match=said.split()[0]):
+            Engine.from_tensors(network, {})
+
+
+def test_an_engine_refuses_options_that_it_does_not_know() -> None:
+    with pytest.raises(OptionError, match="option 'hiden' is unknown"):
+        Engine.from_tensors({"hiden": 3}, {})
+    with pytest.raises(OptionError, match="reset_after is 'no', which is no bool"):
+        Engine.from_tensors({"reset_after": "no"}, {})
+
+
+@pytest.mark.parametrize(
+    ("cell", "changes", "said"),
+    [
+        ("lstm", {"cells.0.weight_unknown": (3, 3)}, "holds 'cells.0.weight_unknown'"),
+        ("lstm", {"cells.7.weight_ih": (28, 4)}, "holds 'cells.7.weight_ih'"),
+        ("lstm", {"cells.0.norm_hh.weight": (28,)}, "lacks cells.0.norm_ih.weight"),
+        ("lstm", {"cells.0.bias_hh": None}, "lacks cells.0.bias_hh"),
+        ("lstm", {"initial.0": (1, 7)}, "lacks initial.1"),
+        ("lstm", {"initial.0": (1, 7), "initial.1": (1, 7), "initial.2": (1, 7)}, "holds 'initial.2'"),
+        ("lstm", {"initial.0": (2, 7), "initial.1": (1, 7)}, r"initial.0 is of floats \(2, 7\)"),
+        ("lstm", {"cells.0.bias_ih": (28, 1)}, r"cells.0.bias_ih is of floats \(28, 1\)"),
+        ("lstm", {"cells.0.weight_hh": (28,)}, r"cells.0.weight_hh is of floats \(28,\)"),
+        ("gru", {"cells.0.weight_hr": (3, 7)}, "holds 'cells.0.weight_hr'"),
+        ("gru", {"initial.0": (1, 7), "initial.1": (1, 7)}, "holds 'initial.1'"),
+        ("rnn", {"cells.0.weight_peephole": (3, 7)}, "holds 'cells.0.weight_peephole'"),
+    ],
+)
+def test_tensors_that_no_such_cell_has_are_refused(
+    cell: str, changes: dict[str, tuple[int, ...] | None], said: str
+) -> None:
+    tensors = {name: tensor.numpy() for name, tensor in TorchRecurrent(cell, 4, 7).state_dict().items()}
+    Recurrent(tensors, "", cell, layers=1)
+    for name, shape in changes.items():
+        if shape is None:
+            del tensors[name]
+        else:
+            tensors[name] = np.ones(shape, np.float32)
+    with pytest.raises(CheckpointError, match=said):
+        Recurrent(tensors, "", cell, layers=1)
+
+
+def test_layers_that_do_not_agree_are_refused() -> None:
+    tensors = lstm(num_layers=2)
+    tensors |= {
+        "cells.1.weight_ih": np.ones((20, 7), np.float32),
+        "cells.1.weight_hh": np.ones((20, 5), np.float32),
+        "cells.1.bias_ih": np.ones(20, np.float32),
+        "cells.1.bias_hh": np.ones(20, np.float32),
+    }
+    with pytest.raises(CheckpointError, match=r"cells.1 has a state of \[5, 5\] numbers"):
+        Recurrent(tensors, "", "lstm", layers=2)
+
+
+def test_whole_numbers_are_no_weights() -> None:
+    tensors = lstm()
+    tensors["cells.0.bias_ih"] = tensors["cells.0.bias_ih"].astype(np.int32)
+    with pytest.raises(CheckpointError, match=r"cells.0.bias_ih is of int32"):
+        Recurrent(tensors, "", "lstm", layers=1)
+
+
+def test_calls_that_do_not_fit_are_refused_by_name() -> None:
+    _, native = pair("lstm", {}, num_layers=2)
+    inputs = np.ones((3, 2, 4), np.float32)
+    state = native.initial_state(2)
+    calls: list[tuple[tuple[Any, ...], str]] = [
+        ((inputs[0],), r"inputs have the shape \(2, 4\), expected \(T, B, 4\)"),
+        ((inputs[:, :, :3],), r"inputs have the shape \(3, 2, 3\)"),
+        ((inputs.astype(complex),), "inputs must be real numbers"),
+        ((inputs, tuple(np.concatenate([part, part]) for part in state)), "the state has the shapes"),
+        ((inputs, state[:1]), "the state has the shapes"),
+        ((inputs, (*state, state[0])), "the state has the shapes"),
+        ((inputs, native.initial_state(3)), r"expected \[\(2, 2, 7\), \(2, 2, 7\)\]"),
+        ((inputs, tuple(part[0] for part in state)), "the state has the shapes"),
+        ((inputs, None, [2.7, 1.0]), "lengths must be whole numbers, not float64"),
+        ((inputs, None, [True, True]), "lengths must be whole numbers, not bool"),
+        ((inputs, None, [1]), r"lengths have the shape \(1,\), expected \(2,\)"),
+        ((inputs, None, [[1, 2]]), "lengths have the shape"),
+        ((inputs, None, [1, 4]), "lengths row 1 is 4"),
+        ((inputs, None, [1, -1]), "lengths row 1 is -1"),
+    ]
+    for arguments, said in calls:
+        with pytest.raises(ValueError, match=said):
+            native(*arguments)
+    outputs, _ = native(inputs, state, np.array([3, 1], np.uint8))
+    np.testing.assert_array_equal(outputs, native(inputs.tolist(), state, [3, 1])[0])
+
+
+def test_a_linear_layer_refuses_shapes_that_do_not_fit() -> None:
+    weight, bias = np.ones((5, 3), np.float32), np.ones(5, np.float32)
+    for arguments in ((weight[0],), (weight[None],), (weight, bias[:4]), (weight, bias[:, None])):
+        with pytest.raises(ValueError, match=r"expected \(O, I\) and \(O,\)"):
+            Linear(*arguments)
+    for inputs in (np.ones(4), np.float32(1), np.ones((2, 3, 2))):
+        with pytest.raises(ValueError, match=r"inputs have the shape .*, expected \(..., 3\)"):
+            Linear(weight)(inputs)

@@ -156,6 +156,15 @@ def test_a_row_of_nan_is_named():
         reference_sample(logits, np.zeros(2))
 
 
+def test_numbers_that_are_taken_back_come_again():
+    sampler = Sampler(SamplingOptions(), 5, seed=2, rows=3)
+    sampler.uniforms(4)
+    before, drawn = sampler.state(), sampler.uniforms(7)
+    sampler.take_back(7)
+    assert sampler.state() == before
+    np.testing.assert_array_equal(sampler.uniforms(7), drawn)
+
+
 def test_no_rows_draw_no_tokens():
     assert Sampler(SamplingOptions(), 3, seed=0, rows=0).sample(np.zeros((0, 3), np.float32)).shape == (0,)
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import Section
+from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_TOKENS, MOST_UNITS, Section
 from throughtime.config.training import TrainingConfig
 
 
@@ -36,7 +36,10 @@ class CaptionData(Section):
         "it a small CNN of our own learns from scratch.",
     )
     image_size: int | None = Field(
-        default=None, ge=16, description="Images are resized to this; default 224, for our own CNN 64."
+        default=None,
+        ge=16,
+        le=4096,
+        description="Images are resized to this; default 224, for our own CNN 64.",
     )
     pixels: Literal["imagenet", "symmetric", "unit"] = Field(
         default="imagenet",
@@ -49,10 +52,14 @@ class CaptionData(Section):
     vocabulary: int | None = Field(
         default=None,
         ge=3,
+        le=MOST_TOKENS,
         description="Largest vocabulary, for bpe (default 4096) and word (default: see --minimum-count).",
     )
     minimum_count: int = Field(
-        default=1, ge=1, description="Words that occur less often in the training captions are unknown."
+        default=1,
+        ge=1,
+        le=MOST_COUNTED,
+        description="Words that occur less often in the training captions are unknown.",
     )
     normalise_captions: bool = Field(
         default=True,
@@ -72,20 +79,23 @@ class CaptionerNetwork(RecurrenceConfig):
         description="How the features enter: added at every step, as the first input, as the initial state, "
         "or attended to over the feature grid.",
     )
-    hidden: int = Field(default=512, ge=1, description="Hidden units in each layer.")
-    layers: int = Field(default=1, ge=1, description="Recurrent layers.")
-    embedding: int = Field(default=256, ge=1, description="Size of the word embedding.")
+    hidden: int = Field(default=512, ge=1, le=MOST_UNITS, description="Hidden units in each layer.")
+    layers: int = Field(default=1, ge=1, le=MOST_LAYERS, description="Recurrent layers.")
+    embedding: int = Field(default=256, ge=1, le=MOST_UNITS, description="Size of the word embedding.")
     image_embedding: int = Field(
         default=256,
         ge=0,
+        le=MOST_UNITS,
         description="Size that features are projected to for every-step and attention; 0 feeds them as they "
         "are.",
     )
-    attention_size: int = Field(default=256, ge=1, description="Units of the attention's MLP.")
+    attention_size: int = Field(default=256, ge=1, le=MOST_UNITS, description="Units of the attention's MLP.")
     input_dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout on the word embeddings.")
     output_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout before the output layer.")
     feature_dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout on the image's features.")
-    beam: int = Field(default=5, ge=1, description="Beginnings kept when a caption is written; 1 is greedy.")
+    beam: int = Field(
+        default=5, ge=1, le=1000, description="Beginnings kept when a caption is written; 1 is greedy."
+    )
     length_penalty: float = Field(
         default=1.0, ge=0, description="How far the beam search makes up for the length of a caption."
     )
@@ -98,6 +108,7 @@ class CaptionerNetwork(RecurrenceConfig):
     rewarded_length: int | None = Field(
         default=None,
         ge=1,
+        le=MOST_COUNTED,
         description="Tokens of a caption that --word-reward counts at most; by default those of the longest "
         "training caption.",
     )
@@ -113,8 +124,8 @@ class CaptionerNetwork(RecurrenceConfig):
 class CaptionTraining(TrainingConfig):
     """How the network learns: each caption is an example."""
 
-    epochs: int = Field(default=20, ge=1, description="Passes over the training captions.")
-    batch: int = Field(default=64, ge=1, description="Captions in a step.")
+    epochs: int = Field(default=20, ge=1, le=MOST_COUNTED, description="Passes over the training captions.")
+    batch: int = Field(default=64, ge=1, le=MOST_COUNTED, description="Captions in a step.")
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Probability given to all words alike in the targets."
     )

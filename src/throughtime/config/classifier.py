@@ -8,7 +8,7 @@ from pydantic import Field
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import Section
+from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_TOKENS, MOST_UNITS, Section
 from throughtime.config.training import TrainingConfig
 
 
@@ -36,6 +36,7 @@ class LabelledData(Section):
     vocabulary: int | None = Field(
         default=None,
         ge=3,
+        le=MOST_TOKENS,
         description="Largest vocabulary, for bpe (default 4096) and word (default: every word).",
     )
     lowercase: bool = Field(default=True, description="Read texts in lower case.")
@@ -43,10 +44,12 @@ class LabelledData(Section):
         default="replace",
         description="Characters that training did not see: stop and name them, or read them as unknown.",
     )
-    longest: int = Field(default=0, ge=0, description="Read so many steps of an example at most; 0 for all.")
-    mel_bands: int = Field(default=40, ge=1, description="Sounds: features a frame.")
-    frame_seconds: float = Field(default=0.025, gt=0, description="Sounds: length of a frame.")
-    frame_hop: float = Field(default=0.01, gt=0, description="Sounds: seconds from frame to frame.")
+    longest: int = Field(
+        default=0, ge=0, le=MOST_COUNTED, description="Read so many steps of an example at most; 0 for all."
+    )
+    mel_bands: int = Field(default=40, ge=1, le=1024, description="Sounds: features a frame.")
+    frame_seconds: float = Field(default=0.025, gt=0, le=60, description="Sounds: length of a frame.")
+    frame_hop: float = Field(default=0.01, gt=0, le=60, description="Sounds: seconds from frame to frame.")
     skip_bad: bool = Field(
         default=False,
         description="Leave out examples that cannot be used, with a count, instead of stopping.",
@@ -60,10 +63,14 @@ class ClassifierNetwork(RecurrenceConfig):
         default="gru",
         description="The recurrent cell; none is a feed-forward layer at each step, to compare with.",
     )
-    hidden: int = Field(default=128, ge=1, description="Hidden units in each layer and direction.")
-    layers: int = Field(default=1, ge=1, description="Recurrent layers.")
+    hidden: int = Field(
+        default=128, ge=1, le=MOST_UNITS, description="Hidden units in each layer and direction."
+    )
+    layers: int = Field(default=1, ge=1, le=MOST_LAYERS, description="Recurrent layers.")
     bidirectional: bool = Field(default=True, description="Read from both ends.")
-    embedding: int = Field(default=128, ge=1, description="Size of the embedding of a text's tokens.")
+    embedding: int = Field(
+        default=128, ge=1, le=MOST_UNITS, description="Size of the embedding of a text's tokens."
+    )
     pooling: Literal["last", "mean", "max", "attention"] = Field(
         default="max", description="How the outputs of all steps become one vector."
     )
@@ -72,6 +79,7 @@ class ClassifierNetwork(RecurrenceConfig):
     members: int = Field(
         default=1,
         ge=1,
+        le=1000,
         description="Networks that are trained side by side; the mean of their probabilities decides.",
     )
     word_dropout: float = Field(

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import Section
+from throughtime.config.section import MOST_COUNTED, MOST_TOKENS, MOST_UNITS, Section
 from throughtime.config.training import TrainingConfig
 
 # Where --chunk auto begins, before the gradient has been measured.
@@ -34,6 +34,7 @@ class TextData(Section):
     vocabulary: int | None = Field(
         default=None,
         ge=3,
+        le=MOST_TOKENS,
         description="Largest vocabulary, for bpe (default 4096) and word (default: every word).",
     )
     errors: Literal["strict", "replace"] = Field(
@@ -46,7 +47,7 @@ class LanguageNetwork(RecurrenceConfig):
     """The network: embedding, recurrence, output layer."""
 
     embedding: int = Field(
-        default=128, ge=0, description="Size of the token embedding; 0 feeds one-hot vectors."
+        default=128, ge=0, le=MOST_UNITS, description="Size of the token embedding; 0 feeds one-hot vectors."
     )
     tie_weights: bool = Field(
         default=False,
@@ -67,8 +68,10 @@ class LanguageNetwork(RecurrenceConfig):
 class StreamTraining(TrainingConfig):
     """Truncated BPTT over parallel streams of one text."""
 
-    batch: int = Field(default=32, ge=1, description="Streams of text that are read in parallel.")
-    chunk: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+    batch: int = Field(
+        default=32, ge=1, le=MOST_COUNTED, description="Streams of text that are read in parallel."
+    )
+    chunk: Annotated[int, Field(ge=0, le=MOST_COUNTED)] | Literal["auto"] = Field(
         default=64,
         description="Steps between the cuts of truncated backpropagation; 0 cuts nowhere; auto follows the "
         "measured decay of the gradient.",
@@ -77,13 +80,15 @@ class StreamTraining(TrainingConfig):
         default="fixed", description="Random chunk lengths around --chunk, or always the same."
     )
     evaluation_streams: int = Field(
-        default=16, ge=1, description="Parallel streams of validation during training."
+        default=16, ge=1, le=MOST_COUNTED, description="Parallel streams of validation during training."
     )
     watch: Literal["none", "gradients"] = Field(
         default="none",
         description="Measure where the gradient goes while training, within 5 % of the time, and warn.",
     )
-    watch_every: int = Field(default=200, ge=1, description="Steps between measurements of --watch.")
+    watch_every: int = Field(
+        default=200, ge=1, le=MOST_COUNTED, description="Steps between measurements of --watch."
+    )
 
     @property
     def first_chunk(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,8 @@ from throughtime.config.recurrence import RecurrenceConfig
 from throughtime.config.section import Section
 from throughtime.config.training import TrainingConfig
 from throughtime.errors import OptionError, RunError
+from throughtime.facts import describe_fault, parse_toml, read_toml, shown
 from throughtime.files import write_atomically
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 DEFAULT_TASK = "language-model"
 
@@ -65,21 +60,14 @@ class RunConfig(Section):
         """
         from throughtime.config import CONFIGS
 
-        path = Path(path)
+        values = read_toml(path)
+        task = values.get("task", DEFAULT_TASK)
+        if task not in CONFIGS:
+            raise RunError(f"{path}: task {shown(task)} is unknown to this Throughtime")
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-            task = values.get("task", DEFAULT_TASK)
-            if task not in CONFIGS:
-                raise RunError(f"{path}: task {task!r} is unknown to this Throughtime")
             return CONFIGS[task].model_validate(values)
-        except FileNotFoundError:
-            raise RunError(
-                f"{path} is missing: {path.parent} is not a run folder, or an incomplete one"
-            ) from None
         except ValidationError as error:
-            raise RunError(f"{path} is damaged: {describe(error)}") from None
-        except (OSError, ValueError, RecursionError) as error:  # no UTF-8, no TOML, or a number without end
-            raise RunError(f"{path} is damaged: {error}") from None
+            raise RunError(f"{path} is damaged: {describe(error, task)}") from None
 
 
 def resolve(*layers: Mapping[str, Any]) -> RunConfig:
@@ -122,23 +110,23 @@ def read_options(path: str | Path) -> dict[str, Any]:
         OptionError: the file is missing or not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_toml(Path(path).read_bytes())
     except FileNotFoundError:
         raise OptionError(f"{path}: no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise OptionError(f"{path} cannot be read as TOML: {error}") from None
 
 
 def describe(error: ValidationError, task: str = DEFAULT_TASK) -> str:
     """The first fault in one line, by the name under which the user gave the option."""
     fault = error.errors()[0]
-    option = str(fault["loc"][-1]) if fault["loc"] else "options"
-    message = fault["msg"].removeprefix("Value error, ")
+    # Section and option; what may follow is pydantic's name for one of the types that an option has.
+    option = str(fault["loc"][:2][-1]) if fault["loc"] else "options"
     if fault["type"] == "extra_forbidden":
         return _unknown(option, task)
     if fault["type"] == "value_error":
-        return message
-    return f"--{option.replace('_', '-')}: {message[0].lower()}{message[1:]}, not {fault['input']!r}"
+        return describe_fault(fault)
+    return f"--{option.replace('_', '-')}: {describe_fault(fault)}"
 
 
 def _unknown(option: str, task: str) -> str:

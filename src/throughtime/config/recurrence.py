@@ -6,15 +6,15 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from throughtime.config.section import Section
+from throughtime.config.section import MOST_LAYERS, MOST_UNITS, Section
 
 
 class RecurrenceConfig(Section):
     """Cells and layers."""
 
     cell: Literal["rnn", "lstm", "gru"] = Field(default="lstm", description="The recurrent cell.")
-    hidden: int = Field(default=256, ge=1, description="Hidden units in each layer.")
-    layers: int = Field(default=2, ge=1, description="Recurrent layers.")
+    hidden: int = Field(default=256, ge=1, le=MOST_UNITS, description="Hidden units in each layer.")
+    layers: int = Field(default=2, ge=1, le=MOST_LAYERS, description="Recurrent layers.")
     dropout: float = Field(default=0.2, ge=0, lt=1, description="Dropout between layers.")
     locked_dropout: bool = Field(
         default=False, description="One dropout mask a sequence instead of one a step (variational dropout)."
@@ -29,7 +29,7 @@ class RecurrenceConfig(Section):
     forget_bias: float = Field(default=1.0, description="Initial bias of the LSTM's forget gate.")
     peephole: bool = Field(default=False, description="LSTM: the gates see the cell state.")
     projection: int = Field(
-        default=0, ge=0, description="LSTM: project the hidden state to this size; 0 for none."
+        default=0, ge=0, le=MOST_UNITS, description="LSTM: project the hidden state to this size; 0 for none."
     )
     coupled: bool = Field(default=False, description="LSTM: forget gate = 1 - input gate.")
     layer_norm: bool = Field(default=False, description="LSTM: layer normalisation.")

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+# Whole numbers have an end, so that a typing mistake or a damaged config.toml is named, and does not ask for
+# all memory. A recurrence with more units than this would have matrices of 16 GiB.
+MOST_UNITS = 1 << 16
+MOST_LAYERS = 256
+# A product of a layer's sizes stays within 31 bits, see `kLargestSide` in native/bindings.h.
+MOST_TOKENS = 1 << 24
+# Of what is counted and takes no memory of its own: steps, epochs, evaluations.
+MOST_COUNTED = (1 << 31) - 1
+
 
 class Section(BaseModel):
     """Options that belong together: typed, with a range and a description each; unknown ones are refused."""

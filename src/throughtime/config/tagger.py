@@ -8,7 +8,7 @@ from pydantic import Field
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import Section
+from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_UNITS, Section
 from throughtime.config.training import TrainingConfig
 
 
@@ -62,14 +62,16 @@ class TaggerNetwork(RecurrenceConfig):
         description="The recurrent cell; none is a feed-forward network for each frame by itself, as large "
         "as the LSTM, to compare with.",
     )
-    hidden: int = Field(default=128, ge=1, description="Hidden units in each layer and direction.")
-    layers: int = Field(default=1, ge=1, description="Recurrent layers.")
+    hidden: int = Field(
+        default=128, ge=1, le=MOST_UNITS, description="Hidden units in each layer and direction."
+    )
+    layers: int = Field(default=1, ge=1, le=MOST_LAYERS, description="Recurrent layers.")
     bidirectional: bool = Field(
         default=False,
         description="Read from both ends: sees what comes after a frame, and cannot run as a stream.",
     )
     encoder_features: int = Field(
-        default=64, ge=1, description="Video: features of a frame that the small CNN gives."
+        default=64, ge=1, le=MOST_UNITS, description="Video: features of a frame that the small CNN gives."
     )
     input_dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout on the features of a frame.")
     output_dropout: float = Field(default=0.2, ge=0, lt=1, description="Dropout before the output layer.")
@@ -78,16 +80,18 @@ class TaggerNetwork(RecurrenceConfig):
 class TaggerTraining(TrainingConfig):
     """Truncated BPTT over clips that are read in parallel."""
 
-    epochs: int = Field(default=30, ge=1, description="Passes over the training data.")
-    batch: int = Field(default=8, ge=1, description="Clips that are read in parallel.")
+    epochs: int = Field(default=30, ge=1, le=MOST_COUNTED, description="Passes over the training data.")
+    batch: int = Field(default=8, ge=1, le=MOST_COUNTED, description="Clips that are read in parallel.")
     chunk: int = Field(
         default=64,
         ge=0,
+        le=MOST_COUNTED,
         description="Frames between the cuts of truncated backpropagation; 0 cuts nowhere.",
     )
     context: int = Field(
         default=32,
         ge=0,
+        le=MOST_COUNTED,
         description="Bidirectional: frames read on either side of a chunk, of which nothing is learned.",
     )
     class_weights: Literal["none", "balanced"] = Field(

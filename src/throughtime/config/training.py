@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from throughtime.config.section import Section
+from throughtime.config.section import MOST_COUNTED, Section
 
 
 class TrainingConfig(Section):
     """How the network learns."""
 
-    epochs: int = Field(default=10, ge=1, description="Passes over the training data.")
-    batch: int = Field(default=32, ge=1, description="Examples in a step.")
+    epochs: int = Field(default=10, ge=1, le=MOST_COUNTED, description="Passes over the training data.")
+    batch: int = Field(default=32, ge=1, le=MOST_COUNTED, description="Examples in a step.")
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="The optimiser.")
     learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate.")
     weight_decay: float = Field(default=0.01, ge=0, description="Weight decay.")
@@ -29,10 +29,16 @@ class TrainingConfig(Section):
     )
     decay: float = Field(default=0.5, gt=0, le=1, description="Factor of each cut of zaremba and plateau.")
     decay_after: int = Field(
-        default=4, ge=0, description="Zaremba: full rate for so many epochs, then a cut in each."
+        default=4,
+        ge=0,
+        le=MOST_COUNTED,
+        description="Zaremba: full rate for so many epochs, then a cut in each.",
     )
     patience: int = Field(
-        default=1, ge=1, description="Plateau: cut after so many evaluations without improvement."
+        default=1,
+        ge=1,
+        le=MOST_COUNTED,
+        description="Plateau: cut after so many evaluations without improvement.",
     )
     clip_norm: float = Field(default=1.0, ge=0, description="Scale gradients down to this norm; 0 for never.")
     clip_value: float = Field(
@@ -42,16 +48,21 @@ class TrainingConfig(Section):
         default="fp32", description="Mixed precision bf16; auto takes it where the processor has it."
     )
     early_stopping: int = Field(
-        default=0, ge=0, description="Stop after so many evaluations without improvement; 0 for never."
+        default=0,
+        ge=0,
+        le=MOST_COUNTED,
+        description="Stop after so many evaluations without improvement; 0 for never.",
     )
     evaluate_every: int = Field(
-        default=0, ge=0, description="Steps between evaluations; 0 for each epoch's end."
+        default=0, ge=0, le=MOST_COUNTED, description="Steps between evaluations; 0 for each epoch's end."
     )
-    log_every: int = Field(default=20, ge=1, description="Steps between lines of metrics.jsonl.")
+    log_every: int = Field(
+        default=20, ge=1, le=MOST_COUNTED, description="Steps between lines of metrics.jsonl."
+    )
     checkpoint_seconds: float = Field(default=60.0, ge=0, description="Longest time that a crash can cost.")
     tensorboard: bool = Field(default=True, description="Write TensorBoard events.")
     seed: int = Field(default=1, ge=0, lt=2**63, description="Of everything random: weights, dropout, order.")
-    threads: int = Field(default=0, ge=0, description="CPU threads; 0 leaves the choice to PyTorch.")
+    threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0 leaves the choice to PyTorch.")
     device: str = Field(
         default="auto", description="cpu, cuda, cuda:1...; auto takes a GPU where there is one."
     )

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import Section
+from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_TOKENS, MOST_UNITS, Section
 from throughtime.config.training import TrainingConfig
 
 
@@ -38,6 +38,7 @@ class ParallelData(Section):
     vocabulary: int | None = Field(
         default=None,
         ge=3,
+        le=MOST_TOKENS,
         description="Largest vocabulary of each side, for bpe (default 4096) and word (default: every word).",
     )
     shared_vocabulary: bool = Field(
@@ -45,7 +46,10 @@ class ParallelData(Section):
     )
     lowercase: bool = Field(default=False, description="Lowercase the text before anything else.")
     max_length: int = Field(
-        default=100, ge=1, description="Leave out training pairs with more tokens than this on a side."
+        default=100,
+        ge=1,
+        le=MOST_COUNTED,
+        description="Leave out training pairs with more tokens than this on a side.",
     )
     skip_bad: bool = Field(
         default=False,
@@ -56,15 +60,21 @@ class ParallelData(Section):
 class TranslatorNetwork(RecurrenceConfig):
     """The network: a bidirectional encoder, a decoder, attention from the one to the other."""
 
-    layers: int = Field(default=1, ge=1, description="Recurrent layers.")
+    layers: int = Field(default=1, ge=1, le=MOST_LAYERS, description="Recurrent layers.")
     decoder_layers: int = Field(
-        default=0, ge=0, description="Recurrent layers of the decoder; 0 for as many as --layers."
+        default=0,
+        ge=0,
+        le=MOST_LAYERS,
+        description="Recurrent layers of the decoder; 0 for as many as --layers.",
     )
     encoder_hidden: int = Field(
-        default=0, ge=0, description="Hidden units of each direction of the encoder; 0 for half of --hidden."
+        default=0,
+        ge=0,
+        le=MOST_UNITS,
+        description="Hidden units of each direction of the encoder; 0 for half of --hidden.",
     )
     bidirectional: bool = Field(default=True, description="The encoder reads backwards as well.")
-    embedding: int = Field(default=256, ge=1, description="Size of the token embeddings.")
+    embedding: int = Field(default=256, ge=1, le=MOST_UNITS, description="Size of the token embeddings.")
     tie_weights: bool = Field(
         default=True, description="The output layer uses the weights of the target embedding."
     )
@@ -110,8 +120,8 @@ class TranslatorNetwork(RecurrenceConfig):
 class PairTraining(TrainingConfig):
     """Teacher forcing on whole pairs."""
 
-    batch: int = Field(default=64, ge=1, description="Pairs in a step, of similar length.")
-    epochs: int = Field(default=15, ge=1, description="Passes over the training data.")
+    batch: int = Field(default=64, ge=1, le=MOST_COUNTED, description="Pairs in a step, of similar length.")
+    epochs: int = Field(default=15, ge=1, le=MOST_COUNTED, description="Passes over the training data.")
     label_smoothing: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the target's probability spread over all tokens."
     )

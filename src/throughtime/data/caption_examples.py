@@ -15,6 +15,7 @@ from throughtime.data.captions import CaptionedImage
 from throughtime.data.sequences import Sequences, write_sequences
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import RunError
+from throughtime.facts import read_json
 from throughtime.files import write_atomically
 
 
@@ -48,11 +49,11 @@ class CaptionExamples:
         try:
             images = np.load(path, mmap_mode="r", allow_pickle=False)
             owners = np.load(_owners(folder, part), allow_pickle=False)
-            texts = json.loads(_texts(folder, part).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise RunError(f"{error.filename} is missing: the run folder is incomplete") from None
         except (OSError, ValueError, EOFError) as error:
             raise RunError(f"{path} or what belongs to it is damaged: {error}") from None
+        texts = read_json(_texts(folder, part), list[list[str]])
         captions = Sequences.open(_captions(folder, part))
         if len(owners) != len(captions) or len(texts) != len(images) or owners.max(initial=0) >= len(images):
             raise RunError(f"{path} is damaged: images and captions do not fit together")

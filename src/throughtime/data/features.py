@@ -8,16 +8,20 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat
 
 from throughtime.data.audio import AUDIO_SUFFIXES, LogMel, read_audio
 from throughtime.errors import DataError, RunError
+from throughtime.facts import read_json
 from throughtime.files import write_atomically
 
 ARRAY_SUFFIXES = (".csv", ".tsv", ".npy", ".npz")
+# In samples a second: ten times that of any sound card.
+_HIGHEST_RATE = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,9 @@ class FeatureSpace:
     """
 
     names: tuple[str, ...]
-    rate: int | None = None
-    mean: tuple[float, ...] = ()
-    deviation: tuple[float, ...] = ()
+    rate: Annotated[int, Field(ge=1, le=_HIGHEST_RATE)] | None = None
+    mean: tuple[FiniteFloat, ...] = ()
+    deviation: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] = ()
 
     def save(self, path: str | Path) -> None:
         """Write features.json."""
@@ -47,16 +51,7 @@ class FeatureSpace:
         Raises:
             RunError: it is missing or damaged.
         """
-        path = Path(path)
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            space = cls(
-                tuple(values["names"]), values["rate"], tuple(values["mean"]), tuple(values["deviation"])
-            )
-        except FileNotFoundError:
-            raise RunError(f"{path} is missing: the run folder is incomplete") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path} is damaged: {error!r}") from None
+        space = read_json(path, FeatureSpace)
         if not len(space.names) == len(space.mean) == len(space.deviation) > 0:
             raise RunError(f"{path} is damaged: names, mean and deviation differ in number")
         return space

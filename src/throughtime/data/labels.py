@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.errors import DataError, RunError
+from throughtime.facts import read_json
 from throughtime.files import write_atomically
 
 
@@ -55,15 +56,9 @@ class Labels:
         Raises:
             RunError: it is missing or damaged.
         """
-        path = Path(path)
-        try:
-            names = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunError(f"{path} is missing: the run folder is incomplete") from None
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path} is damaged: {error}") from None
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise RunError(f"{path} is damaged: expected a list of names")
+        names = read_json(path, list[str])
+        if len(set(names)) < len(names) or not names:
+            raise RunError(f"{path} is damaged: expected a list of different names")
         return cls(names)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import codecs
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,8 +15,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.arrays import whole_numbers
 from throughtime.data.text import DecodingErrors, Progress, read_blocks, read_byte_blocks
 from throughtime.errors import DataError, OptionError, RunError, UnknownTokenError
+from throughtime.facts import read_json, shown
 from throughtime.files import write_atomically
 
 TokenizerKind = Literal["character", "byte", "bpe", "word"]
@@ -136,14 +138,17 @@ class Tokenizer:
             return LibraryTokenizer.from_str(text)
 
         try:
+            description = read_json(path, _Description)
             text = path.read_text(encoding="utf-8")
-            description = json.loads(text)
             kind = _kind_of(description)
+            texts = _tokens_in_order(description.model.vocab)
             if kind in ("character", "byte"):
-                return cls(library, kind, _single_tokens(description["model"]))
+                if description.model.merges or any(len(text) != 1 for text in texts):
+                    raise ValueError("its tokens are no single characters")
+                return cls(library, kind, texts)
             return cls(library(), kind)
-        except FileNotFoundError:
-            raise RunError(f"{path} is missing: the run folder is incomplete") from None
+        except RunError:
+            raise
         # The library raises plain Exception for what it cannot read.
         except Exception as error:
             raise RunError(f"{path} is damaged or not a tokenizer of Throughtime: {error}") from None
@@ -201,10 +206,10 @@ class Tokenizer:
         """Turn token numbers into text; bytes that are not UTF-8 become U+FFFD.
 
         Raises:
-            ValueError: a token is outside the vocabulary.
+            ValueError: a token is outside the vocabulary, or no whole number.
         """
         decoder = self.stream_decoder()
-        pieces = [decoder.push(int(token)) for token in np.asarray(tokens).ravel()]
+        pieces = [decoder.push(token) for token in whole_numbers(tokens, "tokens").ravel().tolist()]
         return "".join(pieces) + decoder.flush()
 
     def stream_decoder(self) -> StreamDecoder:
@@ -400,29 +405,46 @@ def _pieces(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _kind_of(description: dict[str, Any]) -> TokenizerKind:
-    model = description["model"]
-    if model["type"] == "WordLevel":
-        if UNKNOWN_WORD not in model["vocab"] or END_OF_LINE not in model["vocab"]:
+@dataclass(frozen=True)
+class _Model:
+    """The part of tokenizer.json that says what the tokens are."""
+
+    type: Literal["BPE", "WordLevel"]
+    vocab: dict[str, int]
+    merges: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _PreTokenizer:
+    type: str
+    use_regex: bool = False
+
+
+@dataclass(frozen=True)
+class _Description:
+    """What is read of tokenizer.json here; the rest is the library's."""
+
+    model: _Model
+    pre_tokenizer: _PreTokenizer | None
+
+
+def _kind_of(description: _Description) -> TokenizerKind:
+    model, before = description.model, description.pre_tokenizer
+    if model.type == "WordLevel":
+        if UNKNOWN_WORD not in model.vocab or END_OF_LINE not in model.vocab:
             raise ValueError(f"a word vocabulary needs {UNKNOWN_WORD} and {END_OF_LINE}")
         return "word"
-    if model["type"] != "BPE":
-        raise ValueError(f"model {model['type']}")
-    if description["pre_tokenizer"] is None:
+    if before is None:
         return "character"
-    if description["pre_tokenizer"]["type"] != "ByteLevel":
-        raise ValueError(f"pre-tokenizer {description['pre_tokenizer']['type']}")
-    return "bpe" if description["pre_tokenizer"]["use_regex"] else "byte"
+    if before.type != "ByteLevel":
+        raise ValueError(f"pre-tokenizer {shown(before.type)}")
+    return "bpe" if before.use_regex else "byte"
 
 
-def _single_tokens(model: dict[str, Any]) -> list[str]:
-    """The tokens of a vocabulary of single characters, in their order."""
-    vocabulary = model["vocab"]
+def _tokens_in_order(vocabulary: dict[str, int]) -> list[str]:
     texts = sorted(vocabulary, key=lambda text: vocabulary[text])
-    if model["merges"] or [vocabulary[text] for text in texts] != list(range(len(texts))):
+    if not texts or [vocabulary[text] for text in texts] != list(range(len(texts))):
         raise ValueError("its tokens are not numbered from 0")
-    if not texts or any(len(text) != 1 for text in texts):
-        raise ValueError("its tokens are no single characters")
     return texts
 
 

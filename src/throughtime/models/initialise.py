@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from throughtime.cells import LSTM
 from throughtime.cells.cell import GatedCell
@@ -36,3 +42,22 @@ def initialise(model: nn.Module, config: RecurrenceConfig) -> None:
                     norm.reset_parameters()
             if config.initialisation == "orthogonal":
                 cell.set_forget_bias(config.forget_bias)
+
+
+@contextmanager
+def sizes_only() -> Iterator[None]:
+    """Networks that are built inside have the shapes of their tensors, and take no memory for them."""
+    with torch.device("meta"), _DrawsNothing(), warnings.catch_warnings():
+        # Weights of a frozen CNN are loaded into what has no memory.
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+class _DrawsNothing(TorchFunctionMode):
+    """Leaves out the drawing of weights: without memory it would only import torch's compiler (1.4 s)."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in ("normal_", "uniform_", "kaiming_uniform_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)

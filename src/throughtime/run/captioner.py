@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,14 @@ from throughtime.data.image_features import Encode
 from throughtime.data.image_inputs import find_images
 from throughtime.data.tables import BadRows
 from throughtime.data.tokenizer import END_OF_LINE, UNKNOWN_WORD, Tokenizer
-from throughtime.errors import DataError, RunError
+from throughtime.errors import DataError
+from throughtime.facts import read_json
 from throughtime.files import write_atomically
 from throughtime.generation import SamplingOptions
 from throughtime.generation.captions import CaptionNetwork, best_captions, sample_captions
 from throughtime.generation.consensus import consensus as by_consensus
 from throughtime.metrics.captions import caption_metrics
-from throughtime.run.image_reader import ImageReader
+from throughtime.run.image_reader import LONGEST_CAPTION, ImageFacts, ImageReader
 from throughtime.run.run import Run, require_torch
 
 if TYPE_CHECKING:
@@ -103,20 +104,19 @@ class CaptionerRun(Run):
             show.remark(bad.summary())
         array = np.load(image_file(self.folder / DATA, "training"), mmap_mode="r")
         longest = max(len(self.tokenizer.encode(caption)) for image in kept for caption in image.captions)
-        facts = {"shape": list(array.shape[1:]), "longest": longest + 1}
-        write_atomically(self.folder / IMAGES, json.dumps(facts).encode())
+        if longest >= LONGEST_CAPTION:
+            raise DataError(
+                f"{source.table}: a caption has {longest} tokens, and {LONGEST_CAPTION - 1} are the most: "
+                f"cut it, or take --tokenizer word"
+            )
+        facts = ImageFacts(array.shape[1:], longest + 1)
+        write_atomically(self.folder / IMAGES, json.dumps(asdict(facts)).encode())
         self.load()
 
     def load(self) -> None:
         self.tokenizer = Tokenizer.load(self.folder / TOKENIZER)
-        path = self.folder / IMAGES
-        try:
-            facts = json.loads(path.read_text())
-            self._shape, self._longest = tuple(facts["shape"]), int(facts["longest"])
-        except FileNotFoundError:
-            raise RunError(f"{path} is missing: the run folder is incomplete") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path} is damaged: {error!r}") from None
+        facts = read_json(self.folder / IMAGES, ImageFacts)
+        self._shape, self._longest = facts.shape, facts.longest
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat
 
 from throughtime.config.tagger import TaggerConfig
 from throughtime.data.clips import Clip, Encode, FrameReader, kind_of, list_clips, split_clips
@@ -24,6 +26,30 @@ if TYPE_CHECKING:
 DATA = Path("data")
 
 
+@dataclass(frozen=True)
+class FrameFacts:
+    """What predicting needs to know of the training's clips: what frames.json holds.
+
+    Args:
+        labels: C names, sorted.
+        kind: "video" or "array".
+        frame_rate: frames a second of the training clips, or None where that is not known.
+        mean, deviation: of each feature; None where the network reads pictures.
+    """
+
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    kind: Literal["video", "array"]
+    frame_rate: Annotated[FiniteFloat, Field(gt=0)] | None
+    mean: tuple[FiniteFloat, ...] | None
+    deviation: tuple[Annotated[FiniteFloat, Field(ge=0)], ...] | None
+
+    def __post_init__(self) -> None:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("labels: a label occurs twice")
+        if len(self.mean or ()) != len(self.deviation or ()) or (self.mean is None and self.kind == "array"):
+            raise ValueError("mean and deviation do not fit together")
+
+
 def frames_file(folder: Path, part: str) -> Path:
     """Where the frames of a part are."""
     return folder / f"{part}.frames.npy"
@@ -36,7 +62,7 @@ def labels_file(folder: Path, part: str) -> Path:
 
 def prepare_clips(
     folder: Path, config: TaggerConfig, frame_size: int, encode: Encode | None, show: Progress
-) -> dict[str, Any]:
+) -> FrameFacts:
     """Read the clips once and write their frames and labels below the run folder.
 
     Args:
@@ -46,7 +72,7 @@ def prepare_clips(
         encode: a frozen CNN, or None.
         show: where progress and remarks go.
     Returns:
-        labels (sorted), kind, frame_rate, mean and deviation of the features: what frames.json holds.
+        What frames.json holds.
     Raises:
         DataError: the clips cannot be used.
     """
@@ -89,13 +115,8 @@ def prepare_clips(
     if reader.kind == "array" or encode is not None:
         mean, deviation = _statistics(Sequences.open(frames_file(target, "training")))
     rates = reader.rates
-    return {
-        "labels": names,
-        "kind": reader.kind,
-        "frame_rate": float(np.median(rates)) if rates else None,
-        "mean": mean,
-        "deviation": deviation,
-    }
+    rate = float(np.median(rates)) if rates else None
+    return FrameFacts(tuple(names), reader.kind, rate, mean, deviation)  # type: ignore[arg-type]
 
 
 def write_frames(
@@ -179,7 +200,7 @@ def _kind_of_first(clips: Sequence[Clip], bad: BadRows) -> str:
     raise DataError(f"{clips[0].table} names no video and no array")
 
 
-def _statistics(frames: Sequences) -> tuple[list[float], list[float]]:
+def _statistics(frames: Sequences) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each feature over all frames."""
     count, total = 0, np.zeros(frames.values.shape[1])
     for index in range(len(frames)):
@@ -190,7 +211,7 @@ def _statistics(frames: Sequences) -> tuple[list[float], list[float]]:
     squares = np.zeros_like(mean)
     for index in range(len(frames)):
         squares += np.square(frames[index] - mean).sum(0)
-    return mean.tolist(), np.sqrt(squares / count).tolist()
+    return tuple(mean.tolist()), tuple(np.sqrt(squares / count).tolist())
 
 
 def _naturally(name: str) -> tuple[bool, int, str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from numpy.typing import NDArray
+from pydantic import Field
 
 from throughtime.config.captioner import CaptionerConfig
+from throughtime.config.section import MOST_UNITS
 from throughtime.data.captions import CaptionedImage
 from throughtime.data.image_features import Encode, as_features, cache_images, pick_features
 from throughtime.data.image_inputs import ImageInput, encode_input
@@ -25,6 +28,23 @@ from throughtime.errors import DataError, OptionError
 from throughtime.files import copy_atomically
 
 _OUR_SIZE, _IMAGENET_SIZE = 64, 224
+# In tokens, with END. Whatever a damaged file says, the writing of a caption comes to an end.
+LONGEST_CAPTION = 10_000
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What predicting needs to know of the training's pictures and captions: what images.json holds.
+
+    Args:
+        shape: of what was cached of one image: (S, S, 3) pixels, or the shape of its features.
+        longest: tokens of the longest caption, with END; no longer one is written.
+    """
+
+    shape: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MOST_UNITS)], ...], Field(min_length=1, max_length=3)
+    ]
+    longest: Annotated[int, Field(ge=1, le=LONGEST_CAPTION)]
 
 
 class ImageReader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from throughtime.config import RunConfig
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
+from throughtime.facts import parse_json
 from throughtime.run.position import Position
 from throughtime.run.saved import Saved
 from throughtime.runtime.layers import PRECISIONS
@@ -228,8 +228,9 @@ class Run(ABC):
 
         if self.threads:
             torch.set_num_threads(self.threads)
-        model = self.build_model()
         weights = self.read_weights()
+        self._check_sizes(weights)
+        model = self.build_model()
         if weights.precision == PRECISIONS[0]:
             tensors, _ = read_tensors(self.folder / WEIGHTS)
         else:
@@ -237,11 +238,21 @@ class Run(ABC):
         load_weights(model, tensors, self.folder / WEIGHTS)
         return model.eval()
 
+    def _check_sizes(self, weights: Weights) -> None:
+        """Hold the sizes in config.toml against the weights before a network of such sizes takes memory."""
+        from throughtime.models.initialise import sizes_only
+
+        with sizes_only():
+            described = self.build_model().state_dict()
+        for name, tensor in described.items():
+            if tensor.is_floating_point():
+                weights.expect(name, tuple(tensor.shape))
+
     def describe(self) -> dict[str, Any]:
         """What is in the folder, as JSON can hold it. Needs no torch, and reads no weights.
 
         Raises:
-            CheckpointError: the weights or the checkpoint are damaged.
+            RunError: the weights or the checkpoint are damaged.
         """
         shapes = _read_header(self.folder / WEIGHTS)["shapes"]
         position = self._position()
@@ -273,10 +284,8 @@ class Run(ABC):
         path = self.folder / CHECKPOINT
         if not path.exists():
             return None
-        try:
-            state = json.loads(_read_header(path)["metadata"]["state"])
-        except (KeyError, ValueError, RecursionError) as error:
-            raise CheckpointError(f"{path} is damaged: its state cannot be read ({error!r})") from None
+        text = _read_header(path)["metadata"].get("state", "")
+        state = parse_json(text, dict[str, Any], f"{path} (its state)")
         return Position.restore(Saved(state, path).part("position"), self.config.training.epochs)
 
     def facts(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from throughtime.data.frame_labels import read_frame_labels
 from throughtime.data.sequences import Sequences
 from throughtime.data.tables import BadRows
 from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEncoder, in_blocks
-from throughtime.errors import DataError, OptionError, RunError
+from throughtime.errors import DataError, OptionError
+from throughtime.facts import read_json
 from throughtime.files import copy_atomically, write_atomically
 from throughtime.metrics.segments import UNLABELLED
 from throughtime.prediction.frames import FrameStepper, FrameTagger, LabelledClips, evaluate, label_whole_clip
@@ -33,6 +35,7 @@ from throughtime.run.frame_predictions import (
 )
 from throughtime.run.frame_preparation import (
     DATA,
+    FrameFacts,
     frames_file,
     labels_file,
     prepare_clips,
@@ -86,23 +89,16 @@ class TaggerRun(Run):
             # The run has to work where the file is not.
             copy_atomically(encoder, self._encoder_file)
         facts = prepare_clips(self.folder, self.config, self._frame_size, self._encode, show)
-        write_atomically(self.folder / FRAMES, json.dumps(facts, ensure_ascii=False).encode())
+        write_atomically(self.folder / FRAMES, json.dumps(asdict(facts), ensure_ascii=False).encode())
         self.load()
 
     def load(self) -> None:
-        path = self.folder / FRAMES
-        try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            self.labels = [str(label) for label in facts["labels"]]
-            self.kind, self.frame_rate = str(facts["kind"]), facts["frame_rate"]
-            self._mean, self._deviation = (
-                None if facts[name] is None else np.array(facts[name], dtype=np.float64)
-                for name in ("mean", "deviation")
-            )
-        except FileNotFoundError:
-            raise RunError(f"{path} is missing: the run folder is incomplete") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path} is damaged: {error!r}") from None
+        facts = read_json(self.folder / FRAMES, FrameFacts)
+        self.labels, self.kind, self.frame_rate = list(facts.labels), facts.kind, facts.frame_rate
+        self._mean, self._deviation = (
+            None if values is None else np.array(values, dtype=np.float64)
+            for values in (facts.mean, facts.deviation)
+        )
 
     def build_model(self) -> Tagger:
         import torch

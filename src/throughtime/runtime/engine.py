@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from throughtime import _native
-from throughtime.errors import CheckpointError, OptionError, RunError
+from throughtime.arrays import real_numbers, whole_numbers
+from throughtime.errors import CheckpointError, RunError
 from throughtime.runtime.folder import NetworkOptions, read_options
-from throughtime.runtime.layers import check_precision, layer_tensors
+from throughtime.runtime.layers import check_precision, check_threads, initial_states, layer_tensors
 from throughtime.runtime.sampling import Sampler
 from throughtime.runtime.weights import Weights, read_weights
 
 WEIGHTS = "model.safetensors"
 LANGUAGE_MODEL = "language-model"
+_NOT_DRAWN = -1
 
 
 class Engine:
@@ -57,23 +59,22 @@ class Engine:
         isa: str = "",
     ) -> None:
         check_precision(precision)
-        if not 0 <= threads <= 256:
-            raise OptionError(f"threads must be from 1 to 256, or 0 for what is fastest, not {threads}")
+        check_threads(threads, least=0)
         self.options = options
         self.precision = precision
         self._weights = weights if isinstance(weights, Weights) else Weights(weights)
         tensors = {name: self._weights[name] for name in ("output.weight", "output.bias")}
         if options.embedding:
             tensors["embedding.weight"] = self._weights["embedding.weight"]
-        layers = [
-            layer_tensors(self._weights, f"recurrent.cells.{layer}.") for layer in range(options.layers)
-        ]
-        for part, name in enumerate(("initial_hidden", "initial_cell")):
-            initial = f"recurrent.initial.{part}"
-            if initial in self._weights:
-                shape = (options.layers, None)
-                for layer, rows in zip(layers, self._weights.tensor(initial, shape), strict=True):
-                    layer[name] = np.ascontiguousarray(rows)
+        names = [f"recurrent.cells.{layer}." for layer in range(options.layers)]
+        layers = [layer_tensors(self._weights, name, options.cell) for name in names]
+        parts = ("initial_hidden", "initial_cell")[: 2 if options.cell == "lstm" else 1]
+        initial = [f"recurrent.initial.{part}" for part in range(len(parts))]
+        learned = initial_states(self._weights, initial, options.layers, (None,) * len(parts))
+        for part, rows in zip(parts, learned, strict=True):
+            if rows is not None:
+                for layer, row in zip(layers, rows, strict=True):
+                    layer[part] = np.ascontiguousarray(row)
         self._weights.refuse_unused()
         try:
             self._native = _native.Engine(
@@ -127,46 +128,78 @@ class Engine:
         Args:
             options: cell, layers, and what differs from the defaults of `NetworkOptions`.
             tensors: as in a run's model.safetensors.
+        Raises:
+            OptionError: an option is unknown or out of its range.
+            CheckpointError: as of the class.
         """
-        return cls(NetworkOptions(**{"task": LANGUAGE_MODEL, **options}), tensors, precision, threads, isa)
+        network = NetworkOptions.of({"task": LANGUAGE_MODEL, **options})
+        return cls(network, tensors, precision, threads, isa)
 
     # ---- slots
 
     def open(self, count: int = 1) -> NDArray[np.int64]:
-        """New states, as before the first token: their slots."""
-        return np.array([self._native.open() for _ in range(count)], dtype=np.int64)
+        """New states, as before the first token: their slots.
+
+        A slot's number never comes again in this engine, whoever has closed it.
+
+        Raises:
+            ValueError: count is negative or no whole number.
+        """
+        if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 0:
+            raise ValueError(f"count must be a whole number, 0 or above, not {count!r}")
+        return self._native.open(int(count))
 
     def close(self, slots: ArrayLike) -> None:
-        """Give slots back; others may get them.
+        """Give slots back; others may get their memory.
+
+        Raises:
+            ValueError: a slot is not open or named twice; then none is closed.
+        """
+        self._native.close(_slots(slots))
+
+    def fork(self, slots: ArrayLike) -> NDArray[np.int64]:
+        """Copies of states, with their logits, in new slots.
+
+        Args:
+            slots: (N,); one that is named several times is copied as often.
+        Raises:
+            ValueError: a slot is not open; then none is opened.
+        """
+        return self._native.fork(_slots(slots))
+
+    def states(self, slots: ArrayLike) -> NDArray[np.float32]:
+        """The states (N, S): for each layer its hidden state, then its cell state where it has one.
 
         Raises:
             ValueError: a slot is not open.
         """
-        for slot in _slots(slots):
-            self._native.close(int(slot))
-
-    def fork(self, slots: ArrayLike) -> NDArray[np.int64]:
-        """Copies of states, with their logits, in new slots."""
-        copies = self.open(len(_slots(slots)))
-        for source, target in zip(_slots(slots), copies, strict=True):
-            self._native.copy(int(source), int(target))
-        return copies
-
-    def states(self, slots: ArrayLike) -> NDArray[np.float32]:
-        """The states (N, S): for each layer its hidden state, then its cell state where it has one."""
         return self._native.states(_slots(slots))
 
-    def set_states(self, slots: ArrayLike, states: NDArray[np.float32]) -> None:
-        """Put states (N, S) of `states` in place."""
-        self._native.set_states(_slots(slots), np.ascontiguousarray(states, dtype=np.float32))
+    def set_states(self, slots: ArrayLike, states: ArrayLike) -> None:
+        """Put states (N, S) of `states` in place.
+
+        Raises:
+            ValueError: a slot is not open or named twice, or the shape is another.
+        """
+        indices = _slots(slots)
+        self._native.set_states(indices, _rows(states, "the states", len(indices), self.state_size))
 
     def logits(self, slots: ArrayLike) -> NDArray[np.float32]:
-        """The logits (N, V) of the token after the last that each slot has read."""
+        """The logits (N, V) of the token after the last that each slot has read.
+
+        Raises:
+            ValueError: a slot is not open.
+        """
         return self._native.logits(_slots(slots))
 
-    def set_logits(self, slots: ArrayLike, logits: NDArray[np.float32]) -> None:
-        """Put logits (N, V) in place, from which `generate` draws first."""
-        self._native.set_logits(_slots(slots), np.ascontiguousarray(logits, dtype=np.float32))
+    def set_logits(self, slots: ArrayLike, logits: ArrayLike) -> None:
+        """Put logits (N, V) in place, from which `generate` draws first.
+
+        Raises:
+            ValueError: a slot is not open or named twice, or the shape is another.
+        """
+        indices = _slots(slots)
+        self._native.set_logits(indices, _rows(logits, "the logits", len(indices), self.vocabulary_size))
 
     # ---- tokens
 
@@ -175,27 +208,34 @@ class Engine:
 
         Args:
             slots: (N,), each open and named once.
-            tokens: (N,), each in [0, V).
+            tokens: (N,) whole numbers, each in [0, V).
         Returns:
             The logits (N, V) of the next.
         Raises:
-            ValueError: a slot is not open or named twice, or a token lies outside the vocabulary.
+            ValueError: a slot is not open or named twice, or a token lies outside the vocabulary or is no
+                whole number.
         """
-        return self.read(slots, np.asarray(tokens, dtype=np.int64).reshape(-1, 1))
+        array = np.ascontiguousarray(whole_numbers(tokens, "tokens"))  # a single one becomes a list of one
+        if array.ndim != 1:
+            raise ValueError(f"tokens have the shape {array.shape}, expected (slots,)")
+        return self._native.read(_slots(slots), array.reshape(-1, 1), False)
 
     def read(self, slots: ArrayLike, tokens: ArrayLike, all_logits: bool = False) -> NDArray[np.float32]:
         """Read several tokens for each slot, layer by layer: the same numbers as step by step, sooner.
 
+        Where a signal's handler raises, as Python's own does on Ctrl-C, the call ends within 0.1 s (or at the
+        end of the step, where one takes longer), and the slots are as they were before it.
+
         Args:
             slots: (N,).
-            tokens: (N, T), T >= 1.
+            tokens: (N, T) whole numbers, T >= 1.
             all_logits: give the logits after each token.
         Returns:
             The logits (N, V) after the last, or (N, T, V).
         Raises:
             ValueError: as `step`.
         """
-        array = np.ascontiguousarray(tokens, dtype=np.int64)
+        array = np.ascontiguousarray(whole_numbers(tokens, "tokens"))
         if array.ndim != 2 or array.shape[1] < 1:
             raise ValueError(
                 f"tokens have the shape {array.shape}, expected (slots, steps) with a step or more"
@@ -206,7 +246,8 @@ class Engine:
         """Draw tokens and read them, in one call that leaves Python alone.
 
         The first is drawn from the logits that the slot has: read something before, or all tokens are equally
-        likely.
+        likely. A call that fails, or that a signal's handler ends as in `read`, leaves slots and sampler as
+        they were before it.
 
         Args:
             slots: (N,).
@@ -225,17 +266,28 @@ class Engine:
             )
         options = sampler.options
         penalised = options.repetition_penalty != 1
-        tokens = self._native.generate(
-            indices,
-            sampler.uniforms(steps),
-            temperature=float(options.temperature),
-            top_k=int(options.top_k),
-            top_p=float(options.top_p),
-            min_p=float(options.min_p),
-            repetition_penalty=float(options.repetition_penalty),
-            seen=sampler.seen if penalised else None,
-        ).T
-        return tokens
+        tokens = np.empty((steps, len(indices)), np.int64)
+        tokens.fill(_NOT_DRAWN)
+        uniforms = sampler.uniforms(steps)
+        try:
+            self._native.generate(
+                indices,
+                uniforms,
+                tokens,
+                temperature=float(options.temperature),
+                top_k=int(options.top_k),
+                top_p=float(options.top_p),
+                min_p=float(options.min_p),
+                repetition_penalty=float(options.repetition_penalty),
+                seen=sampler.seen if penalised else None,
+            )
+        except BaseException:
+            # Python also raises a signal's exception behind a call that came to its end: then all has been
+            # drawn, and the sampler has to stay with the slots.
+            if (tokens == _NOT_DRAWN).any():
+                sampler.take_back(steps)
+            raise
+        return tokens.T
 
     # ---- facts
 
@@ -272,5 +324,15 @@ class Engine:
         return digest.hexdigest()
 
 
-def _slots(slots: ArrayLike | Sequence[int]) -> NDArray[np.int64]:
-    return np.ascontiguousarray(np.atleast_1d(np.asarray(slots, dtype=np.int64)))
+def _slots(slots: ArrayLike) -> NDArray[np.int64]:
+    array = np.ascontiguousarray(whole_numbers(slots, "slots"))  # a single one becomes a list of one
+    if array.ndim != 1:
+        raise ValueError(f"slots have the shape {array.shape}, expected a list of them")
+    return array
+
+
+def _rows(values: ArrayLike, what: str, rows: int, columns: int) -> NDArray[np.float32]:
+    array = real_numbers(values, what)
+    if array.shape != (rows, columns):
+        raise ValueError(f"{what} have the shape {array.shape}, expected {(rows, columns)}")
+    return array

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from throughtime.errors import RunError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+from throughtime.errors import OptionError, RunError
+from throughtime.facts import read_toml
+from throughtime.runtime.layers import check_recurrence
 
 CONFIG = "config.toml"
-_LARGEST = 2**31 - 1
+_TYPES = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,)}
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,8 @@ class NetworkOptions:
         zoneout: share of the old state that each step keeps.
         activation: of the rnn: "tanh" or "relu".
         reset_after: of the gru: reset after the matrix product.
+    Raises:
+        OptionError: an option is of another type or out of its range (the message names it).
     """
 
     task: str
@@ -39,6 +38,28 @@ class NetworkOptions:
     zoneout: float = 0.0
     activation: str = "tanh"
     reset_after: bool = True
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            kind, value = str(field.type), getattr(self, field.name)
+            if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "bool"):
+                raise OptionError(f"{field.name} is {str(value)[:60]!r}, which is no {kind}")
+        check_recurrence(self.cell, self.layers, self.zoneout, self.activation)
+        if self.embedding < 0:
+            raise OptionError(f"embedding must be 0 or above, not {self.embedding}")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> NetworkOptions:
+        """The options of a mapping.
+
+        Raises:
+            OptionError: as of the class, or an option is unknown.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise OptionError(f"option {name!r} is unknown: use {', '.join(known)}")
+        return cls(**options)
 
     def equation(self) -> dict[str, Any]:
         """What two models with the same tensors must share to compute the same."""
@@ -54,36 +75,13 @@ def read_options(folder: Path) -> NetworkOptions:
     path = folder / CONFIG
     if not folder.is_dir():
         raise RunError(f"{folder}: no such run folder (the working directory is {Path.cwd()})")
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path} is missing: {folder} is not a run folder, or an incomplete one") from None
-    except (OSError, ValueError, RecursionError) as error:  # no UTF-8, no TOML, or a number without end
-        raise RunError(f"{path} is damaged: {error}") from None
+    values = read_toml(path)
     model = values.get("model", {})
     if not isinstance(model, dict):
         raise RunError(f"{path} is damaged: [model] is no table")
-    known: dict[str, Any] = {"task": values.get("task", "language-model")}
-    for field in fields(NetworkOptions):
-        if field.name != "task" and field.name in model:
-            known[field.name] = model[field.name]
-        if field.name in known:
-            _check(path, field.name, field.type, known[field.name])  # type: ignore[arg-type]
-    options = NetworkOptions(**known)
-    for name, value, allowed in (
-        ("cell", options.cell, ("rnn", "lstm", "gru")),
-        ("activation", options.activation, ("tanh", "relu")),
-    ):
-        if value not in allowed:
-            raise RunError(f"{path} is damaged: {name} is {value!r}, not one of {', '.join(allowed)}")
-    if not 1 <= options.layers <= _LARGEST or not 0 <= options.embedding <= _LARGEST:
-        raise RunError(f"{path} is damaged: layers or embedding is out of range")
-    if not 0 <= options.zoneout < 1:
-        raise RunError(f"{path} is damaged: zoneout must be from 0 to below 1, not {options.zoneout}")
-    return options
-
-
-def _check(path: Path, name: str, kind: str, value: Any) -> None:
-    allowed = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,)}[kind]
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool"):
-        raise RunError(f"{path} is damaged: {name} is {value!r}, which is no {kind}")
+    names = {field.name for field in fields(NetworkOptions)} - {"task"}
+    known = {name: value for name, value in model.items() if name in names}
+    try:
+        return NetworkOptions(task=values.get("task", "language-model"), **known)
+    except OptionError as error:
+        raise RunError(f"{path} is damaged: {error}") from None

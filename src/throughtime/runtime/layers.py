@@ -6,17 +6,33 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from throughtime import _native
+from throughtime.arrays import real_numbers, whole_numbers
 from throughtime.errors import CheckpointError, OptionError
-from throughtime.runtime.weights import Weights
+from throughtime.runtime.weights import PRECISIONS, Weights
 
 State = tuple[NDArray[np.float32], ...]
 Array = NDArray[np.float32]
 
-PRECISIONS = ("fp32", "bf16", "int8")
 CELLS = ("rnn", "lstm", "gru")
+ACTIVATIONS = ("tanh", "relu")
+MOST_THREADS = 256
+
+# What a cell's tensors are called behind its prefix: those of a group are all there, or none is. A matrix has
+# "weight_" in front, all others are vectors.
+_MATRICES = ("weight_ih", "weight_hh")
+_OPTIONAL = {
+    "rnn": (("bias_ih", "bias_hh"),),
+    "gru": (("bias_ih", "bias_hh"),),
+    "lstm": (
+        ("bias_ih", "bias_hh"),
+        ("weight_hr",),
+        ("weight_peephole",),
+        ("norm_ih.weight", "norm_hh.weight", "norm_cell.weight", "norm_cell.bias"),
+    ),
+}
 
 
 def check_precision(precision: str) -> None:
@@ -29,6 +45,28 @@ def check_precision(precision: str) -> None:
         raise OptionError(f"THROUGHTIME_ISA: {error}") from None
 
 
+def check_threads(threads: int, least: int = 1) -> None:
+    """Raise OptionError for a number of threads that cannot be; 0 leaves it to the engine, where it may."""
+    if not _is_whole(threads) or not least <= threads <= MOST_THREADS:
+        auto = "" if least else ", or 0 for what is fastest"
+        raise OptionError(f"threads must be from 1 to {MOST_THREADS}{auto}, not {threads!r}")
+
+
+def check_recurrence(cell: str, layers: int, zoneout: float, activation: str) -> None:
+    """Raise OptionError for options of `Recurrent` that no network has (the message names the option)."""
+    if cell not in CELLS:
+        raise OptionError(
+            f"the native backend has the cells {', '.join(CELLS)}, and not {cell!r}: use --backend torch"
+        )
+    if not _is_whole(layers) or layers < 1:
+        raise OptionError(f"layers must be a whole number, 1 or above, not {layers!r}")
+    # Written so that NaN fails it.
+    if not isinstance(zoneout, (int, float)) or not 0 <= zoneout < 1:
+        raise OptionError(f"zoneout must be from 0 to below 1, not {zoneout!r}")
+    if activation not in ACTIVATIONS:
+        raise OptionError(f"activation {activation!r} is unknown: use {' or '.join(ACTIVATIONS)}")
+
+
 class Linear:
     """y = W x + b with packed weights.
 
@@ -39,32 +77,40 @@ class Linear:
         threads: that share a product.
         isa: the instruction set; "" takes the widest of this CPU.
     Raises:
-        OptionError: the precision is unknown.
+        OptionError: the precision is unknown, or the number of threads is out of range.
         ValueError: the shapes do not fit.
     """
 
     def __init__(
         self,
-        weight: Array,
-        bias: Array | None = None,
+        weight: ArrayLike,
+        bias: ArrayLike | None = None,
         precision: str = "fp32",
         threads: int = 1,
         isa: str = "",
     ) -> None:
         check_precision(precision)
-        self.output_size, self.input_size = weight.shape
+        check_threads(threads)
+        matrix = real_numbers(weight, "weight")
+        vector = None if bias is None else real_numbers(bias, "bias")
+        if matrix.ndim != 2 or (vector is not None and vector.shape != matrix.shape[:1]):
+            shape = "" if vector is None else f" and bias {vector.shape}"
+            raise ValueError(f"weight has the shape {matrix.shape}{shape}, expected (O, I) and (O,)")
+        self.output_size, self.input_size = matrix.shape
         self._threads = threads
-        self._native = _native.Linear(
-            np.ascontiguousarray(weight, dtype=np.float32),
-            None if bias is None else np.ascontiguousarray(bias, dtype=np.float32),
-            precision,
-            isa,
-        )
+        self._native = _native.Linear(matrix, vector, precision, isa)
 
-    def __call__(self, inputs: Array) -> Array:
-        """(..., I) float32 -> (..., O) float32."""
-        flat = np.ascontiguousarray(inputs, dtype=np.float32).reshape(-1, inputs.shape[-1])
-        return self._native(flat, self._threads).reshape(*inputs.shape[:-1], self.output_size)
+    def __call__(self, inputs: ArrayLike) -> Array:
+        """(..., I) float32 -> (..., O) float32.
+
+        Raises:
+            ValueError: the last dimension is another.
+        """
+        array = real_numbers(inputs, "inputs")
+        if array.shape[-1:] != (self.input_size,):
+            raise ValueError(f"inputs have the shape {array.shape}, expected (..., {self.input_size})")
+        products = self._native(array.reshape(-1, self.input_size), self._threads)
+        return products.reshape(*array.shape[:-1], self.output_size)
 
 
 class Recurrent:
@@ -87,8 +133,9 @@ class Recurrent:
         output_size: of a step, one direction.
         directions: D.
     Raises:
-        OptionError: the cell is another.
-        CheckpointError: a tensor is missing or has another shape.
+        OptionError: the cell is another, or an option is out of its range (the message names it).
+        CheckpointError: a tensor is missing, has another shape, or is one that no such cell has; or the
+            layers do not agree.
     """
 
     def __init__(
@@ -107,23 +154,21 @@ class Recurrent:
         isa: str = "",
     ) -> None:
         check_precision(precision)
-        if cell not in CELLS:
-            raise OptionError(
-                f"the native backend has the cells {', '.join(CELLS)}, and not {cell!r}: use --backend torch"
-            )
+        check_recurrence(cell, layers, zoneout, activation)
+        check_threads(threads)
         found = weights if isinstance(weights, Weights) else Weights(weights)
         self.directions = 2 if bidirectional else 1
         self._threads = threads
         self._layers: list[_native.Layer] = []
+        known: set[str] = set()
         inputs: int | None = None
         for number in range(layers * self.directions):
             if number and number % self.directions == 0:
                 inputs = self._layers[-1].state_sizes[0] * self.directions
             name = f"{prefix}cells.{number}."
-            tensors = layer_tensors(found, name)
-            if inputs is not None:
-                found.tensor(f"{name}weight_ih", (None, inputs))
-            inputs = found.tensor(f"{name}weight_ih", (None, None)).shape[1]
+            tensors = layer_tensors(found, name, cell, inputs)
+            known |= {name + key for key in tensors}
+            inputs = tensors["weight_ih"].shape[1]
             try:
                 layer = _native.Layer(
                     tensors, cell, activation, reset_after, zoneout, zoneout, precision, isa
@@ -134,13 +179,17 @@ class Recurrent:
                 ) from None
             if number == 0:
                 self.input_size = inputs
+            elif layer.state_sizes != self._layers[0].state_sizes:
+                raise CheckpointError(
+                    f"{found.name}: {name[:-1]} has a state of {layer.state_sizes} numbers, and the first "
+                    f"layer one of {self._layers[0].state_sizes}"
+                )
             self._layers.append(layer)
         self.state_sizes = tuple(self._layers[0].state_sizes)
         self.output_size = self.state_sizes[0]
-        self._initial = tuple(
-            found.optional(f"{prefix}initial.{part}", (len(self._layers), size))
-            for part, size in enumerate(self.state_sizes)
-        )
+        names = [f"{prefix}initial.{part}" for part in range(len(self.state_sizes))]
+        self._initial = initial_states(found, names, len(self._layers), self.state_sizes)
+        found.refuse_others((f"{prefix}cells.", f"{prefix}initial."), known.union(names))
 
     def initial_state(self, batch_size: int) -> State:
         """The state before the first step, arrays (L * D, B, S)."""
@@ -153,7 +202,7 @@ class Recurrent:
         return tuple(state)
 
     def __call__(
-        self, inputs: Array, state: State | None = None, lengths: Sequence[int] | NDArray[Any] | None = None
+        self, inputs: ArrayLike, state: State | None = None, lengths: ArrayLike | None = None
     ) -> tuple[Array, State]:
         """Run all layers over a batch of sequences.
 
@@ -166,34 +215,69 @@ class Recurrent:
             The outputs (T, B, D * output size), zero past each length, and the state at each last step (in
             the backward direction: after its first).
         Raises:
-            ValueError: a shape does not fit, or a length is out of range (the message names the row).
+            ValueError: a shape does not fit, or a length is no whole number or out of range (the message
+                names the row).
         """
-        state = self.initial_state(inputs.shape[1]) if state is None else state
-        counted = None if lengths is None else np.ascontiguousarray(lengths, dtype=np.int64)
-        outputs = np.ascontiguousarray(inputs, dtype=np.float32)
+        outputs = real_numbers(inputs, "inputs")
+        if outputs.ndim != 3 or outputs.shape[2] != self.input_size:
+            raise ValueError(f"inputs have the shape {outputs.shape}, expected (T, B, {self.input_size})")
+        rows = outputs.shape[1]
+        state = self.initial_state(rows) if state is None else self._as_state(state, rows)
+        counted = None if lengths is None else np.ascontiguousarray(whole_numbers(lengths, "lengths"))
+        if counted is not None and counted.shape != (rows,):
+            raise ValueError(f"lengths have the shape {counted.shape}, expected ({rows},), one a sequence")
         finals: list[State] = []
         for first in range(0, len(self._layers), self.directions):
             both = []
             for number in range(first, first + self.directions):
-                mine = [np.ascontiguousarray(part[number], dtype=np.float32) for part in state]
+                mine = [part[number] for part in state]
                 backward = number > first
                 both.append(self._layers[number].scan(outputs, mine, counted, backward, self._threads))
             outputs = np.concatenate([output for output, _ in both], -1) if len(both) > 1 else both[0][0]
             finals += [final for _, final in both]
         return outputs, tuple(np.stack(parts) for parts in zip(*finals, strict=True))
 
+    def _as_state(self, state: Sequence[ArrayLike], rows: int) -> State:
+        parts = tuple(real_numbers(part, "the state") for part in state)
+        shapes = tuple(part.shape for part in parts)
+        expected = tuple((len(self._layers), rows, size) for size in self.state_sizes)
+        if shapes != expected:
+            raise ValueError(f"the state has the shapes {list(shapes)}, expected {list(expected)}")
+        return parts
 
-def layer_tensors(weights: Weights, prefix: str) -> dict[str, Array]:
+
+def layer_tensors(weights: Weights, prefix: str, cell: str, inputs: int | None = None) -> dict[str, Array]:
     """A layer's tensors by the names that they have behind the prefix, as the native part takes them.
 
+    Args:
+        inputs: I, where it is known.
     Raises:
-        CheckpointError: a tensor is not finite, or there is none.
+        CheckpointError: a tensor is missing, is no matrix or vector of floats, or is none of this cell's.
     """
-    names = [name for name in weights if name.startswith(prefix)]
-    tensors = {name[len(prefix) :]: np.ascontiguousarray(weights[name], dtype=np.float32) for name in names}
-    for needed in ("weight_ih", "weight_hh"):
-        if needed not in tensors:
-            raise CheckpointError(
-                f"{weights.name} lacks {prefix}{needed}: it does not belong to this config.toml"
-            )
+    names = list(_MATRICES)
+    for group in _OPTIONAL[cell]:
+        if any(prefix + name in weights for name in group):
+            names += group
+    weights.refuse_others((prefix,), {prefix + name for name in names})
+    tensors = {}
+    for name in names:
+        columns = (inputs if name == "weight_ih" else None,) if name.startswith("weight_") else ()
+        tensors[name] = weights.tensor(prefix + name, (None, *columns))
     return tensors
+
+
+def initial_states(
+    weights: Weights, names: Sequence[str], layers: int, sizes: Sequence[int | None]
+) -> tuple[Array | None, ...]:
+    """The learned states before the first step, (L, S) for each tensor of the state; None where they are 0.
+
+    Raises:
+        CheckpointError: one has another shape, or only some of them are there.
+    """
+    if not any(name in weights for name in names):
+        return (None,) * len(names)
+    return tuple(weights.tensor(name, (layers, size)) for name, size in zip(names, sizes, strict=True))
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

@@ -7,6 +7,7 @@ the definition to read, and what the tests hold the native one to.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from throughtime import _native
+from throughtime.arrays import whole_numbers
 from throughtime.errors import CheckpointError, OptionError
+
+# No uniform number: it stands where none has been drawn yet.
+_NOT_DRAWN = -1.0
 
 
 @dataclass(frozen=True)
@@ -125,9 +130,29 @@ class Sampler:
         return tokens
 
     def uniforms(self, steps: int) -> NDArray[np.float64]:
-        """The next random numbers (T, N) in [0, 1), a row a step: whoever takes them draws the tokens."""
-        drawn = [generator.random(steps) for generator in self._generators]
-        return np.ascontiguousarray(np.array(drawn, dtype=np.float64).reshape(self.rows, steps).T)
+        """The next random numbers (T, N) in [0, 1), a row a step: whoever takes them draws the tokens.
+
+        An exception of a signal's handler leaves the generators as they were.
+        """
+        drawn = np.empty((self.rows, steps))
+        drawn.fill(_NOT_DRAWN)
+        try:
+            for generator, row in zip(self._generators, drawn, strict=True):
+                generator.random(out=row)
+            return np.ascontiguousarray(drawn.T)
+        except BaseException:
+            moved = [row for row in range(self.rows) if (drawn[row] != _NOT_DRAWN).any()]
+            self._rewind(moved, steps)
+            raise
+
+    def take_back(self, steps: int) -> None:
+        """Undo `uniforms(steps)`, where nobody drew with them."""
+        self._rewind(range(self.rows), steps)
+
+    def _rewind(self, rows: Iterable[int], steps: int) -> None:
+        for row in rows:
+            # A number takes one step of the generator, whose steps go around modulo 2^128.
+            self._generators[row].bit_generator.advance(-steps)  # type: ignore[attr-defined]
 
     @property
     def seen(self) -> NDArray[np.uint8]:
@@ -142,14 +167,12 @@ class Sampler:
         Raises:
             ValueError: the shape does not start with N, or a token lies outside the vocabulary.
         """
-        tokens = np.asarray(tokens)
+        tokens = whole_numbers(tokens, "tokens")
         if tokens.ndim not in (1, 2) or tokens.shape[0] != self.rows:
             raise ValueError(f"tokens have shape {tokens.shape}, expected ({self.rows},) or ({self.rows}, T)")
         if tokens.size == 0:
             return
-        if not np.issubdtype(tokens.dtype, np.integer):
-            raise ValueError(f"tokens must be whole numbers, not {tokens.dtype}")
-        tokens = tokens.astype(np.int64).reshape(self.rows, -1)
+        tokens = tokens.reshape(self.rows, -1)
         outside = np.argwhere((tokens < -1) | (tokens >= self.vocabulary_size))
         if outside.size:
             row, column = outside[0]

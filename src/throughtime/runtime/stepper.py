@@ -55,8 +55,9 @@ class EngineStepper:
     def _enter(self, count: int, state: EngineState | None) -> NDArray[np.int64]:
         """Slots with the states of `count` rows in them."""
         if state is None:
+            opened = self._engine.open(count)
             self._engine.close(self._slots)
-            self._slots = self._engine.open(count)
+            self._slots = opened
             return self._slots
         if len(self._slots) < count:
             self._slots = np.concatenate([self._slots, self._engine.open(count - len(self._slots))])
@@ -86,16 +87,18 @@ def mean_loss(engine: Engine, streams: Streams, progress: Callable[[float], None
     slots = engine.open(streams.batch_size)
     steps = max(1, min(64, _LOGITS_AT_ONCE // (streams.batch_size * engine.vocabulary_size)))
     total = 0.0
-    for start in range(0, streams.length, steps):
-        inputs, targets = streams.chunk(start, steps)
-        logits = engine.read(slots, inputs.T, all_logits=True)
-        flat, wanted = logits.reshape(-1, engine.vocabulary_size), targets.T.reshape(-1)
-        real = np.flatnonzero(wanted >= 0)
-        flat -= flat.max(-1, keepdims=True)
-        chosen = flat[real, wanted[real]]
-        sums = np.exp(flat, out=flat).sum(-1, dtype=np.float64)
-        total += float((np.log(sums[real]) - chosen).sum())
-        if progress is not None:
-            progress((start + len(inputs)) / streams.length)
-    engine.close(slots)
+    try:
+        for start in range(0, streams.length, steps):
+            inputs, targets = streams.chunk(start, steps)
+            logits = engine.read(slots, inputs.T, all_logits=True)
+            flat, wanted = logits.reshape(-1, engine.vocabulary_size), targets.T.reshape(-1)
+            real = np.flatnonzero(wanted >= 0)
+            flat -= flat.max(-1, keepdims=True)
+            chosen = flat[real, wanted[real]]
+            sums = np.exp(flat, out=flat).sum(-1, dtype=np.float64)
+            total += float((np.log(sums[real]) - chosen).sum())
+            if progress is not None:
+                progress((start + len(inputs)) / streams.length)
+    finally:
+        engine.close(slots)
     return total / streams.predictions

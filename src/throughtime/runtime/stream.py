@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from throughtime.arrays import whole_numbers
 from throughtime.errors import CheckpointError
 from throughtime.runtime.engine import Engine
 from throughtime.runtime.sampling import Sampler, SamplingOptions
 from throughtime.runtime.weights import parse_weights, write_weights
 
 FORMAT = "throughtime-stream"
-VERSION = "1"
+VERSION = "2"
+# Version 1 had no checksum.
+_WITHOUT_CHECKSUM = "1"
+_CHECKSUM = "sha256"
+# What stands in place of the checksum while it is computed.
+_NO_CHECKSUM = "0" * 64
 
 
 class Stream:
@@ -56,15 +62,22 @@ class Stream:
         return self._slot
 
     def read(self, tokens: ArrayLike) -> NDArray[np.float32]:
-        """Read tokens (T,), T >= 1; return the logits (V,) of the next."""
-        array = np.asarray(tokens, dtype=np.int64).reshape(1, -1)
+        """Read tokens (T,), T >= 1; return the logits (V,) of the next.
+
+        Raises:
+            ValueError: as `Engine.read`.
+        """
+        array = np.atleast_2d(whole_numbers(tokens, "tokens"))
         logits = self.engine.read(self.slot, array)
         self.sampler.observe(array)
         self.position += array.shape[1]
         return logits[0]
 
     def generate(self, count: int) -> NDArray[np.int64]:
-        """Draw tokens (count,), each read before the next is drawn."""
+        """Draw tokens (count,), each read before the next is drawn.
+
+        A call that a signal's handler ends leaves the stream as it was, see `Engine.generate`.
+        """
         tokens = self.engine.generate(self.slot, self.sampler, count)[0]
         self.position += count
         return tokens
@@ -94,8 +107,10 @@ class Stream:
             "precision": self.engine.precision,
             "isa": self.engine.isa,
             "facts": json.dumps(facts),
+            _CHECKSUM: _NO_CHECKSUM,
         }
-        return write_weights(tensors, metadata)
+        content = write_weights(tensors, metadata)
+        return content.replace(_checksum_field(_NO_CHECKSUM), _checksum_field(_checksum(content)))
 
     @classmethod
     def restore(cls, engine: Engine, snapshot: bytes) -> Stream:
@@ -108,11 +123,13 @@ class Stream:
         metadata = weights.metadata
         if metadata.get("format") != FORMAT:
             raise CheckpointError("the snapshot is no stream's: `Stream.snapshot` makes them")
-        if metadata.get("version") != VERSION:
+        if metadata.get("version") not in (VERSION, _WITHOUT_CHECKSUM):
             raise CheckpointError(
                 f"the snapshot is of version {metadata.get('version')!r}, and this Throughtime reads "
                 f"{VERSION}: restore it with the one that made it"
             )
+        if metadata["version"] == VERSION:
+            _verify(snapshot, metadata.get(_CHECKSUM, ""))
         if metadata.get("fingerprint") != engine.fingerprint:
             raise CheckpointError("the snapshot is of another model: its fingerprint is not this one's")
         if metadata.get("precision") != engine.precision:
@@ -125,11 +142,9 @@ class Stream:
         try:
             facts = json.loads(metadata["facts"])
             options = SamplingOptions(**facts["sampling"])
-            position, pending, sampler = (
-                int(facts["position"]),
-                dict(facts["pending"]),
-                dict(facts["sampler"]),
-            )
+            position, pending, sampler = facts["position"], dict(facts["pending"]), dict(facts["sampler"])
+            if type(position) is not int or not 0 <= position < 2**63:
+                raise ValueError(f"position {position!r}")
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise CheckpointError(f"the snapshot is damaged: {error!r}") from None
         stream = cls(engine, options)
@@ -162,3 +177,23 @@ class Stream:
     def __del__(self) -> None:
         if getattr(self, "_slot", None) is not None:
             self.close()
+
+
+def _verify(snapshot: bytes, checksum: str) -> None:
+    """Raise CheckpointError unless a snapshot's bytes, without its checksum, give this checksum."""
+    bare = snapshot.replace(_checksum_field(checksum), _checksum_field(_NO_CHECKSUM))
+    if _checksum(bare) != checksum:
+        raise CheckpointError(
+            "the snapshot is damaged: its checksum is not that of its content; take it again, or from a copy"
+        )
+
+
+def _checksum(content: bytes) -> str:
+    import hashlib  # here, as it brings a library of cryptography with it
+
+    return hashlib.sha256(content).hexdigest()
+
+
+def _checksum_field(checksum: str) -> bytes:
+    """The checksum as it stands in the header; inside other texts the quotation marks would be escaped."""
+    return f'"{_CHECKSUM}": "{checksum}"'.encode("utf-8", "replace")

@@ -21,6 +21,7 @@ _METADATA = "__metadata__"
 # A matrix of whole numbers with such a companion stands for its rows times their scales.
 SCALE = ".scale"
 PRECISION = "precision"
+PRECISIONS = ("fp32", "bf16", "int8")
 # bfloat16, which NumPy lacks, is read as its 16 bits.
 _TYPES = {
     "BOOL": "?",
@@ -113,8 +114,15 @@ class Weights(Mapping[str, "NDArray[Any]"]):
 
     @property
     def precision(self) -> str:
-        """What the weights were made for: "fp32", or what `throughtime quantize` turned them into."""
-        return self.metadata.get(PRECISION, "fp32")
+        """What the weights were made for: "fp32", or what `throughtime quantize` turned them into.
+
+        Raises:
+            CheckpointError: the file says something else.
+        """
+        found = self.metadata.get(PRECISION, PRECISIONS[0])
+        if found not in PRECISIONS:
+            raise CheckpointError(f"{self.name} is damaged: its header has the precision {found[:40]!r}")
+        return found
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape, without reading it; () for one that is not there."""
