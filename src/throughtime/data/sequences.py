@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.npy import map_npy, read_npy
 from throughtime.errors import DataError, RunError
 from throughtime.files import atomic_file
 
@@ -56,15 +57,23 @@ class Sequences:
         """
         path = Path(path)
         try:
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
-            ends = np.load(_ends_path(path), allow_pickle=False)
+            values, ends = map_npy(path), read_npy(_ends_path(path))
         except FileNotFoundError as error:
             raise RunError(f"{error.filename} is missing: the run folder is incomplete") from None
-        except (OSError, ValueError, EOFError) as error:
-            raise RunError(f"{path} or its ends are damaged: {error}") from None
-        if ends.ndim != 1 or (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != len(values)):
+        except DataError as error:
+            raise RunError(str(error)) from None
+        if not _fit(values, ends):
             raise RunError(f"{path} is damaged: the ends of its sequences do not fit")
         return cls(values, ends)
+
+
+def _fit(values: NDArray[Any], ends: NDArray[Any]) -> bool:
+    """Whether ends are whole numbers that grow up to the number of steps."""
+    if ends.dtype.kind not in "iu" or ends.ndim != 1 or values.ndim < 1:
+        return False
+    # As Python's numbers, since differences of 64 bits wrap around.
+    within = not len(ends) or (int(ends.min()) >= 0 and int(ends[-1]) == len(values))
+    return within and bool((ends[1:] >= ends[:-1]).all())
 
 
 def write_sequences(path: str | Path, arrays: Iterable[Any], dtype: Any = None) -> Sequences:
@@ -93,7 +102,7 @@ def write_sequences(path: str | Path, arrays: Iterable[Any], dtype: Any = None) 
                 size = file.tell()
             if array.shape[1:] != header["shape"][1:]:
                 raise ValueError(f"an array has shape {array.shape}, expected (T, *{header['shape'][1:]})")
-            file.write(np.ascontiguousarray(array, dtype=header["descr"]).tobytes())
+            file.write(np.ascontiguousarray(array, dtype=header["descr"]).data)
             ends.append((ends[-1] if ends else 0) + len(array))
         if not ends:
             raise DataError("there is not a single example")

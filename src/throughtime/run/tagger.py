@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from throughtime.config.tagger import TaggerConfig
 from throughtime.data.clips import Encode, FrameReader, holds_clips, list_clips
 from throughtime.data.frame_labels import read_frame_labels
+from throughtime.data.lines import standard_input
 from throughtime.data.sequences import Sequences
 from throughtime.data.tables import BadRows
 from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEncoder, in_blocks
@@ -41,6 +41,7 @@ from throughtime.run.frame_preparation import (
     write_labels,
 )
 from throughtime.run.run import Run
+from throughtime.runtime.outputs import check_output
 
 if TYPE_CHECKING:
     import torch
@@ -192,6 +193,7 @@ class TaggerRun(Run):
         skip_bad: bool = False,
         timeline: str | Path | None = None,
         labels: str | Path | None = None,
+        allow_outside_files: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """The segments of clips: neighbouring frames with one label.
 
@@ -201,6 +203,7 @@ class TaggerRun(Run):
             skip_bad: leave out clips that cannot be used; `left_out` says which.
             timeline: draw the labels of the one clip as a picture, there.
             labels: a file with the true labels of the clip, to draw beside them.
+            allow_outside_files: read clips outside the folder of the metadata file that names them.
         Yields:
             clip, start and end (frames; the end is not in it), their times in seconds where these are known,
             label, and the mean probability that the model gave it. From standard input: frame, label,
@@ -212,10 +215,10 @@ class TaggerRun(Run):
         if list(map(str, inputs)) == [STANDARD_INPUT]:
             if timeline is not None or labels is not None:
                 raise OptionError("--timeline and --labels need a clip on disk, not standard input")
-            yield from self._predict_lines(sys.stdin, skip_bad)
+            yield from self._predict_lines(standard_input(), skip_bad)
             return
         bad = BadRows(skip_bad)
-        clips = list(self._find_inputs(inputs, bad))
+        clips = list(self._find_inputs(inputs, bad, allow_outside_files))
         if timeline is not None and len(clips) != 1:
             raise OptionError(f"--timeline draws one clip, and there are {len(clips)}")
         if labels is not None and timeline is None:
@@ -240,7 +243,11 @@ class TaggerRun(Run):
         self.left_out = bad.summary()
 
     def evaluate(
-        self, path: str | Path, skip_bad: bool = False, progress: Callable[[float], None] | None = None
+        self,
+        path: str | Path,
+        skip_bad: bool = False,
+        progress: Callable[[float], None] | None = None,
+        allow_outside_files: bool = False,
     ) -> dict[str, Any]:
         """Measure on clips with labels.
 
@@ -249,6 +256,7 @@ class TaggerRun(Run):
                 only these count.
             skip_bad: leave out clips that cannot be used.
             progress: called with the share that is done.
+            allow_outside_files: read clips outside the folder of the metadata file.
         Returns:
             clips, frames (with a label), left_out, loss (nats a frame, unweighted), accuracy, macro_f1, edit,
             f1@10, f1@25, f1@50; see `throughtime.metrics.segments`.
@@ -258,7 +266,7 @@ class TaggerRun(Run):
         import tempfile
 
         bad = BadRows(skip_bad)
-        clips = list_clips(path, bad)
+        clips = list_clips(path, bad, allow_outside_files)
         clips = [clip for clip in clips if clip.part == "test"] or clips
         # On disk, so that the clips may be larger than memory.
         with tempfile.TemporaryDirectory() as name:
@@ -273,6 +281,7 @@ class TaggerRun(Run):
             write_labels(folder, "test", labels)
             clips = self._clips(folder, "test")
             loss, scores = evaluate(self.network, clips, self.config.training.batch)
+            check_output(np.array(loss), str(path))
         return {
             "clips": len(labels),
             "frames": labelled,
@@ -332,13 +341,15 @@ class TaggerRun(Run):
         assert self._mean is not None
         return len(self._mean)
 
-    def _find_inputs(self, inputs: Sequence[str | Path], bad: BadRows) -> Iterator[tuple[Path, Path | None]]:
+    def _find_inputs(
+        self, inputs: Sequence[str | Path], bad: BadRows, allow_outside: bool
+    ) -> Iterator[tuple[Path, Path | None]]:
         """Each clip, and its labels where a metadata file names them."""
         for path in map(Path, inputs):
             if str(path) == STANDARD_INPUT:
                 raise OptionError("standard input cannot be read beside other inputs")
             if path.is_dir():
-                yield from ((clip.path, clip.labels) for clip in list_clips(path, bad))
+                yield from ((clip.path, clip.labels) for clip in list_clips(path, bad, allow_outside))
             else:
                 yield path, None
 
@@ -348,7 +359,7 @@ class TaggerRun(Run):
         if not self.network.looks_ahead:
             stepper = FrameStepper(self.network)
             for frames, seconds in blocks:
-                yield from frame_labels(stepper.feed(frames), seconds)
+                yield from frame_labels(check_output(stepper.feed(frames), str(path)), seconds)
             return
         times: list[NDArray[np.float64]] = []
 
@@ -358,6 +369,7 @@ class TaggerRun(Run):
                 yield frames
 
         probabilities = label_whole_clip(self.network, frames_only())
+        check_output(probabilities, str(path))
         yield from frame_labels(probabilities, np.concatenate(times) if times else None)
 
     def _stream_probabilities(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
@@ -367,7 +379,8 @@ class TaggerRun(Run):
                 one = self._check_frame(np.asarray(frame))[None]
             except DataError as error:
                 raise DataError(f"frame {number} of the stream: {error}") from None
-            yield stepper.feed(one if encode is None else encode(one))[0]
+            found = stepper.feed(one if encode is None else encode(one))[0]
+            yield check_output(found, f"frame {number} of the stream")
 
     def _check_frame(self, frame: NDArray[Any]) -> NDArray[Any]:
         """A frame of a stream as the network reads it."""
