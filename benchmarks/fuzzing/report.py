@@ -122,7 +122,8 @@ class Report:
             return {
                 **figures,
                 "failures": line.failures,
-                "seconds": line.seconds, "slowest": line.slowest,
+                "seconds": line.seconds,
+                "slowest": line.slowest,
                 "peak_megabytes": line.peak,
             }
 

@@ -13,7 +13,8 @@ from throughtime.data.audio import (
     hann,
     hertz_to_mel,
     mel_filterbank,
-    read_audio,
+    open_sound,
+    read_sound,
 )
 from throughtime.errors import DataError, OptionError
 
@@ -101,9 +102,9 @@ def test_what_does_not_fit_the_rate_is_refused() -> None:
 def test_sound_files_come_back_as_one_channel(tmp_path: Path) -> None:
     stereo = np.stack([np.full(100, 0.5), np.full(100, -0.25)], 1)
     soundfile.write(tmp_path / "two.wav", stereo, 8000)
-    samples, rate = read_audio(tmp_path / "two.wav")
-    assert rate == 8000
-    assert samples == pytest.approx(np.full(100, 0.125))
+    with open_sound(tmp_path / "two.wav") as sound:
+        assert (sound.rate, sound.samples) == (8000, 100)
+        assert np.concatenate(list(sound.pieces)) == pytest.approx(np.full(100, 0.125))
 
 
 def test_broken_sound_files_are_named(tmp_path: Path) -> None:
@@ -111,4 +112,4 @@ def test_broken_sound_files_are_named(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
     for name, message in [("noise.wav", "broken"), ("empty.wav", "0 samples"), ("none.wav", "no such file")]:
         with pytest.raises(DataError, match=rf"{name}.*{message}"):
-            read_audio(tmp_path / name)
+            read_sound(tmp_path / name, None, 40, 0.025, 0.01)

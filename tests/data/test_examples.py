@@ -112,7 +112,7 @@ def test_a_bad_row_is_named_or_counted(tmp_path: Path, content: str, message: st
             {"b.csv": "x\n1\n"},
             r"metadata\.csv line 3: .*b\.csv has 1 feature \(x\), expected 2 features \(x, y\)",
         ),
-        ({"b.csv": "x,y\n1,inf\n"}, r"metadata\.csv line 3: .*b\.csv step 1, feature y: inf"),
+        ({"b.csv": "x,y\n1,inf\n"}, r"metadata\.csv line 3: .*b\.csv line 2, column 2 \(y\): inf"),
         ({"b.csv": "x,y\n1,2\n3,?\n"}, r"metadata\.csv line 3: .*b\.csv line 3: '\?' is not a number"),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_bad_row_is_named_or_skipped_with_a_count(
         ("a.csv", b"text,tag\nx,y\n", "has no column 'label'; its columns are text, tag"),
         ("a.csv", b"text,label\nx,\xff\n", "not UTF-8"),
         ("a.jsonl", b"", "is empty"),
-        ("a.csv.gz", b"not gzip", "cannot be read"),
+        ("a.csv.gz", b"not gzip", "is damaged or no gzip file"),
         ("a.parquet", b"not parquet", "cannot be read as Parquet"),
         ("a.txt", b"x", "is not a table"),
     ],

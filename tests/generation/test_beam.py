@@ -218,9 +218,12 @@ def test_an_option_out_of_range_is_named(options):
         RandomModel(3, 0).search(**{"width": 2, "max_length": 2, **options})
 
 
-@pytest.mark.parametrize("bad", [[2.0, 1.0], [np.nan, -1.0]])
-def test_logits_in_place_of_log_probabilities_are_refused(bad):
-    with pytest.raises(ValueError, match="position 1 .*log_softmax"):
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [([2.0, 1.0], "position 1 .*log_softmax"), ([np.nan, -1.0], "for position 1 is not a number")],
+)
+def test_logits_in_place_of_log_probabilities_are_refused(bad, message):
+    with pytest.raises(ValueError, match=message):
         beam_search(lambda tokens, state: (bad, state), bad, None, lambda state, rows: state, 1, 2)
 
 

@@ -203,7 +203,7 @@ def test_frames_that_do_not_fit_a_stream_are_named(array_run: TaggerRun, video_r
     good = np.array([1000.0, 0.0])
     for bad, message in [
         (np.zeros(3), r"frame 1 of the stream: a frame of float64 \(3,\), expected 2 numbers"),
-        (np.array([1.0, np.nan]), "frame 1 of the stream: feature 1 is nan"),
+        (np.array([1.0, np.nan]), "frame 1 of the stream: feature 1: nan is not a finite number"),
         (np.array(["a", "b"]), "frame 1 of the stream: a frame of <U1"),
     ]:
         with pytest.raises(DataError, match=message):
@@ -245,7 +245,7 @@ def test_lines_from_standard_input_are_answered(
     assert [answer["frame"] for answer in answers] == list(range(40))
     assert [answer["label"] for answer in answers] == array_run.label_frames(arrays / "0.npy")
     monkeypatch.setattr(sys, "stdin", io.StringIO("1,2\n1,x\n"))
-    with pytest.raises(DataError, match="standard input line 2: '1,x' is no row of numbers"):
+    with pytest.raises(DataError, match="standard input line 2: 'x' is not a number"):
         list(array_run.predict(["-"]))
     monkeypatch.setattr(sys, "stdin", io.StringIO("1,2\n1\n3,nan\n5,6\n"))
     assert len(list(array_run.predict(["-"], skip_bad=True))) == 2
@@ -332,7 +332,7 @@ FAULTS = [
     ("missing labels", r"metadata\.csv line 3: .*bad\.csv: no such file"),
     ("labels past the end", r"metadata\.csv line 3: .*bad\.csv line 3: the range ends at 13, past"),
     ("overlapping ranges", r"metadata\.csv line 3: .*bad\.csv line 3: 6 to 12 overlaps line 2"),
-    ("nan", r"metadata\.csv line 3: .*bad\.npy frame 0: feature 0 is nan"),
+    ("nan", r"metadata\.csv line 3: .*bad\.npy: number \[0, 0\]: nan"),
     ("features", r"metadata\.csv line 3: .*bad\.npy has 3 features a frame, expected 2"),
     ("cut off", r"metadata\.csv line 3: .*bad\.npy cannot be read as an array"),
     ("kind", r"metadata\.csv line 3: .*bad\.jpg: clips are video .* or arrays"),
