@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from throughtime.cli.terminal import visible
 
@@ -22,6 +23,10 @@ class PlainConsole(Console):
     def __init__(self, stderr: bool = False, raw: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, highlight=False)
         self._shows_controls = not raw and (stderr or self.is_terminal)
+
+    def cell(self, text: str) -> Text:
+        """A text for a table, whose columns have to be as wide as what is shown."""
+        return Text(visible(text) if self._shows_controls else text)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As rich does, but for control characters inside of texts; its own orders are other segments."""

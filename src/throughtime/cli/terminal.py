@@ -16,7 +16,7 @@ import typer
 from throughtime.errors import ThroughtimeError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from throughtime.cli.console import PlainConsole
 
 USER_ERROR = 2
 
@@ -69,14 +69,14 @@ def user_errors() -> Iterator[None]:
         raise typer.Exit(0) from None
 
 
-def error_console() -> Console:
+def error_console() -> PlainConsole:
     """Where progress and remarks go: standard error, so that standard output holds results only."""
     from throughtime.cli.console import PlainConsole
 
     return PlainConsole(stderr=True)
 
 
-def result_console(raw: bool = False) -> Console:
+def result_console(raw: bool = False) -> PlainConsole:
     """Where tables of results go: standard output; see `write`."""
     from throughtime.cli.console import PlainConsole
 
@@ -110,14 +110,14 @@ def _finite(value: Any) -> Any:
 def print_table(rows: list[tuple[str, str]], title: str | None = None) -> None:
     """Names and values in two columns on standard output."""
     from rich.table import Table
-    from rich.text import Text
 
+    console = result_console()
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, Text(value))
-    result_console().print(table)
+        table.add_row(name, console.cell(value))
+    console.print(table)
 
 
 def unescape(text: str) -> str:
