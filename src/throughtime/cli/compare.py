@@ -77,13 +77,14 @@ def compare(
         return
     from rich.table import Table
 
+    output = result_console()
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
     for name in names:
-        table.add_column(Text(name), justify="right")
+        table.add_column(output.cell(name), justify="right")
     for heading in list(rows[0])[1:]:
         table.add_row(heading, *(row[heading] for row in rows))
-    result_console().print(table)
+    output.print(table)
     console.print(f"The page: {page}", soft_wrap=True)
 
 

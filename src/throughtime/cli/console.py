@@ -7,6 +7,7 @@ from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from throughtime.cli.terminal import visible
 
@@ -23,6 +24,10 @@ class PlainConsole(Console):
     def __init__(self, errors: TextIO | None = None, raw: bool = False) -> None:
         super().__init__(file=errors, markup=False, highlight=False)
         self._shows_controls = not raw and (errors is not None or self.is_terminal)
+
+    def cell(self, text: str) -> Text:
+        """A text for a table, whose columns have to be as wide as what is shown."""
+        return Text(visible(text) if self._shows_controls else text)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As rich does, but for control characters inside of texts; its own orders are other segments."""

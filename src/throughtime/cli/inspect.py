@@ -212,7 +212,6 @@ def _draw_unit(run: Any, text: Any, unit: int, folder: Path, show: bool) -> list
 
 def _print(report: Report) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     console = result_console()
     for index, sentence in enumerate(report.sentences()):
@@ -246,7 +245,7 @@ def _print(report: Report) -> None:
             probes.add_column(heading)
         for probe in report.probes:
             units = "  ".join(f"{unit}: {area:.2f}" for unit, area, _ in probe.units[:3])
-            probes.add_row(Text(probe.name), f"{probe.share:.1%}", units, f"{probe.probe:.2f}")
+            probes.add_row(console.cell(probe.name), f"{probe.share:.1%}", units, f"{probe.probe:.2f}")
         console.print(probes)
 
 

@@ -109,7 +109,6 @@ def _write_table(predictions: Iterator[dict[str, Any]], raw: bool) -> None:
     from itertools import islice
 
     from rich.table import Table
-    from rich.text import Text
 
     console = result_console(raw)
     if not console.is_terminal:
@@ -122,7 +121,7 @@ def _write_table(predictions: Iterator[dict[str, Any]], raw: bool) -> None:
         for name in rows[0]:
             table.add_column(name.replace("_", " "), overflow="ellipsis", no_wrap=True)
         for row in rows:
-            table.add_row(*(Text(_shown(value)) for value in row.values()))
+            table.add_row(*(console.cell(_shown(value)) for value in row.values()))
         console.print(table)
         first = False
     if first:

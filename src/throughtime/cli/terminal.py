@@ -17,7 +17,7 @@ from throughtime.errors import ThroughtimeError
 from throughtime.files import describe_os_error, naming
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from throughtime.cli.console import PlainConsole
 
 USER_ERROR = 2
 _OUTPUT = "standard output"
@@ -91,7 +91,7 @@ def named_output() -> Iterator[None]:
         sys.stdout = output
 
 
-def error_console() -> Console:
+def error_console() -> PlainConsole:
     """Where progress and remarks go: standard error, so that standard output holds results only.
 
     Where it cannot be written, as when its terminal is gone, the work goes on.
@@ -101,7 +101,7 @@ def error_console() -> Console:
     return PlainConsole(cast(TextIO, _Stream(sys.stderr, lambda: suppress(OSError))))
 
 
-def result_console(raw: bool = False) -> Console:
+def result_console(raw: bool = False) -> PlainConsole:
     """Where tables of results go: standard output; see `write`."""
     from throughtime.cli.console import PlainConsole
 
@@ -166,14 +166,14 @@ def _finite(value: Any) -> Any:
 def print_table(rows: list[tuple[str, str]], title: str | None = None) -> None:
     """Names and values in two columns on standard output."""
     from rich.table import Table
-    from rich.text import Text
 
+    console = result_console()
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, Text(value))
-    result_console().print(table)
+        table.add_row(name, console.cell(value))
+    console.print(table)
 
 
 def unescape(text: str) -> str:
