@@ -25,23 +25,35 @@ class GivenUp : public std::exception {
   const char* what() const noexcept override { return "the call was given up"; }
 };
 
-// Asks when it is time to. Between questions it only looks at the clock.
+// Asks when it is time to. Between questions it only looks at the clock, and not at every step: a look can
+// cost 0.3 us on a virtual machine, 3 % of a step of a small model.
 class Question {
  public:
   explicit Question(const GivesUp& gives_up) : gives_up_(gives_up) {
-    if (gives_up_) next_ = std::chrono::steady_clock::now() + kBetweenQuestions;
+    if (gives_up_) looked_ = asked_ = std::chrono::steady_clock::now();
   }
   bool answer() {
-    if (!gives_up_) return false;
+    if (!gives_up_ || --left_ > 0) return false;
     const auto now = std::chrono::steady_clock::now();
-    if (now < next_) return false;
-    next_ = now + kBetweenQuestions;
+    if (now - looked_ < kBetweenLooks) {
+      if (steps_ < kMostSteps) steps_ *= 2;
+    } else if (now - looked_ > 4 * kBetweenLooks) {
+      steps_ = 1;
+    }
+    left_ = steps_;
+    looked_ = now;
+    if (now - asked_ < kBetweenQuestions) return false;
+    asked_ = now;
     return gives_up_();
   }
 
  private:
+  static constexpr std::chrono::milliseconds kBetweenLooks{1};
+  static constexpr int kMostSteps = 1 << 20;
+
   const GivesUp& gives_up_;
-  std::chrono::steady_clock::time_point next_;
+  std::chrono::steady_clock::time_point looked_, asked_;
+  int steps_ = 1, left_ = 1;  // from look to look, and until the next
 };
 
 // What takes one call at a time.

@@ -53,7 +53,7 @@ def train(source: str | Path, **options: Any) -> Run:
 
         from throughtime.training.progress import ConsoleProgress
 
-        options["show"] = ConsoleProgress(Console(stderr=True))
+        options["show"] = ConsoleProgress(Console(stderr=True, markup=False))
     return train(source, **options)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_INT64 = np.dtype(np.int64)
+
 
 def whole_numbers(values: ArrayLike, what: str) -> NDArray[np.int64]:
     """Token numbers, slots or lengths as int64: integers of any width, and Python's.
@@ -18,7 +20,8 @@ def whole_numbers(values: ArrayLike, what: str) -> NDArray[np.int64]:
         ValueError: they are floats (which would be cut off), booleans or no numbers, or do not fit 64 bits.
     """
     array = np.asarray(values)
-    if array.dtype == np.int64:
+    # A step of a small model takes a few microseconds: what is right already should not wait.
+    if array.dtype == _INT64:
         return array
     if not array.size:
         return array.astype(np.int64)

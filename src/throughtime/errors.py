@@ -5,7 +5,8 @@ Exception
 └── ThroughtimeError
     ├── OptionError (also a ValueError)         an option is out of range, or options contradict
     ├── DataError                               a data file is missing, empty, broken or too short
-    │   └── UnknownTokenError                   a text holds a token that the vocabulary lacks
+    │   ├── UnknownTokenError                   a text holds a token that the vocabulary lacks
+    │   └── NotANumberError (also a ValueError) a model's output is NaN or infinite for this input
     ├── RunError                                a run folder is missing, incomplete or damaged
     │   └── CheckpointError                     a checkpoint cannot be read or does not fit the model
     ├── DivergedError                           the loss became NaN or infinite
@@ -30,6 +31,10 @@ class DataError(ThroughtimeError):
 
 class UnknownTokenError(DataError):
     """A text holds a token that the vocabulary does not know."""
+
+
+class NotANumberError(DataError, ValueError):
+    """A model's output is NaN or infinite: there is no label, word or score to take from it."""
 
 
 class RunError(ThroughtimeError):

@@ -120,3 +120,14 @@ def test_such_data_is_recognised_by_its_columns(tmp_path: Path) -> None:
 )
 def test_captions_are_normalised_as_the_field_does(text: str, expected: str) -> None:
     assert normalise_caption(text) == expected
+
+
+def test_images_outside_the_folder_are_refused_unless_allowed(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "secret.jpg").touch()
+    table = "file_name,caption\na.jpg,a cat\n../secret.jpg,a secret\n"
+    data = folder(tmp_path / "photos", table)
+    with pytest.raises(DataError, match=r"metadata\.csv line 3: file '\.\./secret\.jpg' lies outside"):
+        read_captions(data, BadRows(), True)
+    assert len(read_captions(data, BadRows(skip=True), True).images) == 1
+    assert len(read_captions(data, BadRows(), True, allow_outside=True).images) == 2

@@ -128,3 +128,28 @@ def test_later_arrays_have_to_be_like_the_first(tmp_path: Path) -> None:
         reader.read(tmp_path / "b.npy")
     with pytest.raises(DataError, match=r"c\.mp4 is a video, where an array is expected"):
         reader.read(tmp_path / "c.mp4")
+
+
+def test_clips_and_labels_outside_the_folder_are_refused_unless_allowed(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    text = "file_name,labels\na.npy,a.csv\n../b.npy,b.csv\nc.npy,/etc/passwd\n"
+    bad = BadRows(skip=True)
+    (tmp_path / "data" / "metadata.csv").write_text(text)
+    assert [clip.line for clip in list_clips(tmp_path / "data", bad)] == [2]
+    assert bad.count == 2 and "line 3: file '../b.npy' lies outside" in bad.summary()
+    assert len(list_clips(tmp_path / "data", BadRows(), allow_outside=True)) == 3
+
+
+def test_a_clip_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("av")
+    from throughtime.data.video import write_video
+
+    write_video(tmp_path / "a.mp4", (np.zeros((32, 32, 3), np.uint8) for _ in range(200)))
+    reader = FrameReader("video", image_size=16)
+    assert len(reader.read(tmp_path / "a.mp4")[0]) == 200
+    monkeypatch.setenv("THROUGHTIME_MAX_EXAMPLE_BYTES", "100000")
+    with pytest.raises(DataError, match=r"the frames of .*a\.mp4 take 147,456 bytes: the limit is 100,000"):
+        reader.read(tmp_path / "a.mp4")
+    assert sum(len(block) for block, _ in reader.blocks(tmp_path / "a.mp4")) == 200  # a stream has no end

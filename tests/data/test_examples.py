@@ -112,7 +112,7 @@ def test_a_bad_row_is_named_or_counted(tmp_path: Path, content: str, message: st
             {"b.csv": "x\n1\n"},
             r"metadata\.csv line 3: .*b\.csv has 1 feature \(x\), expected 2 features \(x, y\)",
         ),
-        ({"b.csv": "x,y\n1,inf\n"}, r"metadata\.csv line 3: .*b\.csv step 1, feature y: inf"),
+        ({"b.csv": "x,y\n1,inf\n"}, r"metadata\.csv line 3: .*b\.csv line 2, column 2 \(y\): inf"),
         ({"b.csv": "x,y\n1,2\n3,?\n"}, r"metadata\.csv line 3: .*b\.csv line 3: '\?' is not a number"),
     ],
 )
@@ -165,3 +165,46 @@ def test_what_no_classifier_can_read_is_refused_and_not_recognised(tmp_path: Pat
     (tmp_path / "v.csv").write_text("x,y,label\n1,2,a\n")
     assert holds_labelled_examples(tmp_path / "a.csv")
     assert holds_labelled_examples(tmp_path / "v.csv")
+
+
+def test_files_outside_the_folder_are_read_only_where_that_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "secret.csv").write_text("root:x:0:0\n")
+    files = {"a.csv": "x,y\n1,2\n"}
+    folder = write_folder(tmp_path / "s", files, "file_name,label\na.csv,up\n../secret.csv,down\n")
+    with pytest.raises(DataError, match=r"metadata\.csv line 3: .*lies outside") as raised:
+        read(folder)
+    assert "root:x" not in str(raised.value)
+    examples, bad = read(folder, skip=True)
+    assert (len(examples), bad.count) == (1, 1)
+    (tmp_path / "secret.csv").write_text("3,4\n")
+    reader = ExampleReader("sequences", allow_outside=True)
+    assert len(list(reader.read(folder, BadRows()))) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "x,label\n1,a\n1e300,b\n", r"line 3: feature 'x': 1e\+300 is too large"),
+        (
+            "a.jsonl",
+            '{"x": 1, "label": "a"}\n{"x": ' + "1" * 400 + ', "label": "b"}\n',
+            "line 2: feature 'x': inf",
+        ),
+        (
+            "a.jsonl",
+            '{"x": [1], "label": "a"}\n{"x": [NaN], "label": "b"}\n',
+            "line 2: feature 'x': nan is not",
+        ),
+        (
+            "a.jsonl",
+            '{"x": [[1]], "label": "a"}\n{"x": [[1e39]], "label": "b"}\n',
+            r"line 2: .*1e\+39 is too large",
+        ),
+    ],
+)
+def test_a_number_that_is_not_finite_in_32_bits_is_a_bad_one(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / name)

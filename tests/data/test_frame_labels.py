@@ -80,7 +80,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none.csv: no such file"):
         read_frame_labels(tmp_path / "none.csv", 3)
     (tmp_path / "latin.txt").write_bytes(b"a\nPrepara\xe7\xe3o\n")
-    with pytest.raises(DataError, match="not UTF-8: byte 9"):
+    with pytest.raises(DataError, match="latin.txt line 2: byte 0xe7 is not UTF-8"):
         read_frame_labels(tmp_path / "latin.txt", 2)
     with pytest.raises(DataError, match=r"\.csv, \.tsv or \.txt"):
         read_frame_labels(write(tmp_path, "", "labels.xml"), 2)

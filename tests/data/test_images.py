@@ -101,5 +101,33 @@ def test_a_missing_image_is_named(tmp_path: Path) -> None:
 def test_a_picture_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(halves(64, 64)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(DataError, match=r"bomb\.png cannot be read as an image: .*decompression bomb"):
+    with pytest.raises(DataError, match=r"bomb\.png has too many pixels: .*decompression bomb"):
         open_image(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif", ".webp", ".tif", ".jpg"])
+def test_a_picture_that_announces_gigapixels_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    path = tmp_path / f"large{suffix}"
+    Image.new("L", (9000, 8000)).save(path, **({"method": 0} if suffix == ".webp" else {}))
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("it was decoded"))
+    message = r"has 72,000,000 pixels: the limit is 64,000,000 pixels \(set THROUGHTIME_MAX_IMAGE_PIXELS to"
+    with pytest.raises(DataError, match=message):
+        open_image(path)
+
+
+def test_a_limit_that_is_raised_lets_a_picture_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(halves(64, 64)).save(tmp_path / "x.png")
+    monkeypatch.setenv("THROUGHTIME_MAX_IMAGE_PIXELS", "4095")
+    with pytest.raises(DataError, match="has 4,096 pixels: the limit is 4,095"):
+        open_image(tmp_path / "x.png")
+    monkeypatch.setenv("THROUGHTIME_MAX_IMAGE_PIXELS", "4096")
+    assert open_image(tmp_path / "x.png").size == (64, 64)
+
+
+def test_only_formats_of_pictures_are_tried(tmp_path: Path) -> None:
+    # Pillow would start Ghostscript to read this.
+    (tmp_path / "x.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(DataError, match="known image format"):
+        open_image(tmp_path / "x.png")

@@ -15,6 +15,17 @@ def test_numbers_sort_as_numbers_and_words_as_words() -> None:
     assert Labels.of(["dog", "cat", "10"]).names == ("10", "cat", "dog")
 
 
+def test_numbers_of_thousands_of_digits_are_names(tmp_path: Path) -> None:
+    long = "1" * 5000
+    labels = Labels.of([long, "10", "9", "dog", "-" + long])
+    assert labels.names == ("9", "10", "-" + long, long, "dog")
+    labels.save(tmp_path / "labels.json")
+    assert Labels.load(tmp_path / "labels.json").names == labels.names
+    with pytest.raises(DataError) as raised:
+        labels.number("2" * 5000)
+    assert len(str(raised.value)) < 20_000
+
+
 def test_a_label_has_the_same_number_after_saving(tmp_path: Path) -> None:
     labels = Labels.of(["긍정", "부정"])
     labels.save(tmp_path / "labels.json")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from throughtime.data.parallel import Pair, read_lines, read_pairs
+from throughtime.data.parallel import Pair, read_pairs, read_texts
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
 
@@ -59,7 +59,7 @@ def test_two_text_files_belong_together_line_by_line(tmp_path, packed):
 
 def test_only_a_newline_ends_a_line(tmp_path):
     (tmp_path / "a").write_bytes("\ufeffone\u2028two\x0b\r\nthree".encode())
-    assert list(read_lines(tmp_path / "a")) == ["one\u2028two\x0b", "three"]
+    assert list(read_texts(tmp_path / "a")) == ["one\u2028two\x0b", "three"]
 
 
 @pytest.mark.parametrize("lines", [(3, 5), (5, 3)])
@@ -106,17 +106,17 @@ def test_a_text_file_that_cannot_be_read_is_named(tmp_path, content, message):
 def test_what_is_no_gzip_file_is_named(tmp_path):
     (tmp_path / "a.gz").write_text("plain")
     with pytest.raises(DataError, match="a.gz is damaged or no gzip file"):
-        list(read_lines(tmp_path / "a.gz"))
+        list(read_texts(tmp_path / "a.gz"))
     (tmp_path / "b.gz").write_bytes(gzip.compress(b"some text\n" * 100)[:-12])
     with pytest.raises(DataError, match="b.gz is damaged"):
-        list(read_lines(tmp_path / "b.gz"))
+        list(read_texts(tmp_path / "b.gz"))
 
 
 def test_a_missing_file_a_folder_and_a_missing_column_are_named(tmp_path):
     with pytest.raises(DataError, match="nowhere: no such file"):
-        list(read_lines(tmp_path / "nowhere"))
+        list(read_texts(tmp_path / "nowhere"))
     with pytest.raises(DataError, match="is a folder"):
-        list(read_lines(tmp_path))
+        list(read_texts(tmp_path))
     (tmp_path / "p.tsv").write_text("source\tother\na\tb\n")
     with pytest.raises(DataError, match="no column 'target'; its columns are source, other"):
         list(read_pairs(tmp_path / "p.tsv", None, BadRows()))

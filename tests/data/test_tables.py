@@ -28,11 +28,11 @@ def write(path: Path, rows: list[dict[str, Any]] = ROWS) -> Path:
         return path
     if ".jsonl" in path.name:
         text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n"
-    elif path.suffix == ".csv":
+    elif ".csv" in path.name:
         text = "text,label\r\n" + "".join(f'"{row["text"]}",{row["label"]}\r\n' for row in rows)
     else:
         text = "text\tlabel\n" + "".join(f"{row['text']}\t{row['label']}\n" for row in rows)
-    data = b"\xef\xbb\xbf" + text.encode() if path.suffix == ".csv" else text.encode()
+    data = b"\xef\xbb\xbf" + text.encode() if ".csv" in path.name else text.encode()
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
     return path
 
@@ -99,7 +99,7 @@ def test_a_bad_row_is_named_or_skipped_with_a_count(
         ("a.csv", b"text,tag\nx,y\n", "has no column 'label'; its columns are text, tag"),
         ("a.csv", b"text,label\nx,\xff\n", "not UTF-8"),
         ("a.jsonl", b"", "is empty"),
-        ("a.csv.gz", b"not gzip", "cannot be read"),
+        ("a.csv.gz", b"not gzip", "is damaged or no gzip file"),
         ("a.parquet", b"not parquet", "cannot be read as Parquet"),
         ("a.txt", b"x", "is not a table"),
     ],
@@ -119,3 +119,41 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     for name in ("none.csv", "none.jsonl", "none.parquet"):
         with pytest.raises(DataError, match="no such file"):
             list(read_rows(tmp_path / name, BadRows()))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.jsonl",
+            '{"text": "x", "label": 1}\n' + '{"text": ' + "[" * 5000 + "\n",
+            "line 2: nested too deeply",
+        ),
+        ("a.jsonl", '{"text": "x", "label": 1}\n{"text": "\\ud83d", "label": 2}\n', "line 2: U+D83D is half"),
+        ("a.csv", b"text,label\nx,1\n\xe7,2\n", "line 3: byte 0xe7 is not UTF-8"),
+    ],
+)
+def test_a_row_that_cannot_be_a_row_costs_itself_only(
+    tmp_path: Path, name: str, content: str | bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    bad = BadRows(skip=True)
+    assert len(list(read_rows(tmp_path / name, bad, ("text", "label")))) == 1
+    assert bad.count == 1 and message in bad.summary()
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
+def test_a_cut_gzip_file_is_an_error_with_and_without_skipping(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, [{"text": f"text {number}", "label": "a"} for number in range(2000)])
+    path.write_bytes(path.read_bytes()[:-20])
+    for skip in (False, True):
+        with pytest.raises(DataError, match=f"{name} is damaged or no gzip file"):
+            list(read_rows(path, BadRows(skip)))
+
+
+def test_thousands_of_columns_are_not_all_listed(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(",".join(map(str, range(5000))) + "\n1,2\n")
+    for columns in (("label",), ()):
+        with pytest.raises(DataError, match=r"\(5,000 in all\)") as raised:
+            list(read_rows(tmp_path / "a.csv", BadRows(), columns))
+        assert len(str(raised.value)) < 500

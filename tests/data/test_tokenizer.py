@@ -177,3 +177,18 @@ def test_penn_treebank_has_its_published_size(shared_data: Path) -> None:
     for name, count in (("valid", 73_760), ("test", 82_430)):
         path = shared_data / "ptb" / f"ptb.{name}.txt"
         assert sum(len(block) for block in tokenizer.encode_file(path)) == count
+
+
+@pytest.mark.parametrize("kind", ["character", "byte", "bpe", "word"])
+def test_half_a_surrogate_pair_is_an_error_and_not_a_fault(kind: TokenizerKind) -> None:
+    tokenizer = Tokenizer.train_on_texts(kind, ["one two three\n"] * 20)
+    with pytest.raises(DataError, match=r"the caption, line 7.*(U\+D83D)"):
+        tokenizer.encode("one \ud83d", "the caption", 7)
+    if kind != "byte":
+        with pytest.raises(DataError, match=r"U\+D83D is half of a surrogate pair"):
+            Tokenizer.train_on_texts(kind, ["one", "two \ud83d"])
+
+
+def test_bytes_of_a_command_line_are_bytes_to_a_byte_tokenizer() -> None:
+    tokenizer = Tokenizer.train_on_texts("byte", [])
+    assert tokenizer.encode("a\udcff").tolist() == [97, 255]

@@ -90,3 +90,16 @@ def test_decoding_holds_one_frame_at_a_time(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * 128 * 128 * 3  # NumPy's part; 119 frames would be 15 times as much
+
+
+def test_frames_of_more_pixels_than_the_limit_are_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "clip.mp4"
+    write_video(path, frames(5))
+    assert len(list(decode_video(path, 16))) == 5
+    monkeypatch.setenv("THROUGHTIME_MAX_FRAME_PIXELS", "4095")
+    with pytest.raises(
+        DataError, match=r"clip\.mp4 has frames of 4,096 pixels: the limit is 4,095 .*MAX_FRAME"
+    ):
+        list(decode_video(path, 16))

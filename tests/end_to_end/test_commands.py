@@ -253,3 +253,64 @@ def test_the_demo_ends_with_a_sample(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("A sample, at temperature 0.7:\n\ndef ")
     assert (tmp_path / "demo" / "loss.png").exists()
+
+
+def test_names_with_brackets_are_printed_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "x[/b]y.txt").write_text(TEXT)
+    options = [*SMALL, "--epochs", "1", "--no-tensorboard"]
+    result = throughtime("train", "x[/b]y.txt", "--out", "lr[lr=0.1]x[/b]y", *options, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "Saved in lr[lr=0.1]x[/b]y." in result.stderr
+    assert "lr[lr=0.1]x[/b]y" in throughtime("info", "lr[lr=0.1]x[/b]y", folder=tmp_path).stdout
+    missing = throughtime("info", "no[/b]thing", folder=tmp_path)
+    assert missing.returncode == 2 and "no[/b]thing" in missing.stderr and "Traceback" not in missing.stderr
+
+
+def test_options_beyond_all_numbers_are_one_line(trained: Path) -> None:
+    for options in (["--top-k", "1" + "0" * 30], ["--samples", "1" + "0" * 12], ["--top-k", str(2**63)]):
+        result = throughtime("sample", "run", *options, folder=trained)
+        assert result.returncode == 2
+        assert len(result.stderr.splitlines()) == 1 and result.stderr.startswith("error: ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of Unix")
+def test_a_model_that_writes_escapes_does_not_command_the_terminal(tmp_path: Path) -> None:
+    import pty
+
+    (tmp_path / "text.txt").write_text("\x1b[2J\x1b]0;a title\x07\x9b31m\n" * 60)
+    arguments = ["text.txt", "--out", "run", *SMALL, "--no-tensorboard", "--quiet"]
+    assert throughtime("train", *arguments, folder=tmp_path).returncode == 0
+    command = [sys.executable, "-c", "from throughtime.cli import main; main()", "sample", "run"]
+    command += ["--length", "60", "--seed", "1", "--prompt", "\x1b["]
+    shown = {}
+    for raw in (False, True):
+        ours, theirs = pty.openpty()
+        subprocess.run(
+            [*command, *(["--raw"] if raw else [])], cwd=tmp_path, stdout=theirs, check=True, timeout=60
+        )
+        os.close(theirs)
+        shown[raw] = os.read(ours, 10_000)
+        os.close(ours)
+    assert shown[False].startswith(b"\\x1b[") and b"\x1b" not in shown[False]
+    assert shown[True].startswith(b"\x1b[")
+    piped = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=60)
+    assert piped.stdout.startswith(b"\x1b[")
+
+
+def test_standard_input_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    rows = "".join(f"a {'good' if n % 2 else 'bad'} film,{n % 2}\n" for n in range(40))
+    (tmp_path / "reviews.csv").write_text("text,label\n" + rows)
+    options = ["--epochs", "1", "--hidden", "8", "--embedding", "8", "--no-tensorboard", "--quiet"]
+    assert throughtime("train", "reviews.csv", "--out", "run", *options, folder=tmp_path).returncode == 0
+    command = [sys.executable, "-c", "from throughtime.cli import main; main()", "predict", "run", "--json"]
+    content = b"a good film\na g\xffod film\na bad film\n"
+    result = subprocess.run(command, cwd=tmp_path, input=content, capture_output=True, timeout=60)
+    assert result.returncode == 2
+    expected = (
+        b"error: standard input line 2: byte 0xff is not UTF-8 (pass --skip-bad to leave such examples out)"
+    )
+    assert result.stderr.strip() == expected
+    result = subprocess.run(
+        [*command, "--skip-bad"], cwd=tmp_path, input=content, capture_output=True, timeout=60
+    )
+    assert result.returncode == 0 and len(result.stdout.splitlines()) == 2

@@ -206,8 +206,10 @@ def test_impossible_tokens_are_never_part_of_a_result():
         {"width": 0},
         {"max_length": 0},
         {"length_penalty": -1.0},
+        {"length_penalty": 1e10},
         {"word_reward": -1.0},
         {"word_reward": np.nan},
+        {"word_reward": 1e308},
         {"rewarded_length": 0},
         {"end_token": 3},
         {"end_token": -1},
@@ -218,9 +220,12 @@ def test_an_option_out_of_range_is_named(options):
         RandomModel(3, 0).search(**{"width": 2, "max_length": 2, **options})
 
 
-@pytest.mark.parametrize("bad", [[2.0, 1.0], [np.nan, -1.0]])
-def test_logits_in_place_of_log_probabilities_are_refused(bad):
-    with pytest.raises(ValueError, match="position 1 .*log_softmax"):
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [([2.0, 1.0], "position 1 .*log_softmax"), ([np.nan, -1.0], "for position 1 is not a number")],
+)
+def test_logits_in_place_of_log_probabilities_are_refused(bad, message):
+    with pytest.raises(ValueError, match=message):
         beam_search(lambda tokens, state: (bad, state), bad, None, lambda state, rows: state, 1, 2)
 
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from throughtime.data import Tokenizer
-from throughtime.errors import OptionError, UnknownTokenError
+from throughtime.errors import NotANumberError, OptionError, UnknownTokenError
 from throughtime.generation import SamplingOptions
 from throughtime.generation.text import line_end, most_probable, stream
 
@@ -115,3 +115,35 @@ def test_wrong_input_is_refused(tokenizer: Tokenizer) -> None:
 def test_a_vocabulary_without_line_ends_begins_with_its_first_token(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("abc")
     assert line_end(Tokenizer.train("character", tmp_path / "t.txt")) == 0
+
+
+class Lost(Counter):
+    """Its output is NaN after so many tokens."""
+
+    def feed(self, tokens: NDArray[np.int64], state: Any = None) -> tuple[NDArray[np.float32], Any]:
+        logits, state = super().feed(tokens, state)
+        return np.where(state[:, None] > 5, np.float32(np.nan), logits), state
+
+
+class LostInADraw(Lost):
+    """Draws as an engine does, whose sampler finds NaN in the middle of a call."""
+
+    def draw(self, sampler: Any, logits: Any, state: Any, count: int) -> Any:
+        tokens = []
+        for _ in range(count):
+            tokens.append(sampler.sample(logits))
+            logits, state = self.feed(tokens[-1][:, None], state)
+        return np.stack(tokens, 1), logits, state
+
+
+def test_a_model_whose_output_is_no_number_writes_nothing_made_of_it(tokenizer: Tokenizer) -> None:
+    for model in (Lost(len(ALPHABET)), LostInADraw(len(ALPHABET))):
+        with pytest.raises(NotANumberError, match="output for the text so far is not a number"):
+            list(stream(model, tokenizer, "ab", 40, SamplingOptions(), seed=1))
+        with pytest.raises(NotANumberError, match="for position 5 is not a number"):
+            most_probable(model, tokenizer, "ab", 40, width=2)
+
+
+def test_numbers_beyond_reason_are_refused(tokenizer: Tokenizer) -> None:
+    with pytest.raises(OptionError, match="samples must be from 1 to 4,096, not 1,000,000,000"):
+        write(tokenizer, "a", 1, samples=10**9)

@@ -33,10 +33,16 @@ def test_the_weight_of_a_cell_is_its_brightness(tmp_path):
     assert min(bright, dark) > 0.8 * max(bright, dark) > 1000
 
 
-def test_a_picture_that_cannot_be_written_is_an_option_error(tmp_path):
-    for path in (tmp_path / "missing" / "a.png", tmp_path / "a.unknown"):
-        with pytest.raises(OptionError, match="cannot be written"):
-            draw_alignment([[1.0]], ["a"], ["b"], path)
+def test_a_picture_of_an_unknown_format_is_an_option_error(tmp_path):
+    with pytest.raises(OptionError, match=r"a\.unknown cannot be written"):
+        draw_alignment([[1.0]], ["a"], ["b"], tmp_path / "a.unknown")
+
+
+def test_a_picture_makes_its_folder_and_names_what_is_in_the_way(tmp_path):
+    draw_alignment([[1.0]], ["a"], ["b"], tmp_path / "missing" / "a.png")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"file'$"):
+        draw_alignment([[1.0]], ["a"], ["b"], tmp_path / "file" / "a.png")
 
 
 def test_tokens_that_do_not_fit_the_matrix_are_a_fault(tmp_path):

@@ -42,3 +42,11 @@ def test_a_batch_is_padded_and_its_whole_numbers_are_int64(dtype: Any, expected:
     assert inputs.dtype == expected
     assert inputs.T.tolist() == [[1, 2, 3], [4, 0, 0]]
     assert lengths.tolist() == [3, 1]
+
+
+def test_a_batch_of_long_examples_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("throughtime.prediction.labels._STEPS", 100)
+    examples = [np.full(length, length) for length in (40, 3, 99, 101, 20, 500)]
+    sums = Sums()
+    assert all_logits(sums, examples)[:, 1].tolist() == [40, 3, 99, 101, 20, 500]
+    assert max(sums.sizes) == 500 and sorted(sums.sizes)[-2] == 101

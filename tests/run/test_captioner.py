@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import signal
 from collections.abc import Callable
@@ -383,3 +384,44 @@ def test_options_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises((OptionError, DataError), match=message):
         tt.train(photos, out=tmp_path / "run", epochs=1, **{**SMALL, **options})
+
+
+def test_a_name_on_standard_input_that_is_no_text_is_named_or_left_out(
+    run: CaptionerRun, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for skip in (False, True):
+        content = io.BytesIO(f"{photos / 'test0.png'}\n".encode() + b"caf\xe9.png\n-\n")
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(content, encoding="utf-8"))
+        bad = BadRows(skip)
+        if skip:
+            assert len(list(run.caption(["-"], bad=bad))) == 1 and bad.count == 2
+        else:
+            with pytest.raises(DataError, match="standard input line 2: byte 0xe9 is not UTF-8"):
+                list(run.caption(["-"], bad=bad))
+
+
+def test_a_caption_is_not_made_of_nan(
+    run: CaptionerRun, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = CaptionerRun.open(run.folder)
+    real = again.network.begin
+    monkeypatch.setattr(
+        again.network, "begin", lambda images: (real(images)[0] * np.float32(np.nan), real(images)[1])
+    )
+    inputs = [photos / "test0.png"]
+    for sampling in (None, SamplingOptions()):
+        with pytest.raises(DataError, match=r"test0\.png: the model's output for position 1 is not a number"):
+            list(again.caption(inputs, sampling=sampling))
+        bad = BadRows(skip=True)
+        assert list(again.caption(inputs, sampling=sampling, bad=bad)) == [] and bad.count == 1
+    with pytest.raises(OptionError, match="length_penalty must be from 0 to 10, not 1e"):
+        list(run.caption(inputs, length_penalty=1e10))
+
+
+def test_images_outside_a_folder_are_read_only_where_that_is_allowed(
+    run: CaptionerRun, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "metadata.csv").write_text(f"file_name,caption\n{photos / 'test0.png'},all red\n")
+    with pytest.raises(DataError, match="lies outside"):
+        run.evaluate(tmp_path)
+    assert run.evaluate(tmp_path, allow_outside_files=True)["images"] == 1

@@ -322,3 +322,84 @@ def test_an_incomplete_folder_is_named(tmp_path: Path, sources: dict[str, Path])
         with pytest.raises(RunError, match="damaged"):
             resume(run.folder, epochs=3)
         (run.folder / name).write_bytes(content)
+
+
+def standard_input(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Standard input as a process has it: bytes, whatever they are."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+
+
+def test_a_line_that_is_no_text_is_named_or_left_out(
+    runs: dict[str, ClassifierRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"The film was bad\nfa\xe7ade\nThe film was \xec\xa2\x8b\xeb\x8b\xa4\n"
+    (tmp_path / "a.txt").write_bytes(content)
+    for source, place in (("-", "standard input line 2"), (tmp_path / "a.txt", r"a\.txt line 2")):
+        standard_input(monkeypatch, content)
+        with pytest.raises(DataError, match=f"{place}: byte 0xe7 is not UTF-8"):
+            list(runs["text"].predict([source]))
+        standard_input(monkeypatch, content)
+        assert len(list(runs["text"].predict([source], skip_bad=True))) == 2
+        assert "left out 1" in runs["text"].left_out
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_output_that_is_no_number_is_never_a_label(
+    runs: dict[str, ClassifierRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float
+) -> None:
+    class Overflows:
+        """Large inputs are too much for it."""
+
+        def logits(self, inputs: Any, lengths: Any) -> Any:
+            found = np.zeros((inputs.shape[1], 2), np.float32)
+            found[np.abs(inputs[0]).max(-1) > 1e30, 0] = bad
+            return found
+
+    run = ClassifierRun.open(runs["vectors"].folder)
+    monkeypatch.setitem(run.__dict__, "network", Overflows())
+    table = write_csv(tmp_path / "a.csv", ["noise", "signal", "label"], [[50, 700, "up"], [1e31, 700, "up"]])
+    with pytest.raises(DataError, match=r"a\.csv line 3: the model's output for 'row 3' is not a number"):
+        list(run.predict([table]))
+    assert [one["label"] for one in run.predict([table], skip_bad=True)] == ["down"]
+    assert "left out 1 bad example" in run.left_out
+    with pytest.raises(DataError, match=r"output for line 3 of .*a\.csv is not a number"):
+        run.evaluate(table)
+    with pytest.raises(DataError, match="output for input 1 is not a number"):
+        run.classify([[[50, 700]], [[1e31, 700]]])
+
+
+def test_numbers_at_hand_have_to_be_finite(runs: dict[str, ClassifierRun]) -> None:
+    with pytest.raises(DataError, match=r"number \[0, 1\]: nan is not a finite number"):
+        runs["vectors"].classify([[[50, np.nan]]])
+    with pytest.raises(DataError, match=r"number \[0, 0\]: 1e\+300 is too large"):
+        runs["vectors"].classify([np.array([[1e300, 5]])])
+
+
+def test_a_sound_with_one_nan_is_no_sound(
+    runs: dict[str, ClassifierRun], sources: dict[str, Path], tmp_path: Path
+) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    samples, rate = soundfile.read(sources["audio"] / "0.wav", dtype="float32")
+    samples[700] = np.nan
+    soundfile.write(tmp_path / "nan.wav", samples, rate, subtype="FLOAT")
+    with pytest.raises(DataError, match=r"nan\.wav sample 700: nan is not a finite number"):
+        list(runs["audio"].predict([tmp_path / "nan.wav"]))
+
+
+def test_files_outside_a_folder_are_read_only_where_that_is_allowed(
+    runs: dict[str, ClassifierRun], sources: dict[str, Path], tmp_path: Path
+) -> None:
+    run = runs["sequences"]
+    (tmp_path / "data").mkdir()
+    outside = sources["sequences"] / "1.csv"
+    table = write_csv(tmp_path / "data" / "metadata.csv", ["file_name", "label"], [[str(outside), "up"]])
+    for call in (lambda **how: list(run.predict([table], **how)), lambda **how: run.evaluate(table, **how)):
+        with pytest.raises(DataError, match=r"line 2: file '.*1\.csv' lies outside .*--allow-outside-files"):
+            call()
+        assert call(allow_outside_files=True)
+    options = {**SMALL, "validation_fraction": 0.0}
+    rows = [[str(sources["sequences"] / f"{number}.csv"), "ab"[number % 2]] for number in range(6)]
+    write_csv(table, ["file_name", "label"], rows)
+    with pytest.raises(DataError, match="lies outside"):
+        train(table, out=tmp_path / "refused", **options)
+    assert train(table, out=tmp_path / "allowed", allow_outside_files=True, **options)

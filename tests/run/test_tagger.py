@@ -203,7 +203,7 @@ def test_frames_that_do_not_fit_a_stream_are_named(array_run: TaggerRun, video_r
     good = np.array([1000.0, 0.0])
     for bad, message in [
         (np.zeros(3), r"frame 1 of the stream: a frame of float64 \(3,\), expected 2 numbers"),
-        (np.array([1.0, np.nan]), "frame 1 of the stream: feature 1 is nan"),
+        (np.array([1.0, np.nan]), "frame 1 of the stream: feature 1: nan is not a finite number"),
         (np.array(["a", "b"]), "frame 1 of the stream: a frame of <U1"),
     ]:
         with pytest.raises(DataError, match=message):
@@ -245,7 +245,7 @@ def test_lines_from_standard_input_are_answered(
     assert [answer["frame"] for answer in answers] == list(range(40))
     assert [answer["label"] for answer in answers] == array_run.label_frames(arrays / "0.npy")
     monkeypatch.setattr(sys, "stdin", io.StringIO("1,2\n1,x\n"))
-    with pytest.raises(DataError, match="standard input line 2: '1,x' is no row of numbers"):
+    with pytest.raises(DataError, match="standard input line 2: 'x' is not a number"):
         list(array_run.predict(["-"]))
     monkeypatch.setattr(sys, "stdin", io.StringIO("1,2\n1\n3,nan\n5,6\n"))
     assert len(list(array_run.predict(["-"], skip_bad=True))) == 2
@@ -332,9 +332,9 @@ FAULTS = [
     ("missing labels", r"metadata\.csv line 3: .*bad\.csv: no such file"),
     ("labels past the end", r"metadata\.csv line 3: .*bad\.csv line 3: the range ends at 13, past"),
     ("overlapping ranges", r"metadata\.csv line 3: .*bad\.csv line 3: 6 to 12 overlaps line 2"),
-    ("nan", r"metadata\.csv line 3: .*bad\.npy frame 0: feature 0 is nan"),
+    ("nan", r"metadata\.csv line 3: .*bad\.npy: number \[0, 0\]: nan"),
     ("features", r"metadata\.csv line 3: .*bad\.npy has 3 features a frame, expected 2"),
-    ("cut off", r"metadata\.csv line 3: .*bad\.npy cannot be read as an array"),
+    ("cut off", r"metadata\.csv line 3: .*bad\.npy is damaged, or not a file of NumPy"),
     ("kind", r"metadata\.csv line 3: .*bad\.jpg: clips are video .* or arrays"),
     ("empty name", r"metadata\.csv line 3: file_name is empty"),
 ]
@@ -434,3 +434,54 @@ def test_features_of_any_onnx_model(videos: Path, tmp_path: Path) -> None:
     wanted = np.stack([frame.mean((0, 1)) / 255 for frame in frames])
     np.testing.assert_allclose(features[: len(frames)], wanted, atol=1e-5)
     assert list(run.stream(frames)) == run.label_frames(videos / "0.mp4")
+
+
+def test_a_line_that_is_no_text_is_named_or_left_out(
+    array_run: TaggerRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for skip in (False, True):
+        content = io.BytesIO(b"1,2\n1,\xff\n3,4\n1,1e300\n")
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content, encoding="utf-8"))
+        if skip:
+            assert len(list(array_run.predict(["-"], skip_bad=True))) == 2
+            assert "line 4: 1e+300 is too large" in array_run.left_out
+        else:
+            with pytest.raises(DataError, match="standard input line 2: byte 0xff is not UTF-8"):
+                list(array_run.predict(["-"]))
+
+
+def test_an_output_that_is_no_number_is_never_a_label(
+    array_run: TaggerRun, arrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = TaggerRun.open(array_run.folder)
+    real = run.network
+
+    class Overflows:
+        classes, looks_ahead = real.classes, False
+        encode, carry = real.encode, real.carry
+
+        def tag(self, features: Any, state: Any = None, lengths: Any = None) -> Any:
+            logits, state = real.tag(features, state, lengths)
+            return logits * np.float32(np.nan), state
+
+    monkeypatch.setitem(run.__dict__, "network", Overflows())
+    with pytest.raises(DataError, match=r"output for .*0\.npy is not a number"):
+        list(run.predict([arrays / "0.npy"]))
+    with pytest.raises(DataError, match="frame 0 of the stream is not a number"):
+        list(run.stream([np.array([1.0, 0.0])]))
+    with pytest.raises(DataError, match=r"output for .*data is not a number"):
+        run.evaluate(arrays)
+
+
+def test_clips_outside_a_folder_are_read_only_where_that_is_allowed(
+    array_run: TaggerRun, arrays: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "metadata.csv"
+    table.write_text(f"file_name,labels\n{arrays / '0.npy'},{arrays / '0.csv'}\n")
+    for call in (
+        lambda **how: list(array_run.predict([tmp_path], **how)),
+        lambda **h: array_run.evaluate(tmp_path, **h),
+    ):
+        with pytest.raises(DataError, match="lies outside"):
+            call()
+        assert call(allow_outside_files=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from throughtime.data.sequences import Sequences
-from throughtime.errors import DataError, OptionError
+from throughtime.errors import DataError, NotANumberError, OptionError
 from throughtime.run import Run, find_task
 from throughtime.run.translator import TranslatorRun
 from throughtime.training import train
@@ -232,3 +233,37 @@ def test_lowercase_reads_both_sides_in_small_letters(tmp_path):
 def test_options_that_contradict_each_other_are_refused(tmp_path, options, message):
     with pytest.raises(OptionError, match=message):
         small(write_pairs(tmp_path / "p.tsv"), tmp_path / "r", **options)
+
+
+def test_a_line_that_is_no_text_is_named_or_answered_with_an_empty_one(numbers, tmp_path, monkeypatch):
+    content = b"two\nthr\xffee\none\n"
+    (tmp_path / "a.txt").write_bytes(content)
+    for source, name in (("-", "standard input"), (tmp_path / "a.txt", r"a\.txt")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+        with pytest.raises(DataError, match=f"{name}, line 2, byte 0xff is not UTF-8"):
+            list(numbers.predict([source]))
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+        found = list(numbers.predict([source], skip_bad=True))
+        assert [one["translation"] for one in found] == ["zwei", "", "eins"]
+
+
+def test_penalties_beyond_reason_are_refused(numbers):
+    for options in ({"length_penalty": 1e10}, {"coverage_penalty": 1e308}, {"length_penalty": float("nan")}):
+        with pytest.raises(OptionError, match=f"{next(iter(options))} must be from 0 to 10, not"):
+            numbers.translate(["one"], **options)
+
+
+def test_a_model_whose_output_is_no_number_names_the_text(numbers, monkeypatch):
+    translator = numbers.translator()
+    real = translator._searcher.step
+
+    def step(tokens, state):
+        found, state = real(tokens, state)
+        return np.where(np.isin(tokens, 3)[:, None], np.nan, found), state
+
+    monkeypatch.setattr(translator._searcher, "step", step)
+    texts = NUMBERS
+    with pytest.raises(
+        NotANumberError, match=r"'(one|two|three|four|five)': the model's output for position"
+    ):
+        translator.translate(texts, [translator.encode(text) for text in texts])

@@ -73,3 +73,30 @@ def test_weights_of_another_vocabulary_or_other_labels_are_refused() -> None:
         load_classifier(weights, config, 4, VOCABULARY)
     with pytest.raises(CheckpointError, match="model lacks mean"):
         load_classifier(weights, config, CLASSES, features=5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"pooling": pooling} for pooling in ("last", "mean", "max")),
+        {"bidirectional": False, "layers": 2, "cell": "lstm"},
+        {"cell": "none", "layers": 2, "pooling": "mean"},
+        {"members": 2},
+        {"layers": 2},  # and those that are read as a whole
+        {"pooling": "attention"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("length", [7, 8, 9, 23])
+def test_a_long_sequence_is_read_in_blocks_and_nothing_changes(
+    options: dict[str, Any], length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, native = pair(options, tokens=False)
+    inputs = np.random.default_rng(1).normal(size=(length, 1, 3)).astype(np.float32)
+    whole = native.logits(inputs, np.array([length]))
+    monkeypatch.setattr("throughtime.runtime.classifier._BLOCK", 4)
+    blocks = native.logits(inputs, np.array([length]))
+    if options.get("pooling") == "mean":
+        np.testing.assert_allclose(blocks, whole, rtol=1e-5, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(blocks, whole)

@@ -25,6 +25,8 @@ def draw(sampler: Sampler, logits: np.ndarray, steps: int) -> np.ndarray:
         ("temperature", float("inf")),
         ("top_k", -1),
         ("top_k", 2.5),
+        ("top_k", 2**63),
+        ("top_k", 10**30),
         ("top_p", 0.0),
         ("top_p", 1.5),
         ("top_p", float("nan")),

@@ -265,3 +265,17 @@ def test_info_says_what_is_wrong_with_a_position(stopped: Path, tmp_path: Path) 
         with pytest.raises(CheckpointError, match="position"):
             Run.open(folder).describe()
         shutil.copy(tmp_path / "whole", folder / CHECKPOINT)
+
+
+def test_a_longer_training_that_was_killed_goes_on(stopped: Path, tmp_path: Path) -> None:
+    class Kill(Progress):
+        def stepped(self, *_: Any) -> None:
+            raise Killed
+
+    folder = tmp_path / "run"
+    shutil.copytree(stopped, folder)
+    resume(folder)
+    with pytest.raises(Killed):
+        resume(folder, Kill(), epochs=3)
+    _, position = resume(folder)
+    assert (position.epoch, position.finished) == (3, True)

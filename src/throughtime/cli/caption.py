@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
-from throughtime.cli.terminal import error_console, user_errors
+from throughtime.cli.terminal import Raw, error_console, json_text, user_errors, write
 
 HELP = """
 Write a caption for each picture, with a trained captioner.
@@ -77,6 +76,7 @@ def caption(
         bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read, with a count.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object a picture.")] = False,
+    raw: Raw = False,
     backend: Backend = "native",
     precision: Precision = None,
     threads: Threads = 0,
@@ -116,15 +116,15 @@ def caption(
                     "caption": found.text,
                     "log_probability": found.log_probability,
                 }
-                typer.echo(json.dumps(facts, ensure_ascii=False))
+                typer.echo(json_text(facts))
             else:
-                typer.echo(f"{found.image}: {found.text}" if several else found.text)
+                write(f"{found.image}: {found.text}" if several else found.text, raw=raw)
             if show is not None:
                 _draw(show, found)
             if influence is not None:
                 _draw_influence(influence, found)
         if bad.count:
-            error_console().print(bad.summary(), style="yellow", markup=False, soft_wrap=True)
+            error_console().print(bad.summary(), style="yellow", soft_wrap=True)
 
 
 def _draw(path: Path, found: Any) -> None:

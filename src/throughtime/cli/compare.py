@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from throughtime.cli.terminal import error_console, print_json, user_errors
+from throughtime.cli.terminal import error_console, print_json, result_console, user_errors
 from throughtime.errors import OptionError
 
 HELP = """
@@ -38,6 +38,8 @@ def compare(
         from throughtime.run import require_torch
 
         require_torch()
+        from rich.text import Text
+
         from throughtime.inspection.comparison import Compared, write_comparison
         from throughtime.inspection.report import Options, inspect_language_model
         from throughtime.run.language_model import LanguageModelRun
@@ -65,7 +67,7 @@ def compare(
                     tokens,
                     run.config.training.first_chunk,
                     Options(lags, windows),
-                    lambda what, name=name: status.update(f"{name}: measuring {what}"),
+                    lambda what, name=name: status.update(Text(f"{name}: measuring {what}")),
                 )
             compared.append(Compared(name, run.describe(), read_metrics(run.folder), report))
         page = write_comparison(compared, out)
@@ -73,16 +75,16 @@ def compare(
     if as_json:
         print_json({"page": str(page), "runs": rows})
         return
-    from rich.console import Console
     from rich.table import Table
 
+    output = result_console()
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(output.cell(name), justify="right")
     for heading in list(rows[0])[1:]:
         table.add_row(heading, *(row[heading] for row in rows))
-    Console(highlight=False).print(table)
+    output.print(table)
     console.print(f"The page: {page}", soft_wrap=True)
 
 

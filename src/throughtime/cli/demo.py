@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from throughtime.cli.terminal import error_console, user_errors
+from throughtime.cli.terminal import write as write_text
 
 HELP = """
 No data at hand? Train on data that Throughtime draws itself, about two minutes
@@ -40,6 +41,8 @@ def demo(
 ) -> None:
     """Write the data, train, show."""
     with user_errors():
+        from rich.text import Text
+
         from throughtime.demos import demo_named
         from throughtime.errors import OptionError
 
@@ -53,7 +56,7 @@ def demo(
         console = error_console()
         folder = write if write is not None else Path("runs") / f"demo-{name}-data"
         extra = {} if size is None else {"max_bytes": size}
-        with console.status(f"Writing the data to {folder}"):
+        with console.status(Text(f"Writing the data to {folder}")):
             source = chosen.write(folder, seed, **extra)
         console.print(f"{chosen.SUMMARY[0].upper()}{chosen.SUMMARY[1:]}. The data: {source}", soft_wrap=True)
         if write is not None:
@@ -68,11 +71,13 @@ def demo(
         try:
             run, _ = start(config, out, ConsoleProgress(console))
         except Interrupted as stop:
-            console.print(f"Stopped and saved. Go on with: throughtime train --resume {stop.folder}")
+            console.print(
+                f"Stopped and saved. Go on with: throughtime train --resume {stop.folder}", soft_wrap=True
+            )
             raise typer.Exit(128 + stop.signal_number) from None
         console.print(f"\nThe run is in {run.folder}.", soft_wrap=True)
         for text in chosen.show(run, folder):
-            typer.echo(text, nl=False)
+            write_text(text, newline=False)
 
 
 def command() -> Callable[..., None]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
+from throughtime.cli.outside_files import OutsideFiles, outside_files
 from throughtime.cli.terminal import error_console, print_json, print_table, user_errors
 
 HELP = """
@@ -52,6 +53,7 @@ def evaluate(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out examples that cannot be used, with a count.")
     ] = False,
+    allow_outside_files: OutsideFiles = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     backend: Backend = "native",
     precision: Precision = None,
@@ -70,6 +72,7 @@ def evaluate(
         opened = Run.open(run, backend, precision, threads)
         if target is not None and opened.task != "translator":
             raise OptionError(f"--target is for translators, and {run} is a {opened.task}")
+        outside = outside_files(opened, allow_outside_files, "classifier", "captioner", "tagger")
         console = error_console()
         with Bar(console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
             task = bar.add_task("evaluating", total=1.0)
@@ -80,7 +83,8 @@ def evaluate(
             if isinstance(opened, LanguageModelRun):
                 figures, rows = _language_model(opened, file, errors, streams, progress)
             else:
-                extra = {} if target is None else {"target": target}
+                extra: dict[str, Any] = {} if target is None else {"target": target}
+                extra |= outside
                 figures = opened.evaluate(file, skip_bad=skip_bad, progress=progress, **extra)
                 rows = [(name.replace("_", " "), _shown(value)) for name, value in figures.items()]
     if as_json:

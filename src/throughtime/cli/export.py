@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from throughtime.cli.terminal import error_console, print_json, user_errors
+from throughtime.cli.terminal import error_console, print_json, result_console, user_errors
 
 if TYPE_CHECKING:
     from throughtime.interchange.onnx_files import Export
@@ -68,7 +68,6 @@ def export(
 
 
 def _show(done: Export) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -91,7 +90,7 @@ def _show(done: Export) -> None:
                 ]
                 table.add_row(first, *row)
                 first = ""
-    Console(highlight=False).print(table)
+    result_console().print(table)
     console = error_console()
     for file, reason in done.description["missing"].items():
         console.print(f"No {file}: {reason}", soft_wrap=True)

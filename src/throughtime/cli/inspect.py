@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from throughtime.cli.terminal import error_console, print_json, user_errors
+from throughtime.cli.terminal import error_console, print_json, result_console, user_errors
 from throughtime.errors import OptionError
 from throughtime.files import refuse_link
 
@@ -98,13 +98,12 @@ def inspect(
         print_json({"run": str(run), **report.summary(), "pictures": [str(path) for path in pictures]})
         return
     _print(report)
-    console.print(f"[dim]{len(pictures)} pictures in {folder}[/]", soft_wrap=True)
+    console.print(f"{len(pictures)} pictures in {folder}", style="dim", soft_wrap=True)
 
 
 def _other_task(run: Any, folder: Path, as_json: bool) -> None:
     """Gradient flow and gates of every recurrence, on a batch of the run's training data."""
     import torch
-    from rich.console import Console
 
     from throughtime.errors import RunError
     from throughtime.inspection import plots
@@ -117,7 +116,7 @@ def _other_task(run: Any, folder: Path, as_json: bool) -> None:
         captured = capture(model, task.next_loss)
     if not captured:
         raise RunError(f"{run.folder} has no recurrence that reads several steps at once")
-    console, found = Console(highlight=False), []
+    console, found = result_console(), []
     for one in captured:
         flow, gates, units = inspect_captured(one)
         steps = len(one.inputs)
@@ -140,15 +139,16 @@ def _other_task(run: Any, folder: Path, as_json: bool) -> None:
             memory = flow.effective_memory
             reach = f"more than {steps - 1}" if memory is None else str(memory)
             console.print(
-                f"[bold]{one.name}: {flow.verdict()} over {steps} steps: the gradient reaches back {reach} "
-                f"before it falls below 1 %.[/]",
+                f"{one.name}: {flow.verdict()} over {steps} steps: the gradient reaches back {reach} "
+                f"before it falls below 1 %.",
+                style="bold",
                 soft_wrap=True,
             )
             _print_gates(console, gates)
     if as_json:
         print_json({"run": str(run.folder), "recurrences": found})
     else:
-        error_console().print(f"[dim]pictures in {folder}[/]", soft_wrap=True)
+        error_console().print(f"pictures in {folder}", style="dim", soft_wrap=True)
 
 
 def _name_and_pattern(text: str) -> tuple[str, str]:
@@ -186,7 +186,6 @@ def _draw(report: Report, model: Any, folder: Path) -> list[Path]:
 
 def _draw_unit(run: Any, text: Any, unit: int, folder: Path, show: bool) -> list[Path]:
     """Text coloured by a unit: on the terminal, as PNG and as HTML."""
-    from rich.console import Console
     from rich.text import Text
 
     from throughtime.files import write_atomically
@@ -209,17 +208,16 @@ def _draw_unit(run: Any, text: Any, unit: int, folder: Path, show: bool) -> list
         shown = Text()
         for piece, value in zip(pieces, values, strict=True):
             shown.append(piece, style=f"black on {plots.colour(float(value), True)}")
-        Console(highlight=False).print(shown)
+        result_console().print(shown)
     return [picture, folder / f"unit_{unit}.html"]
 
 
 def _print(report: Report) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = result_console()
     for index, sentence in enumerate(report.sentences()):
-        console.print(f"[bold]{sentence}[/]" if index == 0 else sentence, soft_wrap=True)
+        console.print(sentence, style="bold" if index == 0 else None, soft_wrap=True)
     flow = Table(title="\nGradient flow", title_justify="left", box=None, padding=(0, 2, 0, 0))
     headings = ("layer", "memory", "factor a step (95 %)", "cell path", "max s.v.", "radius", "Lyapunov")
     for heading in headings:
@@ -249,7 +247,7 @@ def _print(report: Report) -> None:
             probes.add_column(heading)
         for probe in report.probes:
             units = "  ".join(f"{unit}: {area:.2f}" for unit, area, _ in probe.units[:3])
-            probes.add_row(probe.name, f"{probe.share:.1%}", units, f"{probe.probe:.2f}")
+            probes.add_row(console.cell(probe.name), f"{probe.share:.1%}", units, f"{probe.probe:.2f}")
         console.print(probes)
 
 

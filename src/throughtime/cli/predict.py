@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
-from throughtime.cli.terminal import error_console, user_errors
+from throughtime.cli.outside_files import OutsideFiles, outside_files
+from throughtime.cli.terminal import Raw, error_console, json_text, result_console, user_errors, write
 from throughtime.errors import OptionError
 
 HELP = """
@@ -52,6 +53,8 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object a prediction.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+    allow_outside_files: OutsideFiles = False,
+    raw: Raw = False,
     backend: Backend = "native",
     precision: Precision = None,
     threads: Threads = 0,
@@ -64,40 +67,50 @@ def predict(
             raise OptionError("--json and --csv exclude each other")
         opened = Run.open(run, backend, precision, threads)
         given = {"timeline": timeline, "labels": labels}
-        pictures = {name: value for name, value in given.items() if value is not None}
+        pictures: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if pictures and opened.task != "tagger":
             raise OptionError(f"--{next(iter(pictures))} is for a tagger, and {run} is a {opened.task}")
-        predictions = opened.predict(inputs or ["-"], skip_bad=skip_bad, **pictures)
-        write = _write_json if as_json else _write_csv if as_csv else _write_table
-        write(predictions)
+        outside = outside_files(opened, allow_outside_files, "classifier", "tagger")
+        predictions = opened.predict(inputs or ["-"], skip_bad=skip_bad, **pictures, **outside)
+        if as_json:
+            _write_json(predictions)
+        elif as_csv:
+            _write_csv(predictions, raw)
+        else:
+            _write_table(predictions, raw)
         if opened.left_out:
-            error_console().print(opened.left_out, style="yellow", soft_wrap=True, markup=False)
+            error_console().print(opened.left_out, style="yellow", soft_wrap=True)
 
 
 def _write_json(predictions: Iterator[dict[str, Any]]) -> None:
     for prediction in predictions:
-        typer.echo(json.dumps(prediction, ensure_ascii=False))
+        typer.echo(json_text(prediction))
         sys.stdout.flush()
 
 
-def _write_csv(predictions: Iterator[dict[str, Any]]) -> None:
-    writer = None
+def _write_csv(predictions: Iterator[dict[str, Any]], raw: bool) -> None:
+    names: list[str] | None = None
     for prediction in predictions:
-        if writer is None:
-            writer = csv.DictWriter(sys.stdout, list(prediction), lineterminator="\n")
-            writer.writeheader()
-        writer.writerow(prediction)
+        if names is None:
+            names = list(prediction)
+            write(_csv_line(names), newline=False, raw=raw)
+        # An input without a truth among others that have one gets an empty cell.
+        write(_csv_line(prediction.get(name, "") for name in names), newline=False, raw=raw)
         sys.stdout.flush()
 
 
-def _write_table(predictions: Iterator[dict[str, Any]]) -> None:
+def _csv_line(cells: Iterable[Any]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def _write_table(predictions: Iterator[dict[str, Any]], raw: bool) -> None:
     from itertools import islice
 
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    console = Console(highlight=False)
+    console = result_console(raw)
     if not console.is_terminal:
         console.width = max(console.width, 120)
     first = True
@@ -108,7 +121,7 @@ def _write_table(predictions: Iterator[dict[str, Any]]) -> None:
         for name in rows[0]:
             table.add_column(name.replace("_", " "), overflow="ellipsis", no_wrap=True)
         for row in rows:
-            table.add_row(*(Text(_shown(value)) for value in row.values()))
+            table.add_row(*(console.cell(_shown(value)) for value in row.values()))
         console.print(table)
         first = False
     if first:

@@ -39,10 +39,12 @@ def quantize(
 ) -> None:
     """Quantise, and measure both."""
     with user_errors():
+        from rich.text import Text
+
         from throughtime.run.quantization import quantize_run
 
         console = error_console()
-        with console.status(f"measuring {run}"):
+        with console.status(Text(f"measuring {run}")):
             found = quantize_run(run, precision, out, data)
         if as_json:
             print_json(found)
@@ -53,7 +55,8 @@ def quantize(
             digits = ",d" if isinstance(before, int) else ".5f"
             rows.append((name, f"{before:{digits}} -> {after:{digits}}{change}"))
         print_table(rows)
-        console.print(f"[dim]{found['out']}: runs at {precision} unless --precision says otherwise[/]")
+        said = f"{found['out']}: runs at {precision} unless --precision says otherwise"
+        console.print(said, style="dim", soft_wrap=True)
 
 
 def command() -> Callable[..., None]:

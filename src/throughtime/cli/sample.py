@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
-from throughtime.cli.terminal import error_console, print_json, unescape, user_errors
+from throughtime.cli.terminal import Raw, error_console, print_json, unescape, user_errors, write
 from throughtime.errors import OptionError
 
 HELP = """
@@ -55,6 +55,7 @@ def sample(
     seed: Annotated[int | None, typer.Option(help="Of the draws.", show_default=False)] = None,
     samples: Annotated[int, typer.Option("--samples", help="Texts to write, in one batch.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the texts as JSON.")] = False,
+    raw: Raw = False,
     backend: Backend = "native",
     precision: Precision = None,
     threads: Threads = 0,
@@ -73,7 +74,7 @@ def sample(
             if as_json:
                 print_json({"prompt": prompt, "beam": [{"text": t, "log_probability": p} for t, p in found]})
             else:
-                typer.echo(prompt + found[0][0])
+                write(prompt + found[0][0], raw=raw)
             return
         drawn_seed = random_seed() if seed is None else seed
         pieces = opened.stream(
@@ -91,10 +92,10 @@ def sample(
         if samples == 1 and not as_json:
             # The model is loaded at the first piece: its errors come before any output.
             first = next(pieces, (0, ""))[1]
-            typer.echo(prompt + first, nl=False)
+            write(prompt + first, newline=False, raw=raw)
             for _, text in pieces:
-                typer.echo(text, nl=False)
-            typer.echo()
+                write(text, newline=False, raw=raw)
+            write("")
         else:
             texts = [""] * samples
             for row, text in pieces:
@@ -104,9 +105,9 @@ def sample(
             else:
                 for row, text in enumerate(texts):
                     typer.secho(f"--- sample {row + 1} of {samples}", dim=True)
-                    typer.echo(prompt + text)
+                    write(prompt + text, raw=raw)
         if seed is None and not greedy and not as_json:
-            error_console().print(f"[dim]seed {drawn_seed}[/]")
+            error_console().print(f"seed {drawn_seed}", style="dim")
 
 
 def command() -> Callable[..., None]:

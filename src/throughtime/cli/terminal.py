@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
@@ -15,10 +17,41 @@ from throughtime.errors import ThroughtimeError
 from throughtime.files import describe_os_error, naming
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from throughtime.cli.console import PlainConsole
 
 USER_ERROR = 2
 _OUTPUT = "standard output"
+
+Raw = Annotated[
+    bool,
+    typer.Option(
+        "--raw", help="On a terminal: write control characters as they are, in place of \\x1b and its kind."
+    ),
+]
+
+# All that a terminal obeys instead of showing it, but for the tab and the newline.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def visible(text: str) -> str:
+    r"""Text with its control characters as \x1b and its kind, so that a terminal shows and does not obey it.
+
+    What a model writes, and what files hold, may move the cursor, change the window's title, or rewrite what
+    stands on the screen. Every command shows text by way of this function.
+    """
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def write(text: str, newline: bool = True, raw: bool = False) -> None:
+    """Write a result to standard output: a terminal gets it `visible`, a file or a pipe as it is.
+
+    Args:
+        text: what to write.
+        newline: end the line.
+        raw: a terminal gets it as it is, too.
+    """
+    # With colours allowed, or what is meant to be raw would lose its escape sequences in a pipe.
+    typer.echo(text if raw or not sys.stdout.isatty() else visible(text), nl=newline, color=True)
 
 
 @contextmanager
@@ -58,14 +91,21 @@ def named_output() -> Iterator[None]:
         sys.stdout = output
 
 
-def error_console() -> Console:
+def error_console() -> PlainConsole:
     """Where progress and remarks go: standard error, so that standard output holds results only.
 
     Where it cannot be written, as when its terminal is gone, the work goes on.
     """
-    from rich.console import Console
+    from throughtime.cli.console import PlainConsole
 
-    return Console(file=cast(TextIO, _Stream(sys.stderr, lambda: suppress(OSError))), highlight=False)
+    return PlainConsole(cast(TextIO, _Stream(sys.stderr, lambda: suppress(OSError))))
+
+
+def result_console(raw: bool = False) -> PlainConsole:
+    """Where tables of results go: standard output; see `write`."""
+    from throughtime.cli.console import PlainConsole
+
+    return PlainConsole(raw=raw)
 
 
 class _Stream:
@@ -96,26 +136,44 @@ def _silence_output() -> None:
 def _say_error(text: str) -> None:
     with suppress(OSError):  # where standard error is on a full disk as well
         typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        typer.echo(text, err=True)
+        typer.echo(visible(text), err=True)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON, without NaN, which is none, and without control characters as they are.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    # JSON demands it for those below the space only.
+    return re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+    """One JSON document on standard output; a figure that is NaN or infinite is null."""
+    typer.echo(json_text(_finite(value), indent=1))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def print_table(rows: list[tuple[str, str]], title: str | None = None) -> None:
     """Names and values in two columns on standard output."""
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
+    console = result_console()
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, Text(value))
-    Console(highlight=False).print(table)
+        table.add_row(name, console.cell(value))
+    console.print(table)
 
 
 def unescape(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
-from throughtime.cli.terminal import error_console, user_errors
+from throughtime.cli.terminal import Raw, error_console, json_text, user_errors, write
 from throughtime.errors import OptionError
 
 if TYPE_CHECKING:
@@ -64,6 +63,7 @@ def translate(
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON Lines: translation, score, tokens and attention.")
     ] = False,
+    raw: Raw = False,
     backend: Backend = "native",
     precision: Precision = None,
     threads: Threads = 0,
@@ -79,7 +79,10 @@ def translate(
         bad = BadRows(skip_bad)
         translator = opened.translator(beam, length_penalty, coverage_penalty)
         for result in opened.translate_lines(file, translator, bad, as_json or show is not None):
-            typer.echo(json.dumps(_as_json(result), ensure_ascii=False) if as_json else result.text)
+            if as_json:
+                typer.echo(json_text(_as_json(result)))
+            else:
+                write(result.text, raw=raw)
             sys.stdout.flush()
             if show is not None and result.attention is not None:
                 from throughtime.pictures.alignment import draw_alignment
@@ -90,7 +93,7 @@ def translate(
                 _draw_influence(opened, translator, result, influence)
                 influence = None
         if summary := bad.summary():
-            error_console().print(summary, soft_wrap=True, markup=False)
+            error_console().print(summary, soft_wrap=True)
 
 
 def _draw_influence(run: TranslatorRun, translator: TextTranslator, result: Translated, path: Path) -> None:

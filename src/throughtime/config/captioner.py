@@ -69,6 +69,10 @@ class CaptionData(Section):
         default=False,
         description="Leave out examples that cannot be used, with a count, instead of stopping.",
     )
+    allow_outside_files: bool = Field(
+        default=False,
+        description="Read files that a table names outside its own folder: by absolute names, `..` or links.",
+    )
 
 
 class CaptionerNetwork(RecurrenceConfig):
@@ -97,11 +101,12 @@ class CaptionerNetwork(RecurrenceConfig):
         default=5, ge=1, le=1000, description="Beginnings kept when a caption is written; 1 is greedy."
     )
     length_penalty: float = Field(
-        default=1.0, ge=0, description="How far the beam search makes up for the length of a caption."
+        default=1.0, ge=0, le=10, description="How far the beam search makes up for the length of a caption."
     )
     word_reward: float = Field(
         default=0.0,
         ge=0,
+        le=100,
         description="Nats that the beam search adds for each token of a caption, END among them; use it with "
         "--length-penalty 0.",
     )

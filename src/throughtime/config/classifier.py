@@ -54,6 +54,10 @@ class LabelledData(Section):
         default=False,
         description="Leave out examples that cannot be used, with a count, instead of stopping.",
     )
+    allow_outside_files: bool = Field(
+        default=False,
+        description="Read files that a table names outside its own folder: by absolute names, `..` or links.",
+    )
 
 
 class ClassifierNetwork(RecurrenceConfig):

@@ -7,18 +7,30 @@ on the mel scale, which is roughly how the ear divides frequencies; the logarith
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.limits import EXAMPLE_BYTES, SAMPLE_RATE
+from throughtime.data.numbers import as_float32
 from throughtime.errors import DataError, MissingExtraError, OptionError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
 
 # exp(-23): about the power of the last bit of 16, so that digital silence is quiet and not minus infinity.
 _LEAST_ENERGY = 1e-10
+
+# Samples of all channels that are decoded at once: 1 MB, whatever the number of channels.
+_DECODED_AT_A_TIME = 1 << 18
+# Points of spectra that are computed at once: 1,000 frames at 16 kHz, 20 MB with all that comes between.
+_POINTS_AT_A_TIME = 1 << 19
+# Numbers in the filterbank: 128 MB, 1,000 times what speech takes.
+_LARGEST_FILTERBANK = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,11 @@ class LogMel:
                 f"{self.bands} mel bands are more than the {self.fft_size // 2} bins of a window of "
                 f"{self.window} s at {self.rate} Hz: use fewer bands or a longer window"
             )
+        if self.bands * (self.fft_size // 2 + 1) > _LARGEST_FILTERBANK:
+            raise OptionError(
+                f"{self.bands} mel bands of {self.fft_size // 2} bins are too many to compute: use fewer "
+                f"bands or a window shorter than {self.window} s"
+            )
 
     @property
     def window_samples(self) -> int:
@@ -66,6 +83,10 @@ class LogMel:
         """The power of two that holds a frame."""
         return 1 << (self.window_samples - 1).bit_length()
 
+    def count(self, samples: int) -> int:
+        """T, how many frames so many samples make."""
+        return 1 + max(0, samples - self.window_samples) // self.hop_samples
+
     def __call__(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
         """Log-mel energies of a sound.
 
@@ -75,11 +96,42 @@ class LogMel:
         Returns:
             (T, M), T = 1 + (N - window) // hop; natural logarithms.
         """
-        windows = frames(samples, self.window_samples, self.hop_samples)
-        spectrum = np.fft.rfft(windows * hann(self.window_samples), self.fft_size)
-        power = (spectrum.real**2 + spectrum.imag**2) / self.fft_size
-        energies = power @ mel_filterbank(self.rate, self.fft_size, self.bands).T
-        return np.log(np.maximum(energies, _LEAST_ENERGY)).astype(np.float32)
+        return np.concatenate(list(self.blocks([samples])))
+
+    def blocks(self, pieces: Iterable[NDArray[np.floating]]) -> Iterator[NDArray[np.float32]]:
+        """Log-mel energies of a sound that comes piece by piece, in constant memory.
+
+        However the sound is cut, the frames are the same to the bit: they are computed in blocks that begin
+        at the same frames, as sums of matrix products may depend on how many rows there are.
+
+        Args:
+            pieces: (N_i,) each.
+        Yields:
+            (T_i, M).
+        """
+        window, hop = self.window_samples, self.hop_samples
+        together = max(1, _POINTS_AT_A_TIME // self.fft_size)
+        bank, shape = mel_filterbank(self.rate, self.fft_size, self.bands).T, hann(window)
+
+        def energies(samples: NDArray[np.floating]) -> NDArray[np.float32]:
+            spectrum = np.fft.rfft(frames(samples, window, hop) * shape, self.fft_size)
+            power = (spectrum.real**2 + spectrum.imag**2) / self.fft_size
+            return np.log(np.maximum(power @ bank, _LEAST_ENERGY)).astype(np.float32)
+
+        waiting: list[NDArray[np.floating]] = []
+        have, needed, begun = 0, window + (together - 1) * hop, False
+        for piece in pieces:
+            waiting.append(piece)
+            have += len(piece)
+            if have < needed:
+                continue
+            rest = np.concatenate(waiting)
+            while len(rest) >= needed:
+                yield energies(rest[:needed])
+                rest, begun = rest[together * hop :], True
+            waiting, have = [rest], len(rest)
+        if have >= window or not begun:
+            yield energies(np.concatenate(waiting))
 
 
 def frames(samples: NDArray[np.floating], window: int, hop: int) -> NDArray[np.floating]:
@@ -116,13 +168,28 @@ def mel_filterbank(rate: int, fft_size: int, bands: int) -> NDArray[np.float64]:
     return np.maximum(0, np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre)))
 
 
-def read_audio(path: str | Path) -> tuple[NDArray[np.float32], int]:
-    """Read a sound file as one channel, the mean of all.
+@dataclass(frozen=True)
+class Sound:
+    """An open sound file.
 
-    Returns:
-        The samples (N,) in [-1, 1], and how many make a second.
+    Args:
+        rate: samples a second.
+        samples: N, as the file announces it; it may be cut off before.
+        pieces: the samples (N_i,) in [-1, 1], the mean of all channels.
+    """
+
+    rate: int
+    samples: int
+    pieces: Iterator[NDArray[np.float32]]
+
+
+@contextmanager
+def open_sound(path: str | Path) -> Iterator[Sound]:
+    """Open a sound file; its samples are decoded as they are asked for.
+
     Raises:
-        DataError: the file is missing, broken or holds no samples.
+        DataError: the file is missing, broken or holds no samples; or its rate is above the limit. While
+            samples are read: a sample is not a finite number.
         MissingExtraError: soundfile is not installed.
     """
     try:
@@ -133,11 +200,62 @@ def read_audio(path: str | Path) -> tuple[NDArray[np.float32], int]:
         ) from None
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})")
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise DataError(f"{path} is broken or not a sound file: {error}") from None
-    if not len(samples):
+    with file:
+        SAMPLE_RATE.check(file.samplerate, f"{path} has")
+        yield Sound(file.samplerate, file.frames, _pieces(path, file))
+
+
+def _pieces(path: Path, file: Any) -> Iterator[NDArray[np.float32]]:
+    start, size = 0, max(1, _DECODED_AT_A_TIME // file.channels)
+    while True:
+        try:
+            block = file.read(size, dtype="float32", always_2d=True)
+        except RuntimeError as error:  # soundfile's own errors are of this kind
+            raise DataError(f"{path} is broken after sample {start:,}: {error}") from None
+        if not len(block):
+            break
+        with np.errstate(over="ignore", invalid="ignore"):
+            one = block.mean(1)
+        yield as_float32(one, lambda sample, start=start: f"{path} sample {start + sample:,}")
+        start += len(block)
+    if not start:
         raise DataError(f"{path} holds no sound: it has 0 samples")
-    return samples.mean(1), rate
+
+
+def read_sound(
+    path: str | Path, rate: int | None, bands: int, window: float, hop: float
+) -> tuple[NDArray[np.float32], int]:
+    """Read a sound file as log-mel frames; beside these it takes a few megabytes, however long it is.
+
+    Args:
+        path: .wav, .flac or .ogg.
+        rate: the samples a second that it has to have; None takes what it has.
+        bands, window, hop: of `LogMel`.
+    Returns:
+        (T, bands), and the samples a second.
+    Raises:
+        DataError: the file is missing, broken, empty, of another rate or too long, or a sample is not a
+            finite number.
+    """
+    with open_sound(path) as sound:
+        if rate is not None and sound.rate != rate:
+            raise DataError(
+                f"{path} has {sound.rate} samples a second, expected {rate} as in the first one: resample it"
+            )
+        try:
+            mel = LogMel(sound.rate, bands, window, hop)
+        except OptionError as error:  # of a strange rate: with another the options are right
+            raise DataError(f"{path}: {error}") from None
+        announced = mel.count(sound.samples)
+        EXAMPLE_BYTES.check(4 * announced * bands, f"the frames of {path} take")
+        # Memory that is not written to is not taken, so a file that announces too much costs nothing.
+        features, done = np.empty((announced, bands), np.float32), 0
+        for block in mel.blocks(sound.pieces):
+            features[done : done + len(block)] = block
+            done += len(block)
+        return features[:done], sound.rate

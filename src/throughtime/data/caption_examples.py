@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.captions import CaptionedImage
+from throughtime.data.npy import map_npy, read_npy
 from throughtime.data.sequences import Sequences, write_sequences
 from throughtime.data.tokenizer import Tokenizer
-from throughtime.errors import RunError
+from throughtime.errors import DataError, RunError
 from throughtime.facts import read_json
 from throughtime.files import write_atomically
 
@@ -47,15 +48,21 @@ class CaptionExamples:
         """
         path = image_file(folder, part)
         try:
-            images = np.load(path, mmap_mode="r", allow_pickle=False)
-            owners = np.load(_owners(folder, part), allow_pickle=False)
+            images, owners = map_npy(path), read_npy(_owners(folder, part))
         except FileNotFoundError as error:
             raise RunError(f"{error.filename} is missing: the run folder is incomplete") from None
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, RecursionError, DataError) as error:
             raise RunError(f"{path} or what belongs to it is damaged: {error}") from None
         texts = read_json(_texts(folder, part), list[list[str]])
         captions = Sequences.open(_captions(folder, part))
-        if len(owners) != len(captions) or len(texts) != len(images) or owners.max(initial=0) >= len(images):
+        if (
+            owners.shape != (len(captions),)
+            or owners.dtype.kind not in "iu"
+            or not images.ndim
+            or not isinstance(texts, list)
+            or len(texts) != len(images)
+            or not 0 <= owners.min(initial=0) <= owners.max(initial=0) < len(images)
+        ):
             raise RunError(f"{path} is damaged: images and captions do not fit together")
         return cls(images, captions, owners, texts)
 

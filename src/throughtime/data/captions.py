@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from throughtime.data.file_names import file_of
+from throughtime.data.lines import shown
 from throughtime.data.tables import BadRows, column_names, is_table, read_rows
-from throughtime.errors import DataError
+from throughtime.errors import DataError, MissingExtraError
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet", "metadata.tsv")
 IMAGE_COLUMN = "file_name"
@@ -87,13 +89,17 @@ def holds_captions(source: str | Path) -> bool:
         return False
     try:
         names = column_names(table)
-    except DataError:
+    except (DataError, MissingExtraError):
         return False
     return IMAGE_COLUMN in names and any(column in names for column in CAPTION_COLUMNS)
 
 
 def read_captions(
-    source: str | Path, bad: BadRows, normalise: bool, images_must_exist: bool = True
+    source: str | Path,
+    bad: BadRows,
+    normalise: bool,
+    images_must_exist: bool = True,
+    allow_outside: bool = False,
 ) -> CaptionedImages:
     """Read which image has which captions.
 
@@ -104,7 +110,8 @@ def read_captions(
         source: the folder, or the table.
         bad: what happens to rows that cannot be used.
         normalise: pass captions through `normalise_caption`.
-        images_must_exist: a row whose image is not there cannot be used.
+        images_must_exist: a row whose image is not there cannot be used. Without it, images are names only.
+        allow_outside: read images outside the table's folder.
     Raises:
         DataError: there is no table, it lacks a column, or a row cannot be used (file, line and what to do).
     """
@@ -124,19 +131,22 @@ def read_captions(
     images: dict[str, CaptionedImage] = {}
     for row in read_rows(table, bad, (IMAGE_COLUMN, column)):
         name, split = str(row.values[IMAGE_COLUMN]).strip(), _split_of(row.values.get(SPLIT_COLUMN))
-        fault = _fault(table, name, row.values.get(SPLIT_COLUMN), split, images_must_exist)
         known = images.get(name)
-        if fault is None and known is not None and known.split != split:
-            fault = f"image {name!r} is in the split {known.split!r} on line {known.line}, here in {split!r}"
-        if fault is not None:
-            bad.report(table, row.line, fault)
+        try:
+            path = table.parent / name
+            # Of an image that is known this was looked up on its first line.
+            if images_must_exist and known is None:
+                path = _existing(table, name, allow_outside)
+            _check_split(row.values.get(SPLIT_COLUMN), split, known)
+        except DataError as error:
+            bad.report(table, row.line, str(error))
             continue
         captions = _captions_of(row.values[column], normalise)
         if captions is None:
-            bad.report(table, row.line, f"the caption of {name!r} is empty or no text")
+            bad.report(table, row.line, f"the caption of {shown(name)} is empty or no text")
             continue
         if known is None:
-            known = images[name] = CaptionedImage(name, table.parent / name, row.line, split or "")
+            known = images[name] = CaptionedImage(name, path, row.line, split or "")
         known.captions += captions
     if not images:
         raise DataError(f"{table} has no usable rows ({bad.summary()})")
@@ -158,15 +168,28 @@ def _is_of_word(letter: str) -> bool:
     return letter.isalnum() or unicodedata.category(letter).startswith("M")
 
 
-def _fault(table: Path, name: str, given: Any, split: str | None, must_exist: bool) -> str | None:
-    """What is wrong with a row besides its caption."""
+def _existing(table: Path, name: str, allow_outside: bool) -> Path:
+    """The image's file.
+
+    Raises:
+        DataError: it is not there, or outside the table's folder.
+    """
     if not name:
-        return f"{IMAGE_COLUMN} is empty"
+        raise DataError(f"{IMAGE_COLUMN} is empty")
+    path = file_of(table, name, allow_outside)
+    if not path.is_file():
+        raise DataError(f"image {shown(name)} not found in {table.parent}")
+    return path
+
+
+def _check_split(given: Any, split: str | None, known: CaptionedImage | None) -> None:
     if split is None:
-        return f"split {given!r} is unknown: use train, validation or test"
-    if must_exist and not (table.parent / name).is_file():
-        return f"image {name!r} not found in {table.parent}"
-    return None
+        raise DataError(f"split {shown(given)} is unknown: use train, validation or test")
+    if known is not None and known.split != split:
+        raise DataError(
+            f"image {shown(known.name)} is in the split {known.split!r} on line {known.line}, here in "
+            f"{split!r}"
+        )
 
 
 def _split_of(value: Any) -> str | None:

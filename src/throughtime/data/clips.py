@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.frame_arrays import ARRAY_SUFFIXES, read_frame_array
+from throughtime.data.arrays import ARRAY_SUFFIXES, read_array
+from throughtime.data.file_names import file_of
+from throughtime.data.limits import EXAMPLE_BYTES
+from throughtime.data.lines import shown
 from throughtime.data.tables import BadRows, column_names, read_rows
 from throughtime.data.video import VIDEO_SUFFIXES, decode_video
-from throughtime.errors import DataError
+from throughtime.errors import DataError, MissingExtraError
 
 METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 COLUMNS = ("file_name", "labels")
@@ -69,19 +72,19 @@ def holds_clips(source: Path) -> bool:
     table = find_metadata(source)
     try:
         return table is not None and set(COLUMNS) <= set(column_names(table))
-    except (
-        Exception
-    ):  # an unreadable table, or one for which a library is missing, is for nobody to recognise
+    # An unreadable table, or one for which a library is missing, is for nobody to recognise.
+    except (DataError, MissingExtraError):
         return False
 
 
-def list_clips(source: str | Path, bad: BadRows) -> list[Clip]:
+def list_clips(source: str | Path, bad: BadRows, allow_outside: bool = False) -> list[Clip]:
     """The clips of a folder, in the order of its metadata.
 
     Args:
         source: the folder or its metadata file, with the columns file_name and labels (paths beside it), and
             if wanted split and group.
         bad: what happens to rows that cannot be used.
+        allow_outside: accept clips and labels outside the folder.
     Raises:
         DataError: there is no metadata, or it cannot be used.
     """
@@ -99,10 +102,14 @@ def list_clips(source: str | Path, bad: BadRows) -> list[Clip]:
         if not name or not labels:
             bad.report(table, row.line, f"{'file_name' if not name else 'labels'} is empty")
         elif split and split.lower() not in PARTS:
-            bad.report(table, row.line, f"split {split!r} is unknown: use train, validation or test")
+            bad.report(table, row.line, f"split {shown(split)} is unknown: use train, validation or test")
         else:
-            part = PARTS.get(split.lower(), "")
-            clips.append(Clip(table, row.line, table.parent / name, table.parent / labels, part, group))
+            try:
+                path, label_path = (file_of(table, one, allow_outside) for one in (name, labels))
+            except DataError as error:
+                bad.report(table, row.line, str(error))
+                continue
+            clips.append(Clip(table, row.line, path, label_path, PARTS.get(split.lower(), ""), group))
     if any(clip.part for clip in clips):
         # A row without a split is a training clip, as long as other rows have one.
         clips = [clip if clip.part else Clip(**{**vars(clip), "part": "training"}) for clip in clips]
@@ -212,14 +219,23 @@ class FrameReader:
             yield self._block(pixels), np.array(seconds)
 
     def read(self, path: str | Path) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-        """The whole clip: (T, ...) and (T,) seconds where they are known."""
-        blocks = list(self.blocks(path))
+        """The whole clip: (T, ...) and (T,) seconds where they are known.
+
+        Raises:
+            DataError: the clip cannot be used, or its frames take more memory than the limit.
+        """
+        blocks, size = [], 0
+        for block in self.blocks(path):
+            size += block[0].nbytes
+            if self.kind == "video":
+                EXAMPLE_BYTES.check(size, f"the frames of {path} take")
+            blocks.append(block)
         frames = np.concatenate([block for block, _ in blocks])
         times = [seconds for _, seconds in blocks if seconds is not None]
         return frames, np.concatenate(times) if times else None
 
     def _array_blocks(self, path: str | Path) -> Iterator[tuple[NDArray[Any], NDArray[np.float64] | None]]:
-        array = read_frame_array(path)
+        array, _ = read_array(path)
         if self.features is not None and array.shape[1] != self.features:
             raise DataError(f"{path} has {array.shape[1]} features a frame, expected {self.features}")
         for start in range(0, len(array), BLOCK):

@@ -11,17 +11,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.features import (
-    FeatureSpace,
-    is_sequence_file,
-    is_sound_file,
-    number,
-    read_array,
-    read_sound,
-)
+from throughtime.data.arrays import read_array
+from throughtime.data.audio import read_sound
+from throughtime.data.features import FeatureSpace, is_sequence_file, is_sound_file
+from throughtime.data.file_names import file_of
 from throughtime.data.labels import label_text
+from throughtime.data.lines import check_text, shown
+from throughtime.data.numbers import read_number, reads_as_number
 from throughtime.data.tables import BadRows, Row, column_names, is_table, read_rows
-from throughtime.errors import DataError
+from throughtime.errors import DataError, MissingExtraError
 
 InputKind = Literal["vectors", "text", "sequences", "audio"]
 
@@ -60,6 +58,7 @@ class ExampleReader:
         space: the features that there have to be; None takes those of the first example, and demands them of
             the others.
         needs_label: an example without a label is a bad one.
+        allow_outside: read files outside the folder of the table that names them.
     """
 
     kind: InputKind
@@ -70,6 +69,7 @@ class ExampleReader:
     hop: float = 0.01
     space: FeatureSpace | None = None
     needs_label: bool = True
+    allow_outside: bool = False
 
     def read(self, path: str | Path, bad: BadRows) -> Iterator[Example]:
         """The examples of a table, or of a folder with metadata.csv, one after the other.
@@ -83,7 +83,7 @@ class ExampleReader:
                 label = label_text(row.values.get(self.label_column)) or None
                 if label is None and self.needs_label:
                     raise DataError(f"{self.label_column} is empty")
-                example = Example(self._input(row, table.parent), label, self._name(row), row.line)
+                example = Example(self._input(row, table), label, self._name(row), row.line)
             except DataError as error:
                 bad.report(table, row.line, str(error))
                 continue
@@ -110,6 +110,7 @@ class ExampleReader:
         Raises:
             DataError: it is none.
         """
+        check_text(line)
         if self.kind == "text":
             return self.check_text(line)
         if self.kind != "vectors":
@@ -142,11 +143,11 @@ class ExampleReader:
             return str(row.values[self.text_column])
         return str(row.values.get(FILE_COLUMN, f"row {row.line}"))
 
-    def _input(self, row: Row, folder: Path) -> str | NDArray[np.float32]:
+    def _input(self, row: Row, table: Path) -> str | NDArray[np.float32]:
         if self.kind == "text":
             return self.check_text(str(row.values[self.text_column]))
         if FILE_COLUMN in row.values:
-            return self.read_file(folder / str(row.values[FILE_COLUMN]))
+            return self.read_file(file_of(table, row.values[FILE_COLUMN], self.allow_outside))
         features = {name: value for name, value in row.values.items() if name != self.label_column}
         if self.kind == "vectors":
             names = self._expected(tuple(features))
@@ -196,7 +197,7 @@ def find_kind(path: str | Path, text_column: str = "text", label_column: str = "
         if is_sequence_file(name):
             return "audio" if is_sound_file(name) else "sequences"
         raise DataError(
-            f"{table} line {rows[0].line}: {name!r} is neither an array (.csv, .tsv, .npy, .npz) "
+            f"{table} line {rows[0].line}: {shown(name)} is neither an array (.csv, .tsv, .npy, .npz) "
             f"nor a sound (.wav, .flac, .ogg)"
         )
     features = [name for name in columns if name != label_column]
@@ -206,7 +207,7 @@ def find_kind(path: str | Path, text_column: str = "text", label_column: str = "
         return "sequences"
     for name in features:
         # One bad value is a bad row; a column of them is something else than a feature.
-        if not any(_is_number(row.values.get(name)) for row in rows):
+        if not any(reads_as_number(row.values.get(name)) for row in rows):
             raise DataError(
                 f"{table} has no column {text_column!r}, and {name!r} is no number on line {rows[0].line}: "
                 f"name the column with the texts (--text-column), or leave in numbers only"
@@ -229,7 +230,7 @@ def holds_labelled_examples(path: Path) -> bool:
             return False
         find_kind(path)
         return True
-    except (DataError, OSError, ImportError, StopIteration):
+    except (DataError, MissingExtraError, OSError, StopIteration):
         return False
 
 
@@ -264,7 +265,7 @@ def _number(features: dict[str, Any], name: str) -> float:
     if features.get(name) is None:
         raise DataError(f"feature {name!r} is missing")
     try:
-        return number(features[name])
+        return read_number(features[name])
     except DataError as error:
         raise DataError(f"feature {name!r}: {error}") from None
 
@@ -274,7 +275,7 @@ def _numbers(features: dict[str, Any], name: str) -> list[float]:
     if not isinstance(values, (list, tuple)) or not values:
         raise DataError(f"feature {name!r} is not a list of numbers, or an empty one")
     try:
-        return [number(value) for value in values]
+        return [read_number(value) for value in values]
     except DataError as error:
         raise DataError(f"feature {name!r}: {error}") from None
 
@@ -291,11 +292,3 @@ def _columns_to_array(columns: Sequence[list[float]], names: Sequence[str]) -> N
 
 def _first(value: Any) -> Any:
     return value[0] if isinstance(value, (list, tuple)) and value else None
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from throughtime.data.delimited import read_delimited
+from throughtime.data.lines import check_text, read_lines, shown
 from throughtime.errors import DataError
 
 NO_LABEL = ""
 
 # Times in a table are rounded: a frame that is shown this much before a range begins still belongs to it.
 _TOLERANCE = 1e-4
+_LONGEST_NUMBER = 18
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def read_frame_labels(
     """
     path = Path(path)
     if path.suffix.lower() in (".csv", ".tsv"):
-        rows = _read_table(path)
-        header = [name.strip() for name in rows[0]] if rows else []
+        rows = list(read_delimited(path))
+        header = [name.strip() for name in rows[0][1]] if rows else []
         if {"start", "end", "label"} <= set(header):
             ranges = _read_ranges(path, rows, header, "", known)
             return _from_ranges(path, ranges, count, list(range(count)), count)
@@ -65,79 +67,81 @@ def read_frame_labels(
             return _from_ranges(path, ranges, count, seconds, seconds[-1] + frame)
         if "label" in header:
             column = header.index("label")
-            found = [row[column].strip() if len(row) > column else NO_LABEL for row in rows[1:]]
-            return _one_each(path, found, count, known, first_line=2)
+            found = [(line, row[column].strip() if len(row) > column else NO_LABEL) for line, row in rows[1:]]
+            return _one_each(path, found, count, known)
         raise DataError(
-            f"{path} line 1: the header is {','.join(header) or 'missing'}: use start,end,label or "
+            f"{path} line 1: the header is {','.join(header)[:80] or 'missing'}: use start,end,label or "
             f"start_seconds,end_seconds,label or label"
         )
     if path.suffix.lower() == ".txt":
-        found = [line.strip() for line in _read_text(path).splitlines()]
-        return _one_each(path, found, count, known, first_line=1)
+        return _one_each(path, _read_lines(path), count, known)
     raise DataError(f"{path}: labels are read from .csv, .tsv or .txt files")
 
 
-def _read_text(path: Path) -> str:
-    try:
-        # Universal newlines: tables of old programs end their lines with CR alone.
-        with path.open(encoding="utf-8-sig", newline=None) as file:
-            return file.read()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8: byte {error.start}") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _read_table(path: Path) -> list[list[str]]:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    return list(csv.reader(_read_text(path).splitlines(), delimiter=delimiter))
+def _read_lines(path: Path) -> list[tuple[int, str]]:
+    """The line number and the label of each line of a .txt file."""
+    found = []
+    for line, text in enumerate(read_lines(path), 1):
+        try:
+            found.append((line, check_text(text.strip())))
+        except DataError as error:
+            raise DataError(f"{path} line {line}: {error}") from None
+    return found
 
 
 def _one_each(
-    path: Path, found: list[str], count: int, known: Collection[str] | None, first_line: int
+    path: Path, found: list[tuple[int, str]], count: int, known: Collection[str] | None
 ) -> list[str]:
     if len(found) != count:
         where = f"its label {count + 1} is past the clip's end" if len(found) > count else "some are missing"
         raise DataError(f"{path} has {len(found)} labels for a clip of {count} frames: {where}")
-    for line, label in enumerate(found, start=first_line):
+    for line, label in found:
         _check_known(path, line, label, known)
-    return found
+    return [label for _, label in found]
 
 
 def _check_known(path: Path, line: int, label: str, known: Collection[str] | None) -> None:
     if known is not None and label != NO_LABEL and label not in known:
         raise DataError(
-            f"{path} line {line}: label {label!r} is unknown to the model; its labels are {', '.join(known)}"
+            f"{path} line {line}: label {shown(label)} is unknown to the model; its labels are "
+            f"{', '.join(known)}"
         )
 
 
 def _read_ranges(
-    path: Path, rows: list[list[str]], header: list[str], unit: str, known: Collection[str] | None
+    path: Path, rows: list[tuple[int, list[str]]], header: list[str], unit: str, known: Collection[str] | None
 ) -> list[_Range]:
     columns = [header.index(name) for name in (f"start{unit}", f"end{unit}", "label")]
     ranges = []
-    for line, row in enumerate(rows[1:], start=2):
+    for line, row in rows[1:]:
         if not any(cell.strip() for cell in row):
             continue
         if len(row) <= max(columns):
             raise DataError(f"{path} line {line}: {len(row)} columns, expected {len(header)}")
         start, end, label = (row[column].strip() for column in columns)
         try:
-            number = float if unit else int
+            number = float if unit else _whole
             one = _Range(number(start), number(end), label, line)
         except ValueError:
             kind = "a number" if unit else "a whole number"
-            raise DataError(f"{path} line {line}: {start!r} to {end!r}: expected {kind} for each") from None
+            raise DataError(
+                f"{path} line {line}: {shown(start)} to {shown(end)}: expected {kind} for each"
+            ) from None
         if not 0 <= one.start < one.end:
             raise DataError(
-                f"{path} line {line}: {start} to {end} is no range: it begins at 0 or later and ends after "
-                f"its start (the end itself is not in it)"
+                f"{path} line {line}: {one.start:g} to {one.end:g} is no range: it begins at 0 or later and "
+                f"ends after its start (the end itself is not in it)"
             )
         _check_known(path, line, label, known)
         ranges.append(one)
     return ranges
+
+
+def _whole(text: str) -> int:
+    # No clip is longer, and Python does not read all numbers of any length.
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError("too long")
+    return int(text)
 
 
 def _from_ranges(

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from throughtime.data.captions import CaptionedImage
 from throughtime.data.images import read_pixels
+from throughtime.data.lines import shown
+from throughtime.data.npy import npz_names, read_npz
+from throughtime.data.numbers import as_float32
 from throughtime.data.sequences import write_blocks
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
@@ -91,21 +94,20 @@ def pick_features(
     names, features = read_features(file)
     row_of = {name: row for row, name in enumerate(names)}
     kept: list[int] = []
-    rows: list[int] = []
+    found: list[NDArray[Any]] = []
     for number, image in enumerate(images):
         row = row_of.get(image.name)
         if row is None:
-            bad.report(table, image.line, f"image {image.name!r} has no features in {file}")
-        elif not np.isfinite(features[row]).all():
-            bad.report(
-                table, image.line, f"the features of image {image.name!r} in {file} hold NaN or infinity"
-            )
-        else:
+            bad.report(table, image.line, f"image {shown(image.name)} has no features in {file}")
+            continue
+        try:
+            found.append(as_features(features[row : row + 1], grid, f"{file}: {shown(image.name)}"))
             kept.append(number)
-            rows.append(row)
-    if not rows:
+        except DataError as error:
+            bad.report(table, image.line, str(error))
+    if not found:
         raise DataError(f"{table}: not a single image has features in {file} ({bad.summary()})")
-    write_blocks(path, [as_features(features[rows], grid, str(file))])
+    write_blocks(path, found)
     return kept
 
 
@@ -121,21 +123,14 @@ def read_features(file: str | Path) -> tuple[list[str], NDArray[Any]]:
         DataError: the file is missing, damaged, or its arrays do not fit (the message says which).
     """
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            missing = [name for name in ("names", "features") if name not in arrays.files]
-            if missing:
-                raise DataError(
-                    f"{file} has no array {missing[0]!r}; it has {', '.join(arrays.files) or 'none'}"
-                )
-            names, features = arrays["names"], arrays["features"]
-    except DataError:
-        raise
+        held = npz_names(file)
+        missing = [name for name in ("names", "features") if name not in held]
+        if missing:
+            raise DataError(f"{file} has no array {missing[0]!r}; it has {', '.join(held[:6]) or 'none'}")
+        names, features = read_npz(file, "names"), read_npz(file, "features")
     except FileNotFoundError:
         raise DataError(f"{file}: no such file (the working directory is {Path.cwd()})") from None
-    # A damaged archive raises whatever zipfile, zlib or NumPy run into.
-    except Exception as error:
-        raise DataError(f"{file} cannot be read as .npz: {error}") from None
-    if names.ndim != 1 or len(names) != len(features):
+    if names.ndim != 1 or not features.ndim or len(names) != len(features):
         raise DataError(
             f"{file}: names are {names.shape}, features {features.shape}: one name a row is needed"
         )
@@ -155,14 +150,24 @@ def as_features(found: NDArray[Any], grid: bool, name: str) -> NDArray[Any]:
         grid: whether places are wanted; without, they are averaged.
         name: of the model, for errors.
     Raises:
-        DataError: the shape is another, or places are wanted and there are none; or NaN or infinity.
+        DataError: the shape is another, or places are wanted and there are none; or a number is NaN,
+            infinite, or too large for the bits that it is kept in.
     """
+    if found.ndim in (2, 3, 4):
+        found = as_float32(found, lambda _, *place: f"{name}: feature {list(place)}")
     if found.ndim == 4:
-        features = _places(found, grid)
+        # (B, C, h, w) to (B, h * w, C)
+        found = found.reshape(*found.shape[:2], -1).transpose(0, 2, 1)
+    if found.ndim == 3 and grid:
+        with np.errstate(over="ignore"):
+            features = found.astype(np.float16)  # which halves the cache
+        if not np.isfinite(features).all():
+            largest = float(np.finfo(np.float16).max)
+            raise DataError(f"{name} gives features above {largest:,.0f}, and grids are kept in 16 bits")
     elif found.ndim == 3:
-        features = found.astype(np.float16) if grid else found.astype(np.float32).mean(1)
+        features = found.mean(1)
     elif found.ndim == 2 and not grid:
-        features = found.astype(np.float32)
+        features = found
     elif found.ndim == 2:
         raise DataError(
             f"{name} gives one vector an image, {found.shape[1:]}: attention needs the grid of the last "
@@ -170,13 +175,4 @@ def as_features(found: NDArray[Any], grid: bool, name: str) -> NDArray[Any]:
         )
     else:
         raise DataError(f"{name} gives {found.shape}: expected (B, features) or (B, channels, height, width)")
-    if not np.isfinite(features).all():
-        raise DataError(f"{name} gives NaN or infinite features")
     return features
-
-
-def _places(maps: NDArray[Any], grid: bool) -> NDArray[Any]:
-    """(B, C, h, w) to (B, h * w, C) in float16, which halves the cache, or to the mean (B, C)."""
-    if not grid:
-        return maps.astype(np.float32).mean((2, 3))
-    return maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1).astype(np.float16)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.image_features import Encode, read_features
 from throughtime.data.images import is_image, read_pixels
+from throughtime.data.lines import STANDARD_INPUT, check_text, shown, standard_input
+from throughtime.data.numbers import as_float32
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
 
@@ -44,9 +44,15 @@ def find_images(inputs: Sequence[str | Path], bad: BadRows) -> Iterator[ImageInp
     """
     for given in inputs:
         if str(given) == "-":
-            for line in sys.stdin:
-                if line.strip():
-                    yield from find_images([line.strip()], bad)
+            for number, line in enumerate(standard_input(), 1):
+                try:
+                    name = check_text(line.strip())
+                except DataError as error:
+                    bad.report(STANDARD_INPUT, number, str(error))
+                    continue
+                # "-" would be standard input once more.
+                if name:
+                    yield from find_images([name if name != "-" else "./-"], bad)
             continue
         path = Path(given)
         if path.is_dir():
@@ -56,10 +62,14 @@ def find_images(inputs: Sequence[str | Path], bad: BadRows) -> Iterator[ImageInp
             yield from (ImageInput(str(inside), inside) for inside in found)
         elif path.suffix == ".npz":
             for name, features in zip(*read_features(path), strict=True):
-                if np.isfinite(features).all():
-                    yield ImageInput(name, None, features)
+                try:
+                    checked = as_float32(
+                        features, lambda *place, name=name: f"{shown(name)}: feature {list(place)}"
+                    )
+                except DataError as error:
+                    bad.report(path, None, str(error))
                 else:
-                    bad.report(path, None, f"the features of {name!r} hold NaN or infinity")
+                    yield ImageInput(name, None, checked)
         elif path.is_file():
             yield ImageInput(str(given), path)
         else:

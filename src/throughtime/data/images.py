@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.limits import IMAGE_PIXELS
 from throughtime.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:
     from PIL import Image
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+
+# As Pillow calls them.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 
 def is_image(path: str | Path) -> bool:
@@ -28,20 +32,24 @@ def open_image(path: str | Path) -> Image.Image:
     8-bit RGB; of an animation it is the first picture.
 
     Raises:
-        DataError: the file is missing, truncated or no image.
+        DataError: the file is missing, truncated, no image, or of more pixels than the limit.
         MissingExtraError: Pillow is not installed.
     """
     Image, ImageOps = _pillow()
     path = Path(path)
+    limit = IMAGE_PIXELS.value
+    if limit > IMAGE_PIXELS.default:
+        # Pillow has a limit of its own, for the whole process. It is above ours unless the user raised that.
+        Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS and max(limit, Image.MAX_IMAGE_PIXELS)
     try:
-        with Image.open(path) as file:
+        # Of these formats only: Pillow looks at the content, and has readers that start other programs.
+        with Image.open(path, formats=_FORMATS) as file:
+            IMAGE_PIXELS.check(file.width * file.height, f"{path} has")
             file.load()
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I"):
                 # Converting would clip at 255 what goes to 65535.
-                image = Image.fromarray(
-                    (np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8)
-                )
+                image = Image.fromarray((np.asarray(image) / np.float32(257)).clip(0, 255).astype(np.uint8))
             if image.mode == "F":
                 raise DataError(f"{path}: pixels are floating point numbers: save it with 8 or 16 bits")
             if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -52,6 +60,10 @@ def open_image(path: str | Path) -> Image.Image:
         raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})") from None
     except (DataError, MemoryError):
         raise
+    except Image.DecompressionBombError as error:
+        ours = 2 * (Image.MAX_IMAGE_PIXELS or 0) >= limit
+        reason = IMAGE_PIXELS.exceeded() if ours else _reason(error)
+        raise DataError(f"{path} has too many pixels: {reason}") from None
     # Pillow's readers raise whatever their parsing runs into: OSError, SyntaxError, struct.error...
     except Exception as error:
         raise DataError(f"{path} cannot be read as an image: {_reason(error)}") from None

@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from throughtime.data.lines import shown
 from throughtime.errors import DataError, RunError
 from throughtime.facts import read_json
 from throughtime.files import write_atomically
 
+_LONGEST_NUMBER = 18
+
 
 class Labels:
-    """Names to class numbers and back. Numbers are given in order: 2 comes before 10, and "cat" before "dog".
+    """Names to class numbers and back. Numbers are given in `natural_order`.
 
     Args:
         names: C different names, in the order of their numbers.
@@ -26,10 +29,7 @@ class Labels:
     @classmethod
     def of(cls, values: Iterable[str]) -> Labels:
         """The different ones among the labels of examples."""
-        names = set(values)
-        if all(_is_whole(name) for name in names):
-            return cls(sorted(names, key=lambda name: (int(name), name)))
-        return cls(sorted(names))
+        return cls(sorted(set(values), key=natural_order))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -42,7 +42,7 @@ class Labels:
         """
         if name not in self._numbers:
             known = ", ".join(self.names[:10]) + (f"... ({len(self)} in all)" if len(self) > 10 else "")
-            raise DataError(f"label {name!r} is unknown to the model; it knows {known}")
+            raise DataError(f"label {shown(name)} is unknown to the model; it knows {known}")
         return self._numbers[name]
 
     def save(self, path: str | Path) -> None:
@@ -73,5 +73,8 @@ def label_text(value: Any) -> str:
     return str(value).strip()
 
 
-def _is_whole(name: str) -> bool:
-    return name.removeprefix("-").isdecimal()
+def natural_order(name: str) -> tuple[bool, int, str]:
+    """A key to sort labels by: 2 before 10, numbers before words, "cat" before "dog"."""
+    # Longer ones are names that happen to consist of digits; Python does not even read one of 5,000.
+    is_whole = len(name) <= _LONGEST_NUMBER and name.removeprefix("-").isdecimal()
+    return not is_whole, int(name) if is_whole else 0, name

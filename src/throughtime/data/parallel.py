@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from throughtime.data.lines import check_text, read_lines, shown
 from throughtime.data.tables import BadRows, is_table, read_rows
 from throughtime.errors import DataError
 
@@ -62,9 +61,9 @@ def read_pairs(
     usable = 0
     for pair in pairs:
         sides = {"source": (source, pair.source), "target": (other, pair.target)}
-        empty = next((side for side, (_, text) in sides.items() if not text.strip()), None)
-        if empty is not None:
-            bad.report(sides[empty][0], pair.line, f"the {empty} is empty")
+        fault = next(((file, f) for side, (file, text) in sides.items() if (f := _fault(side, text))), None)
+        if fault is not None:
+            bad.report(fault[0], pair.line, fault[1])
             continue
         usable += 1
         yield pair
@@ -72,37 +71,17 @@ def read_pairs(
         raise DataError(f"{source} has no usable pairs{f' ({bad.summary()})' if bad.count else ''}")
 
 
-def read_lines(path: str | Path) -> Iterator[str]:
+def read_texts(path: str | Path) -> Iterator[str]:
     """The lines of a UTF-8 text file, plain or .gz, without their ends; a byte order mark is dropped.
 
+    Yields:
+        Lines that may hold bytes that are not UTF-8: see `throughtime.data.lines.check_text`.
     Raises:
-        DataError: the file is missing, unreadable, or not UTF-8 (the message names the line).
+        DataError: the file is missing, unreadable or damaged, or a line is too long.
     """
-    path = Path(path)
-    try:
-        with _open(path) as file:
-            for line, content in enumerate(file, 1):
-                content = content.removeprefix(b"\xef\xbb\xbf") if line == 1 else content
-                try:
-                    # Not at U+2028 and its kind: only a newline ends a line, or two files would not fit.
-                    yield content.decode("utf-8").removesuffix("\n").removesuffix("\r")
-                except UnicodeDecodeError as error:
-                    byte = content[error.start]
-                    raise DataError(f"{path} line {line}: byte 0x{byte:02x} is not UTF-8") from None
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder, not a text file: name one file in it") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is damaged or no gzip file: {error}") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _open(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    return path.open("rb")
+    # Not at U+2028 and its kind, nor at CR: only a newline ends a line, or two files would not fit.
+    for line in read_lines(path, newline="\n"):
+        yield line.removesuffix("\n").removesuffix("\r")
 
 
 def _table_pairs(path: Path, bad: BadRows, columns: tuple[str, str]) -> Iterator[Pair]:
@@ -112,14 +91,25 @@ def _table_pairs(path: Path, bad: BadRows, columns: tuple[str, str]) -> Iterator
             (c for c, value in zip(columns, values, strict=True) if not isinstance(value, str)), None
         )
         if wrong is not None:
-            bad.report(path, row.line, f"column {wrong!r} holds {row.values[wrong]!r}, which is no text")
+            bad.report(path, row.line, f"column {wrong!r} holds {shown(row.values[wrong])}, which is no text")
             continue
         yield Pair(values[0], values[1], row.line)
 
 
+def _fault(side: str, text: str) -> str | None:
+    """What is wrong with one side of a pair."""
+    if not text.strip():
+        return f"the {side} is empty"
+    try:
+        check_text(text)
+    except DataError as error:
+        return str(error)
+    return None
+
+
 def _line_pairs(source: Path, target: Path) -> Iterator[Pair]:
     nothing = object()
-    sources, targets = read_lines(source), read_lines(target)
+    sources, targets = read_texts(source), read_texts(target)
     for line, (left, right) in enumerate(itertools.zip_longest(sources, targets, fillvalue=nothing), 1):
         if left is nothing or right is nothing:
             counts = {source: line - 1, target: line - 1}

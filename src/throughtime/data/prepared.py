@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.npy import read_npy
 from throughtime.data.sequences import Sequences
-from throughtime.errors import RunError
+from throughtime.errors import DataError, RunError
 from throughtime.files import atomic_file
 
 EXAMPLES, TARGETS, HELD_OUT = "examples.npy", "targets.npy", "held_out.npy"
@@ -48,10 +49,13 @@ class PreparedExamples:
         """
         examples = Sequences.open(folder / EXAMPLES)
         try:
-            targets = np.load(folder / TARGETS, allow_pickle=False)
-            held_out = np.load(folder / HELD_OUT, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise RunError(f"{folder} is incomplete or damaged: {error}") from None
+            targets, held_out = read_npy(folder / TARGETS), read_npy(folder / HELD_OUT)
+        except FileNotFoundError as error:
+            raise RunError(f"{error.filename} is missing: the run folder is incomplete") from None
+        except DataError as error:
+            raise RunError(str(error)) from None
+        if targets.dtype.kind != "i" or held_out.dtype != bool or not targets.ndim == held_out.ndim == 1:
+            raise RunError(f"{folder} is damaged: {TARGETS} or {HELD_OUT} holds something else")
         if not len(examples) == len(targets) == len(held_out):
             raise RunError(f"{folder} is damaged: its files differ in the number of examples")
         return cls(examples, targets, held_out)

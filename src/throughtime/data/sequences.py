@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.npy import map_npy, read_npy
 from throughtime.errors import DataError, RunError
 from throughtime.files import atomic_file
 
@@ -57,15 +58,23 @@ class Sequences:
         """
         path = Path(path)
         try:
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
-            ends = np.load(_ends_path(path), allow_pickle=False)
+            values, ends = map_npy(path), read_npy(_ends_path(path))
         except FileNotFoundError as error:
             raise RunError(f"{error.filename} is missing: the run folder is incomplete") from None
-        except (OSError, ValueError, EOFError) as error:
-            raise RunError(f"{path} or its ends are damaged: {error}") from None
-        if ends.ndim != 1 or (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != len(values)):
+        except DataError as error:
+            raise RunError(str(error)) from None
+        if not _fit(values, ends):
             raise RunError(f"{path} is damaged: the ends of its sequences do not fit")
         return cls(values, ends)
+
+
+def _fit(values: NDArray[Any], ends: NDArray[Any]) -> bool:
+    """Whether ends are whole numbers that grow up to the number of steps."""
+    if ends.dtype.kind not in "iu" or ends.ndim != 1 or values.ndim < 1:
+        return False
+    # As Python's numbers, since differences of 64 bits wrap around.
+    within = not len(ends) or (int(ends.min()) >= 0 and int(ends[-1]) == len(values))
+    return within and bool((ends[1:] >= ends[:-1]).all())
 
 
 def write_sequences(path: str | Path, arrays: Iterable[Any], dtype: Any = None) -> Sequences:
@@ -123,7 +132,7 @@ def write_blocks(path: str | Path, blocks: Iterable[NDArray[Any]], dtype: Any = 
         for block in chain([first], remaining):
             if block.shape[1:] != rest:
                 raise ValueError(f"an array has shape {block.shape}, expected (T, *{rest})")
-            file.write(np.ascontiguousarray(block, dtype=kind).tobytes())
+            file.write(np.ascontiguousarray(block, dtype=kind).data)
             rows += len(block)
         file.seek(0)
         _write_padded_header(file, {**header, "shape": (rows, *rest)}, size)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from throughtime.errors import DataError, MissingExtraError
+from throughtime.data.delimited import read_delimited
+from throughtime.data.json_values import parse_json
+from throughtime.data.lines import read_lines, shown
+from throughtime.data.parquet import parquet_columns, parquet_rows
+from throughtime.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 _SHOWN = 3
+_LISTED = 20
 
 
 @dataclass
@@ -82,11 +84,10 @@ def column_names(path: str | Path) -> list[str]:
     """
     path = Path(path)
     if _suffix(path) == ".parquet":
-        return list(_parquet(path).schema_arrow.names)
+        return parquet_columns(path)
     if _suffix(path) == ".jsonl":
         return list(next(_json_rows(path, BadRows())).values)
-    with _open(path) as file:
-        return _header(path, file)
+    return _header(path, read_delimited(path))
 
 
 def read_rows(path: str | Path, bad: BadRows, columns: Sequence[str] = ()) -> Iterator[Row]:
@@ -107,7 +108,7 @@ def read_rows(path: str | Path, bad: BadRows, columns: Sequence[str] = ()) -> It
     names = column_names(path)
     for column in columns:
         if column not in names:
-            raise DataError(f"{path} has no column {column!r}; its columns are {', '.join(names)}")
+            raise DataError(f"{path} has no column {column!r}; its columns are {_listed(names)}")
     rows = {".parquet": _parquet_rows, ".jsonl": _json_rows}.get(_suffix(path), _delimited_rows)(path, bad)
     empty = True
     for row in rows:
@@ -122,115 +123,56 @@ def read_rows(path: str | Path, bad: BadRows, columns: Sequence[str] = ()) -> It
 
 
 def _delimited_rows(path: Path, bad: BadRows) -> Iterator[Row]:
-    with _open(path) as file:
-        names = _header(path, file)
-        reader = csv.reader(file, delimiter=_delimiter(path), quoting=_quoting(path))
-        start = 2
-        try:
-            for values in reader:
-                line, start = start, reader.line_num + 2  # a quoted field may span lines
-                if not values:
-                    continue
-                if len(values) != len(names):
-                    bad.report(
-                        path, line, f"{len(values)} fields, expected {len(names)} ({', '.join(names)})"
-                    )
-                    continue
-                yield Row(line, dict(zip(names, values, strict=True)))
-        except csv.Error as error:
-            raise DataError(f"{path} line {start}: {error}") from None
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}: after line {start}: not UTF-8 ({error.reason})") from None
+    rows = read_delimited(path, lambda line, fault: bad.report(path, line, fault))
+    names = _header(path, rows)
+    for line, cells in rows:
+        if not cells:
+            continue
+        if len(cells) != len(names):
+            bad.report(path, line, f"{len(cells)} fields, expected {len(names)} ({_listed(names)})")
+            continue
+        yield Row(line, dict(zip(names, cells, strict=True)))
 
 
 def _json_rows(path: Path, bad: BadRows) -> Iterator[Row]:
-    with _open(path) as file:
-        found = False
+    found = False
+    for line, text in enumerate(read_lines(path), 1):
+        if not text.strip():
+            continue
+        found = True
         try:
-            for line, text in enumerate(file, 1):
-                if not text.strip():
-                    continue
-                found = True
-                try:
-                    values = json.loads(text)
-                except ValueError as error:
-                    bad.report(path, line, f"not JSON: {error}")
-                    continue
-                if not isinstance(values, dict):
-                    bad.report(path, line, 'not a JSON object like {"text": ..., "label": ...}')
-                    continue
-                yield Row(line, values)
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}: not UTF-8 ({error.reason})") from None
-        if not found:
-            raise DataError(f"{path} is empty: there is nothing to read")
+            values = parse_json(text)
+        except DataError as error:
+            bad.report(path, line, str(error))
+            continue
+        if not isinstance(values, dict):
+            bad.report(path, line, 'not a JSON object like {"text": ..., "label": ...}')
+            continue
+        yield Row(line, values)
+    if not found:
+        raise DataError(f"{path} is empty: there is nothing to read")
 
 
 def _parquet_rows(path: Path, bad: BadRows) -> Iterator[Row]:
-    row = 0
-    for batch in _parquet(path).iter_batches():
-        for values in batch.to_pylist():
-            row += 1
-            yield Row(row, values)
+    for number, values in parquet_rows(path, lambda row, fault: bad.report(path, row, fault)):
+        yield Row(number, values)
 
 
-def _parquet(path: Path) -> Any:
-    try:
-        import pyarrow.parquet as parquet
-        from pyarrow import ArrowException
-    except ImportError:
-        raise MissingExtraError(
-            "Parquet files need pyarrow: install it with `pip install 'throughtime[parquet]'`"
-        ) from None
-    try:
-        return parquet.ParquetFile(path)
-    except FileNotFoundError:
-        raise DataError(_missing(path)) from None
-    except (ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from None
-
-
-def _open(path: Path) -> TextIO:
-    try:
-        if path.suffix == ".gz":
-            return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-        return path.open(encoding="utf-8-sig", newline="")
-    except FileNotFoundError:
-        raise DataError(_missing(path)) from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _header(path: Path, file: TextIO) -> list[str]:
-    try:
-        first = file.readline()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 ({error.reason})") from None
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    if not first.strip():
+def _header(path: Path, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
+    names = [name.strip() for name in next(rows, (1, []))[1]]
+    if not any(names):
         raise DataError(f"{path} is empty, or its first line is: expected a header with the columns' names")
-    names = next(csv.reader([first], delimiter=_delimiter(path), quoting=_quoting(path)))
-    names = [name.strip() for name in names]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
-        raise DataError(f"{path} line 1: column {repeated[0]!r} occurs twice")
+        raise DataError(f"{path} line 1: column {shown(repeated[0])} occurs twice")
     return names
 
 
-def _delimiter(path: Path) -> str:
-    return "\t" if _suffix(path) == ".tsv" else ","
-
-
-def _quoting(path: Path) -> Any:
-    # TSV files in the wild hold bare quotes; CSV files quote as RFC 4180 says.
-    return csv.QUOTE_NONE if _suffix(path) == ".tsv" else csv.QUOTE_MINIMAL
+def _listed(names: Sequence[str]) -> str:
+    """The first of many columns: an error has to stay a line."""
+    return ", ".join(names[:_LISTED]) + (f"... ({len(names):,} in all)" if len(names) > _LISTED else "")
 
 
 def _suffix(path: Path) -> str:
     name = path.name.lower().removesuffix(".gz")
     return name[name.rfind(".") :] if "." in name else ""
-
-
-def _missing(path: Path) -> str:
-    return f"{path}: no such file (the working directory is {Path.cwd()})"

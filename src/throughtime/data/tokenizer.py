@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.arrays import whole_numbers
+from throughtime.data.lines import check_text
 from throughtime.data.text import DecodingErrors, Progress, read_blocks, read_byte_blocks
 from throughtime.errors import DataError, OptionError, RunError, UnknownTokenError
 from throughtime.facts import read_json, shown
@@ -108,19 +109,20 @@ class Tokenizer:
             kind, vocabulary_size: as for `train`.
             texts: sentences, captions, reviews...
         Raises:
-            DataError: there is no text.
+            DataError: there is no text, or one that is no Unicode.
             OptionError: as for `train`.
         """
         _check_kind(kind, vocabulary_size)
         if kind == "byte":
             return cls(_byte_tokenizer(), kind)
+        texts = map(check_text, texts)
         if kind == "character":
             characters = set(itertools.chain.from_iterable(texts))
             if not characters:
                 raise DataError("there is no text to build a vocabulary from")
             return cls(_character_tokenizer(sorted(characters)), kind)
         if kind == "bpe":
-            return cls(_train_bpe(iter(texts), vocabulary_size or DEFAULT_BPE_VOCABULARY), kind)
+            return cls(_train_bpe(texts, vocabulary_size or DEFAULT_BPE_VOCABULARY), kind)
         return cls(_word_tokenizer(_count_words(texts), vocabulary_size), kind)
 
     @classmethod
@@ -167,9 +169,15 @@ class Tokenizer:
             (T,) int64; empty for empty text.
         Raises:
             UnknownTokenError: a character is not in the vocabulary ("character" only).
+            DataError: the text holds half of a surrogate pair, which is no character.
         """
         if self.kind == "byte":
-            return np.frombuffer(text.encode("utf-8", "surrogateescape"), dtype=np.uint8).astype(np.int64)
+            try:
+                # Bytes of a command line that are not UTF-8 come as such halves, and are bytes all the same.
+                content = text.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError:
+                raise _no_text(text, name, line) from None
+            return np.frombuffer(content, dtype=np.uint8).astype(np.int64)
         if self.kind == "character":
             code_points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
             tokens = self._lookup[np.minimum(code_points, len(self._lookup) - 1)]
@@ -177,7 +185,11 @@ class Tokenizer:
             if unknown.size:
                 raise _unknown_character(text, int(unknown[0]), name, line, column)
             return tokens.astype(np.int64)
-        encodings = self._library.encode_batch(list(_pieces(text)), add_special_tokens=False)
+        try:
+            encodings = self._library.encode_batch(list(_pieces(text)), add_special_tokens=False)
+        # The library cannot be given such a text at all; what it raises depends on its version.
+        except (UnicodeEncodeError, TypeError):
+            raise _no_text(text, name, line) from None
         return np.array([token for encoding in encodings for token in encoding.ids], dtype=np.int64)
 
     def encode_file(
@@ -446,6 +458,14 @@ def _tokens_in_order(vocabulary: dict[str, int]) -> list[str]:
     if not texts or [vocabulary[text] for text in texts] != list(range(len(texts))):
         raise ValueError("its tokens are not numbered from 0")
     return texts
+
+
+def _no_text(text: str, name: str, line: int) -> DataError:
+    try:
+        check_text(text)
+    except DataError as error:
+        return DataError(f"{name}, line {line}, {error}")
+    raise AssertionError("only called for what cannot be encoded")
 
 
 def _unknown_character(text: str, index: int, name: str, line: int, column: int) -> UnknownTokenError:

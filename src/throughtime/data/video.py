@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.limits import FRAME_PIXELS
 from throughtime.errors import DataError, MissingExtraError
 from throughtime.files import naming
 
@@ -36,7 +37,8 @@ def decode_video(path: str | Path, size: int) -> Iterator[VideoFrame]:
         path: any file that FFmpeg reads.
         size: H and W.
     Raises:
-        DataError: the file is missing, has no video, is broken, or ends before it should.
+        DataError: the file is missing, has no video, is broken, or ends before it should; or its frames have
+            more pixels than the limit.
         MissingExtraError: PyAV is not installed.
     """
     av = require_av()
@@ -50,6 +52,9 @@ def decode_video(path: str | Path, size: int) -> Iterator[VideoFrame]:
             if not container.streams.video:
                 raise DataError(f"{path} has no video stream")
             stream = container.streams.video[0]
+            FRAME_PIXELS.check(stream.width * stream.height, f"{path} has frames of")
+            # Frames may grow in the middle, too: then the decoder refuses them.
+            stream.codec_context.options = {"max_pixels": str(FRAME_PIXELS.value)}
             promised, rate, duration = stream.frames, stream.average_rate, container.duration
             alone = len(container.streams) == 1
             for packet in container.demux(stream):

@@ -10,8 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from throughtime.errors import OptionError
+from throughtime.runtime.outputs import check_output
 
 State = TypeVar("State")
+
+# Scores stay numbers below these, whatever the length; papers use penalties of about 1, rewards below 2 nats.
+MAX_PENALTY = 10.0
+MAX_REWARD = 100.0
 
 
 @dataclass(frozen=True)
@@ -55,17 +60,19 @@ def beam_search(
         width: 1 or above; the number of beginnings kept, and of results at most.
         max_length: 1 or above; in tokens, with the end token.
         end_token: in [0, V); None where sequences end by length only.
-        length_penalty: alpha, 0 or above; the score is log-probability / ((5 + length) / 6) ** alpha.
-            0 ranks by probability, which favours short sequences.
-        word_reward: r, 0 or above, in nats; r * min(length, rewarded_length) is added to the score.
+        length_penalty: alpha, from 0 to `MAX_PENALTY`; the score is
+            log-probability / ((5 + length) / 6) ** alpha. 0 ranks by probability, which favours short
+            sequences.
+        word_reward: r, from 0 to `MAX_REWARD`, in nats; r * min(length, rewarded_length) is added to the
+            score.
         rewarded_length: in tokens, with the end token; None is `max_length`. A bound keeps a loop of words,
             each more probable than exp(-r), from paying for ever.
     Returns:
         At most `width` hypotheses, best first; fewer where fewer are possible.
     Raises:
         OptionError: an option is out of range.
-        ValueError: log-probabilities have a wrong shape, are NaN or are above 0 (the message names the
-            position).
+        NotANumberError: log-probabilities are NaN (the message names the position).
+        ValueError: log-probabilities have a wrong shape, or are above 0 (likewise).
     Source: length normalisation Wu et al. 2016, equation 14 (the coverage penalty: `beam_search_batch`);
         word reward He et al. 2016 ("Improved Neural Machine Translation with SMT Features"), its bound
         Huang, Zhao and Ma 2017 ("When to Finish?").
@@ -114,14 +121,12 @@ def beam_search_batch(
     Returns:
         For each source what `beam_search` returns.
     Raises:
-        OptionError, ValueError: as `beam_search`.
+        OptionError, NotANumberError, ValueError: as `beam_search`.
     """
     if width < 1 or min(max_lengths, default=1) < 1:
         raise OptionError(f"width and max_length must be 1 or above, not {width} and {min(max_lengths)}")
-    if not 0 <= length_penalty < np.inf:
-        raise OptionError(f"length_penalty must be 0 or above, not {length_penalty}")
-    if not 0 <= word_reward < np.inf:
-        raise OptionError(f"word_reward must be 0 or above, not {word_reward}")
+    check_range("length_penalty", length_penalty, MAX_PENALTY)
+    check_range("word_reward", word_reward, MAX_REWARD)
     if rewarded_length is not None and rewarded_length < 1:
         raise OptionError(f"rewarded_length must be 1 or above, not {rewarded_length}")
     log_probabilities = np.asarray(first_log_probabilities, dtype=np.float64)
@@ -154,6 +159,16 @@ def beam_search_batch(
             log_probabilities = np.asarray(next_log_probabilities, dtype=np.float64)
             position += 1
     return [search.finished for search in searches]
+
+
+def check_range(option: str, value: float, largest: float) -> None:
+    """Refuse a penalty or a reward that is not in [0, largest].
+
+    Raises:
+        OptionError: it is outside, or NaN.
+    """
+    if not 0 <= value <= largest:
+        raise OptionError(f"{option} must be from 0 to {largest:g}, not {value:g}")
 
 
 @dataclass(frozen=True)
@@ -243,8 +258,9 @@ def _check(log_probabilities: NDArray[np.float64], expected: tuple[int, int], po
         )
     # The tolerance leaves room for a float16 log-softmax.
     if not (log_probabilities <= 1e-2).all():
+        check_output(log_probabilities, f"position {position}")
         raise ValueError(
-            f"log-probabilities of position {position} hold NaN or a value above 0: pass log_softmax(logits)"
+            f"log-probabilities of position {position} hold a value above 0: pass log_softmax(logits)"
         )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from throughtime.generation.beam import Hypothesis, beam_search
 from throughtime.generation.text import log_softmax
+from throughtime.runtime.outputs import check_output
 from throughtime.runtime.sampling import Sampler, SamplingOptions
 
 
@@ -109,7 +110,7 @@ def sample_captions(
     captions: list[list[int]] = [[] for _ in range(len(images))]
     running = np.ones(len(images), dtype=bool)
     for written in range(1, max_length + 1):
-        tokens = sampler.sample(_without(logits, never))
+        tokens = sampler.sample(_without(check_output(logits, f"position {written}"), never))
         for row in np.flatnonzero(running):
             captions[row].append(int(tokens[row]))
         running &= tokens != writer.vocabulary_size

@@ -13,12 +13,16 @@ from throughtime.data import Tokenizer
 from throughtime.errors import OptionError, UnknownTokenError
 from throughtime.generation.beam import beam_search
 from throughtime.generation.stop import StopStrings
+from throughtime.runtime.outputs import check_output
 from throughtime.runtime.sampling import Sampler, SamplingOptions
 
 # A prompt is read in pieces: each piece's logits are V numbers for every step.
 _PROMPT_CHUNK = 256
 # The first tokens are shown at once; then so many a call that calling costs nothing and nobody sees it wait.
 _LARGEST_DRAW = 32
+_SO_FAR = "the text so far"
+# Texts in one batch: each has a state, logits and a random generator, and takes about 1 MB with them.
+MAX_SAMPLES = 4096
 
 
 class Stepper(Protocol):
@@ -72,11 +76,12 @@ def stream(
     Raises:
         OptionError: length or samples is out of range.
         UnknownTokenError: the prompt holds a character that the model does not know.
+        NotANumberError: the model's output is NaN.
     """
     if length < 0:
         raise OptionError(f"length must be 0 or above, not {length}")
-    if samples < 1:
-        raise OptionError(f"samples must be 1 or above, not {samples}")
+    if not 1 <= samples <= MAX_SAMPLES:
+        raise OptionError(f"samples must be from 1 to {MAX_SAMPLES:,}, not {samples:,}")
     sampler = Sampler(options, stepper.vocabulary_size, random_seed() if seed is None else seed, samples)
     prompt_tokens = tokenizer.encode(prompt, "the prompt")
     sampler.observe(np.broadcast_to(prompt_tokens, (samples, len(prompt_tokens))))
@@ -114,13 +119,19 @@ def _draw(
     if isinstance(stepper, Drawer):
         count = 1
         while length > 0:
-            tokens, logits, state = stepper.draw(sampler, logits, state, min(count, length))
+            try:
+                tokens, logits, state = stepper.draw(sampler, logits, state, min(count, length))
+            except ValueError as error:
+                # The sampler's own, from among many tokens that are drawn in one call.
+                if "NaN" in str(error) or "inf" in str(error):
+                    check_output(np.array([np.nan]), _SO_FAR)
+                raise
             yield from tokens.T
             length -= count
             count = min(2 * count, _LARGEST_DRAW)
         return
     for left in range(length, 0, -1):
-        tokens = sampler.sample(logits)
+        tokens = sampler.sample(check_output(logits, _SO_FAR))
         yield tokens
         if left > 1:
             logits, state = stepper.feed(tokens[:, None], state)

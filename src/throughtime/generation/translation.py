@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from throughtime.data import Tokenizer
+from throughtime.data.lines import check_text, shown
 from throughtime.data.tables import BadRows
-from throughtime.errors import DataError
+from throughtime.errors import DataError, NotANumberError
 from throughtime.generation.beam import beam_search_batch
 
 END_TEXT = "<end>"
@@ -112,6 +113,10 @@ class TextTranslator:
         Raises:
             DataError: it is empty, or holds a character that the model does not know.
         """
+        try:
+            check_text(text)
+        except DataError as error:
+            raise DataError(f"{name}, line {line}, {error}") from None
         tokens = self._source_tokenizer.encode(self._prepare(text), name, line)
         if len(tokens) == 0:
             raise DataError(f"{name} line {line}: there is nothing to translate")
@@ -187,17 +192,26 @@ class TextTranslator:
     ) -> list[Translated]:
         limits = [_LONGEST_RATIO * len(source) + _LONGEST_EXTRA for source in tokens]
         first, state = self._searcher.begin(tokens)
-        found = beam_search_batch(
-            self._searcher.step,
-            first,
-            state,
-            self._searcher.select,
-            self._width,
-            limits,
-            self._searcher.end_token,
-            self._length_penalty,
-            self._searcher.penalties,
-        )
+        try:
+            found = beam_search_batch(
+                self._searcher.step,
+                first,
+                state,
+                self._searcher.select,
+                self._width,
+                limits,
+                self._searcher.end_token,
+                self._length_penalty,
+                self._searcher.penalties,
+            )
+        except NotANumberError as error:
+            if len(texts) == 1:
+                raise NotANumberError(f"{shown(texts[0])}: {error}") from None
+            # One by one, so that the text can be named.
+            return [
+                self._side_by_side([text], [one], with_attention)[0]
+                for text, one in zip(texts, tokens, strict=True)
+            ]
         best = [hypotheses[0] for hypotheses in found]
         targets = [np.array(hypothesis.tokens, dtype=np.int64) for hypothesis in best]
         attentions: Sequence[NDArray[np.float32] | None] | None = None

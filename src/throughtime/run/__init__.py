@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from throughtime.data.tables import column_names, is_table
 from throughtime.run.run import CONFIG, PREPARED, WEIGHTS, Run, require_torch
 
 # Imported when first needed: a task's libraries are not the others' business.
@@ -36,6 +37,9 @@ def find_task(source: str | Path, options: Mapping[str, Any] | None = None) -> s
     if options and options.get("target") is not None:
         return "translator"
     path = Path(source)
+    if path.name.lower().endswith((".parquet", ".gz")) and is_table(path) and path.is_file():
+        # It is no text for a language model either: better to say what is wrong with it.
+        column_names(path)
     return next(
         (task for task in TASKS if path.exists() and run_class(task).recognises(path)), "language-model"
     )

@@ -21,7 +21,7 @@ from throughtime.data.image_features import Encode
 from throughtime.data.image_inputs import find_images
 from throughtime.data.tables import BadRows
 from throughtime.data.tokenizer import END_OF_LINE, UNKNOWN_WORD, Tokenizer
-from throughtime.errors import DataError
+from throughtime.errors import DataError, NotANumberError
 from throughtime.facts import read_json
 from throughtime.files import write_atomically
 from throughtime.generation import SamplingOptions
@@ -90,7 +90,7 @@ class CaptionerRun(Run):
         data = self.config.data
         bad = BadRows(data.skip_bad)
         self._images.keep_encoder()
-        source = self._read(data.source, bad)
+        source = self._read(data.source, bad, data.allow_outside_files)
         training, validation = self._parts(source, bad)
         if not training:
             raise DataError(f"{source.table} has no images to train on: every row is of another split")
@@ -194,11 +194,16 @@ class CaptionerRun(Run):
         bad = bad or BadRows()
         for number, image in enumerate(find_images(inputs, bad)):
             read = self._images.encode_one(image, self._shape, bad, encode)
-            if read is not None:
+            if read is None:
+                continue
+            try:
                 written = self._write(
                     read, image.name, beam, length_penalty, word_reward, consensus, sampling, seed + number
                 )
-                yield self._with_influence(written, read) if with_influence else written
+            except NotANumberError as error:
+                bad.report(image.name, None, str(error))
+                continue
+            yield self._with_influence(written, read) if with_influence else written
 
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
         bad = BadRows(skip_bad)
@@ -222,6 +227,7 @@ class CaptionerRun(Run):
         split: str = "test",
         word_reward: float | None = None,
         consensus: bool | None = None,
+        allow_outside_files: bool = False,
     ) -> dict[str, float | int]:
         """Measure captions against references: BLEU-1 to 4, ROUGE-L and CIDEr-D.
 
@@ -232,9 +238,10 @@ class CaptionerRun(Run):
             progress: called with the share that is done.
             beam, length_penalty, word_reward, consensus, encode: as in `caption`.
             split: "test", "validation" or "training".
+            allow_outside_files: read images outside the folder of their table.
         """
         bad = BadRows(skip_bad)
-        data = self._read(path, bad)
+        data = self._read(path, bad, allow_outside_files)
         images = data.of_split(split) if data.has_splits else data.images
         if not images:
             raise DataError(f"{data.table} has no images of the split {split!r}")
@@ -245,7 +252,8 @@ class CaptionerRun(Run):
             candidates = []
             for number in range(len(kept)):
                 image = np.array(array[number])
-                caption = self._write(image, "", beam, length_penalty, word_reward, consensus)
+                name = images[kept[number]].name
+                caption = self._write(image, name, beam, length_penalty, word_reward, consensus)
                 candidates.append(caption.text.split())
                 if progress is not None:
                     progress((number + 1) / len(kept))
@@ -349,9 +357,9 @@ class CaptionerRun(Run):
         tokens = range(self.tokenizer.vocabulary_size)
         return [token for token in tokens if self.tokenizer.token_text(token) in special]
 
-    def _read(self, path: str | Path, bad: BadRows) -> CaptionedImages:
+    def _read(self, path: str | Path, bad: BadRows, allow_outside: bool) -> CaptionedImages:
         data = self.config.data
-        return read_captions(path, bad, data.normalise_captions, images_must_exist=not data.image_features)
+        return read_captions(path, bad, data.normalise_captions, not data.image_features, allow_outside)
 
     def _parts(
         self, source: CaptionedImages, bad: BadRows
@@ -360,7 +368,7 @@ class CaptionerRun(Run):
         data = self.config.data
         training = [image for image in source.images if image.split in ("training", "")]
         if data.validation is not None:
-            return training, self._read(data.validation, bad)
+            return training, self._read(data.validation, bad, data.allow_outside_files)
         validation = source.of_split("validation")
         if not validation:
             count = round(data.validation_fraction * len(training))

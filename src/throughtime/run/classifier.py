@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -23,6 +22,8 @@ from throughtime.data.examples import (
 )
 from throughtime.data.features import FeatureSpace, statistics
 from throughtime.data.labels import Labels
+from throughtime.data.lines import STANDARD_INPUT, shown, standard_input
+from throughtime.data.numbers import as_float32
 from throughtime.data.prepared import EXAMPLES, PreparedExamples, write_targets
 from throughtime.data.sequences import write_sequences
 from throughtime.data.splits import stratified_split
@@ -31,8 +32,9 @@ from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import DataError
 from throughtime.prediction.labels import SequenceLabeller, all_logits
-from throughtime.run.example_inputs import read_any, read_lines
+from throughtime.run.example_inputs import read_any, read_inputs
 from throughtime.run.run import Run
+from throughtime.runtime.outputs import check_output
 
 if TYPE_CHECKING:
     import torch
@@ -127,7 +129,7 @@ class ClassifierRun(Run):
     def _read_all(self, bad: BadRows, show: Progress) -> Iterator[tuple[Example, bool]]:
         """Training examples, then those of the validation file; with each whether it is one of these."""
         data = self.config.data
-        reader = self._reader(needs_label=True)
+        reader = self._reader(needs_label=True, allow_outside=data.allow_outside_files)
         known: set[str | None] = set()
         for path, late in ((data.source, False), (data.validation, True)):
             if path is None:
@@ -201,9 +203,12 @@ class ClassifierRun(Run):
         Returns:
             For each its label, the label's probability, and those of all labels.
         Raises:
-            DataError: a text is empty.
+            DataError: a text is empty, a number is not finite, or the model's output is not.
         """
-        probabilities = _softmax(self._logits([self._encode(one) for one in inputs]))
+        logits = self._logits([self._encode(one) for one in inputs])
+        probabilities = [
+            _softmax(check_output(each, f"input {number}")) for number, each in enumerate(logits)
+        ]
         return [
             {
                 "label": self.labels.names[int(row.argmax())],
@@ -213,33 +218,44 @@ class ClassifierRun(Run):
             for row in probabilities
         ]
 
-    def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
+    def predict(
+        self, inputs: Sequence[str | Path], skip_bad: bool = False, allow_outside_files: bool = False
+    ) -> Iterator[dict[str, Any]]:
         """Label the examples of files.
 
         Args:
             inputs: tables, folders with metadata.csv, single arrays or sounds, .txt files with a text a line;
                 "-" is standard input: a line is a text, the numbers of a vector, or a file's name.
             skip_bad: leave out what cannot be used; `left_out` says what.
+            allow_outside_files: read files that a table names outside its own folder.
         Yields:
             input, label, probability; and truth, where the file has labels.
         """
         bad = BadRows(skip_bad)
         for source in inputs:
             streamed = str(source) == "-"
-            reader = self._reader(needs_label=False)
+            reader = self._reader(needs_label=False, allow_outside=allow_outside_files)
             examples = (
-                read_lines(reader, "standard input", sys.stdin, bad)
+                read_inputs(reader, STANDARD_INPUT, standard_input(), bad)
                 if streamed
                 else read_any(reader, self.kind, source, bad)
             )
-            encoded = self._encoded(examples, "standard input" if streamed else source, bad)
+            name = STANDARD_INPUT if streamed else source
+            encoded = self._encoded(examples, name, bad)
             while block := list(islice(encoded, 1 if streamed else _AT_A_TIME)):
-                yield from self._label(block)
+                yield from self._label(block, name, bad)
         self.left_out = bad.summary()
 
-    def _label(self, block: list[tuple[Example, NDArray[Any]]]) -> Iterator[dict[str, Any]]:
-        probabilities = _softmax(self._logits([array for _, array in block]))
-        for (example, _), row in zip(block, probabilities, strict=True):
+    def _label(
+        self, block: list[tuple[Example, NDArray[Any]]], name: str | Path, bad: BadRows
+    ) -> Iterator[dict[str, Any]]:
+        logits = self._logits([array for _, array in block])
+        for (example, _), each in zip(block, logits, strict=True):
+            try:
+                row = _softmax(check_output(each, shown(example.name)))
+            except DataError as error:
+                bad.report(name, example.line, str(error))
+                continue
             found = {
                 "input": example.name,
                 "label": self.labels.names[int(row.argmax())],
@@ -248,7 +264,11 @@ class ClassifierRun(Run):
             yield found if example.label is None else {**found, "truth": example.label}
 
     def evaluate(
-        self, path: str | Path, skip_bad: bool = False, progress: Callable[[float], None] | None = None
+        self,
+        path: str | Path,
+        skip_bad: bool = False,
+        progress: Callable[[float], None] | None = None,
+        allow_outside_files: bool = False,
     ) -> dict[str, Any]:
         """Measure on labelled examples; confusion-NAME.png and .json in the run folder get the details.
 
@@ -261,17 +281,22 @@ class ClassifierRun(Run):
         bad = BadRows(skip_bad)
         arrays: list[NDArray[Any]] = []
         targets: list[int] = []
+        names: list[str] = []
         table = table_of(path)
-        for example, array in self._encoded(self._reader(needs_label=True).read(path, bad), table, bad):
+        reader = self._reader(needs_label=True, allow_outside=allow_outside_files)
+        for example, array in self._encoded(reader.read(path, bad), table, bad):
             try:
                 targets.append(self.labels.number(example.label or ""))
             except DataError as error:
                 bad.report(table, example.line, str(error))
                 continue
             arrays.append(array)
+            names.append(f"line {example.line} of {table}")
         if not arrays:
             raise DataError(f"{table} has no usable examples ({bad.summary()})")
         logits = self._logits(arrays, progress)
+        for each, name in zip(logits, names, strict=True):
+            check_output(each, name)
         truth = np.array(targets)
         picture = self.folder / f"confusion-{Path(path).resolve().stem}.png"
         confusion, written = self._write_confusion(picture, truth, logits.argmax(1))
@@ -307,7 +332,7 @@ class ClassifierRun(Run):
         assert self.config.data.input != "auto", "prepare() settles it"
         return self.config.data.input
 
-    def _reader(self, needs_label: bool) -> ExampleReader:
+    def _reader(self, needs_label: bool, allow_outside: bool) -> ExampleReader:
         data = self.config.data
         return ExampleReader(
             self.kind,
@@ -318,6 +343,7 @@ class ClassifierRun(Run):
             data.frame_hop,
             self.space,
             needs_label,
+            allow_outside,
         )
 
     def _make_encoder(self, tokenizer: Tokenizer) -> TextEncoder:
@@ -326,11 +352,9 @@ class ClassifierRun(Run):
 
     def _encode(self, given: Any) -> NDArray[Any]:
         """A text or an array as the network reads it."""
-        return (
-            self.encoder.encode(given)
-            if self.encoder is not None
-            else self._cut(np.asarray(given, np.float32))
-        )
+        if self.encoder is not None:
+            return self.encoder.encode(given)
+        return self._cut(as_float32(given, lambda *place: f"number {list(place)}"))
 
     def _cut(self, array: Any) -> NDArray[np.float32]:
         return array[: self.config.data.longest or None]
@@ -380,5 +404,6 @@ class ClassifierRun(Run):
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    powers = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
+    """Over the last axis."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)

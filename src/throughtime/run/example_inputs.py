@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from throughtime.data.examples import Example, ExampleReader, InputKind, is_example_file
+from throughtime.data.lines import read_lines
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
 
@@ -21,8 +22,7 @@ def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadR
     """
     path = Path(path)
     if kind == "text" and path.suffix.lower() == ".txt" and path.is_file():
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            yield from read_lines(reader, path, file, bad)
+        yield from read_inputs(reader, path, read_lines(path), bad)
     elif is_example_file(path, kind):
         try:
             yield Example(reader.read_file(path), None, str(path), 1)
@@ -32,7 +32,7 @@ def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadR
         yield from reader.read(path, bad)
 
 
-def read_lines(
+def read_inputs(
     reader: ExampleReader, name: str | Path, lines: Iterable[str], bad: BadRows
 ) -> Iterator[Example]:
     """A line an example, as it comes; empty lines are none.

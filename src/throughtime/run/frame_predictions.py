@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.lines import STANDARD_INPUT, check_text
+from throughtime.data.numbers import as_float32, read_number, reads_as_number
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
-
-_NAME = "standard input"
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,14 @@ def rows_of_numbers(lines: Iterable[str], size: int, bad: BadRows) -> Iterator[N
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        cells = line.replace("\t", ",").split(",")
+        if number == 1 and not all(map(reads_as_number, cells)):
+            continue  # a header
         try:
-            row = np.array([float(cell) for cell in line.replace("\t", ",").split(",")])
-        except ValueError:
-            if number > 1:
-                bad.report(_NAME, number, f"{line.strip()[:40]!r} is no row of numbers")
-            continue
-        try:
-            yield check_features(row, size)
+            check_text(line)
+            yield check_features(np.array([read_number(cell) for cell in cells]), size)
         except DataError as error:
-            bad.report(_NAME, number, str(error))
+            bad.report(STANDARD_INPUT, number, str(error))
 
 
 def check_features(frame: NDArray[Any], size: int) -> NDArray[np.float32]:
@@ -116,10 +114,7 @@ def check_features(frame: NDArray[Any], size: int) -> NDArray[np.float32]:
     """
     if frame.shape != (size,) or frame.dtype.kind not in "fiub":
         raise DataError(f"a frame of {frame.dtype} {frame.shape}, expected {size} numbers")
-    if not np.isfinite(frame).all():
-        feature = int(np.argmin(np.isfinite(frame)))
-        raise DataError(f"feature {feature} is {frame[feature]}")
-    return frame.astype(np.float32)
+    return as_float32(frame, lambda feature: f"feature {feature}")
 
 
 def check_picture(frame: NDArray[Any], size: int) -> NDArray[np.uint8]:

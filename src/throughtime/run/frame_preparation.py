@@ -15,6 +15,7 @@ from pydantic import Field, FiniteFloat
 from throughtime.config.tagger import TaggerConfig
 from throughtime.data.clips import Clip, Encode, FrameReader, kind_of, list_clips, split_clips
 from throughtime.data.frame_labels import NO_LABEL, read_frame_labels
+from throughtime.data.labels import natural_order
 from throughtime.data.sequences import Sequences, write_sequences
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
@@ -94,7 +95,7 @@ def prepare_clips(
     labels = write_frames(target, "training", training, reader, found, True, bad, progress)
     if not labels:
         raise DataError(f"{data.source} has no clip that can be used ({bad.summary()})")
-    names = sorted(found, key=_naturally)
+    names = sorted(found, key=natural_order)
     if len(names) < 2:
         what = f"only the label {names[0]!r}" if names else "not a single label"
         raise DataError(f"{data.source}: the training clips have {what}: a tagger needs at least two")
@@ -180,10 +181,10 @@ def write_labels(folder: Path, part: str, labels: Sequence[NDArray[np.int64]]) -
 
 def _parts(config: TaggerConfig, bad: BadRows) -> tuple[list[Clip], list[Clip]]:
     data = config.data
-    clips = list_clips(data.source, bad)
+    clips = list_clips(data.source, bad, data.allow_outside_files)
     if data.validation is None:
         return split_clips(clips, data.validation_fraction, config.training.seed)
-    others = list_clips(data.validation, bad)
+    others = list_clips(data.validation, bad, data.allow_outside_files)
     validation = [clip for clip in others if clip.part == "validation"] or others
     return [clip for clip in clips if clip.part in ("", "training")], validation
 
@@ -212,9 +213,3 @@ def _statistics(frames: Sequences) -> tuple[tuple[float, ...], tuple[float, ...]
     for index in range(len(frames)):
         squares += np.square(frames[index] - mean).sum(0)
     return tuple(mean.tolist()), tuple(np.sqrt(squares / count).tolist())
-
-
-def _naturally(name: str) -> tuple[bool, int, str]:
-    """2 before 10, and numbers before words."""
-    whole = name.isascii() and name.isdigit()
-    return not whole, int(name) if whole else 0, name

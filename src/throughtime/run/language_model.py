@@ -21,6 +21,7 @@ from throughtime.generation import SamplingOptions
 from throughtime.generation.text import Stepper, most_probable, random_seed, stream
 from throughtime.run.run import Run
 from throughtime.runtime.folder import NetworkOptions
+from throughtime.runtime.outputs import check_output
 
 if TYPE_CHECKING:
     import torch
@@ -326,6 +327,7 @@ class LanguageModelRun(Run):
             )
         else:
             characters = sum(len(block) for block in read_blocks(path, errors))  # type: ignore[arg-type]
+        check_output(np.array(loss), str(path))
         return Evaluation(loss, predictions, characters, predictions / max(seconds, 1e-9))
 
     def _mean_loss(self) -> Callable[[EvaluationStreams, Callable[[float], None] | None], float]:

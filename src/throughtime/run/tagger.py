@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from throughtime.config.tagger import TaggerConfig
 from throughtime.data.clips import Encode, FrameReader, holds_clips, list_clips
 from throughtime.data.frame_labels import read_frame_labels
+from throughtime.data.lines import standard_input
 from throughtime.data.sequences import Sequences
 from throughtime.data.tables import BadRows
 from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEncoder, in_blocks
@@ -43,6 +43,7 @@ from throughtime.run.frame_preparation import (
     write_labels,
 )
 from throughtime.run.run import Run
+from throughtime.runtime.outputs import check_output
 
 if TYPE_CHECKING:
     import torch
@@ -186,6 +187,7 @@ class TaggerRun(Run):
         skip_bad: bool = False,
         timeline: str | Path | None = None,
         labels: str | Path | None = None,
+        allow_outside_files: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """The segments of clips: neighbouring frames with one label.
 
@@ -195,6 +197,7 @@ class TaggerRun(Run):
             skip_bad: leave out clips that cannot be used; `left_out` says which.
             timeline: draw the labels of the one clip as a picture, there.
             labels: a file with the true labels of the clip, to draw beside them.
+            allow_outside_files: read clips outside the folder of the metadata file that names them.
         Yields:
             clip, start and end (frames; the end is not in it), their times in seconds where these are known,
             label, and the mean probability that the model gave it. From standard input: frame, label,
@@ -206,10 +209,10 @@ class TaggerRun(Run):
         if list(map(str, inputs)) == [STANDARD_INPUT]:
             if timeline is not None or labels is not None:
                 raise OptionError("--timeline and --labels need a clip on disk, not standard input")
-            yield from self._predict_lines(sys.stdin, skip_bad)
+            yield from self._predict_lines(standard_input(), skip_bad)
             return
         bad = BadRows(skip_bad)
-        clips = list(self._find_inputs(inputs, bad))
+        clips = list(self._find_inputs(inputs, bad, allow_outside_files))
         if timeline is not None and len(clips) != 1:
             raise OptionError(f"--timeline draws one clip, and there are {len(clips)}")
         if labels is not None and timeline is None:
@@ -234,7 +237,11 @@ class TaggerRun(Run):
         self.left_out = bad.summary()
 
     def evaluate(
-        self, path: str | Path, skip_bad: bool = False, progress: Callable[[float], None] | None = None
+        self,
+        path: str | Path,
+        skip_bad: bool = False,
+        progress: Callable[[float], None] | None = None,
+        allow_outside_files: bool = False,
     ) -> dict[str, Any]:
         """Measure on clips with labels.
 
@@ -243,6 +250,7 @@ class TaggerRun(Run):
                 only these count.
             skip_bad: leave out clips that cannot be used.
             progress: called with the share that is done.
+            allow_outside_files: read clips outside the folder of the metadata file.
         Returns:
             clips, frames (with a label), left_out, loss (nats a frame, unweighted), accuracy, macro_f1, edit,
             f1@10, f1@25, f1@50; see `throughtime.metrics.segments`.
@@ -252,7 +260,7 @@ class TaggerRun(Run):
         import tempfile
 
         bad = BadRows(skip_bad)
-        clips = list_clips(path, bad)
+        clips = list_clips(path, bad, allow_outside_files)
         clips = [clip for clip in clips if clip.part == "test"] or clips
         # On disk, so that the clips may be larger than memory.
         with tempfile.TemporaryDirectory() as name:
@@ -267,6 +275,7 @@ class TaggerRun(Run):
             write_labels(folder, "test", labels)
             clips = self._clips(folder, "test")
             loss, scores = evaluate(self.network, clips, self.config.training.batch)
+            check_output(np.array(loss), str(path))
         return {
             "clips": len(labels),
             "frames": labelled,
@@ -326,13 +335,15 @@ class TaggerRun(Run):
         assert self._mean is not None
         return len(self._mean)
 
-    def _find_inputs(self, inputs: Sequence[str | Path], bad: BadRows) -> Iterator[tuple[Path, Path | None]]:
+    def _find_inputs(
+        self, inputs: Sequence[str | Path], bad: BadRows, allow_outside: bool
+    ) -> Iterator[tuple[Path, Path | None]]:
         """Each clip, and its labels where a metadata file names them."""
         for path in map(Path, inputs):
             if str(path) == STANDARD_INPUT:
                 raise OptionError("standard input cannot be read beside other inputs")
             if path.is_dir():
-                yield from ((clip.path, clip.labels) for clip in list_clips(path, bad))
+                yield from ((clip.path, clip.labels) for clip in list_clips(path, bad, allow_outside))
             else:
                 yield path, None
 
@@ -342,7 +353,7 @@ class TaggerRun(Run):
         if not self.network.looks_ahead:
             stepper = FrameStepper(self.network)
             for frames, seconds in blocks:
-                yield from frame_labels(stepper.feed(frames), seconds)
+                yield from frame_labels(check_output(stepper.feed(frames), str(path)), seconds)
             return
         times: list[NDArray[np.float64]] = []
 
@@ -352,6 +363,7 @@ class TaggerRun(Run):
                 yield frames
 
         probabilities = label_whole_clip(self.network, frames_only())
+        check_output(probabilities, str(path))
         yield from frame_labels(probabilities, np.concatenate(times) if times else None)
 
     def _stream_probabilities(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
@@ -361,7 +373,8 @@ class TaggerRun(Run):
                 one = self._check_frame(np.asarray(frame))[None]
             except DataError as error:
                 raise DataError(f"frame {number} of the stream: {error}") from None
-            yield stepper.feed(one if encode is None else encode(one))[0]
+            found = stepper.feed(one if encode is None else encode(one))[0]
+            yield check_output(found, f"frame {number} of the stream")
 
     def _check_frame(self, frame: NDArray[Any]) -> NDArray[Any]:
         """A frame of a stream as the network reads it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,13 +13,16 @@ from numpy.typing import NDArray
 
 from throughtime.config.translator import TranslatorConfig
 from throughtime.data import Tokenizer
-from throughtime.data.parallel import Pair, read_lines, read_pairs
+from throughtime.data.lines import STANDARD_INPUT, standard_input
+from throughtime.data.parallel import Pair, read_pairs, read_texts
 from throughtime.data.sequences import Sequences, write_sequences
 from throughtime.data.tables import BadRows, column_names, is_table, read_rows
 from throughtime.errors import DataError, ThroughtimeError
+from throughtime.generation.beam import MAX_PENALTY, check_range
 from throughtime.generation.translation import BATCH, TextTranslator, Translated
 from throughtime.prediction.pairs import TokenPairs, TranslationNetwork, evaluate
 from throughtime.run.run import Run
+from throughtime.runtime.outputs import check_output
 
 if TYPE_CHECKING:
     import torch
@@ -175,7 +177,13 @@ class TranslatorRun(Run):
     def translator(
         self, beam: int = BEAM, length_penalty: float = LENGTH_PENALTY, coverage_penalty: float = 0.0
     ) -> TextTranslator:
-        """The model ready to translate; arguments as for `translate`."""
+        """The model ready to translate; arguments as for `translate`.
+
+        Raises:
+            OptionError: a penalty is out of range.
+        """
+        check_range("coverage_penalty", coverage_penalty, MAX_PENALTY)
+        check_range("length_penalty", length_penalty, MAX_PENALTY)
         return TextTranslator(
             self.network.searcher(coverage_penalty),
             self.source_tokenizer,
@@ -206,8 +214,7 @@ class TranslatorRun(Run):
             with_attention: also tell where each word came from.
         """
         if str(path) == "-":
-            lines = (line.rstrip("\r\n") for line in sys.stdin)
-            return translator.stream(lines, "standard input", bad, 1, with_attention)
+            return translator.stream(standard_input(), STANDARD_INPUT, bad, 1, with_attention)
         return translator.stream(self._sources_of(path, bad), str(path), bad, READ_AHEAD, with_attention)
 
     def evaluate(
@@ -263,6 +270,7 @@ class TranslatorRun(Run):
             Sequences.in_memory([target for _, target in arrays]),
         )
         reference = evaluate(self.network, tokens, BATCH)
+        check_output(np.array(reference["val_loss"]), f"the targets of {path}")
         if progress is not None:
             progress(1.0)
         return {
@@ -341,7 +349,7 @@ class TranslatorRun(Run):
     def _sources_of(self, path: str | Path, bad: BadRows) -> Iterator[str]:
         """The texts to translate in a file: a table's source column, or the lines of a text."""
         if not is_table(path):
-            yield from read_lines(path)
+            yield from read_texts(path)
             return
         column = self.config.data.source_column
         for row in read_rows(path, bad, [column]):

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from throughtime.config.classifier import ClassifierNetwork
 
 
+# Steps of a long sequence that are read together: 16 MB of outputs of 256 units, and calling costs nothing.
+_BLOCK = 1 << 14
+
+
 class Classifier:
     """As `throughtime.models.classifier.Classifier`, in evaluation mode.
 
@@ -70,15 +74,39 @@ class Classifier:
         self._pooling = _Pooling(weights, f"{prefix}pooling.", config.pooling, compute, pooled)
         self._output = linear_of(weights, f"{prefix}output", compute, pooled, classes)
         self._directions = self._recurrent.directions
+        # Layers that read both ways need all outputs of the one below; attention needs both directions.
+        self._goes_in_blocks = (self._directions == 1 or config.layers == 1) and config.pooling != "attention"
 
     def logits(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         """Logits (B, C) of tokens (T, B) int64 or numbers (T, B, F) float32, and lengths (B,)."""
-        if self._embedding is not None:
-            steps = self._embedding[inputs]
-        else:
-            steps = (inputs - self._mean) / self._deviation
-        outputs, _ = self._recurrent(steps, lengths=lengths)
+        if self._goes_in_blocks and len(inputs) > _BLOCK and inputs.shape[1] == 1:
+            return self._output(self._pooled_in_blocks(inputs[: lengths[0]]))
+        outputs, _ = self._recurrent(self._steps(inputs), lengths=lengths)
         return self._output(self._pooling(outputs, lengths, self._directions))
+
+    def _steps(self, inputs: NDArray[Any]) -> Array:
+        """What the recurrence reads."""
+        if self._embedding is not None:
+            return self._embedding[inputs]
+        return (inputs - self._mean) / self._deviation
+
+    def _pooled_in_blocks(self, inputs: NDArray[Any]) -> Array:
+        """One sequence (T, 1, ...), pooled, (1, D * H).
+
+        Its outputs are never in memory together: those of six hours of sound would take 2 GB, three times
+        over. Each direction is read for itself, so that blocks may come in its order; the outputs of the other,
+        which come along, are passed over.
+        """
+        size, pooled = self._recurrent.output_size, []
+        for direction in range(self._directions):
+            pool, state = self._pooling.running(), None
+            starts = range(0, len(inputs), _BLOCK)
+            for start in reversed(starts) if direction else starts:
+                outputs, state = self._recurrent(self._steps(inputs[start : start + _BLOCK]), state)
+                own = outputs[:, :, direction * size : (direction + 1) * size]
+                pool.add(own[::-1] if direction else own)
+            pooled.append(pool.result())
+        return np.concatenate(pooled, -1)
 
 
 class Ensemble:
@@ -116,6 +144,32 @@ def load_classifier(
     return members[0] if config.members == 1 else Ensemble(members)
 
 
+class _RunningPool:
+    """Pools the outputs (T_i, 1, H) of blocks in the order in which the recurrence has read them."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._steps = 0
+        self._pool: NDArray[Any] | None = None
+
+    def add(self, outputs: Array) -> None:
+        """Take the next block."""
+        self._steps += len(outputs)
+        if self._kind == "last":
+            self._pool = outputs[-1].copy()
+        elif self._kind == "max":
+            block = outputs.max(0)
+            self._pool = block if self._pool is None else np.maximum(self._pool, block)
+        else:
+            block = outputs.sum(0, dtype=np.float64)
+            self._pool = block if self._pool is None else self._pool + block
+
+    def result(self) -> Array:
+        """(1, H)."""
+        assert self._pool is not None
+        return (self._pool / self._steps if self._kind == "mean" else self._pool).astype(np.float32)
+
+
 class _Pooling:
     """As `throughtime.encoders.pooling.Pooling`."""
 
@@ -124,6 +178,10 @@ class _Pooling:
         if kind == "attention":
             self._attention = linear_of(weights, f"{prefix}attention", compute, size, size)
             self._context = weights.tensor(f"{prefix}context", (size,))
+
+    def running(self) -> _RunningPool:
+        """The same for one direction of one sequence, block by block."""
+        return _RunningPool(self._kind)
 
     def __call__(self, outputs: Array, lengths: NDArray[np.int64], directions: int) -> Array:
         """(T, B, F) to (B, F)."""

@@ -245,10 +245,10 @@ class Engine:
             ValueError: a slot is not open or named twice, or a token lies outside the vocabulary or is no
                 whole number.
         """
-        array = np.atleast_1d(whole_numbers(tokens, "tokens"))
+        array = np.ascontiguousarray(whole_numbers(tokens, "tokens"))  # a single one becomes a list of one
         if array.ndim != 1:
             raise ValueError(f"tokens have the shape {array.shape}, expected (slots,)")
-        return self.read(slots, array[:, None])
+        return self._native.read(_slots(slots), array.reshape(-1, 1), False)
 
     def read(self, slots: ArrayLike, tokens: ArrayLike, all_logits: bool = False) -> NDArray[np.float32]:
         """Read several tokens for each slot, layer by layer: the same numbers as step by step, sooner.
@@ -296,7 +296,8 @@ class Engine:
             )
         options = sampler.options
         penalised = options.repetition_penalty != 1
-        tokens = np.full((steps, len(indices)), _NOT_DRAWN, dtype=np.int64)
+        tokens = np.empty((steps, len(indices)), np.int64)
+        tokens.fill(_NOT_DRAWN)
         uniforms = sampler.uniforms(steps)
         try:
             self._native.generate(

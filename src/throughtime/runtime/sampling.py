@@ -20,6 +20,8 @@ from throughtime.errors import CheckpointError, OptionError
 
 # No uniform number: it stands where none has been drawn yet.
 _NOT_DRAWN = -1.0
+# More than any vocabulary has, and what the native sampler's numbers hold.
+_LARGEST_TOP_K = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ class SamplingOptions:
         # Each condition is written so that NaN fails it.
         _require(0 <= self.temperature < math.inf, "temperature", "0 (greedy) or above", self.temperature)
         _require(
-            _is_whole(self.top_k) and self.top_k >= 0, "top_k", "a whole number, 0 (off) or above", self.top_k
+            _is_whole(self.top_k) and 0 <= self.top_k <= _LARGEST_TOP_K,
+            "top_k",
+            f"a whole number, from 0 (off) to {_LARGEST_TOP_K:,}",
+            self.top_k,
         )
         _require(0 < self.top_p <= 1, "top_p", "above 0 and at most 1 (off)", self.top_p)
         _require(0 <= self.min_p <= 1, "min_p", "from 0 (off) to 1", self.min_p)
@@ -134,7 +139,8 @@ class Sampler:
 
         An exception of a signal's handler leaves the generators as they were.
         """
-        drawn = np.full((self.rows, steps), _NOT_DRAWN)
+        drawn = np.empty((self.rows, steps))
+        drawn.fill(_NOT_DRAWN)
         try:
             for generator, row in zip(self._generators, drawn, strict=True):
                 generator.random(out=row)

@@ -97,12 +97,15 @@ class ConsoleProgress(Progress):
     def preparing(self, what: str, done: int, total: int) -> None:
         if not self._console.is_terminal:
             return
+        from rich.markup import escape
+
         if self._reading is None:
             from rich.progress import Progress as Bar
 
             self._reading = Bar(console=self._console, transient=True)
             self._reading.start()
         known = {task.description: task.id for task in self._reading.tasks}
+        what = escape(what)  # a file's name is no markup
         task = known[what] if what in known else self._reading.add_task(what, total=total)
         self._reading.update(task, completed=done)
 
@@ -114,7 +117,7 @@ class ConsoleProgress(Progress):
         if self._reading is not None:
             self._reading.stop()
             self._reading = None
-        self._console.print(facts, highlight=False, soft_wrap=True)
+        self._console.print(facts, highlight=False, soft_wrap=True, markup=False)
 
     def started(self, position: Position, epochs: int) -> None:
         self._epochs = epochs

@@ -91,6 +91,8 @@ class Trainer:
         if self.position.finished:
             self.position.finished = False
             self._task.start_epoch(self.position.epoch)
+            # A kill before the next checkpoint would leave a training that counts as finished.
+            self._checkpoint()
 
     def train(self) -> Position:
         """Train until the last epoch, early stopping or a signal.

@@ -1,0 +1,122 @@
+"""Users' files: tables, texts, lines of standard input, arrays, sounds, pictures, video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from fuzzing.seeds import PICTURES
+from fuzzing.target import ONE_THREAD, PREPARE, STANDARD_INPUT, Target
+
+_TRANSLATE = f"translate runs/pairs --beam 2 {ONE_THREAD}"
+
+
+def _predict(run: str, path: str) -> tuple[str, ...]:
+    command = f"predict runs/{run} {path} {ONE_THREAD}"
+    return command, f"{command} --json", f"{command} --json --skip-bad", f"{command} --csv"
+
+
+def _train(source: str, options: str = "") -> tuple[str, ...]:
+    command = f"train {source} {options} {PREPARE}"
+    return command, f"{command} --skip-bad"
+
+
+def tables() -> Iterator[Target]:
+    """Rows of texts, numbers, lists and pairs, in every format that tables have."""
+    for name in ("remarks", "vectors"):
+        for suffix in ("csv", "tsv", "jsonl", "parquet", "csv.gz", "jsonl.gz"):
+            path = f"{name}.{suffix}"
+            # To measure draws a picture, which takes longer than anything else here.
+            commands = (*_train(path), *_train(path, "--task classifier"), *_predict(name, path) * 2)
+            measure = (f"eval runs/{name} {path} {ONE_THREAD} --json --skip-bad",)
+            yield Target(f"table .{suffix}", "tables", path, (f"runs/{name}/",), commands + measure, 1.5)
+    for suffix in ("csv", "tsv", "jsonl", "parquet", "csv.gz", "jsonl.gz"):
+        path = f"pairs.{suffix}"
+        commands = (*_train(path), f"{_TRANSLATE} {path} --json", f"{_TRANSLATE} {path} --skip-bad")
+        yield Target(f"table .{suffix}", "tables", path, ("runs/pairs/",), commands, 1.5)
+    for suffix in ("jsonl", "parquet", "jsonl.gz"):
+        path = f"sequences.{suffix}"
+        yield Target(f"table .{suffix}", "tables", path, (), _train(path))
+
+
+def metadata() -> Iterator[Target]:
+    """Tables that name files, and the labels of a clip's frames."""
+    for folder in ("arrays", "tagged", "pictures"):
+        for suffix in ("csv", "jsonl", "parquet"):
+            # Of a folder's tables the first is read, so that no other may lie there.
+            needs = (f"runs/{folder}/", *(f"{folder}/{number}" for number in range(10)))
+            commands = (*_train(folder), f"eval runs/{folder} {folder} {ONE_THREAD} --json")
+            path = f"{folder}/metadata.{suffix}"
+            yield Target(f"metadata .{suffix}", "tables", path, needs, commands, 0.8)
+    yield Target("frame labels", "tables", "tagged/0.labels.csv", ("tagged/",), _train("tagged"), 2)
+
+
+def texts() -> Iterator[Target]:
+    """Text to learn from and to measure on, and two texts side by side."""
+    prepare = (
+        f"train text.txt --chunk 4 --tokenizer {kind} {PREPARE}"
+        for kind in ("character", "byte", "bpe", "word")
+    )
+    use = (
+        f"eval runs/text text.txt {ONE_THREAD} --json",
+        f"eval runs/words text.txt {ONE_THREAD} --json",
+        f"eval runs/text text.txt {ONE_THREAD} --errors replace",
+        f"predict runs/remarks text.txt {ONE_THREAD} --json",
+    )
+    needs = ("runs/text/", "runs/remarks/", "runs/words/")
+    yield Target("text", "texts", "text.txt", needs, (*prepare, *use), 3)
+    for end in ("txt", "txt.gz"):
+        sides = f"source.{end} --target target.{end}"
+        both = (*_train(sides, "--task translator"), f"eval runs/pairs {sides} {ONE_THREAD} --json")
+        needs = (f"source.{end}", f"target.{end}", "runs/pairs/")
+        read = (f"{_TRANSLATE} source.{end} --json", f"{_TRANSLATE} source.{end} --skip-bad")
+        yield Target("parallel texts", "texts", f"source.{end}", needs, both + read)
+        yield Target("parallel texts", "texts", f"target.{end}", needs, both)
+
+
+def standard_input() -> Iterator[Target]:
+    """Lines that are typed or piped."""
+
+    def lines(source: str, command: str, run: str, *needs: str) -> Target:
+        begin = f"{source} {command} runs/{run} - {ONE_THREAD}"
+        commands = (begin, f"{begin} --json", f"{begin} --json --skip-bad")
+        return Target("standard input", "stdin", STANDARD_INPUT, (f"runs/{run}/", *needs), commands, 1.5)
+
+    yield lines("lines.txt", "predict", "remarks")
+    yield lines("numbers.txt", "predict", "vectors")
+    yield lines("numbers.txt", "predict", "tagged")
+    yield lines("source.txt", "translate", "pairs")
+    yield lines("arrays.txt", "predict", "arrays", "arrays/")
+    yield lines("pictures.txt", "caption", "pictures", "pictures/")
+
+
+def arrays() -> Iterator[Target]:
+    """Sequences and clips as arrays, and features of pictures."""
+    for folder in ("arrays", "tagged"):
+        for name in ("0.npy", "1.npz", "2.csv", "3.tsv"):
+            path = f"{folder}/{name}"
+            commands = (*_predict(folder, path), *_train(folder))
+            needs = (f"runs/{folder}/", f"{folder}/")
+            yield Target(f"array {_suffix(name)}", "arrays", path, needs, commands, 1.5)
+    caption = f"caption runs/features features.npz {ONE_THREAD} --json"
+    commands = (caption, f"{caption} --skip-bad", *_train("captions.csv", "--image-features features.npz"))
+    yield Target("features .npz", "arrays", "features.npz", ("runs/features/", "captions.csv"), commands, 2)
+
+
+def media() -> Iterator[Target]:
+    """Sounds, pictures and video."""
+    for name in ("0.wav", "1.flac", "2.ogg"):
+        path, needs = f"sounds/{name}", ("runs/sounds/", "sounds/")
+        commands = (*_predict("sounds", path), *_train("sounds"))
+        yield Target(f"sound {_suffix(name)}", "sounds", path, needs, commands, 2.5)
+    for number, suffix in enumerate(PICTURES):
+        path = f"pictures/{number}.{suffix}"
+        read = f"caption runs/pictures {path} {ONE_THREAD}"
+        commands = (f"{read} --json", f"{read} --skip-bad", f"predict runs/pictures {path} --json --skip-bad")
+        yield Target(f"picture .{suffix}", "pictures", path, ("runs/pictures/",), commands, 1.3)
+    commands = (*_predict("clips", "clips/0.mp4"), *_train("clips"))
+    yield Target("video .mp4", "video", "clips/0.mp4", ("runs/clips/", "clips/"), commands, 4)
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix

@@ -1,0 +1,105 @@
+"""Lines of text from files and from standard input: bounded in length, with faults named by their line."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from throughtime.data.limits import LINE
+from throughtime.errors import DataError
+
+STANDARD_INPUT = "standard input"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# Bytes that are not UTF-8 are read as these, so that the line that holds them is known, and can be left out.
+_ESCAPED_BYTES = range(0xDC80, 0xDD00)
+
+
+def read_lines(path: str | Path, newline: str = "") -> Iterator[str]:
+    """The lines of a UTF-8 text file, plain or .gz, with their ends; a byte order mark is dropped.
+
+    Args:
+        path: the file.
+        newline: as for `open`: "" ends a line at LF, CR or both, and keeps them; "\\n" at LF only.
+    Yields:
+        Lines that may hold bytes that are not UTF-8: see `check_text`.
+    Raises:
+        DataError: the file is missing, unreadable, damaged, or a line is too long (the message names it).
+    """
+    path = Path(path)
+    try:
+        with _open(path, newline) as file:
+            yield from _bounded(file, str(path))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder, not a text file: name one file in it") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is damaged or no gzip file: {error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def standard_input() -> Iterator[str]:
+    """The lines of standard input without their ends, each as soon as it is there.
+
+    Yields:
+        Lines that may hold bytes that are not UTF-8: see `check_text`.
+    Raises:
+        DataError: it cannot be read, or a line is too long.
+    """
+    if sys.stdin is None:  # closed by whoever started the process
+        return
+    source: Any = getattr(sys.stdin, "buffer", None)
+    try:
+        # Whatever the locale says: text is UTF-8 everywhere in Throughtime.
+        lines = (
+            iter(sys.stdin)
+            if source is None
+            else (line.decode("utf-8", "surrogateescape") for line in _bounded(source, STANDARD_INPUT))
+        )
+        for number, line in enumerate(lines, 1):
+            yield (line.removeprefix("\ufeff") if number == 1 else line).rstrip("\r\n")
+    except OSError as error:
+        raise DataError(f"{STANDARD_INPUT} cannot be read: {error.strerror or error}") from None
+
+
+def check_text(text: str) -> str:
+    """The text, where it is Unicode throughout.
+
+    Raises:
+        DataError: it holds a byte that is not UTF-8, or half of a surrogate pair, which nothing can encode.
+    """
+    if not text.isascii() and (found := _SURROGATE.search(text)):
+        code = ord(found[0])
+        if code in _ESCAPED_BYTES:
+            raise DataError(f"byte 0x{code - 0xDC00:02x} is not UTF-8")
+        raise DataError(f"U+{code:04X} is half of a surrogate pair, and no character")
+    return text
+
+
+def shown(value: object) -> str:
+    """A user's value as an error quotes it: as Python writes it, and not longer than a line."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text):,} characters)"
+
+
+def _open(path: Path, newline: str) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+
+
+def _bounded(file: Any, name: str) -> Iterator[Any]:
+    """The lines of a file of text or bytes."""
+    number, longest = 1, LINE.value
+    while line := file.readline(longest + 1):
+        if len(line) > longest:
+            raise DataError(f"{name} line {number} is too long: {LINE.exceeded()}")
+        yield line
+        number += 1

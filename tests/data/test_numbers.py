@@ -1,0 +1,44 @@
+"""Numbers: NaN, infinity, and what becomes infinite in 32 bits never pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from throughtime.data.numbers import as_float32, read_number, reads_as_number
+from throughtime.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.nan, "nan is not a finite number"),
+        (-np.inf, "-inf is not a finite number"),
+        (1e300, r"1e\+300 is too large: numbers are kept in 32 bits"),
+    ],
+)
+def test_the_first_bad_number_is_named_after_the_cast(bad: float, message: str) -> None:
+    values = np.ones((3, 2))
+    values[1, 1] = values[2, 0] = bad
+    with pytest.raises(DataError, match=rf"row 1, column 1: {message}"):
+        as_float32(values, lambda row, column: f"row {row}, column {column}")
+    with pytest.raises(DataError, match=message):
+        read_number(repr(bad))
+
+
+def test_good_numbers_are_not_copied_where_they_need_not_be() -> None:
+    values = np.array([1.5, 3.4e38], np.float32)
+    assert as_float32(values, str) is values
+    assert as_float32(np.array([1, 2]), str).dtype == np.float32
+
+
+def test_numbers_of_a_table() -> None:
+    assert read_number(" 2.5 ") == 2.5 and read_number(True) == 1
+    for wrong, message in [
+        ("two", "'two' is not a number"),
+        (None, "None is not"),
+        (10**400, "inf is not a"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            read_number(wrong)
+    assert reads_as_number("nan") and reads_as_number(10**400) and not reads_as_number([1])

@@ -1,0 +1,137 @@
+"""The fuzz itself: the same number is the same input, and nothing that goes wrong is overlooked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+from fuzzing import execution, workers
+from fuzzing.damage import FORMATS, damage
+from fuzzing.execution import FUNCTIONS, Executor, Outcome
+from fuzzing.report import Report
+from fuzzing.seeds import Seeds
+from fuzzing.target import Case, Target
+from fuzzing.workers import Pool
+
+from throughtime.errors import DataError
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fuzz forks, and reads /proc")
+
+SEEDS = Seeds({"a.csv": b"text,label\ngood,1\nbad,0\n", "b.csv": b"x,y\n1,2\n"})
+
+
+def raise_error() -> None:
+    raise ValueError("a bug")
+
+
+def refuse() -> None:
+    raise DataError("a.csv line 2: not a number")
+
+
+def refuse_in_lines() -> None:
+    raise DataError("a.csv line 2:\nnot a number")
+
+
+def warn() -> None:
+    import warnings
+
+    warnings.warn("overflow", RuntimeWarning, stacklevel=1)
+
+
+def speak_as_a_library() -> None:
+    os.write(2, b"libsomething: warning\n")
+
+
+def take_memory() -> None:
+    bytearray(300 << 20)
+
+
+def loop() -> None:
+    while True:
+        pass
+
+
+def outcome_of(function: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    """What a worker makes of it: between two inputs that are fine."""
+    monkeypatch.setitem(FUNCTIONS, "@fine", lambda: None)
+    monkeypatch.setitem(FUNCTIONS, "@tried", function)
+    fine = Target("fine", "test", "a.csv", (), ("@fine",))
+    tried = Target("tried", "test", "a.csv", (), ("@tried",))
+    names = {0: fine, 1: tried, 2: fine}
+    monkeypatch.setattr(workers, "draw", lambda number, seed, targets: (Random(number), names[number]))
+    found = {number: outcome for number, _, outcome in Pool(SEEDS, [fine, tried], 0, 1).run(range(3))}
+    assert [found[number].kind for number in (0, 2)] == ["accepted", "accepted"]
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        (lambda: None, "accepted"),
+        (refuse, "refused"),
+        (refuse_in_lines, "not one line"),
+        (raise_error, "traceback"),
+        (warn, "warning"),
+        (speak_as_a_library, "noise"),
+        (os.abort, "crash"),
+        (lambda: sys.exit(1), "exit code 1"),
+    ],
+)
+def test_what_goes_wrong_is_seen(
+    function: Callable[[], None], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert outcome_of(function, monkeypatch).kind == kind
+
+
+def test_an_input_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "MOST_SECONDS", 0.5)
+    assert outcome_of(loop, monkeypatch).kind == "hang"
+
+
+def test_too_much_memory_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "MOST_MEGABYTES", execution.resident_megabytes() + 250)
+    assert outcome_of(take_memory, monkeypatch).kind == "memory"
+    assert outcome_of(lambda: None, monkeypatch).kind == "accepted"
+
+
+def test_nan_in_json_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(FUNCTIONS, "@json", lambda option: print('{"probability": NaN}'))
+    outcome = Executor(tmp_path / "input").run(Case({"a": b""}, ("@json", "--json")))
+    assert (outcome.kind, outcome.error) == ("bad JSON", "NaN")
+
+
+def test_a_cause_is_reported_once_with_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Target("table", "tables", "a.csv", ("b.csv",), ("predict run a.csv",))
+    report = Report(7, SEEDS.digest, tmp_path)
+    failed = Outcome("traceback", "ValueError", "data/tables.py:1 read")
+    assert report.add(3, target, failed)
+    assert not report.add(4, target, failed)
+    assert not report.add(5, target, Outcome("refused"))
+    report.save(3, SEEDS, [target])
+    assert (tmp_path / "3" / "b.csv").read_bytes() == SEEDS.files["b.csv"]
+    command = (tmp_path / "3" / "command.sh").read_text()
+    assert "throughtime predict run a.csv" in command and "--seed 7 --only 3" in command
+    assert report.total.failures == {"traceback": 2}
+    assert "2 traceback" in report.table()
+
+
+@pytest.mark.parametrize("format", sorted(FORMATS))
+def test_the_same_number_is_the_same_damage(format: str) -> None:
+    """Also of content that is of another format, as after other damage."""
+    for content in (*SEEDS.files.values(), b"", bytes(range(256)) * 3):
+        for number in range(60):
+            first, second = (damage(Random(number), format, content, [b"other"]) for _ in range(2))
+            assert first == second
+
+
+def test_the_program_explains_itself() -> None:
+    program = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
+    done = subprocess.run([sys.executable, program, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "--only" in done.stdout
