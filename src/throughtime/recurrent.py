@@ -51,7 +51,8 @@ class Recurrent(nn.Module):
             state = recurrent.detach(state)                   # cut the gradient: truncated BPTT
 
     Args:
-        cell: a name of `throughtime.cells.CELLS`, "FILE.py:CLASS", or a subclass of `Cell` that takes (input_size, hidden_size, ...).
+        cell: a name of `throughtime.cells.CELLS`, "FILE.py:CLASS", or a subclass of `Cell` that takes
+            (input_size, hidden_size, ...).
         input_size: I.
         hidden_size: H.
         num_layers: L; each layer reads the outputs of the one below.

@@ -1,6 +1,7 @@
 """The values that published reference code gives for cells that torch.nn does not have.
 
-Parameters and inputs follow a formula; each expected number was printed once by running the reference in float64:
+Parameters and inputs follow a formula; each expected number was printed once by running the reference in
+float64:
 
 - sLSTM: the `vanilla` backend of NX-AI/xlstm (Apache-2.0), commit 032a6fb.
 - minGRU: lucidrains/minGRU-pytorch (MIT), commit 38b26e1; its parallel and its sequential form agree.

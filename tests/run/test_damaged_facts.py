@@ -164,14 +164,20 @@ def test_a_damaged_header_of_weights_or_checkpoint_is_named(tmp_path: Path) -> N
     position = {"step": 3, "epoch": 1, "tokens": 9, "seconds": 0.5, "finished": True, "best": 1.5}
     for state, said in (
         ("[" * 100_000, "recursion limit exceeded"),
-        ("{}", "position: field required"),
-        ('{"position": 3}', "position: input should be"),
+        ("{}", "lacks position"),
+        ('{"position": 3}', "position is no JSON object"),
         (json.dumps({"position": {**position, "step": 10**30}}), "position.step"),
         (json.dumps({"position": {**position, "seconds": "1"}}), "position.seconds"),
     ):
         checkpoint.write_bytes(write_weights({}, {"state": state}))
         with pytest.raises(RunError) as raised:
             run.describe()
-        assert f"{checkpoint} (its state) is damaged" in str(raised.value) and said in str(raised.value)
+        assert str(checkpoint) in str(raised.value) and said in str(raised.value)
+    window = {name: 0.0 for name in ("loss", "gradient_norm", "seconds", "learning_rate")}
+    position |= {
+        "window": {**window, "tokens": 0, "steps": 0},
+        "evaluations_since_best": 0,
+        "evaluated_at": 0,
+    }
     checkpoint.write_bytes(write_weights({}, {"state": json.dumps({"position": position})}))
     assert run.describe()["step"] == 3

@@ -153,7 +153,7 @@ def test_a_linear_layer_is_a_matrix_product_with_a_bias() -> None:
 
 def test_other_cells_and_weights_of_another_network_are_refused() -> None:
     weights = {name: tensor.numpy() for name, tensor in TorchRecurrent("lstm", 4, 7).state_dict().items()}
-    with pytest.raises(OptionError, match="'mine' has no program .* or use --backend torch"):
+    with pytest.raises(OptionError, match="'mine' has no program.* use --backend torch"):
         Recurrent(weights, "", "mine", layers=1)
     with pytest.raises(CheckpointError, match=r"weight_hh has 28 rows"):
         Recurrent(weights, "", "gru", layers=1)

@@ -1,7 +1,7 @@
 """ATen's operators as operations of programs: one small rule each.
 
-A rule gets the converter, the graph's node and the operator's arguments; it adds nodes and returns an operand, or
-a list of them for operators with several results.
+A rule gets the converter, the graph's node and the operator's arguments; it adds nodes and returns an
+operand, or a list of them for operators with several results.
 """
 
 from __future__ import annotations

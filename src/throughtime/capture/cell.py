@@ -1,7 +1,8 @@
 """From a cell's PyTorch definition to its program.
 
-torch.export traces the cell with a free batch size into ATen's operators; each becomes one or a few operations
-of `throughtime.program`. What has no place in a program is refused with the line of the user's file.
+torch.export traces the cell with a free batch size into ATen's operators; each becomes one or a few
+operations of `throughtime.program`. What has no place in a program is refused with the line of the user's
+file.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ def cell_class(name: str) -> type[Cell]:
     """The cell of a name.
 
     Args:
-        name: one of `throughtime.cells.CELLS`, "FILE.py:CLASS" or "package.module:CLASS". The file or the module
-            is run, as any import is.
+        name: one of `throughtime.cells.CELLS`, "FILE.py:CLASS" or "package.module:CLASS". The file or the
+            module is run, as any import is.
     Raises:
         OptionError: there is no such file, module or class, it cannot be imported, or it is no `Cell`.
     """

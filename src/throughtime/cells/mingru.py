@@ -15,8 +15,8 @@ class MinGRU(Cell):
         n_t = g(W_n x_t + b_n)                          candidate
         h_t = (1 - z_t) * h_{t-1} + z_t * n_t           hidden state
 
-    with g(a) = a + 1/2 where a >= 0, sigmoid(a) elsewhere, which keeps the state positive. Nothing but the last
-    line waits for the state: all products run for all steps at once.
+    with g(a) = a + 1/2 where a >= 0, sigmoid(a) elsewhere, which keeps the state positive. Nothing but the
+    last line waits for the state: all products run for all steps at once.
 
     Args:
         input_size: I.

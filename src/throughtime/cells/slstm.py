@@ -33,8 +33,8 @@ class SLSTM(Cell):
         h, c, n, m, each (B, H).
     Raises:
         OptionError: heads does not divide hidden_size.
-    Source: Beck et al. 2024, arXiv 2405.04517, section 2.2; the forget gate is the sigmoid of the two that the
-        paper allows, as in the authors' code.
+    Source: Beck et al. 2024, arXiv 2405.04517, section 2.2; the forget gate is the sigmoid of the two that
+        the paper allows, as in the authors' code.
     """
 
     gate_names = ("input gate", "forget gate", "cell input", "output gate")
@@ -51,7 +51,7 @@ class SLSTM(Cell):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the recurrent weights from U(-1/sqrt(D), 1/sqrt(D)), D the width of a head; the input's as Linear."""
+        """Draw the recurrent weights from U(-1/sqrt(D), 1/sqrt(D)), D a head's width; others as Linear."""
         self.input.reset_parameters()
         bound = 1 / math.sqrt(self.weight_hh.shape[1]) if self.weight_hh.numel() else 0
         nn.init.uniform_(self.weight_hh, -bound, bound)

@@ -25,8 +25,8 @@ class RecurrenceConfig(Section):
 
     cell: str = Field(
         default="lstm",
-        description=f"The recurrent cell: {', '.join(CELLS)}; or one of your own, a subclass of throughtime.Cell "
-        "as FILE.py:CLASS or MODULE:CLASS.",
+        description=f"The recurrent cell: {', '.join(CELLS)}; or one of your own, a subclass of "
+        "throughtime.Cell, as FILE.py:CLASS or MODULE:CLASS.",
     )
     cell_option: dict[str, bool | int | float | str] = Field(
         default={},
@@ -84,9 +84,8 @@ class RecurrenceConfig(Section):
     def _options_are_the_cells(self) -> RecurrenceConfig:
         if self.cell_option and self.cell in (*_NAMED_OPTIONS, "none"):
             raise ValueError(
-                f"cell_option {next(iter(self.cell_option))} is none of the {self.cell}: its options have names of "
-                f"their own{': ' if self.cell in _NAMED_OPTIONS else ''}"
-                f"{', '.join(_NAMED_OPTIONS.get(self.cell, ()))}"
+                f"cell_option {next(iter(self.cell_option))} is none of the {self.cell}, whose options are "
+                f"{', '.join(_NAMED_OPTIONS.get(self.cell, ())) or 'none'}"
             )
         return self
 

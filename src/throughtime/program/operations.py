@@ -1,8 +1,8 @@
 """The operations of programs: for each the shape that it gives and its value in NumPy, side by side.
 
-A shape is a tuple of sizes; a size is a whole number, a name such as "B" for one that is free, or a product such
-as "B*4". A function
-of `shape` raises ValueError where the operands do not fit; a function of `compute` may trust that they do.
+A shape is a tuple of sizes; a size is a whole number, a name such as "B" for one that is free, or a product
+such as "B*4". A function of `shape` raises ValueError where the operands do not fit; a function of `compute`
+may trust that they do.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ function step (projected float32 (B, 28), state.0 float32 (B, 7), state.1 float3
     returns h, h, c
 ```
 
-An operand is the name of an input or of an earlier node, "@" and the name of a weight, or a number. Shapes are
-not written down: they follow from those of the inputs and weights, and following them is the check.
+An operand is the name of an input or of an earlier node, "@" and the name of a weight, or a number. Shapes
+are not written down: they follow from those of the inputs and weights, and following them is the check.
 """
 
 from __future__ import annotations

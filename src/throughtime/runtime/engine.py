@@ -119,8 +119,8 @@ class Engine:
         begins = initial_state(program, tensors, 1)
         if not options.embedding and program.input_size > _WIDEST_ONE_HOT:
             raise OptionError(
-                f"a vocabulary of {program.input_size:,} tokens needs an embedding in front of this cell: one-hot "
-                f"inputs go up to {_WIDEST_ONE_HOT:,}; train with --embedding"
+                f"a vocabulary of {program.input_size:,} tokens needs an embedding in front of this cell: "
+                f"one-hot inputs go up to {_WIDEST_ONE_HOT:,}; train with --embedding"
             )
         return {
             "plan": Plan(program, tensors, rates).as_dictionary(),

@@ -301,12 +301,13 @@ def cell_program(weights: Weights, prefix: str, cell: str, inputs: int | None = 
     program = weights.programs.get(prefix.removesuffix("."))
     if program is None:
         raise OptionError(
-            f"cell {cell!r} has no program for {prefix.removesuffix('.')}: without one, the native backend runs "
-            f"{', '.join(CELLS)} only; train the run again, or use --backend torch"
+            f"cell {cell!r} has no program for {prefix.removesuffix('.')}, and without one the native "
+            f"backend runs {', '.join(CELLS)} only: train the run again, or use --backend torch"
         )
     if inputs is not None and program.input_size != inputs:
         raise CheckpointError(
-            f"{weights.name}: the program of {prefix[:-1]} reads {program.input_size} numbers, and gets {inputs}"
+            f"{weights.name}: the program of {prefix[:-1]} reads {program.input_size} numbers, and gets "
+            f"{inputs}"
         )
     return program
 

@@ -86,7 +86,7 @@ def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Ru
         try:
             # Before the data is read, so that a run that is killed in between can be begun again.
             config.save(folder / CONFIG)
-            run = _prepare(config, folder, show)
+            trainer, task = _make_trainer(_prepare(config, folder, show), device, show)
         except BaseException:
             # Nothing was trained yet, and half a run would only be in the way of the next try.
             shutil.rmtree(folder, ignore_errors=True)
@@ -94,7 +94,6 @@ def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Ru
                 with contextlib.suppress(OSError):  # runs/ holds other runs, or never was
                     folder.parent.rmdir()
             raise
-        trainer, task = _make_trainer(run, device, show)
         return _run(trainer, task, folder)
 
 
@@ -225,8 +224,8 @@ def _save_programs(run: Run, model: nn.Module) -> None:
         write_programs(path, programs)
     elif read_programs(path) != programs:
         raise RunError(
-            f"{run.config.model.cell} computes something else than {path}, which this run was trained with: put "
-            f"back the cell as it was, or train another run"
+            f"{run.config.model.cell} computes something else than {path}, which this run was trained with: "
+            f"put back the cell as it was, or train another run"
         )
 
 

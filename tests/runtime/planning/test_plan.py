@@ -1,4 +1,4 @@
-"""The native executor against the reference: every cell, precision, instruction set, batch and thread count."""
+"""The native executor against the reference: every cell, precision, instruction set, batch, thread count."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """A cell's program as work on rows: what one sequence's step does to flat vectors of numbers.
 
-The native executor knows vectors, not tensors. Here the axes go: every value that belongs to a sequence becomes
-a flat row, every operation on axes a choice of elements, every product a matrix times a row. On the way what is
-fixed is computed once, slices move before the operations that they cut (the four gates of an LSTM become four
-products of H rows each), and a product with joined vectors becomes a sum of products, so that the share of the
-inputs, which does not wait for the state, shows.
+The native executor knows vectors, not tensors. Here the axes go: every value that belongs to a sequence
+becomes a flat row, every operation on axes a choice of elements, every product a matrix times a row. On the
+way what is fixed is computed once, slices move before the operations that they cut (the four gates of an LSTM
+become four products of H rows each), and a product with joined vectors becomes a sum of products, so that the
+share of the inputs, which does not wait for the state, shows.
 """
 
 from __future__ import annotations

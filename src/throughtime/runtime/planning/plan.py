@@ -1,12 +1,12 @@
 """The native executor's plan of a cell: where every number lies, and what is done between two barriers.
 
 A step is cut into phases; a barrier of all threads parts them. In a phase the threads share out the units of
-each lane group: for its units a thread multiplies the rows of the products and runs the instructions that follow
-on them, in registers. What another unit may read goes to an arena and waits for the next phase. Work on whole
-rows (norms, sums, elements in another order) is shared out by slots.
+each lane group: for its units a thread multiplies the rows of the products and runs the instructions that
+follow on them, in registers. What another unit may read goes to an arena and waits for the next phase. Work
+on whole rows (norms, sums, elements in another order) is shared out by slots.
 
-Everything that does not depend on the state is computed apart, for many steps at once, into an arena of its own
-(`project`); a step then reads it (`step`), or computes both at once (`fused`).
+Everything that does not depend on the state is computed apart, for many steps at once, into an arena of its
+own (`project`); a step then reads it (`step`), or computes both at once (`fused`).
 """
 
 from __future__ import annotations
