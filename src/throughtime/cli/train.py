@@ -172,7 +172,7 @@ def _option(name: str, tasks: dict[str, tuple[str, FieldInfo]]) -> inspect.Param
         kind, metavar = list[str], "NAME=VALUE"
     texts: dict[str, list[str]] = {}
     for task, (_, field) in tasks.items():
-        default = "" if field.default in (None, "") else f" (default {_shown(field.default)})"
+        default = "" if field.default in (None, "", {}) else f" (default {_shown(field.default)})"
         texts.setdefault(f"{field.description}{default}", []).append(task)
     help_text = next(iter(texts))
     if len(texts) > 1:
