@@ -98,10 +98,12 @@ def test_calls_that_wait_for_their_turn_leave_python_to_others() -> None:
         longest, last = 0.0, time.perf_counter()
         for thread in waiting:
             thread.start()
-        while busy.is_alive():
-            time.sleep(0.01)
+        alive = True
+        while alive:
+            alive = busy.is_alive()
             now = time.perf_counter()
             longest, last = max(longest, now - last), now
+            time.sleep(0.01)
         for thread in waiting:
             thread.join()
     assert longest < 0.5
