@@ -33,7 +33,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from fuzzing.damage import prepare_bombs  # noqa: E402
-from fuzzing.execution import Executor, scratch_folder, shorten_trainings, whole_command  # noqa: E402
+from fuzzing.execution import Executor, program, scratch_folder, shorten_trainings  # noqa: E402
 from fuzzing.report import Report  # noqa: E402
 from fuzzing.seeds import Seeds, fixed_clock, make_seeds, read_seeds  # noqa: E402
 from fuzzing.target import Target, draw  # noqa: E402
@@ -139,7 +139,7 @@ def _import_everything() -> None:
 
     import throughtime.inspection  # noqa: F401
 
-    whole_command()
+    program()
     torch.set_num_threads(1)
     pyarrow.set_cpu_count(1)
     Image.init()

@@ -76,7 +76,7 @@ class Executor:
     def __init__(self, folder: Path, noise: int | None = None) -> None:
         self._folder = folder
         self._noise = noise
-        self._command = whole_command()
+        self._command = program()
         self._count = 0
         self.output = self.errors = ""
 
@@ -251,14 +251,20 @@ def _text_of(stream: io.BytesIO) -> str:
 
 
 @cache
-def whole_command() -> Callable[[list[str]], Any]:
-    """`throughtime`, with all its commands, made once."""
+def program() -> Callable[[list[str]], Any]:
+    """`throughtime` by its own entry, which finds the application made already, with all its commands."""
     import typer.main
 
-    from throughtime.cli.app import COMMANDS, build
+    from throughtime.cli import app
 
-    command = typer.main.get_command(build(set(COMMANDS)))
-    return lambda arguments: command.main(arguments, "throughtime")
+    command = typer.main.get_command(app.build(set(app.COMMANDS)))
+    setattr(app, "build", lambda wanted: lambda: command.main(sys.argv[1:], "throughtime"))  # noqa: B010
+
+    def call(arguments: list[str]) -> None:
+        sys.argv = ["throughtime", *arguments]
+        app.main()
+
+    return call
 
 
 def _ours(failure: BaseException | None) -> BaseException | None:

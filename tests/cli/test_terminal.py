@@ -88,3 +88,11 @@ def test_json_has_no_nan_and_no_controls(capsys: pytest.CaptureFixture[str]) -> 
         json_text({"probability": float("nan")})
     print_json({"a": [float("nan"), 1.5], "b": {"c": float("-inf")}})
     assert json.loads(capsys.readouterr().out) == {"a": [None, 1.5], "b": {"c": None}}
+
+
+def test_an_error_is_one_line_and_not_longer_than_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), user_errors():
+        raise DataError(f"a.csv line 2:\n{'9' * 100_000} is no\nnumber: mend it")
+    said = capsys.readouterr().err
+    assert said.startswith("error: a.csv line 2: 999") and said.endswith("999 is no number: mend it\n")
+    assert " [...] " in said and said.count("\n") == 1 and len(said) < 1100

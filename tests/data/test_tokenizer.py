@@ -192,3 +192,13 @@ def test_half_a_surrogate_pair_is_an_error_and_not_a_fault(kind: TokenizerKind) 
 def test_bytes_of_a_command_line_are_bytes_to_a_byte_tokenizer() -> None:
     tokenizer = Tokenizer.train_on_texts("byte", [])
     assert tokenizer.encode("a\udcff").tolist() == [97, 255]
+
+
+def test_a_tokenizer_that_the_library_cannot_read_is_refused_when_it_is_needed(tmp_path: Path) -> None:
+    Tokenizer.train_on_texts("character", ["abc"]).save(tmp_path / "tokenizer.json")
+    content = (tmp_path / "tokenizer.json").read_text()
+    (tmp_path / "tokenizer.json").write_text(content.replace('"added_tokens": []', '"added_tokens": [[]]'))
+    tokenizer = Tokenizer.load(tmp_path / "tokenizer.json")
+    assert tokenizer.encode("cab").tolist() == [2, 0, 1]
+    with pytest.raises(RunError, match="tokenizer.json is damaged or not a tokenizer"):
+        tokenizer.save(tmp_path / "other.json")

@@ -103,3 +103,23 @@ def test_frames_of_more_pixels_than_the_limit_are_not_decoded(
         DataError, match=r"clip\.mp4 has frames of 4,096 pixels: the limit is 4,095 .*MAX_FRAME"
     ):
         list(decode_video(path, 16))
+
+
+def test_bytes_of_a_name_that_are_no_text_do_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    write_video(path, frames(5))
+    content = path.read_bytes()
+    assert b"Lavf" in content
+    path.write_bytes(content.replace(b"Lavf", b"La\x9bf"))
+    assert len(list(decode_video(path, 16))) == 5
+
+
+def test_a_codec_that_is_unknown_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    write_video(path, frames(5))
+    content = path.read_bytes()
+    assert b"avc1" in content[100:]
+    place = content.rindex(b"avc1")
+    path.write_bytes(content[:place] + b"what" + content[place + 4 :])
+    with pytest.raises(DataError, match=r"clip\.mp4: its video is in a format that FFmpeg cannot read"):
+        list(decode_video(path, 16))

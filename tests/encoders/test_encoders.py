@@ -170,3 +170,17 @@ def test_a_feature_that_never_moves_is_not_blown_up() -> None:
     still = ReadyFeatures(1, grid=False)
     still.measure(np.full((3, 1), 2.0, dtype=np.float32))
     assert still(torch.tensor([[3.0]])).item() == 1
+
+
+def test_an_onnx_model_that_loads_and_cannot_run_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    # Wider than high: images are squares.
+    ends = [helper.make_tensor_value_info(name, kind, ["batch", 3, 8, 9]) for name in ("image", "features")]
+    graph = helper.make_graph([helper.make_node("Relu", ["image"], ["features"])], "cnn", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, tmp_path / "cnn.onnx")
+    with pytest.raises(DataError, match=r"cnn\.onnx cannot run: .*dimensions") as raised:
+        OnnxEncoder(tmp_path / "cnn.onnx", 8, False, "unit")(PIXELS[:, :8, :8])
+    assert "\n" not in str(raised.value)

@@ -204,6 +204,7 @@ def test_impossible_tokens_are_never_part_of_a_result():
     "options",
     [
         {"width": 0},
+        {"width": 1001},
         {"max_length": 0},
         {"length_penalty": -1.0},
         {"length_penalty": 1e10},

@@ -144,3 +144,11 @@ def test_nothing_to_translate_is_an_error_of_its_own():
     translator, _ = echo()
     with pytest.raises(DataError, match="nothing to translate"):
         translator.encode("   ")
+
+
+def test_a_text_that_would_take_hours_is_refused_with_the_limit(monkeypatch):
+    monkeypatch.setenv("THROUGHTIME_MAX_SOURCE", "3")
+    translator, _ = echo()
+    assert len(translator.encode("the red house")) == 3
+    with pytest.raises(DataError, match="line 2, has 4 tokens: the limit is 3 tokens .*MAX_SOURCE"):
+        translator.encode("the red red house", line=2)

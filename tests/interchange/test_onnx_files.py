@@ -112,7 +112,7 @@ def test_damaged_weights_are_the_runs_fault(run: Run) -> None:
     from safetensors.numpy import save_file
 
     save_file({"output.bias": np.zeros(3, np.float32)}, run.folder / WEIGHTS)
-    with pytest.raises(RunError, match=r"do not fit config\.toml"):
+    with pytest.raises(RunError, match=r"not belong to this config\.toml"):
         export_onnx(run)
 
 

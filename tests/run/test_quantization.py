@@ -82,3 +82,9 @@ def test_a_damaged_text_is_not_measured_on(trained: Path, tmp_path: Path) -> Non
     (folder / "tokens" / "text.bin").write_bytes(tokens)
     with pytest.raises(RunError, match=r"text\.bin is damaged: its checksum"):
         quantize_run(folder, "int8")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "[/b]", "../x", ""])
+def test_an_unknown_precision_is_refused_by_name(trained: Path, precision: str) -> None:
+    with pytest.raises(OptionError, match="--precision must be int8 or bf16"):
+        quantize_run(trained, precision)

@@ -100,3 +100,13 @@ def test_a_long_sequence_is_read_in_blocks_and_nothing_changes(
         np.testing.assert_allclose(blocks, whole, rtol=1e-5, atol=1e-6)
     else:
         np.testing.assert_array_equal(blocks, whole)
+
+
+def test_deviations_that_nothing_can_be_divided_by_are_refused() -> None:
+    config = ClassifierNetwork(hidden=6)
+    model = Classifier(config, CLASSES, statistics=([0.0, 1.0], [1.0, 2.0]))
+    tensors = {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
+    for wrong in (0.0, -1.0):
+        tensors["deviation"][1] = wrong
+        with pytest.raises(CheckpointError, match="model: deviation holds numbers that are not above 0"):
+            load_classifier(Weights(tensors, "model"), config, CLASSES, features=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
 
 import typer
@@ -69,6 +70,8 @@ def main() -> None:
         # A model may write any character; a terminal that cannot show one gets "?", not a traceback.
         if hasattr(output, "reconfigure"):
             output.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
+    # Pillow warns, in lines of its own source, of damage that does no harm; other damage is an error of ours.
+    warnings.filterwarnings("ignore", module="PIL")
     completing = "_THROUGHTIME_COMPLETE" in os.environ or "_TT_COMPLETE" in os.environ
     application = build(set(COMMANDS) if completing else set(COMMANDS).intersection(sys.argv[1:]))
     with named_output():

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 USER_ERROR = 2
 _OUTPUT = "standard output"
+# In characters: twice that of any error that quotes nothing.
+_LONGEST_ERROR = 1000
 
 Raw = Annotated[
     bool,
@@ -136,7 +138,16 @@ def _silence_output() -> None:
 def _say_error(text: str) -> None:
     with suppress(OSError):  # where standard error is on a full disk as well
         typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        typer.echo(visible(text), err=True)
+        typer.echo(visible(_one_line(text)), err=True)
+
+
+def _one_line(text: str) -> str:
+    """An error without line breaks, and without the middle of what it quotes at length."""
+    text = " ".join(text.splitlines())
+    if len(text) <= _LONGEST_ERROR:
+        return text
+    # What to do about it stands at the end.
+    return f"{text[: _LONGEST_ERROR // 2]} [...] {text[-_LONGEST_ERROR // 2 :]}"
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

@@ -40,6 +40,19 @@ class PreparedExamples:
         """The numbers of the examples to measure on."""
         return np.flatnonzero(self.held_out)
 
+    def expect_classes(self, count: int) -> None:
+        """Hold the classes of the examples against how many there are.
+
+        Raises:
+            RunError: one is not in [0, count).
+        """
+        least, most = int(self.targets.min(initial=0)), int(self.targets.max(initial=0))
+        if least < 0 or most >= count:
+            raise RunError(
+                f"{TARGETS} does not belong to this run, or is damaged: it names class "
+                f"{least if least < 0 else most} of {count}"
+            )
+
     @classmethod
     def open(cls, folder: Path) -> PreparedExamples:
         """Map what lies in a folder.
@@ -58,6 +71,8 @@ class PreparedExamples:
             raise RunError(f"{folder} is damaged: {TARGETS} or {HELD_OUT} holds something else")
         if not len(examples) == len(targets) == len(held_out):
             raise RunError(f"{folder} is damaged: its files differ in the number of examples")
+        if held_out.all():
+            raise RunError(f"{folder} is damaged: not a single example is to be trained on")
         return cls(examples, targets, held_out)
 
 

@@ -23,11 +23,16 @@ class Sequences:
         sequences = Sequences.open(folder / "tokens.npy")
         sequences[3], sequences.lengths
 
+    Args:
+        values: (sum of T_i, ...).
+        ends: (N,), of each sequence in the values.
+        name: what errors call them.
     Attributes:
         lengths: (N,) int64.
     """
 
-    def __init__(self, values: NDArray[Any], ends: NDArray[np.int64]) -> None:
+    def __init__(self, values: NDArray[Any], ends: NDArray[np.int64], name: str = "the sequences") -> None:
+        self._name = name
         self._values = values
         self._starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
         self._ends = ends
@@ -65,15 +70,47 @@ class Sequences:
             raise RunError(str(error)) from None
         if not _fit(values, ends):
             raise RunError(f"{path} is damaged: the ends of its sequences do not fit")
-        return cls(values, ends)
+        return cls(values, ends, str(path))
+
+    def expect_numbers(self, least: int, below: int) -> None:
+        """Hold whole numbers, one a step, against what they count: tokens, labels.
+
+        Raises:
+            RunError: they are something else, or one is not in [least, below).
+        """
+        self.expect_steps((), "iu")
+        # As Python's numbers: the types differ in width and sign.
+        smallest, largest = (int(found(initial=least)) for found in (self._values.min, self._values.max))
+        if smallest < least or largest >= below:
+            wrong = smallest if smallest < least else largest
+            raise RunError(
+                f"{self._name} does not belong to this run, or is damaged: it holds {wrong}, expected "
+                f"numbers from {least} to {below - 1}"
+            )
+
+    def expect_steps(self, shape: tuple[int, ...], kinds: str) -> None:
+        """Hold what one step is against what the network reads.
+
+        Args:
+            shape: of a step.
+            kinds: of its numbers, as NumPy's `dtype.kind`.
+        Raises:
+            RunError: it is something else.
+        """
+        found = self._values.shape[1:]
+        if found != shape or self._values.dtype.kind not in kinds:
+            raise RunError(
+                f"{self._name} does not belong to this run, or is damaged: each step is {self._values.dtype} "
+                f"{found}, expected {shape}"
+            )
 
 
 def _fit(values: NDArray[Any], ends: NDArray[Any]) -> bool:
-    """Whether ends are whole numbers that grow up to the number of steps."""
-    if ends.dtype.kind not in "iu" or ends.ndim != 1 or values.ndim < 1:
+    """Whether ends are whole numbers, one at least, that grow up to the number of steps."""
+    if ends.dtype.kind not in "iu" or ends.ndim != 1 or values.ndim < 1 or not len(ends):
         return False
     # As Python's numbers, since differences of 64 bits wrap around.
-    within = not len(ends) or (int(ends.min()) >= 0 and int(ends[-1]) == len(values))
+    within = int(ends.min()) >= 0 and int(ends[-1]) == len(values)
     return within and bool((ends[1:] >= ends[:-1]).all())
 
 

@@ -137,7 +137,11 @@ class Tokenizer:
         def library() -> Any:
             from tokenizers import Tokenizer as LibraryTokenizer
 
-            return LibraryTokenizer.from_str(text)
+            try:
+                return LibraryTokenizer.from_str(text)
+            # The library raises plain Exception for what it cannot read.
+            except Exception as error:
+                raise RunError(f"{path} is damaged or not a tokenizer of Throughtime: {error}") from None
 
         try:
             description = read_json(path, _Description)
@@ -149,10 +153,7 @@ class Tokenizer:
                     raise ValueError("its tokens are no single characters")
                 return cls(library, kind, texts)
             return cls(library(), kind)
-        except RunError:
-            raise
-        # The library raises plain Exception for what it cannot read.
-        except Exception as error:
+        except (OSError, ValueError) as error:
             raise RunError(f"{path} is damaged or not a tokenizer of Throughtime: {error}") from None
 
     def save(self, path: str | Path) -> None:

@@ -20,6 +20,9 @@ Pixels = NDArray[np.uint8]
 # Frames that go through the CNN together: more would not be faster on a CPU, and take memory.
 _FRAMES_AT_A_TIME = 16
 
+# onnxruntime's scale; its warnings go past Python to standard error.
+_ERRORS_ONLY = 3
+
 
 class FrozenEncoder(ABC):
     """Pixels to what the trained part reads.
@@ -123,11 +126,13 @@ class OnnxEncoder(FrozenEncoder):
             ) from None
         if not Path(model).is_file():
             raise DataError(f"{model}: no such file (the working directory is {Path.cwd()})")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
         try:
-            self._session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(str(model), options, ["CPUExecutionProvider"])
         # Its exceptions have no common parent of their own.
         except Exception as error:
-            raise DataError(f"{model} cannot be read as ONNX: {str(error).splitlines()[0]}") from None
+            raise DataError(f"{model} cannot be read as ONNX: {_reason(error)}") from None
         inputs = self._session.get_inputs()
         shape = inputs[0].shape
         if len(inputs) != 1 or len(shape) != 4 or 3 not in (shape[1], shape[3]):
@@ -146,12 +151,20 @@ class OnnxEncoder(FrozenEncoder):
         if self._channels_first:
             images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         batches = np.split(images, len(images)) if self._one_by_one else [images]
-        found = np.concatenate(
-            [np.asarray(self._session.run(None, {self._name: batch})[0]) for batch in batches]
-        )
+        try:
+            found = np.concatenate(
+                [np.asarray(self._session.run(None, {self._name: batch})[0]) for batch in batches]
+            )
+        except Exception as error:
+            raise DataError(f"{self._path} cannot run: {_reason(error)}") from None
         if found.ndim == 4 and not self._channels_first:
             found = found.transpose(0, 3, 1, 2)
         return as_features(found, self._grid, str(self._path))
+
+
+def _reason(error: Exception) -> str:
+    """What onnxruntime says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 class CallableEncoder(FrozenEncoder):

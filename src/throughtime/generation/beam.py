@@ -17,6 +17,8 @@ State = TypeVar("State")
 # Scores stay numbers below these, whatever the length; papers use penalties of about 1, rewards below 2 nats.
 MAX_PENALTY = 10.0
 MAX_REWARD = 100.0
+# Wider than in any paper. Ten thousand beginnings of a thousand tokens take minutes, and gigabytes.
+MAX_WIDTH = 1000
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def beam_search(
         first_log_probabilities: (V,) or (1, V), of the first token, after the prompt, image or source.
         state: of one row, that of `first_log_probabilities`.
         select: (state, indices (W,) int64) -> the state whose row i is row indices[i] of the old one.
-        width: 1 or above; the number of beginnings kept, and of results at most.
+        width: from 1 to `MAX_WIDTH`; the number of beginnings kept, and of results at most.
         max_length: 1 or above; in tokens, with the end token.
         end_token: in [0, V); None where sequences end by length only.
         length_penalty: alpha, from 0 to `MAX_PENALTY`; the score is
@@ -123,8 +125,11 @@ def beam_search_batch(
     Raises:
         OptionError, NotANumberError, ValueError: as `beam_search`.
     """
-    if width < 1 or min(max_lengths, default=1) < 1:
-        raise OptionError(f"width and max_length must be 1 or above, not {width} and {min(max_lengths)}")
+    if not 1 <= width <= MAX_WIDTH or min(max_lengths, default=1) < 1:
+        raise OptionError(
+            f"width must be from 1 to {MAX_WIDTH:,} and max_length 1 or above, not {width} and "
+            f"{min(max_lengths, default=1)}"
+        )
     check_range("length_penalty", length_penalty, MAX_PENALTY)
     check_range("word_reward", word_reward, MAX_REWARD)
     if rewarded_length is not None and rewarded_length < 1:

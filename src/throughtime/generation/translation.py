@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from throughtime.data import Tokenizer
+from throughtime.data.limits import SOURCE
 from throughtime.data.lines import check_text, shown
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError, NotANumberError
@@ -111,7 +112,7 @@ class TextTranslator:
         """A text's tokens.
 
         Raises:
-            DataError: it is empty, or holds a character that the model does not know.
+            DataError: it is empty, too long, or holds a character that the model does not know.
         """
         try:
             check_text(text)
@@ -120,6 +121,7 @@ class TextTranslator:
         tokens = self._source_tokenizer.encode(self._prepare(text), name, line)
         if len(tokens) == 0:
             raise DataError(f"{name} line {line}: there is nothing to translate")
+        SOURCE.check(len(tokens), f"{name}, line {line}, has")
         return tokens
 
     def translate(

@@ -38,7 +38,7 @@ class Compared:
 
     name: str
     facts: dict[str, Any]
-    metrics: list[dict[str, Any]]
+    metrics: list[dict[str, float]]
     report: Report
 
     def row(self) -> dict[str, str]:

@@ -72,6 +72,7 @@ def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None
     if folder is None:
         refuse_link(folder := run.folder / "onnx")
     folder = Path(folder)
+    _ = run.network  # which refuses weights that do not fit config.toml, as a graph would not
     weights = run.read_weights()
     tensors = Tensors(dict(weights), weights.programs)  # a dict, so that quantised ones are unpacked once
     exported = _exporter(run.task)(run, tensors)

@@ -21,7 +21,7 @@ from throughtime.data.image_features import Encode
 from throughtime.data.image_inputs import find_images
 from throughtime.data.tables import BadRows
 from throughtime.data.tokenizer import END_OF_LINE, UNKNOWN_WORD, Tokenizer
-from throughtime.errors import DataError, NotANumberError
+from throughtime.errors import DataError, NotANumberError, RunError
 from throughtime.facts import read_json
 from throughtime.files import write_atomically
 from throughtime.generation import SamplingOptions
@@ -144,16 +144,25 @@ class CaptionerRun(Run):
         from throughtime.training.captioning import Captioning
 
         folder = self.folder / DATA
-        training = CaptionExamples.open(folder, "training")
+        parts = [CaptionExamples.open(folder, "training")]
+        if image_file(folder, "validation").exists():
+            parts.append(CaptionExamples.open(folder, "validation"))
+        for part in parts:
+            part.captions.expect_numbers(0, self.tokenizer.vocabulary_size)
+            if part.images.shape[1:] != self._shape or part.images.dtype.kind not in "fu":
+                raise RunError(
+                    f"{folder} is damaged: its images are {part.images.dtype} {part.images.shape[1:]}, "
+                    f"expected {self._shape} as in {IMAGES}"
+                )
+        training = parts[0]
         if isinstance(model.encoder, ReadyFeatures) and model.training:
             # Not of a trained model, which comes in evaluation mode to be inspected: it has its own. Neither
             # does a training that goes on see these: its checkpoint holds those that it began with.
             model.encoder.measure(training.images)
-        has_validation = image_file(folder, "validation").exists()
         return Captioning(
             model,  # type: ignore[arg-type]
             training,
-            CaptionExamples.open(folder, "validation") if has_validation else None,
+            parts[1] if len(parts) > 1 else None,
             self.config.training,
             lambda tokens: self._text(tokens).split(),
             self._never,

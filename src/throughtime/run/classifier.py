@@ -30,10 +30,10 @@ from throughtime.data.splits import stratified_split
 from throughtime.data.tables import BadRows
 from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
 from throughtime.data.tokenizer import Tokenizer
-from throughtime.errors import DataError
+from throughtime.errors import DataError, RunError
 from throughtime.prediction.labels import SequenceLabeller, all_logits
 from throughtime.run.example_inputs import read_any, read_inputs
-from throughtime.run.run import Run
+from throughtime.run.run import CONFIG, Run
 from throughtime.runtime.outputs import check_output
 
 if TYPE_CHECKING:
@@ -185,6 +185,12 @@ class ClassifierRun(Run):
 
         prepared = PreparedExamples.open(self.folder / DATA)
         classes, training = len(self.labels), self.config.training
+        prepared.expect_classes(classes)
+        if self.encoder is not None:
+            prepared.examples.expect_numbers(0, self.encoder.unknown + 1)
+        else:
+            assert self.space is not None
+            prepared.examples.expect_steps((len(self.space.names),), "f")
         return Classification(model, prepared, classes, training, _WHAT[self.kind])  # type: ignore[arg-type]
 
     def conclude(self) -> None:
@@ -329,7 +335,8 @@ class ClassifierRun(Run):
     @property
     def kind(self) -> InputKind:
         """What the examples are."""
-        assert self.config.data.input != "auto", "prepare() settles it"
+        if self.config.data.input == "auto":
+            raise RunError(f"{self.folder / CONFIG} is damaged: data.input is auto, which training settles")
         return self.config.data.input
 
     def _reader(self, needs_label: bool, allow_outside: bool) -> ExampleReader:

@@ -12,7 +12,7 @@ from throughtime.files import copy_atomically, is_unfinished, write_atomically
 from throughtime.run.language_model import LanguageModelRun
 from throughtime.run.lock import LOCK
 from throughtime.run.run import CHECKPOINT, PREPARED, WEIGHTS, Run
-from throughtime.runtime.quantize import quantise
+from throughtime.runtime.quantize import PRECISIONS, quantise
 
 # What training left for itself; the new folder predicts, and cannot be trained further.
 _OF_TRAINING = (CHECKPOINT.parts[0], *PREPARED, LOCK, "metrics.jsonl", "events.*", WEIGHTS)
@@ -37,6 +37,8 @@ def quantize_run(
         RunError: the run is damaged, or its weights are quantised already.
         DataError: the data cannot be used.
     """
+    if precision not in PRECISIONS:
+        raise OptionError(f"--precision must be {' or '.join(PRECISIONS)}, not {precision!r}")
     folder = Path(folder)
     target = Path(out) if out is not None else folder.with_name(f"{folder.name}-{precision}")
     if target.exists():

@@ -19,7 +19,7 @@ from throughtime.data.lines import standard_input
 from throughtime.data.sequences import Sequences
 from throughtime.data.tables import BadRows
 from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEncoder, in_blocks
-from throughtime.errors import DataError, OptionError
+from throughtime.errors import DataError, OptionError, RunError
 from throughtime.facts import read_json
 from throughtime.files import copy_atomically, write_atomically
 from throughtime.metrics.segments import UNLABELLED
@@ -129,11 +129,19 @@ class TaggerRun(Run):
         from throughtime.training.tagging import Tagging
 
         folder = self.folder / DATA
-        has_validation = frames_file(folder, "validation").exists()
+        parts = [self._clips(folder, "training")]
+        if frames_file(folder, "validation").exists():
+            parts.append(self._clips(folder, "validation"))
+        for part in parts:
+            part.labels.expect_numbers(UNLABELLED, len(self.labels))
+            if self._mean is None:
+                part.frames.expect_steps((self._frame_size, self._frame_size, 3), "u")
+            else:
+                part.frames.expect_steps((self._features,), "f")
         return Tagging(
             model,  # type: ignore[arg-type]
-            self._clips(folder, "training"),
-            self._clips(folder, "validation") if has_validation else None,
+            parts[0],
+            parts[1] if len(parts) > 1 else None,
             self.config.training,
             self.labels,
             self.kind,
@@ -288,9 +296,10 @@ class TaggerRun(Run):
 
     @staticmethod
     def _clips(folder: Path, part: str) -> LabelledClips:
-        return LabelledClips(
-            Sequences.open(frames_file(folder, part)), Sequences.open(labels_file(folder, part))
-        )
+        frames, labels = Sequences.open(frames_file(folder, part)), Sequences.open(labels_file(folder, part))
+        if not np.array_equal(frames.lengths, labels.lengths):
+            raise RunError(f"{folder} is damaged: the {part} clips have not as many labels as frames")
+        return LabelledClips(frames, labels)
 
     @property
     def _encoder_file(self) -> Path:

@@ -17,7 +17,7 @@ from throughtime.data.lines import STANDARD_INPUT, standard_input
 from throughtime.data.parallel import Pair, read_pairs, read_texts
 from throughtime.data.sequences import Sequences, write_sequences
 from throughtime.data.tables import BadRows, column_names, is_table, read_rows
-from throughtime.errors import DataError, ThroughtimeError
+from throughtime.errors import DataError, RunError, ThroughtimeError
 from throughtime.generation.beam import MAX_PENALTY, check_range
 from throughtime.generation.translation import BATCH, TextTranslator, Translated
 from throughtime.prediction.pairs import TokenPairs, TranslationNetwork, evaluate
@@ -342,9 +342,12 @@ class TranslatorRun(Run):
 
     def _open(self, name: str) -> TokenPairs:
         folder = self.folder / "data"
-        return TokenPairs(
-            Sequences.open(folder / f"{name}.source.npy"), Sequences.open(folder / f"{name}.target.npy")
-        )
+        sources, targets = (Sequences.open(folder / f"{name}.{side}.npy") for side in ("source", "target"))
+        sources.expect_numbers(0, self.source_tokenizer.vocabulary_size)
+        targets.expect_numbers(0, self.target_tokenizer.vocabulary_size)
+        if len(sources) != len(targets):
+            raise RunError(f"{folder} is damaged: the {name} pairs have not as many sources as targets")
+        return TokenPairs(sources, targets)
 
     def _sources_of(self, path: str | Path, bad: BadRows) -> Iterator[str]:
         """The texts to translate in a file: a table's source column, or the lines of a text."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.errors import CheckpointError
 from throughtime.runtime.layers import Array
 from throughtime.runtime.network import (
     FP32,
@@ -62,6 +63,8 @@ class Classifier:
             self._mean, self._deviation = (
                 weights.tensor(f"{prefix}{name}", (size,)) for name in ("mean", "deviation")
             )
+            if not (self._deviation > 0).all():
+                raise CheckpointError(f"{weights.name}: {prefix}deviation holds numbers that are not above 0")
         else:
             raise ValueError("give vocabulary_size for tokens, or features for numbers")
         name, reads_backwards = f"{prefix}recurrent.", config.bidirectional

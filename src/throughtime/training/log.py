@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,18 +71,26 @@ class MetricsLog:
             self._events.close()
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; a last line that a crash cut off is left out."""
-    entries = []
-    path = folder / METRICS
-    if not path.exists():
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """The numbers of each line of metrics.jsonl, up to the first that is damaged or was cut off by a
+    crash.""" entries: list[dict[str, float]] = [] path = folder / METRICS if not path.exists():
         return entries
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         try:
-            entries.append(json.loads(line))
-        except ValueError:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
             break
+        numbers = entry.items() if isinstance(entry, dict) else ()
+        numbers = {name: value for name, value in numbers if _is_finite_number(value)}
+        if "epoch" not in numbers:
+            break
+        entries.append(numbers)
     return entries
+
+
+def _is_finite_number(value: Any) -> bool:
+    # By comparison, as whole numbers may have thousands of digits; NaN fails it.
+    return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
 
 
 def draw_loss(folder: Path, loss_name: str = "loss in nats per token", objective: str = "val_loss") -> Path:
@@ -128,7 +137,7 @@ def draw_loss(folder: Path, loss_name: str = "loss in nats per token", objective
 
 
 def _plot(
-    axes: Any, entries: list[dict[str, Any]], name: str, label: str, style: dict[str, Any]
+    axes: Any, entries: list[dict[str, float]], name: str, label: str, style: dict[str, Any]
 ) -> float | None:
     """Draw one metric against the epoch; return its lowest value."""
     points = [(entry["epoch"], entry[name]) for entry in entries if name in entry]
