@@ -72,8 +72,10 @@ class MetricsLog:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """The numbers of each line of metrics.jsonl, up to the first that is damaged or was cut off by a
-    crash.""" entries: list[dict[str, float]] = [] path = folder / METRICS if not path.exists():
+    """The numbers of each line of metrics.jsonl, up to the first that is damaged or was cut off."""
+    entries: list[dict[str, float]] = []
+    path = folder / METRICS
+    if not path.exists():
         return entries
     for line in path.read_bytes().splitlines():
         try:
