@@ -32,6 +32,9 @@ class Linear:
 
 class Layer:
     state_sizes: list[int]
+    output_size: int
+    @staticmethod
+    def of_plan(plan: Mapping[str, Any], precision: str = "fp32", isa: str = "") -> Layer: ...
     def __init__(
         self,
         tensors: Mapping[str, NDArray[np.float32]],

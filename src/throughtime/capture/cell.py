@@ -51,11 +51,12 @@ def capture_cell(cell: Cell) -> CellProgram:
             state = cell.initial_state(_BATCH, inputs)
             projected = cell.project(inputs)
         names = state_names(len(state))
-        step = _capture(
-            cell,
-            lambda x, *old: (lambda output, new: (output, *new))(*cell.step(x, old)),
-            {"projected": projected, **dict(zip(names, state, strict=True))},
-        )
+
+        def outputs(x: Tensor, *old: Tensor) -> tuple[Tensor, ...]:
+            output, new = cell.step(x, old)
+            return output, *new
+
+        step = _capture(cell, outputs, {"projected": projected, **dict(zip(names, state, strict=True))})
         return CellProgram(initial, project, step).check()
     except RunError as error:
         raise OptionError(_cannot(cell, "", str(error))) from None
@@ -269,7 +270,7 @@ class Converter:
         if constant is None:
             return next(names)
         value = self._exported.constants[constant]
-        if value.numel() != 1:
+        if not isinstance(value, Tensor) or value.numel() != 1:
             raise OptionError(
                 _cannot(self._cell, "", "it makes a tensor of numbers in the step: use `register_buffer`")
             )

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from throughtime.cells import Cell
 from throughtime.config import RunConfig, resolve
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
@@ -218,6 +219,7 @@ def _save_programs(run: Run, model: nn.Module) -> None:
         for name, module in model.named_modules()
         if isinstance(module, Recurrent)
         for number, cell in enumerate(module.cells)
+        if isinstance(cell, Cell)
     }
     path = run.folder / PROGRAM
     if not path.exists():
