@@ -1,6 +1,7 @@
 """The native part; see native/README.md."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
