@@ -63,11 +63,17 @@ class Engine:
         self.options = options
         self.precision = precision
         self._weights = weights if isinstance(weights, Weights) else Weights(weights)
-        tensors = {name: self._weights[name] for name in ("output.weight", "output.bias")}
-        if options.embedding:
-            tensors["embedding.weight"] = self._weights["embedding.weight"]
-        names = [f"recurrent.cells.{layer}." for layer in range(options.layers)]
-        layers = [layer_tensors(self._weights, name, options.cell) for name in names]
+        names = {"output.weight": 2, "output.bias": 1, "embedding.weight": 2 * bool(options.embedding)}
+        tensors = {
+            name: self._weights.tensor(name, (None,) * dimensions)
+            for name, dimensions in names.items()
+            if dimensions
+        }
+        # One by one: config.toml may ask for a billion layers, of which the first is missing.
+        layers = [
+            layer_tensors(self._weights, f"recurrent.cells.{layer}.", options.cell)
+            for layer in range(options.layers)
+        ]
         parts = ("initial_hidden", "initial_cell")[: 2 if options.cell == "lstm" else 1]
         initial = [f"recurrent.initial.{part}" for part in range(len(parts))]
         learned = initial_states(self._weights, initial, options.layers, (None,) * len(parts))
