@@ -13,7 +13,7 @@ from throughtime.encoders.encoder import MobileNetTail, ReadyFeatures
 from throughtime.encoders.frozen import CallableEncoder, MobileNetEncoder, OnnxEncoder, PixelEncoder
 from throughtime.encoders.mobilenet import MobileNetV2, load_mobilenet
 from throughtime.encoders.small_image_cnn import SmallImageCNN
-from throughtime.errors import DataError, OptionError
+from throughtime.errors import DataError, OptionError, RunError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
 
@@ -184,3 +184,11 @@ def test_an_onnx_model_that_loads_and_cannot_run_is_named(tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"cnn\.onnx cannot run: .*dimensions") as raised:
         OnnxEncoder(tmp_path / "cnn.onnx", 8, False, "unit")(PIXELS[:, :8, :8])
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_not_measured(wrong: float) -> None:
+    features = np.ones((5, 3), np.float16)
+    features[2, 1] = wrong
+    with pytest.raises(RunError, match="the features of the training images hold NaN or infinity"):
+        ReadyFeatures(3, grid=False).measure(features)

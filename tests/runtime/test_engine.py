@@ -336,3 +336,21 @@ def test_the_stepper_leaves_old_states_usable() -> None:
     stepper.feed(tokens[:2, :1], stepper.select(state, np.array([3, 3])))
     logits, _ = stepper.feed(tokens[:, 3:], state)
     np.testing.assert_allclose(logits, wanted[:, 5], atol=1e-5)
+
+
+def test_tensors_that_are_no_floats_are_refused() -> None:
+    model, engine = pair({"cell": "gru"})
+    tensors = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    for name in ("output.bias", "output.weight", "embedding.weight"):
+        wrong = {**tensors, name: tensors[name].astype(np.uint8)}
+        with pytest.raises(CheckpointError, match=f"{name} is of uint8"):
+            Engine(engine.options, wrong)
+
+
+def test_a_billion_layers_are_refused_at_the_first_that_is_missing() -> None:
+    from dataclasses import replace
+
+    model, engine = pair({"cell": "gru"})
+    tensors = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"lacks recurrent\.cells\.2\.weight_ih"):
+        Engine(replace(engine.options, layers=2**31 - 1), tensors)

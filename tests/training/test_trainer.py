@@ -14,6 +14,7 @@ import torch
 import throughtime as tt
 from throughtime.config import TrainingConfig, resolve
 from throughtime.errors import CheckpointError, DataError, DivergedError, OptionError, RunError
+from throughtime.run import CONFIG
 from throughtime.training import Interrupted, resume, start, train
 from throughtime.training.checkpoint import Checkpoint
 from throughtime.training.log import draw_loss, read_metrics
@@ -242,7 +243,7 @@ def test_damaged_runs_are_named(tmp_path: Path, text: Path) -> None:
     # another model's weights
     other = train(text, out=tmp_path / "other", **{**SMALL, "hidden": 13})
     (folder / "model.safetensors").write_bytes((other.folder / "model.safetensors").read_bytes())
-    with pytest.raises(RunError, match=r"has shape .*, expected .*: it does not belong to this config"):
+    with pytest.raises(RunError, match=r"expected .*: it does not belong to this config"):
         _ = tt.load(folder).model
 
 
@@ -258,3 +259,17 @@ def test_the_picture_is_drawn_without_a_display(tmp_path: Path) -> None:
         '{"step": 1, "epoch": 0.5, "train_loss": 2.0}\n{"step": 2, "epoch": 1.0, "val_loss": 1.5}\n{"cut off'
     )
     assert draw_loss(tmp_path).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("option", ["hidden", "layers", "embedding"])
+def test_sizes_of_another_config_are_refused_before_they_take_memory(
+    option: str, tmp_path: Path, text: Path
+) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(text, out=folder, show=Interrupter(2), **SMALL)
+    config = (folder / CONFIG).read_text()
+    size = next(line for line in config.splitlines() if line.startswith(f"{option} ="))
+    (folder / CONFIG).write_text(config.replace(size, f"{option} = {60 if option == 'layers' else 65_536}"))
+    with pytest.raises(CheckpointError, match=r"last\.safetensors.* does not belong to this config\.toml"):
+        resume(folder)

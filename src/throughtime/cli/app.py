@@ -72,6 +72,8 @@ def main() -> None:
             output.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
     # Pillow warns, in lines of its own source, of damage that does no harm; other damage is an error of ours.
     warnings.filterwarnings("ignore", module="PIL")
+    # What weights are too large to compute with ends in an error of ours, too.
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"throughtime\.runtime\.")
     completing = "_THROUGHTIME_COMPLETE" in os.environ or "_TT_COMPLETE" in os.environ
     application = build(set(COMMANDS) if completing else set(COMMANDS).intersection(sys.argv[1:]))
     with named_output():

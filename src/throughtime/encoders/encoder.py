@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from throughtime.encoders.mobilenet import FEATURES, MobileNetV2
+from throughtime.errors import RunError
 
 # Of the features' mean deviation: one that hardly moves in training would be blown up by its first surprise.
 _DEVIATION_FLOOR = 0.05
@@ -59,6 +60,8 @@ class ReadyFeatures(Encoder):
 
         Args:
             images: (N, F), or (N, P, F) for a grid, whose places count alike; any float type.
+        Raises:
+            RunError: they are not finite.
         """
         count, axes = images.size // self.size, tuple(range(images.ndim - 1))
 
@@ -69,8 +72,11 @@ class ReadyFeatures(Encoder):
                 total += values(np.asarray(images[start : start + 1000], dtype=np.float64)).sum(axes)
             return total / count
 
-        mean = mean_of(lambda part: part)
-        deviation = np.sqrt(mean_of(lambda part: np.square(part - mean)))
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean = mean_of(lambda part: part)
+            deviation = np.sqrt(mean_of(lambda part: np.square(part - mean)))
+        if not np.isfinite(deviation).all():
+            raise RunError("the features of the training images hold NaN or infinity: the run is damaged")
         floor = _DEVIATION_FLOOR * deviation.mean() or 1.0
         self.mean.copy_(torch.from_numpy(mean))
         self.deviation.copy_(torch.from_numpy(np.maximum(deviation, floor)))

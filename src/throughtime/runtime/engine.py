@@ -22,6 +22,7 @@ from throughtime.runtime.layers import (
     cell_program,
     check_precision,
     check_threads,
+    initial_states,
     layer_tensors,
     program_tensors,
 )
@@ -75,17 +76,20 @@ class Engine:
         self.options = options
         self.precision = precision
         self._weights = weights if isinstance(weights, Weights) else Weights(weights)
-        tensors = {name: self._weights[name] for name in ("output.weight", "output.bias")}
-        if options.embedding:
-            tensors["embedding.weight"] = self._weights["embedding.weight"]
-        names = [f"recurrent.cells.{layer}." for layer in range(options.layers)]
-        layers: list[dict[str, Any]] = [self._layer(name) for name in names]
-        parts = 0
-        while f"recurrent.initial.{parts}" in self._weights:
-            rows = self._weights.tensor(f"recurrent.initial.{parts}", (options.layers, None))
-            for layer, row in zip(layers, rows, strict=True):
-                layer[f"initial.{parts}"] = np.ascontiguousarray(row)
-            parts += 1
+        names = {"output.weight": 2, "output.bias": 1, "embedding.weight": 2 * bool(options.embedding)}
+        tensors = {
+            name: self._weights.tensor(name, (None,) * dimensions)
+            for name, dimensions in names.items()
+            if dimensions
+        }
+        # One by one: config.toml may ask for a billion layers, of which the first is missing.
+        layers = [self._layer(f"recurrent.cells.{layer}.") for layer in range(options.layers)]
+        initial = [f"recurrent.initial.{part}" for part in range(self._state_parts())]
+        learned = initial_states(self._weights, initial, options.layers, (None,) * len(initial))
+        for part, rows in enumerate(learned):
+            if rows is not None:
+                for layer, row in zip(layers, rows, strict=True):
+                    layer[f"initial.{part}"] = np.ascontiguousarray(row)
         self._weights.refuse_unused()
         try:
             self._native = _native.Engine(
@@ -107,6 +111,12 @@ class Engine:
         del tensors, layers
         self._weights.release()
         _native.give_back_memory()
+
+    def _state_parts(self) -> int:
+        """How many tensors the state of a layer has."""
+        if self.options.cell in CELLS:
+            return 2 if self.options.cell == "lstm" else 1
+        return len(cell_program(self._weights, "recurrent.cells.0.", self.options.cell).state_sizes)
 
     def _layer(self, prefix: str) -> dict[str, Any]:
         """What a layer is made of: tensors, or the plan of its program."""

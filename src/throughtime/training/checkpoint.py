@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from throughtime.errors import CheckpointError
 from throughtime.files import write_atomically
+from throughtime.models.initialise import sizes_only
 
 _VERSION = "2"
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -158,6 +159,22 @@ def check_tensors(
         else:
             continue
         raise CheckpointError(f"{path}: {prefix}{name} {wrong}: it does not belong to this config.toml")
+
+
+def check_sizes(build_model: Callable[[], nn.Module], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Hold the sizes of a network against tensors before it takes memory: config.toml may ask for terabytes.
+
+    Args:
+        build_model: makes the network.
+        tensors: the model's, of a checkpoint.
+        path: the file, for errors.
+    Raises:
+        CheckpointError: as `check_tensors`.
+    """
+    with sizes_only():
+        described = build_model().state_dict()
+    expected = {name: Expected.like(tensor, any_float=False) for name, tensor in described.items()}
+    check_tensors(tensors, expected, path, "model.")
 
 
 def load_weights(

@@ -24,7 +24,7 @@ from throughtime.run.lock import is_empty, writing
 from throughtime.run.position import Position
 from throughtime.run.saved import Saved
 from throughtime.runtime.layers import CELLS as NATIVE_CELLS
-from throughtime.training.checkpoint import Checkpoint
+from throughtime.training.checkpoint import Checkpoint, check_sizes
 from throughtime.training.log import METRICS, draw_loss
 from throughtime.training.progress import Progress
 from throughtime.training.signals import Interrupted
@@ -131,6 +131,7 @@ def resume(
         run.load()
         run.check_data(show)
         device = _pick_device(config)
+        check_sizes(run.build_model, checkpoint.group("model"), folder / CHECKPOINT)
         _go_on_with_threads(checkpoint, folder, threads, show)
         trainer, task = _make_trainer(run, device, show)
         trainer.resume(checkpoint, saved_config.training.epochs)

@@ -72,7 +72,7 @@ class MetricsLog:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """The numbers of each line of metrics.jsonl, up to the first that is damaged or was cut off."""
+    """The numbers of each line of metrics.jsonl, up to the first that is damaged or that a crash cut off."""
     entries: list[dict[str, float]] = []
     path = folder / METRICS
     if not path.exists():
