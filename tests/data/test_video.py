@@ -103,3 +103,14 @@ def test_frames_of_more_pixels_than_the_limit_are_not_decoded(
         DataError, match=r"clip\.mp4 has frames of 4,096 pixels: the limit is 4,095 .*MAX_FRAME"
     ):
         list(decode_video(path, 16))
+
+
+def test_a_codec_that_is_unknown_and_a_title_that_is_no_text_are_no_faults(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    write_video(path, frames(5))
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"avc1", b"xyz1").replace(b"mp4v", b"xyz1"))
+    with pytest.raises(DataError, match=r"clip\.mp4 (has video in a codec that is not known|is broken)"):
+        list(decode_video(path, 16))
+    path.write_bytes(whole.replace(b"VideoHandler", b"Video\xff\xffndler"))
+    assert len(list(decode_video(path, 16))) == 5

@@ -28,7 +28,7 @@ def test_files_of_keras_are_converted_where_keras_is(name: str, tmp_path: Path) 
 
 def test_objects_in_an_npz_are_never_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "objects.npz", np.array([{"a": 1}], dtype=object))
-    with pytest.raises(DataError, match="cannot be read as weights: Object arrays"):
+    with pytest.raises(DataError, match="cannot be read as weights: .*Python's objects"):
         read_weight_file(tmp_path / "objects.npz")
 
 

@@ -47,10 +47,12 @@ def decode_video(path: str | Path, size: int) -> Iterator[VideoFrame]:
     decoded = packets = 0
     first = last = None
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 raise DataError(f"{path} has no video stream")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise DataError(f"{path} has video in a codec that is not known here")
             FRAME_PIXELS.check(stream.width * stream.height, f"{path} has frames of")
             # Frames may grow in the middle, too: then the decoder refuses them.
             stream.codec_context.options = {"max_pixels": str(FRAME_PIXELS.value)}

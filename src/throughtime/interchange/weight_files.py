@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from throughtime.data.npy import npz_names, read_npz
 from throughtime.errors import DataError
 from throughtime.interchange.recurrence_weights import Array
 
@@ -40,12 +41,13 @@ def read_weight_file(path: str | Path) -> dict[str, Array]:
         raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})")
     try:
         if suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
+            return {name: read_npz(path, name) for name in npz_names(path)}
         from safetensors.numpy import load_file
 
         return load_file(path)
-    # zipfile.BadZipFile, SafetensorError and others: what the two raise has no common parent.
+    except DataError as error:
+        raise DataError(f"{path} cannot be read as weights: {str(error).removeprefix(f'{path} ')}") from None
+    # SafetensorError and others: what safetensors raises has no common parent.
     except Exception as error:
         raise DataError(f"{path} cannot be read as weights: {error}") from None
 
