@@ -190,8 +190,8 @@ def main() -> None:
     logging.getLogger().setLevel(logging.ERROR)  # onnxruntime's advice on quantising
     read = _native.read_bandwidth(256 << 20, 1) / 1e9
     print(
-            shown = ", ".join(f"{name} {value:.1f}" for name, value in found.items())
-        f"onnxruntime {onnxruntime.__version__}; one thread, batch 1"
+        f"{platform.machine()}, {_native.isa()}, plain read {read:.1f} GB/s by one thread; torch "
+        f"{torch.__version__}, onnxruntime {onnxruntime.__version__}; one thread, batch 1"
     )
     rows = []
     for hidden in arguments.hidden:
