@@ -71,7 +71,7 @@ def test_faults_of_an_array_are_named(tmp_path: Path) -> None:
         ("cube.npy", r"shape \(2, 2, 2\), expected numbers \(steps, features\)"),
         ("empty.npy", r"is empty: its shape is \(0, 3\)"),
         ("object.npy", "it holds Python's objects"),
-        ("two.npz", r"holds 2 arrays \(a, b\), expected one: name it 'features'"),
+        ("two.npz", r"holds 2 arrays \('a', 'b'\), expected one: name it 'features'"),
         ("cut.npz", "is damaged, or not a file of NumPy"),
         ("none.npy", "no such file"),
         ("a.xml", "no such file"),
@@ -139,7 +139,11 @@ def test_arrays_that_are_not_steps_by_features_are_refused(tmp_path: Path) -> No
     np.save(tmp_path / "cube.npy", np.zeros((2, 2, 2)))
     np.save(tmp_path / "text.npy", np.array(["a", "b"]))
     np.savez(tmp_path / "two.npz", a=STEPS, b=STEPS)
-    for name, message in [("cube.npy", "shape"), ("text.npy", "shape"), ("two.npz", r"2 arrays \(a, b\)")]:
+    for name, message in [
+        ("cube.npy", "shape"),
+        ("text.npy", "shape"),
+        ("two.npz", r"2 arrays \('a', 'b'\)"),
+    ]:
         with pytest.raises(DataError, match=rf"{name}.*{message}"):
             read_array(tmp_path / name, None)
     with pytest.raises(DataError, match="no such file"):

@@ -256,6 +256,7 @@ def test_the_demo_ends_with_a_sample(tmp_path: Path) -> None:
 
 
 def test_names_with_brackets_are_printed_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "x[").mkdir()
     (tmp_path / "x[/b]y.txt").write_text(TEXT)
     options = [*SMALL, "--epochs", "1", "--no-tensorboard"]
     result = throughtime("train", "x[/b]y.txt", "--out", "lr[lr=0.1]x[/b]y", *options, folder=tmp_path)

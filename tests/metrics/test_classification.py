@@ -73,3 +73,7 @@ def test_without_matplotlib_the_numbers_remain(tmp_path: Path, monkeypatch: pyte
     assert written == tmp_path / "confusion.json"
     assert json.loads(written.read_text())["confusion"] == [[2, 1], [0, 3]]
     assert not (tmp_path / "confusion.png").exists()
+
+
+def test_labels_are_no_formulas(tmp_path: Path) -> None:
+    assert draw_confusion(tmp_path / "a.png", np.eye(2, dtype=np.int64), [r"$\x$", "$_$"]).is_file()

@@ -49,3 +49,9 @@ def test_places_that_are_no_square_and_unknown_formats(orange: object, tmp_path:
         draw_caption(tmp_path / "out.png", orange, "a", ["a"], np.full((2, 3), 1 / 3))
     with pytest.raises(OptionError, match=r"out\.xyz: .*xyz"):
         draw_caption(tmp_path / "out.xyz", orange, "a", ["a"])
+
+
+def test_a_caption_is_no_formula(orange: object, tmp_path: Path) -> None:
+    words = [r"$\x$", "$_$"]
+    draw_caption(tmp_path / "a.png", orange, " ".join(words), words)
+    draw_caption(tmp_path / "b.png", orange, " ".join(words), words, np.full((3, 4), 0.25))

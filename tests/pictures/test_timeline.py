@@ -48,3 +48,9 @@ def test_pictures_are_written_whole_or_refused(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(OptionError, match=r"a\.xyz: pictures are written as \.png, \.svg, \.pdf"):
         draw_timeline(tmp_path / "a.xyz", NAMES, np.zeros(5, dtype=np.int64))
+
+
+def test_labels_and_titles_are_no_formulas(tmp_path: Path) -> None:
+    names = [r"$\x$", "costs $5 and $6"]
+    svg = draw_timeline(tmp_path / "a.svg", names, np.array([0, 1]), title=r"$\frac$.npy").read_text()
+    assert {r"$\x$", "costs $5 and $6", r"$\frac$.npy"} <= set(texts(svg))

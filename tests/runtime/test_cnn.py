@@ -159,3 +159,12 @@ def test_quantised_weights_are_read_and_damaged_ones_named(tmp_path: Path) -> No
     (tmp_path / "x.safetensors").write_bytes(b"no weights at all")
     with pytest.raises(DataError, match="x.safetensors cannot be read as weights: is damaged"):
         read_mobilenet(tmp_path / "x.safetensors")
+
+
+def test_weights_that_unpack_to_gigabytes_are_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "zeros.npz", **{"a.bias": np.zeros(300 << 20, np.int8)})
+    assert (tmp_path / "zeros.npz").stat().st_size < 1 << 20
+    with pytest.raises(
+        DataError, match=r"zeros\.npz unpacks to 314,57\d,\d+ bytes, and a MobileNetV2 has 14 mi"
+    ):
+        read_mobilenet(tmp_path / "zeros.npz")

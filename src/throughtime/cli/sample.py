@@ -97,9 +97,10 @@ def sample(
                 write(text, newline=False, raw=raw)
             write("")
         else:
-            texts = [""] * samples
+            written: dict[int, str] = {}
             for row, text in pieces:
-                texts[row] += text
+                written[row] = written.get(row, "") + text
+            texts = [written.get(row, "") for row in range(samples)]
             if as_json:
                 print_json({"prompt": prompt, "seed": drawn_seed, "texts": texts})
             else:

@@ -100,9 +100,8 @@ def _only_array(path: Path) -> NDArray[Any]:
     names = npz_names(path)
     name = names[0] if len(names) == 1 else next((name for name in _NAMES if name in names), None)
     if name is None:
-        raise DataError(
-            f"{path} holds {len(names)} arrays ({', '.join(names[:6])}), expected one: name it 'features'"
-        )
+        listed = ", ".join(map(shown, names[:6]))
+        raise DataError(f"{path} holds {len(names)} arrays ({listed}), expected one: name it 'features'")
     return read_npz(path, name)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.data.limits import EXAMPLE_BYTES
+from throughtime.data.parquet_footer import RowGroup, read_footer
 from throughtime.errors import DataError, MissingExtraError
 
 # Rows that are decoded together, at most: enough that calling costs little.
@@ -44,13 +45,15 @@ def parquet_rows(path: Path, report: Callable[[int, str], None]) -> Iterator[tup
         DataError: the file is missing or no Parquet, or it announces more than the limit.
     """
     file = _open(path)
-    texts = [column.path for column in map(file.schema.column, range(len(file.schema))) if _is_text(column)]
+    texts = [column.path for column in _columns(file) if column.physical_type == "BYTE_ARRAY"]
     words = _open(path, read_dictionary=texts)
+    nested = {column.path for column in _columns(file) if column.max_repetition_level}
     names = list(file.schema_arrow.names)
     row = 0
-    for group in range(file.num_row_groups):
-        first, count = row, file.metadata.row_group(group).num_rows
-        batches = _batches(path, file, words, group)
+    for number, group in enumerate(_footer(path)[: file.num_row_groups]):
+        first = row
+        _check_size(path, group, nested)
+        batches = _batches(path, file, words, number, group, nested)
         while True:
             try:
                 columns = next(batches)
@@ -72,13 +75,15 @@ def parquet_rows(path: Path, report: Callable[[int, str], None]) -> Iterator[tup
                     report(row, f"a value cannot be read: {_first_line(error)}")
                 else:
                     yield row, dict(zip(names, values, strict=True))
-        row = first + count
+        row = first + group.rows
 
 
-def _batches(path: Path, file: Any, words: Any, group: int) -> Iterator[list[Sequence[Any]]]:
+def _batches(
+    path: Path, file: Any, words: Any, number: int, group: RowGroup, nested: set[str]
+) -> Iterator[list[Sequence[Any]]]:
     """The columns of a row group, a few rows at a time."""
-    rows = _rows_at_a_time(path, words, group)
-    for batch in file.iter_batches(batch_size=rows, row_groups=[group]):
+    rows = _rows_at_a_time(path, words, number, group, nested)
+    for batch in file.iter_batches(batch_size=rows, row_groups=[number]):
         if batch.num_columns:
             yield [_values(column) for column in batch.columns]
 
@@ -91,7 +96,9 @@ def _open(path: Path, **options: Any) -> Any:
             "Parquet files need pyarrow: install it with `pip install 'throughtime[parquet]'`"
         ) from None
     try:
-        return parquet.ParquetFile(path, **options)
+        file = parquet.ParquetFile(path, **options)
+        _ = file.schema_arrow.names, [column.path for column in _columns(file)]  # may be no text
+        return file
     except FileNotFoundError:
         raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})") from None
     # ArrowException, OSError, and what parsing a damaged footer runs into.
@@ -99,41 +106,48 @@ def _open(path: Path, **options: Any) -> Any:
         raise DataError(f"{path} cannot be read as Parquet: {_first_line(error)}") from None
 
 
-def _is_text(column: Any) -> bool:
-    return column.physical_type == "BYTE_ARRAY"
+def _columns(file: Any) -> list[Any]:
+    return [file.schema.column(number) for number in range(len(file.schema))]
 
 
-def _rows_at_a_time(path: Path, words: Any, group: int) -> int:
+def _footer(path: Path) -> list[RowGroup]:
+    try:
+        return read_footer(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {error}") from None
+
+
+def _check_size(path: Path, group: RowGroup, nested: set[str]) -> None:
+    """Refuse a row group that would take far more memory than the file is long."""
+    for chunk in group.chunks:
+        if chunk.size > max(EXAMPLE_BYTES.value, _ORDINARY_RATIO * chunk.stored):
+            EXAMPLE_BYTES.check(chunk.size, f"{path}: the column {chunk.name!r} holds")
+        # Rows are read a few at a time, but a row's list as a whole, and nulls take no place on disk.
+        taken = _BYTES_A_VALUE * chunk.values
+        if chunk.name in nested and taken > max(EXAMPLE_BYTES.value, _ORDINARY_RATIO * chunk.size):
+            EXAMPLE_BYTES.check(taken, f"{path}: the lists of {chunk.name!r} hold")
+
+
+def _rows_at_a_time(path: Path, words: Any, number: int, group: RowGroup, nested: set[str]) -> int:
     """How many rows of a group to decode together.
 
     Args:
         words: the file with its texts as the words of dictionaries, so that a word is in memory once.
+        number: of the group.
     Raises:
-        DataError: the group would take far more memory than the file is long.
+        DataError: words are repeated so often that lists of them would fill the memory.
     """
-    limit, metadata = EXAMPLE_BYTES.value, words.metadata.row_group(group)
-    chunks = [metadata.column(number) for number in range(metadata.num_columns)]
-    nested = {c.path for c in map(words.schema.column, range(len(words.schema))) if c.max_repetition_level}
-    for chunk in chunks:
-        size, stored = chunk.total_uncompressed_size, chunk.total_compressed_size
-        if size > max(limit, _ORDINARY_RATIO * stored):
-            EXAMPLE_BYTES.check(size, f"{path}: the column {chunk.path_in_schema!r} holds")
-        # Rows are read a few at a time, but a row's list as a whole, and nulls take no place on disk.
-        taken = _BYTES_A_VALUE * chunk.num_values
-        if chunk.path_in_schema in nested and taken > max(limit, _ORDINARY_RATIO * size):
-            EXAMPLE_BYTES.check(taken, f"{path}: the lists of {chunk.path_in_schema!r} hold")
     longest = 1
-    for number, chunk in enumerate(chunks):
-        if not _is_text(words.schema.column(number)):
-            continue
-        name = chunk.path_in_schema
-        for batch in words.iter_batches(batch_size=1, row_groups=[group], columns=[name]):
-            length = _longest_word(batch.column(0))
-            longest += length
-            expanded, size = length * chunk.num_values, chunk.total_uncompressed_size
-            if name in nested and expanded > max(limit, _ORDINARY_RATIO * size):
-                EXAMPLE_BYTES.check(expanded, f"{path}: the lists of {name!r} hold")
-            break
+    for name in (column.path for column in _columns(words) if column.physical_type == "BYTE_ARRAY"):
+        batch = next(words.iter_batches(batch_size=1, row_groups=[number], columns=[name]), None)
+        length = 0 if batch is None else _longest_word(batch.column(0))
+        longest += length
+        for chunk in group.chunks:
+            unfolded = length * chunk.values
+            if chunk.name == name in nested and unfolded > max(
+                EXAMPLE_BYTES.value, _ORDINARY_RATIO * chunk.size
+            ):
+                EXAMPLE_BYTES.check(unfolded, f"{path}: the lists of {name!r} hold")
     return max(1, min(_ROWS_AT_A_TIME, _WORDS_AT_A_TIME // longest))
 
 

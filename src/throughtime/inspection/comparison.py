@@ -146,5 +146,5 @@ def _draw_losses(runs: Sequence[Compared], path: Path) -> Path:
     axes.set_ylabel("loss in nats per token")
     axes.set_title("Loss (pale: training)")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    plots.legend(axes)
     return plots.save(picture, path)

@@ -29,6 +29,12 @@ def figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
+def legend(axes: Any) -> None:
+    """Name the lines; the name of a run is no formula, whatever stands between its dollar signs."""
+    for text in axes.legend(frameon=False).get_texts():
+        text.set_parse_math(False)
+
+
 def save(picture: Any, path: Path) -> Path:
     """Write a figure as PNG."""
     write_picture(path, picture)
@@ -61,7 +67,7 @@ def draw_flow(flows: dict[str, GradientFlow], path: Path) -> Path:
     axes.set_ylabel("norm of $dL_t/dh_{t-k}$, lag 0 = 1")
     axes.set_title("Where the gradient goes")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    legend(axes)
     return save(picture, path)
 
 
@@ -81,7 +87,7 @@ def draw_truncation(errors: dict[str, TruncationError], path: Path) -> Path:
     axes.set_title("What truncation costs (dashed: 95 % and 99 %)")
     axes.grid(alpha=0.3)
     if len(errors) > 1:
-        axes.legend(frameon=False)
+        legend(axes)
     return save(picture, path)
 
 
@@ -170,7 +176,7 @@ def draw_text(
     axes.set_xlim(0, columns)
     axes.set_ylim(-len(rows) + 0.9, 1.1)
     axes.axis("off")
-    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_title(title, fontsize=10, loc="left", parse_math=False)
     return save(picture, path)
 
 

@@ -84,8 +84,10 @@ def draw_confusion(path: str | Path, confusion: NDArray[np.int64], labels: Seque
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
     if classes <= _CLASSES_WITH_NAMES:
         names = [label if len(label) <= 18 else f"{label[:17]}…" for label in labels]
-        axes.set_xticks(range(classes), names, rotation=45 if max(map(len, names)) > 3 else 0)
-        axes.set_yticks(range(classes), names)
+        # A label is no formula, whatever stands between its dollar signs.
+        turned = 45 if max(map(len, names)) > 3 else 0
+        axes.set_xticks(range(classes), names, rotation=turned, parse_math=False)
+        axes.set_yticks(range(classes), names, parse_math=False)
     if classes <= _CLASSES_WITH_NUMBERS:
         for row, column in np.ndindex(classes, classes):
             axes.text(

@@ -60,7 +60,7 @@ def draw_caption(
         figsize=(2.2 * columns, 2.2 * aspect * rows + 0.35 * rows + 0.5), dpi=120, layout="constrained"
     )
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    figure.suptitle(textwrap.fill(text, _LINE), fontsize=12)
+    figure.suptitle(textwrap.fill(text, _LINE), fontsize=12, parse_math=False)
     _show(axes[0], picture, "", 10)
     for panel, word, weights in zip(axes[1:], words, attention, strict=False):
         _show(panel, picture, word, 11)
@@ -74,7 +74,7 @@ def draw_caption(
 
 def _show(axes: Any, picture: NDArray[np.uint8], title: str, size: int) -> None:
     axes.imshow(picture)
-    axes.set_title(title, fontsize=size)
+    axes.set_title(title, fontsize=size, parse_math=False)
     axes.set_axis_off()
 
 

@@ -78,16 +78,18 @@ def draw_timeline(
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(left=False)
     if title:
-        axes.set_title(title)
+        axes.set_title(title, parse_math=False)
     handles = [Patch(label=labels[label], **_look(label)) for label in used]
     if truth is not None and (truth < 0).any():
         handles.append(Patch(label="no label", facecolor="none", edgecolor="#999999"))
-    figure.legend(
+    legend = figure.legend(
         handles=handles,
         loc="outside lower center",
         ncols=_LEGEND_COLUMNS,
         frameon=False,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a label is no formula, whatever stands between its dollar signs
     write_picture(path, figure, dpi=150)
     return path
 

@@ -206,10 +206,10 @@ class LanguageModelRun(Run):
 
     def samples(self, count: int, prompt: str = "", length: int = 500, **options: Any) -> list[str]:
         """Write several texts that begin with the prompt, in one batch; options as for `sample`."""
-        texts = [prompt] * count
+        texts: dict[int, str] = {}
         for row, text in self.stream(prompt, length, samples=count, **options):
-            texts[row] += text
-        return texts
+            texts[row] = texts.get(row, prompt) + text
+        return [texts.get(row, prompt) for row in range(count)]
 
     def stream(
         self,

@@ -97,8 +97,8 @@ class Classifier:
         """One sequence (T, 1, ...), pooled, (1, D * H).
 
         Its outputs are never in memory together: those of six hours of sound would take 2 GB, three times
-        over. Each direction is read for itself, so that blocks may come in its order; the outputs of the other,
-        which come along, are passed over.
+        over. Each direction is read for itself, so that blocks may come in its order; the outputs of the
+        other, which come along, are passed over.
         """
         size, pooled = self._recurrent.output_size, []
         for direction in range(self._directions):

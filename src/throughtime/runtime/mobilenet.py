@@ -31,6 +31,8 @@ STAGES = (
 PARTS = 2 + sum(blocks for _, _, blocks, _ in STAGES)
 
 _NORM_EPSILON = 1e-5
+# Bytes of an .npz once it is unpacked: the weights are 14 MB, and a small file may unpack to gigabytes.
+_LARGEST = 256 << 20
 
 Layer = Callable[[Array], Array]
 
@@ -149,6 +151,9 @@ def read_mobilenet(path: str | Path) -> Weights:
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
+                size = sum(entry.file_size for entry in file.zip.infolist())
+                if size > _LARGEST:
+                    raise DataError(f"{path} unpacks to {size:,} bytes, and a MobileNetV2 has 14 million")
                 arrays = dict(file)
         elif path.suffix == ".safetensors":
             arrays = dict(read_weights(path))
