@@ -28,7 +28,7 @@ def test_files_of_keras_are_converted_where_keras_is(name: str, tmp_path: Path) 
 
 def test_objects_in_an_npz_are_never_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "objects.npz", np.array([{"a": 1}], dtype=object))
-    with pytest.raises(DataError, match="it holds Python's objects"):
+    with pytest.raises(DataError, match="cannot be read as weights: .*Python's objects"):
         read_weight_file(tmp_path / "objects.npz")
 
 
@@ -37,7 +37,7 @@ def test_missing_damaged_and_other_files(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no such file"):
             read_weight_file(tmp_path / name)
         (tmp_path / name).write_bytes(b"no weights")
-        with pytest.raises(DataError, match="cannot be read as weights|not a file of NumPy"):
+        with pytest.raises(DataError, match="cannot be read as weights"):
             read_weight_file(tmp_path / name)
     with pytest.raises(DataError, match=r"read from \.safetensors and \.npz files"):
         read_weight_file(tmp_path / "weights.csv")

@@ -17,6 +17,8 @@ from throughtime.errors import DataError
 
 # Deflated numbers become up to so many times smaller; a file of nothing but zeros 1,000 times.
 _ORDINARY_RATIO = 50
+# Beyond that NumPy's own arithmetic overflows, also where another side is 0.
+_LONGEST = 2**40
 
 
 def read_npy(path: str | Path) -> NDArray[Any]:
@@ -93,7 +95,10 @@ def _read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.
     shape, fortran, dtype = read(file)
     if dtype.hasobject:
         raise ValueError("it holds Python's objects, which could run any program when they are read")
-    if min(shape, default=0) < 0 or (math.prod(shape) * dtype.itemsize) > size - file.tell():
+    if not dtype.itemsize:  # of these any number would fit into the file
+        raise ValueError(f"its header announces {dtype}, which is no type of numbers")
+    fits = math.prod(shape) * dtype.itemsize <= size - file.tell()
+    if min(shape, default=0) < 0 or max(shape, default=0) > _LONGEST or not fits:
         raise ValueError(f"it is cut off: its header announces {dtype} {shape}")
     return shape, fortran, dtype
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from throughtime.data.limits import FRAME_PIXELS
 from throughtime.errors import DataError, MissingExtraError
-from throughtime.files import naming
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".ogv"})
 
@@ -53,7 +52,7 @@ def decode_video(path: str | Path, size: int) -> Iterator[VideoFrame]:
                 raise DataError(f"{path} has no video stream")
             stream = container.streams.video[0]
             if stream.codec_context is None:
-                raise DataError(f"{path}: its video is in a format that FFmpeg cannot read")
+                raise DataError(f"{path} has video in a codec that is not known here")
             FRAME_PIXELS.check(stream.width * stream.height, f"{path} has frames of")
             # Frames may grow in the middle, too: then the decoder refuses them.
             stream.codec_context.options = {"max_pixels": str(FRAME_PIXELS.value)}
@@ -105,7 +104,7 @@ def write_video(path: str | Path, frames: Iterator[NDArray[np.uint8]], rate: int
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     # One thread: with several, the encoder's output depends on how many there are. Even so its bytes differ
     # once in a while for the same frames, on a busy machine.
-    with naming(path), av.open(str(path), "w") as container:
+    with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(codec, rate=rate, options={"threads": "1"})
         stream.pix_fmt = "yuv420p"
         for index, pixels in enumerate(frames):

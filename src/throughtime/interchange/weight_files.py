@@ -45,9 +45,9 @@ def read_weight_file(path: str | Path) -> dict[str, Array]:
         from safetensors.numpy import load_file
 
         return load_file(path)
-    except DataError:
-        raise
-    # SafetensorError and others: what the library raises has no common parent.
+    except DataError as error:
+        raise DataError(f"{path} cannot be read as weights: {str(error).removeprefix(f'{path} ')}") from None
+    # SafetensorError and others: what safetensors raises has no common parent.
     except Exception as error:
         raise DataError(f"{path} cannot be read as weights: {error}") from None
 
