@@ -197,6 +197,7 @@ def main() -> None:
     for hidden in arguments.hidden:
         for cell in arguments.cells:
             torch.manual_seed(0)
+            torch.compiler.reset()  # each model is compiled anew, or the later ones hit a limit
             config = LanguageNetwork(cell=cell, hidden=hidden, layers=2, embedding=0, initialisation="torch")
             model = LanguageModel(config, V).eval()
             with tempfile.TemporaryDirectory() as folder:
