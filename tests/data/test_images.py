@@ -131,3 +131,17 @@ def test_only_formats_of_pictures_are_tried(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
     with pytest.raises(DataError, match="known image format"):
         open_image(tmp_path / "x.png")
+
+
+def test_fax_compression_of_more_than_a_bit_is_refused_quietly(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "fax.tif"
+    Image.new("L", (8, 8)).save(path)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"\x03\x01\x03\x00\x01\x00\x00\x00")  # the compression: none
+    content[place + 8] = 3
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="fax compression has one bit a pixel"):
+        open_image(path)
+    assert not capfd.readouterr().err

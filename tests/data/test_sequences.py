@@ -58,3 +58,10 @@ def test_damage_is_an_error(tmp_path: Path) -> None:
     np.save(path.with_name("x.ends.npy"), np.array([5, 4]))
     with pytest.raises(RunError, match="do not fit"):
         Sequences.open(path)
+
+
+def test_bytes_are_held_against_a_range_that_begins_below_them(tmp_path: Path) -> None:
+    sequences = Sequences(np.array([0, 1, 200], np.uint8), np.array([3]), "labels.npy")
+    sequences.expect_numbers(-1, 201)
+    with pytest.raises(RunError, match="it holds 200"):
+        sequences.expect_numbers(-1, 2)

@@ -237,6 +237,8 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
     run = make_run(tmp_path, "captioner", **SMALL, image_size=16)
     network = run.config.model.model_copy(update={"fine_tune": 2})
     run.config = run.config.model_copy(update={"model": network})
-    run.__dict__["network"] = None  # whose weights would be refused first: they were trained without the option
+    run.__dict__["network"] = (
+        None  # whose weights would be refused first: they were trained without the option
+    )
     with pytest.raises(OptionError, match="not exported: train without --fine-tune"):
         export_onnx(run)

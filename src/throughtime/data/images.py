@@ -18,6 +18,9 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".ti
 
 # As Pillow calls them.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+# Tags of TIFF 6.0, sections 8 and 11: the compression, and the bits of each sample.
+_TIFF_COMPRESSION, _TIFF_BITS = 259, 258
+_FAX = (2, 3, 4)
 
 
 def is_image(path: str | Path) -> bool:
@@ -45,6 +48,10 @@ def open_image(path: str | Path) -> Image.Image:
         # Of these formats only: Pillow looks at the content, and has readers that start other programs.
         with Image.open(path, formats=_FORMATS) as file:
             IMAGE_PIXELS.check(file.width * file.height, f"{path} has")
+            tags = getattr(file, "tag_v2", {})
+            if tags.get(_TIFF_COMPRESSION) in _FAX and tags.get(_TIFF_BITS, (1,)) != (1,):
+                # libtiff would say so, too, on standard error and in words of its own.
+                raise DataError(f"{path} cannot be read as an image: fax compression has one bit a pixel")
             file.load()
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I"):

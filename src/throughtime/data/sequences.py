@@ -79,8 +79,10 @@ class Sequences:
             RunError: they are something else, or one is not in [least, below).
         """
         self.expect_steps((), "iu")
+        if not self._values.size:
+            return
         # As Python's numbers: the types differ in width and sign.
-        smallest, largest = (int(found(initial=least)) for found in (self._values.min, self._values.max))
+        smallest, largest = int(self._values.min()), int(self._values.max())
         if smallest < least or largest >= below:
             wrong = smallest if smallest < least else largest
             raise RunError(
