@@ -183,7 +183,7 @@ USER_ERRORS = [
     (["train", "short.txt"], "fewer than one chunk of 64 steps in 32 streams"),
     (["train", "latin1.txt"], "byte 0xe9 at offset 3 (line 1) is not UTF-8"),
     (["train", "text.txt", "--hidden", "0"], "--hidden: input should be greater than or equal to 1"),
-    (["train", "text.txt", "--cell", "ltsm"], "--cell: input should be 'rnn', 'lstm' or 'gru'"),
+    (["train", "text.txt", "--cell", "ltsm"], "cell 'ltsm' is unknown: use rnn, lstm, gru"),
     (["train", "text.txt", "--preset", "fast"], "preset 'fast' is unknown: use quick"),
     (["train", "text.txt", "--config", "none.toml"], "none.toml: no such file"),
     (["train", "text.txt", "--out", "run"], "run exists already"),
