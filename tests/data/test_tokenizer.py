@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from throughtime.data import Tokenizer, TokenizerKind
 from throughtime.data import text as text_module
-from throughtime.errors import DataError, OptionError, RunError, UnknownTokenError
+from throughtime.errors import DataError, OptionError, RunError, ThroughtimeError, UnknownTokenError
 
 TEXT = (
     "First Citizen:\r\nBefore we proceed  any further,\n\n\thear me speak.   \n"
@@ -202,3 +202,13 @@ def test_a_tokenizer_that_the_library_cannot_read_is_refused_when_it_is_needed(t
     assert tokenizer.encode("cab").tolist() == [2, 0, 1]
     with pytest.raises(RunError, match="tokenizer.json is damaged or not a tokenizer"):
         tokenizer.save(tmp_path / "other.json")
+
+
+def test_a_vocabulary_that_lacks_its_own_unknown_token_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("one two three one two\n" * 3)
+    tokenizer = Tokenizer.train("word", tmp_path / "text.txt", 3)
+    path = tmp_path / "tokenizer.json"
+    tokenizer.save(path)
+    path.write_text(path.read_text().replace('"unk_token":', '"unk_token": "gone", "unused":'))
+    with pytest.raises(ThroughtimeError, match="cannot encode|damaged"):
+        Tokenizer.load(path).encode("four")

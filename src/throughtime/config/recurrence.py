@@ -77,7 +77,7 @@ class RecurrenceConfig(Section):
     def _cell_is_known(cls, cell: str) -> str:
         place, _, name = cell.rpartition(":")
         if cell not in cls.cells and not (place and name.isidentifier()):
-            raise ValueError(f"cell {cell!r} is unknown: use {', '.join(cls.cells)}, or FILE.py:CLASS")
+            raise ValueError(f"cell {cell[:60]!r} is unknown: use {', '.join(cls.cells)}, or FILE.py:CLASS")
         return cell
 
     @model_validator(mode="after")

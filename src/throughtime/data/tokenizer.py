@@ -191,6 +191,9 @@ class Tokenizer:
         # The library cannot be given such a text at all; what it raises depends on its version.
         except (UnicodeEncodeError, TypeError):
             raise _no_text(text, name, line) from None
+        except Exception as error:  # of a damaged vocabulary, as one that lacks its own token for the unknown
+            reason = (str(error).splitlines() or [""])[0]
+            raise DataError(f"the vocabulary cannot encode {name or 'the text'}: {reason}") from None
         return np.array([token for encoding in encodings for token in encoding.ids], dtype=np.int64)
 
     def encode_file(

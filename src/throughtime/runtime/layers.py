@@ -301,7 +301,7 @@ def cell_program(weights: Weights, prefix: str, cell: str, inputs: int | None = 
     program = weights.programs.get(prefix.removesuffix("."))
     if program is None:
         raise OptionError(
-            f"cell {cell!r} has no program for {prefix.removesuffix('.')}, and without one the native "
+            f"cell {cell[:60]!r} has no program for {prefix.removesuffix('.')}, and without one the native "
             f"backend runs {', '.join(CELLS)} only: train the run again, or use --backend torch"
         )
     if inputs is not None and program.input_size != inputs:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from throughtime.training.events import EventFile
 
 METRICS = "metrics.jsonl"
 PICTURE = "loss.png"
+# The margins of an axis multiply what is on it: beyond this they could leave the range of floats.
+_LARGEST_DRAWN = 1e100
 
 
 class MetricsLog:
@@ -92,7 +93,7 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
 
 def _is_finite_number(value: Any) -> bool:
     # By comparison, as whole numbers may have thousands of digits; NaN fails it.
-    return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
+    return isinstance(value, (int, float)) and abs(value) <= _LARGEST_DRAWN
 
 
 def draw_loss(folder: Path, loss_name: str = "loss in nats per token", objective: str = "val_loss") -> Path:
