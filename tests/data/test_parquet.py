@@ -10,6 +10,7 @@ import pytest
 
 from throughtime.data.tables import BadRows, read_rows
 from throughtime.errors import DataError
+from throughtime.run import find_task
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -105,3 +106,10 @@ def test_ordinary_values_of_every_kind_come_through(tmp_path: Path) -> None:
     ] * 2000
     path = write(tmp_path / "a.parquet", pa.Table.from_pylist(rows), row_group_size=1500)
     assert [row.values for row in read_rows(path, BadRows())] == rows
+
+
+def test_training_on_a_table_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    for name in ("a.parquet", "a.csv.gz"):
+        (tmp_path / name).write_bytes(b"no such table")
+        with pytest.raises(DataError, match=f"{name} (cannot be read as Parquet|is damaged or no gzip file)"):
+            find_task(tmp_path / name)

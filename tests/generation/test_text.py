@@ -146,4 +146,4 @@ def test_a_model_whose_output_is_no_number_writes_nothing_made_of_it(tokenizer: 
 
 def test_numbers_beyond_reason_are_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(OptionError, match="samples must be from 1 to 4,096, not 1,000,000,000"):
-        write(tokenizer, "a", 1, samples=10**9)
+        next(stream(Counter(len(ALPHABET)), tokenizer, "a", 1, SamplingOptions(), samples=10**9))
