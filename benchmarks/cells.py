@@ -31,12 +31,12 @@ import torch
 from onnxruntime.quantization import quantize_dynamic
 
 from throughtime import _native
-from throughtime.capture import capture_cell
+from throughtime.capture import capture_cell, capture_network
 from throughtime.config.language_model import LanguageNetwork
-from throughtime.interchange.onnx_language_model import _graph
-from throughtime.interchange.recurrence_weights import read_recurrence
-from throughtime.interchange.tensors import Tensors
+from throughtime.interchange.onnx_network import build_graph, plans_of
+from throughtime.interchange.onnx_recurrence import under
 from throughtime.models import LanguageModel
+from throughtime.program.reference import initial_state
 from throughtime.runtime import Engine
 from throughtime.runtime.weights import Weights
 
@@ -114,13 +114,10 @@ def torch_steps(model: LanguageModel, compiled: bool) -> dict[str, Callable[[], 
 def onnx_steps(model: LanguageModel, config: LanguageNetwork, folder: Path) -> dict[str, Callable[[], Any]]:
     """onnxruntime on the exported step graph, the state in buffers that are used in turns."""
     tensors = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
-    programs = {
-        f"recurrent.cells.{number}": capture_cell(one)  # type: ignore[arg-type]
-        for number, one in enumerate(model.recurrent.cells)
-    }
-    held = Tensors(tensors, programs if config.cell != "lstm" else {})
-    weights = read_recurrence(held, config)
-    graph = _graph(held, weights, False)
+    program = capture_network(model)
+    plans, _ = plans_of("language-model", program)
+    graph = build_graph(program, plans["step"], tensors)
+    names = [port.name for port in graph.inputs[1:]]
     (folder / "fp32.onnx").write_bytes(graph.model("step").SerializeToString())
     quantize_dynamic(folder / "fp32.onnx", folder / "int8.onnx")
     found: dict[str, Callable[[], Any]] = {}
@@ -130,11 +127,8 @@ def onnx_steps(model: LanguageModel, config: LanguageNetwork, folder: Path) -> d
         session = onnxruntime.InferenceSession(
             str(folder / f"{precision}.onnx"), options, providers=["CPUExecutionProvider"]
         )
-        shapes = [(2, 1, size) for size in weights.state_sizes]
-        begin = [
-            np.concatenate([cell.initial_state()[part] for cell in weights.cells])[:, None]
-            for part in range(len(shapes))
-        ]
+        states = [initial_state(cell, under(tensors, f"{name}."), 1) for name, cell in program.cells.items()]
+        begin = [np.concatenate(parts)[:, None] for parts in zip(*states, strict=True)]
         buffers = [
             [
                 onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(part, np.float32))
@@ -149,7 +143,7 @@ def onnx_steps(model: LanguageModel, config: LanguageNetwork, folder: Path) -> d
             binding = session.io_binding()
             binding.bind_ortvalue_input("token", token)
             binding.bind_ortvalue_output("logits", logits)
-            for name, old, new in zip(weights.state_names, buffers[turn], buffers[1 - turn], strict=True):
+            for name, old, new in zip(names, buffers[turn], buffers[1 - turn], strict=True):
                 binding.bind_ortvalue_input(name, old)
                 binding.bind_ortvalue_output(f"new_{name}", new)
             bindings.append(binding)

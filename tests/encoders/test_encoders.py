@@ -38,16 +38,17 @@ def test_frozen_and_trained_blocks_together_are_the_whole_network(
     weights: Path, blocks: int, grid: bool
 ) -> None:
     cached = MobileNetEncoder(weights, 64, grid, trained_blocks=blocks)(PIXELS)
-    tail = MobileNetTail(load_mobilenet(weights), blocks, grid)
+    tail = MobileNetTail(load_mobilenet(weights), blocks, grid, cached.shape[1:])
     whole = MobileNetEncoder(weights, 64, grid)(PIXELS)
     assert cached.dtype == np.float16
     found = tail(torch.from_numpy(cached)).detach().numpy()
+    assert tail.places == 4
     assert found.shape == whole.shape == ((2, 4, 1280) if grid else (2, 1280))
     assert np.abs(found - whole.astype(np.float32)).max() < 2e-2 * np.abs(whole).max()
 
 
 def test_trained_blocks_keep_their_batch_statistics(weights: Path) -> None:
-    tail = MobileNetTail(load_mobilenet(weights), 2, grid=False).train()
+    tail = MobileNetTail(load_mobilenet(weights), 2, grid=False, shape=(160, 2, 2)).train()
     cached = torch.randn(3, 160, 2, 2)
     before = {name: tensor.clone() for name, tensor in tail.named_buffers()}
     tail(cached).sum().backward()

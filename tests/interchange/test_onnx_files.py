@@ -18,8 +18,9 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from throughtime.interchange import check, onnx_files  # noqa: E402
-from throughtime.interchange.graph import FLOAT, INTEGER, Port  # noqa: E402
+from throughtime.interchange.graph import FLOAT  # noqa: E402
 from throughtime.interchange.onnx_files import export_onnx  # noqa: E402
+from throughtime.program.network import Port  # noqa: E402
 
 
 @pytest.fixture
@@ -61,21 +62,20 @@ def test_a_graph_that_gives_other_numbers_is_not_written(run: Run) -> None:
 
 
 def test_a_difference_that_is_no_number_counts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = check.reference_of
+    real = check.call_graph
 
-    def broken(run: Run) -> Any:
-        function = real(run)
-        return lambda graph, inputs: {k: v * np.nan for k, v in function(graph, inputs).items()}
+    def broken(*arguments: Any) -> Any:
+        return {name: value * np.nan for name, value in real(*arguments).items()}
 
-    monkeypatch.setattr(check, "reference_of", broken)
+    monkeypatch.setattr(check, "call_graph", broken)
     with pytest.raises(RunError, match="off by inf"):
         export_onnx(run)
 
 
 def test_random_inputs_are_as_the_ports_say() -> None:
     ports = (
-        Port("tokens", INTEGER, ("T", "B"), "read", 3),
-        Port("lengths", INTEGER, ("B",), "steps", "T"),
+        Port("tokens", "int64", ("T", "B"), "read", 3),
+        Port("lengths", "int64", ("B",), "steps", "T"),
         Port("x", FLOAT, ("B", 2), "numbers"),
         Port("pixels", "uint8", ("B", 4), "colours"),
     )

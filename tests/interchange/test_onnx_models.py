@@ -10,12 +10,15 @@ import pytest
 import torch
 
 from tests.interchange.runs import make_run
-from throughtime.errors import OptionError
+from tests.networks import draw, make, weights_of
+from throughtime.capture import capture_network
+from throughtime.models.functions import TorchNetwork
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from throughtime.interchange.onnx_files import Export, export_onnx  # noqa: E402
+from throughtime.interchange.onnx_network import build_graph, call_graph, plans_of  # noqa: E402
 
 CELLS: list[dict[str, Any]] = [
     {"cell": "rnn", "activation": "relu"},
@@ -233,12 +236,16 @@ def test_an_image_goes_from_the_encoder_to_the_words(
     np.testing.assert_allclose(logits, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
-    run = make_run(tmp_path, "captioner", **SMALL, image_size=16)
-    network = run.config.model.model_copy(update={"fine_tune": 2})
-    run.config = run.config.model_copy(update={"model": network})
-    run.__dict__["network"] = (
-        None  # whose weights would be refused first: they were trained without the option
-    )
-    with pytest.raises(OptionError, match="not exported: train without --fine-tune"):
-        export_onnx(run)
+@pytest.mark.parametrize("grid", [False, True])
+def test_blocks_of_a_mobilenet_that_were_trained_along(grid: bool) -> None:
+    model = make("captioner attending to a MobileNet" if grid else "captioner of a MobileNet")
+    program = capture_network(model)
+    plans, _ = plans_of("captioner", program)
+    arrays = dict(weights_of(model))
+    for plan in plans.values():
+        graph = build_graph(program, plan, arrays)
+        session = onnxruntime.InferenceSession(graph.model("test").SerializeToString())
+        inputs = draw(graph.inputs, {"B": 3})
+        expected = call_graph(TorchNetwork(model), plan, program.functions, inputs)
+        for port, found in zip(graph.outputs, session.run(None, inputs), strict=True):
+            np.testing.assert_allclose(found, expected[port.name], rtol=1e-4, atol=1e-4)

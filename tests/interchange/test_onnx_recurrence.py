@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from throughtime.config import RecurrenceConfig
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from throughtime.interchange.graph import FLOAT, INTEGER, Graph, Port  # noqa: E402
-from throughtime.interchange.onnx_recurrence import OnnxRecurrence, is_standard, lengths_of  # noqa: E402
-from throughtime.interchange.recurrence_weights import read_recurrence  # noqa: E402
+from throughtime.capture import capture_network  # noqa: E402
+from throughtime.interchange.graph import FLOAT, Graph  # noqa: E402
+from throughtime.interchange.onnx_recurrence import OnnxRecurrence, lengths_of  # noqa: E402
+from throughtime.models.functions import state_names  # noqa: E402
+from throughtime.program.network import Port  # noqa: E402
 
 I, H = 3, 5
 CELLS: list[dict[str, Any]] = [
@@ -40,10 +43,21 @@ def name(options: dict[str, Any]) -> str:
     return "-".join(str(value) if key == "cell" else key for key, value in options.items())
 
 
+class Alone(torch.nn.Module):
+    """A network that is nothing but a recurrence."""
+
+    def __init__(self, recurrent: Recurrent) -> None:
+        super().__init__()
+        self.recurrent = recurrent
+
+    def functions(self) -> dict[str, Any]:
+        return {}
+
+
 def build(
     options: dict[str, Any], layers: int, bidirectional: bool, bias: bool = True
-) -> tuple[Recurrent, Any]:
-    """A recurrence with every weight drawn, norms and biases too; and what the export reads of it."""
+) -> tuple[Recurrent, Callable[[Graph], OnnxRecurrence]]:
+    """A recurrence with every weight drawn, norms and biases too; and what the export makes of it."""
     torch.manual_seed(0)
     config = RecurrenceConfig(hidden=H, layers=layers, **options)
     extra = {} if bias else {"bias": False}
@@ -53,26 +67,33 @@ def build(
     for parameter in recurrent.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     recurrent.kernel = "reference"
-    tensors = {f"recurrent.{key}": value.numpy() for key, value in recurrent.state_dict().items()}
-    return recurrent, read_recurrence(tensors, config, directions=2 if bidirectional else 1)
+    alone = Alone(recurrent)
+    arrays = {key: value.numpy() for key, value in alone.state_dict().items()}
+    program = capture_network(alone)
+    return recurrent, lambda graph: OnnxRecurrence(graph, program, "recurrent", arrays)
 
 
 def run(
-    weights: Any, inputs: dict[str, np.ndarray], with_state: bool, with_lengths: bool
+    make: Callable[[Graph], OnnxRecurrence],
+    inputs: dict[str, np.ndarray],
+    with_state: bool,
+    with_lengths: bool,
 ) -> list[np.ndarray]:
     graph = Graph()
-    recurrence = OnnxRecurrence(graph, weights)
+    recurrence = make(graph)
     x = graph.input(Port("x", FLOAT, ("T", "B", I), "inputs"))
-    rows, sizes = len(weights.cells), weights.state_sizes
+    rows, sizes = len(recurrence.cells), recurrence.state_sizes
+    names = state_names(len(sizes))
     state, lengths = None, None
     if with_state:
-        ports = zip(weights.state_names, sizes, strict=True)
+        ports = zip(names, sizes, strict=True)
         state = [graph.input(Port(part, FLOAT, (rows, "B", size), "state")) for part, size in ports]
     if with_lengths:
-        lengths = lengths_of(graph, graph.input(Port("lengths", INTEGER, ("B",), "lengths", "T")), x)
+        lengths = lengths_of(graph, graph.input(Port("lengths", "int64", ("B",), "lengths", "T")), x)
     outputs, final = recurrence.run(x, state, lengths)
-    graph.output(outputs, Port("outputs", FLOAT, ("T", "B", weights.output_size), "outputs"))
-    for part, value, size in zip(weights.state_names, final, sizes, strict=True):
+    width = recurrence.output_size * recurrence.directions
+    graph.output(outputs, Port("outputs", FLOAT, ("T", "B", width), "outputs"))
+    for part, value, size in zip(names, final, sizes, strict=True):
         graph.output(value, Port(f"new_{part}", FLOAT, (rows, "B", size), "state"))
     session = onnxruntime.InferenceSession(graph.model("test").SerializeToString())
     return session.run(None, inputs)
@@ -88,20 +109,20 @@ def compare(
     with_state: bool = True,
     lengths: list[int] | None = None,
 ) -> None:
-    recurrent, weights = build(options, layers, bidirectional, bias)
+    recurrent, make = build(options, layers, bidirectional, bias)
     x = torch.randn(T, B, I)
     if lengths is not None:
         x[torch.arange(T)[:, None] >= torch.tensor(lengths)] = float("nan")
     inputs = {"x": x.numpy()}
     state = None
     if with_state:
-        state = tuple(torch.randn(len(weights.cells), B, size) for size in weights.state_sizes)
-        inputs |= {part: value.numpy() for part, value in zip(weights.state_names, state, strict=True)}
+        state = tuple(torch.randn(len(recurrent.cells), B, size) for size in recurrent.state_sizes)
+        inputs |= {part: value.numpy() for part, value in zip(state_names(len(state)), state, strict=True)}
     if lengths is not None:
         inputs["lengths"] = np.array(lengths)
     with torch.inference_mode():
         outputs, final = recurrent(x, state, lengths)
-    found = run(weights, inputs, with_state, lengths is not None)
+    found = run(make, inputs, with_state, lengths is not None)
     for mine, expected in zip(found, (outputs, *final), strict=True):
         np.testing.assert_allclose(mine, expected.numpy(), rtol=1e-5, atol=2e-6)
 
@@ -142,7 +163,7 @@ def test_cells_may_lack_biases(options: dict[str, Any]) -> None:
 
 
 def test_onnx_own_operators_are_used_where_they_say_the_same() -> None:
-    found = {name(options): is_standard(build(options, 1, False)[1].cells[0]) for options in CELLS}
+    found = {name(options): build(options, 1, False)[1](Graph()).cells[0].is_standard for options in CELLS}
     assert [key for key, standard in found.items() if not standard] == [
         "lstm-projection",
         "lstm-coupled",

@@ -10,8 +10,10 @@ import torch
 
 from throughtime.config.captioner import CaptionerNetwork
 from throughtime.encoders.encoder import ReadyFeatures
+from throughtime.generation.caption_writer import CaptionWriter
 from throughtime.models.attention_over_image import AttentionOverImage, doubly_stochastic_penalty
-from throughtime.models.captioner import Captioner, TorchCaptionWriter
+from throughtime.models.captioner import Captioner
+from throughtime.models.functions import TorchNetwork
 
 V, F, P = 7, 6, 4
 INPUTS = ("every-step", "first-input", "initial-state", "attention")
@@ -37,9 +39,13 @@ def test_the_scan_and_single_steps_give_the_same_logits(image_input: str, cell: 
     model = network(image_input, cell=cell, layers=layers).eval()
     tokens = torch.tensor([[V + 1] * 3, [0, 1, 2], [3, 4, 5], [6, 6, 0]])
     whole, _ = model(images(image_input), tokens)
-    decoding = model.begin(images(image_input))
+    encoder, step = (model.functions()[name] for name in ("encoder", "step"))
+    carried = dict(zip(encoder.outputs, encoder.call(images(image_input)), strict=True))
     for t, step_tokens in enumerate(tokens):
-        logits, decoding = model.step(step_tokens, decoding)
+        read = [carried[port.name] for port in step.inputs[1:]]
+        found = dict(zip(step.outputs, step.call(step_tokens, *read), strict=True))
+        carried = {name: found.get(f"new_{name}", part) for name, part in carried.items()}
+        logits = found["logits"]
         assert torch.allclose(logits, whole[t], atol=1e-12)
     assert whole.shape == (4, 3, V + 1)
 
@@ -122,13 +128,17 @@ def test_every_parameter_learns(image_input: str) -> None:
     assert not idle
 
 
+def writer_of(model: Captioner) -> CaptionWriter:
+    return CaptionWriter(TorchNetwork(model.float()), V)
+
+
 def test_start_is_never_written() -> None:
     assert network("every-step").output.out_features == V + 1  # the words and END
 
 
 @pytest.mark.parametrize("image_input", INPUTS)
 def test_an_image_is_described_the_same_in_any_company(image_input: str) -> None:
-    writer = TorchCaptionWriter(network(image_input))
+    writer = writer_of(network(image_input))
     several = images(image_input).numpy()
     together, state = writer.begin(several)
     alone, own = writer.begin(several[1:2])
@@ -140,7 +150,7 @@ def test_an_image_is_described_the_same_in_any_company(image_input: str) -> None
 
 
 def test_the_log_probability_is_that_of_the_steps() -> None:
-    writer = TorchCaptionWriter(network("every-step"))
+    writer = writer_of(network("every-step"))
     image, tokens = images("every-step", 1).numpy(), np.array([2, 5, V])
     logits, state = writer.begin(image)
     total = 0.0
@@ -152,14 +162,11 @@ def test_the_log_probability_is_that_of_the_steps() -> None:
 
 
 def test_attention_of_a_caption_has_a_map_for_each_token() -> None:
-    writer = TorchCaptionWriter(network("attention"))
+    writer = writer_of(network("attention"))
     alpha = writer.attention(images("attention", 1).numpy(), np.array([2, 5, V]))
     assert alpha is not None and alpha.shape == (3, P)
     assert alpha.sum(1) == pytest.approx(np.ones(3), abs=1e-6)
-    assert (
-        TorchCaptionWriter(network("every-step")).attention(images("every-step", 1).numpy(), np.array([2]))
-        is None
-    )
+    assert writer_of(network("every-step")).attention(images("every-step", 1).numpy(), np.array([2])) is None
 
 
 def test_dropout_draws_in_training_only() -> None:

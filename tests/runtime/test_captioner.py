@@ -9,20 +9,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tests.networks import weights_of  # noqa: E402
+from throughtime.capture import capture_network  # noqa: E402
 from throughtime.config.captioner import CaptionerNetwork  # noqa: E402
 from throughtime.encoders.encoder import Encoder as TorchEncoder  # noqa: E402
 from throughtime.encoders.encoder import MobileNetTail, ReadyFeatures  # noqa: E402
 from throughtime.encoders.mobilenet import MobileNetV2  # noqa: E402
 from throughtime.encoders.small_image_cnn import SmallImageCNN  # noqa: E402
-from throughtime.errors import CheckpointError  # noqa: E402
 from throughtime.generation import SamplingOptions  # noqa: E402
+from throughtime.generation.caption_writer import CaptionWriter  # noqa: E402
 from throughtime.generation.captions import best_captions, sample_captions  # noqa: E402
-from throughtime.models.captioner import Captioner as TorchModel  # noqa: E402
-from throughtime.models.captioner import TorchCaptionWriter  # noqa: E402
-from throughtime.runtime import Weights  # noqa: E402
-from throughtime.runtime.captioner import Captioner, CaptionWriter  # noqa: E402
-from throughtime.runtime.image_encoders import image_encoder  # noqa: E402
-from throughtime.runtime.network import FP32  # noqa: E402
+from throughtime.models.captioner import Captioner  # noqa: E402
+from throughtime.models.functions import TorchNetwork  # noqa: E402
+from throughtime.runtime.network import Network  # noqa: E402
 
 V, F, P, N = 7, 6, 4, 3
 INPUTS = ("every-step", "first-input", "initial-state", "attention")
@@ -35,10 +34,10 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def network(encoder: TorchEncoder, image_input: str, **options: Any) -> TorchModel:
+def network(encoder: TorchEncoder, image_input: str, **options: Any) -> Captioner:
     sizes = {"hidden": 9, "embedding": 5, "image_embedding": 3, "attention_size": 4, **options}
     torch.manual_seed(0)
-    model = TorchModel(CaptionerNetwork(image_input=image_input, **sizes), V, encoder)  # type: ignore[arg-type]
+    model = Captioner(CaptionerNetwork(image_input=image_input, **sizes), V, encoder)  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.3).add_(torch.randn_like(parameter) * 0.1)
@@ -48,18 +47,13 @@ def network(encoder: TorchEncoder, image_input: str, **options: Any) -> TorchMod
     return model
 
 
-def pair(model: TorchModel, images: np.ndarray) -> tuple[TorchCaptionWriter, CaptionWriter]:
-    weights = Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model")
-    config, grid = model.config, model.encoder.grid
-    ready = isinstance(model.encoder, ReadyFeatures)
-    encoder = image_encoder(weights, "encoder.", images.shape[1:], config.fine_tune, ready, grid, FP32)
-    native = Captioner(weights, config, V, encoder)
-    weights.refuse_unused()
-    return TorchCaptionWriter(model), CaptionWriter(native)
+def pair(model: Captioner) -> tuple[CaptionWriter, CaptionWriter]:
+    native = Network(capture_network(model), weights_of(model))
+    return CaptionWriter(TorchNetwork(model), V), CaptionWriter(native, V)
 
 
-def assert_writes_alike(model: TorchModel, images: np.ndarray, tolerance: float = 2e-5) -> None:
-    with_torch, native = pair(model, images)
+def assert_writes_alike(model: Captioner, images: np.ndarray, tolerance: float = 2e-5) -> None:
+    with_torch, native = pair(model)
 
     def assert_close(found: Any, expected: Any) -> None:
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
@@ -98,7 +92,7 @@ def assert_writes_alike(model: TorchModel, images: np.ndarray, tolerance: float 
 @pytest.mark.parametrize("image_input", INPUTS)
 def test_features_become_the_captions_of_torch(image_input: str, options: dict[str, Any]) -> None:
     grid = image_input == "attention"
-    model = network(ReadyFeatures(F, grid), image_input, **options)
+    model = network(ReadyFeatures(F, grid, (P, F) if grid else None), image_input, **options)
     shape = (N, P, F) if grid else (N, F)
     images = np.random.default_rng(1).normal(size=shape).astype(np.float16 if grid else np.float32)
     assert_writes_alike(model, images)
@@ -115,21 +109,10 @@ def test_so_do_pixels_by_our_own_cnn(image_input: str) -> None:
 @pytest.mark.parametrize("image_input", ["every-step", "attention"])
 def test_so_do_images_by_a_mobilenet_that_was_trained_further(image_input: str) -> None:
     torch.manual_seed(2)
-    encoder = MobileNetTail(MobileNetV2(0), 2, image_input == "attention")
+    encoder = MobileNetTail(MobileNetV2(0), 2, image_input == "attention", (160, 2, 2))
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"hidden": 9, "embedding": 5, "image_embedding": 3, "attention_size": 4}
     config = CaptionerNetwork(image_input=image_input, fine_tune=2, **sizes)  # type: ignore[arg-type]
-    model = TorchModel(config, V, encoder)
+    model = Captioner(config, V, encoder)
     images = np.random.default_rng(1).normal(size=(N, 160, 2, 2)).astype(np.float16)
     assert_writes_alike(model, images, 1e-4)
-
-
-def test_weights_of_another_vocabulary_or_input_are_refused() -> None:
-    model = network(ReadyFeatures(F, False), "every-step")
-    weights = Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model")
-    encoder = image_encoder(weights, "encoder.", (F,), 0, True, False, FP32)
-    with pytest.raises(CheckpointError, match=r"embedding.weight is .* expected floats \(6, 5\)"):
-        Captioner(weights, model.config, 4, encoder)
-    config = model.config.model_copy(update={"image_input": "first-input"})
-    with pytest.raises(CheckpointError, match=r"recurrent.cells.0.weight_ih is .* expected floats \(36, 5\)"):
-        Captioner(weights, config, V, encoder)

@@ -9,11 +9,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tests.networks import weights_of  # noqa: E402
+from throughtime.capture import capture_network  # noqa: E402
 from throughtime.config.classifier import ClassifierNetwork  # noqa: E402
-from throughtime.errors import CheckpointError  # noqa: E402
-from throughtime.models.classifier import Classifier, Ensemble, TorchLabeller  # noqa: E402
-from throughtime.runtime import Weights  # noqa: E402
-from throughtime.runtime.classifier import load_classifier  # noqa: E402
+from throughtime.models.classifier import Classifier, Ensemble  # noqa: E402
+from throughtime.models.functions import TorchNetwork  # noqa: E402
+from throughtime.prediction.labels import Labeller  # noqa: E402
+from throughtime.runtime.network import Network  # noqa: E402
 
 CLASSES, VOCABULARY = 3, 11
 STATISTICS = ([1.0, -2.0, 0.0], [3.0, 0.5, 1.0])
@@ -31,7 +33,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def pair(options: dict[str, Any], tokens: bool) -> tuple[TorchLabeller, Any]:
+def pair(options: dict[str, Any], tokens: bool) -> tuple[Labeller, Labeller]:
     torch.manual_seed(2)
     config = ClassifierNetwork(**{"hidden": 6, "embedding": 5, **options})
     known: dict[str, Any] = {"vocabulary_size": VOCABULARY} if tokens else {"statistics": STATISTICS}
@@ -40,9 +42,8 @@ def pair(options: dict[str, Any], tokens: bool) -> tuple[TorchLabeller, Any]:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
-    weights = Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()})
-    vocabulary, features = (VOCABULARY, None) if tokens else (None, 3)
-    return TorchLabeller(model), load_classifier(weights, config, CLASSES, vocabulary, features)
+    native = Network(capture_network(model), weights_of(model))
+    return Labeller(TorchNetwork(model), config.pooling), Labeller(native, config.pooling)
 
 
 @pytest.mark.parametrize("tokens", [True, False], ids=["tokens", "numbers"])
@@ -58,21 +59,6 @@ def test_logits_are_those_of_torch(options: dict[str, Any], tokens: bool) -> Non
     found = native.logits(inputs, LENGTHS)
     assert found.dtype == np.float32 and found.shape == (3, CLASSES)
     np.testing.assert_allclose(found, with_torch.logits(inputs, LENGTHS), rtol=1e-5, atol=2e-6)
-
-
-def test_weights_of_another_vocabulary_or_other_labels_are_refused() -> None:
-    torch.manual_seed(2)
-    config = ClassifierNetwork(hidden=6, embedding=5)
-    model = Classifier(config, CLASSES, VOCABULARY)
-    weights = Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model")
-    with pytest.raises(
-        CheckpointError, match=r"embedding.weight is of floats \(12, 5\), expected .*\(8, 5\)"
-    ):
-        load_classifier(weights, config, CLASSES, 7)
-    with pytest.raises(CheckpointError, match=r"output.weight .* expected floats \(4, 12\)"):
-        load_classifier(weights, config, 4, VOCABULARY)
-    with pytest.raises(CheckpointError, match="model lacks mean"):
-        load_classifier(weights, config, CLASSES, features=5)
 
 
 @pytest.mark.parametrize(
@@ -94,19 +80,9 @@ def test_a_long_sequence_is_read_in_blocks_and_nothing_changes(
     _, native = pair(options, tokens=False)
     inputs = np.random.default_rng(1).normal(size=(length, 1, 3)).astype(np.float32)
     whole = native.logits(inputs, np.array([length]))
-    monkeypatch.setattr("throughtime.runtime.classifier._BLOCK", 4)
+    monkeypatch.setattr("throughtime.prediction.labels._BLOCK_STEPS", 4)
     blocks = native.logits(inputs, np.array([length]))
     if options.get("pooling") == "mean":
         np.testing.assert_allclose(blocks, whole, rtol=1e-5, atol=1e-6)
     else:
         np.testing.assert_array_equal(blocks, whole)
-
-
-def test_deviations_that_nothing_can_be_divided_by_are_refused() -> None:
-    config = ClassifierNetwork(hidden=6)
-    model = Classifier(config, CLASSES, statistics=([0.0, 1.0], [1.0, 2.0]))
-    tensors = {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
-    for wrong in (0.0, -1.0):
-        tensors["deviation"][1] = wrong
-        with pytest.raises(CheckpointError, match="model: deviation holds numbers that are not above 0"):
-            load_classifier(Weights(tensors, "model"), config, CLASSES, features=2)

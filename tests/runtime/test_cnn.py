@@ -11,24 +11,19 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from throughtime.encoders.encoder import MobileNetTail  # noqa: E402
-from throughtime.encoders.frames import SmallCNN as TorchSmallCNN  # noqa: E402
 from throughtime.encoders.frozen import MobileNetEncoder  # noqa: E402
 from throughtime.encoders.mobilenet import Convolution as TorchConvolution  # noqa: E402
 from throughtime.encoders.mobilenet import MobileNetV2 as TorchMobileNetV2  # noqa: E402
 from throughtime.encoders.mobilenet import normalise as torch_normalise  # noqa: E402
-from throughtime.encoders.small_image_cnn import SmallImageCNN as TorchSmallImageCNN  # noqa: E402
 from throughtime.errors import DataError, OptionError  # noqa: E402
 from throughtime.runtime import Weights  # noqa: E402
 from throughtime.runtime.cnn import (  # noqa: E402
+    SAME,
     Convolution,
     DepthwiseConvolution,
-    SmallCNN,
-    SmallImageCNN,
     normalise,
 )
-from throughtime.runtime.mobilenet import PARTS, MobileNetV2, read_mobilenet  # noqa: E402
-from throughtime.runtime.network import FP32  # noqa: E402
+from throughtime.runtime.mobilenet import MobileNetV2, read_mobilenet  # noqa: E402
 
 GENERATOR = np.random.default_rng(7)
 
@@ -62,11 +57,12 @@ def test_convolutions(height: int, width: int, size: int, groups: int, stride: i
     torch.manual_seed(1)
     layer = TorchConvolution(6, 6, size, stride, groups, bias=True, same=same)
     images = torch.randn(2, 6, height, width)
+    padding = SAME if same else ((size - 1) // 2,) * 2
     weight, bias = (part.detach().numpy() for part in (layer.weight, layer.bias))
     native = (
-        Convolution(weight, bias, stride, same)
+        Convolution(weight, bias, (stride, stride), padding)
         if groups == 1
-        else DepthwiseConvolution(weight, bias, stride, same)
+        else DepthwiseConvolution(weight, bias, (stride, stride), padding)
     )
     found = native(images.numpy().transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     np.testing.assert_allclose(found, layer(images).detach().numpy(), rtol=1e-5, atol=1e-6)
@@ -79,28 +75,6 @@ def test_pixels_are_scaled_alike(how: str) -> None:
     np.testing.assert_allclose(normalise(images, how), expected, rtol=1e-6, atol=1e-6)
     with pytest.raises(OptionError, match="'caffe' is unknown"):
         normalise(images, "caffe")
-
-
-@pytest.mark.parametrize("height, width", [(32, 32), (16, 16), (40, 23), (71, 64)])
-def test_the_taggers_cnn(height: int, width: int) -> None:
-    model = shaken(TorchSmallCNN(10))
-    weights = weights_of(model)
-    frames = pixels(3, height, width)
-    found = SmallCNN(weights, "", 10, FP32)(frames)
-    weights.refuse_unused()
-    expected = model(torch.from_numpy(frames)).detach().numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("grid", [False, True])
-def test_the_captioners_cnn(grid: bool) -> None:
-    model = shaken(TorchSmallImageCNN(24, grid))
-    weights = weights_of(model)
-    images = pixels(3, 24, 24)
-    found = SmallImageCNN(weights, "", 24, grid, FP32)(images)
-    weights.refuse_unused()
-    expected = model(torch.from_numpy(images)).detach().numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -135,16 +109,6 @@ def test_the_frozen_part_and_its_tail(
     # float16, which caches are kept in, has three digits.
     scale = np.abs(with_torch).max()
     np.testing.assert_allclose(native, with_torch, rtol=2e-3, atol=1e-3 * scale)
-    if not blocks:
-        return
-    tail = MobileNetTail(network, blocks, grid)
-    weights = weights_of(tail)
-    own = MobileNetV2(weights, "blocks.", PARTS - blocks)
-    weights.refuse_unused()
-    with torch.inference_mode():
-        expected = tail.blocks(torch.from_numpy(with_torch).float()).numpy()
-    found = own(with_torch.astype(np.float32).transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
 def test_quantised_weights_are_read_and_damaged_ones_named(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import torch
 
 import throughtime as tt
 from tests.capture.cells import LearnedStart, MinimalGatedUnit
-from throughtime.capture import capture_cell
+from tests.networks import make
+from throughtime.capture import capture_cell, capture_network
 from throughtime.cells import Cell
 from throughtime.errors import CheckpointError, OptionError, RunError
-from throughtime.program.files import PROGRAM, read_programs, write_programs
+from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.runtime import Engine
 from throughtime.runtime.layers import Recurrent
 from throughtime.runtime.sampling import Sampler, SamplingOptions
@@ -91,22 +92,23 @@ def test_a_language_model_steps_as_it_reads(name: str, embedding: int) -> None:
 
 
 def test_programs_are_read_back_and_damage_is_named(tmp_path: Path) -> None:
-    programs = {"recurrent.cells.0": capture_cell(MinimalGatedUnit(I, H))}
+    program = capture_network(make("a cell of our own"))
     path = tmp_path / PROGRAM
-    assert read_programs(path) == {}
-    write_programs(path, programs)
-    assert read_programs(path) == programs
+    assert read_program(path) is None
+    write_program(path, program)
+    assert read_program(path) == program
     for damage in (
         "",
         "[",
         "[]",
-        '{"version": 2, "cells": {}}',
-        '{"version": 1, "cells": {"a": 1}}',
+        '{"version": 2, "network": {}}',
+        '{"version": 1, "network": {"a": 1}}',
+        '{"version": 1, "cells": {}}',
         "[" * 10**5,
     ):
         path.write_text(damage)
         with pytest.raises(RunError, match=PROGRAM):
-            read_programs(path)
+            read_program(path)
 
 
 def test_a_program_that_does_not_fit_the_weights_is_refused() -> None:

@@ -9,20 +9,22 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tests.networks import weights_of  # noqa: E402
+from throughtime.capture import capture_network  # noqa: E402
 from throughtime.config.tagger import TaggerNetwork  # noqa: E402
 from throughtime.data.sequences import Sequences  # noqa: E402
 from throughtime.encoders.frames import SmallCNN, Standardise  # noqa: E402
-from throughtime.errors import CheckpointError, OptionError  # noqa: E402
+from throughtime.errors import OptionError  # noqa: E402
+from throughtime.models.functions import TorchNetwork  # noqa: E402
 from throughtime.models.tagger import Tagger as TorchModel  # noqa: E402
-from throughtime.models.tagger import TorchTagger  # noqa: E402
 from throughtime.prediction.frames import (  # noqa: E402
     FrameStepper,
     LabelledClips,
+    Tagger,
     evaluate,
     label_whole_clip,
 )
-from throughtime.runtime import Weights  # noqa: E402
-from throughtime.runtime.tagger import Tagger  # noqa: E402
+from throughtime.runtime.network import Network  # noqa: E402
 
 C, F = 4, 3
 OPTIONS: list[dict[str, Any]] = [
@@ -38,11 +40,11 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def pair(options: dict[str, Any], pictures: bool = False) -> tuple[TorchTagger, Tagger, TorchModel]:
+def pair(options: dict[str, Any], pictures: bool = False) -> tuple[Tagger, Tagger, TorchModel]:
     torch.manual_seed(4)
     config = TaggerNetwork(**{"hidden": 6, "encoder_features": 5, **options})
     encoder = (
-        SmallCNN(5)
+        SmallCNN(5, 20)
         if pictures
         else Standardise(torch.tensor([1.0, 300.0, 2.0]), torch.tensor([2.0, 90.0, 0.0]))
     )
@@ -50,8 +52,9 @@ def pair(options: dict[str, Any], pictures: bool = False) -> tuple[TorchTagger, 
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
-    weights = Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model")
-    return TorchTagger(model), Tagger(weights, config, C, None if pictures else F), model
+    networks = TorchNetwork(model), Network(capture_network(model), weights_of(model))
+    with_torch, native = (Tagger(network, C, model.looks_ahead) for network in networks)
+    return with_torch, native, model
 
 
 def clip(length: int, pictures: bool = False) -> np.ndarray:
@@ -101,17 +104,3 @@ def test_the_scores_of_clips_of_many_lengths(options: dict[str, Any]) -> None:
         expected, expected_scores = evaluate(with_torch, clips, 3, given)
         assert loss == pytest.approx(expected, rel=1e-5)
         assert scores.result() == pytest.approx(expected_scores.result(), abs=1e-6)
-
-
-def test_weights_of_another_network_are_refused() -> None:
-    _, _, model = pair({})
-    weights = Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model")
-    config = TaggerNetwork(hidden=6)
-    with pytest.raises(
-        CheckpointError, match=r"model: encoder.mean is of floats \(3,\), expected floats \(5\)"
-    ):
-        Tagger(weights, config, C, 5)
-    with pytest.raises(CheckpointError, match="lacks encoder.convolutions.0.weight"):
-        Tagger(weights, config, C)
-    with pytest.raises(CheckpointError, match=r"output.weight is .* expected floats \(3, 6\)"):
-        Tagger(weights, config, 3, F)

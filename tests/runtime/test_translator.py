@@ -9,15 +9,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tests.networks import weights_of  # noqa: E402
+from throughtime.capture import capture_network  # noqa: E402
 from throughtime.config.translator import TranslatorNetwork  # noqa: E402
 from throughtime.data.sequences import Sequences  # noqa: E402
-from throughtime.errors import CheckpointError  # noqa: E402
 from throughtime.generation.beam import beam_search_batch  # noqa: E402
-from throughtime.models.translation_search import TorchTranslator  # noqa: E402
+from throughtime.models.functions import TorchNetwork  # noqa: E402
 from throughtime.models.translator import Translator as TorchModel  # noqa: E402
-from throughtime.prediction.pairs import PairBatch, TokenPairs, evaluate  # noqa: E402
-from throughtime.runtime import Weights  # noqa: E402
-from throughtime.runtime.translator import Translator  # noqa: E402
+from throughtime.prediction.pairs import PairBatch, TokenPairs, Translator, evaluate  # noqa: E402
+from throughtime.runtime.network import Network  # noqa: E402
 
 SOURCE, TARGET = 9, 7
 OPTIONS: list[dict[str, Any]] = [
@@ -37,7 +37,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def pair(options: dict[str, Any]) -> tuple[TorchTranslator, Translator]:
+def pair(options: dict[str, Any]) -> tuple[Translator, Translator]:
     torch.manual_seed(4)
     options = dict(options)
     shared = options.pop("shared", False)
@@ -47,8 +47,9 @@ def pair(options: dict[str, Any]) -> tuple[TorchTranslator, Translator]:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2).add_(torch.randn_like(parameter) * 0.2)
-    weights = Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model")
-    return TorchTranslator(model), Translator(weights, config, SOURCE, target)
+    networks = TorchNetwork(model), Network(capture_network(model), weights_of(model))
+    with_torch, native = (Translator(network, SOURCE, target, target + 1) for network in networks)
+    return with_torch, native
 
 
 def sources(lengths: list[int]) -> list[np.ndarray]:
@@ -102,15 +103,3 @@ def test_attention_and_losses_are_those_of_torch(options: dict[str, Any]) -> Non
     for ours, theirs in zip(native.score(batch), with_torch.score(batch), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-6)
     assert evaluate(native, pairs, 3) == pytest.approx(evaluate(with_torch, pairs, 3), rel=1e-5)
-
-
-def test_weights_of_another_vocabulary_or_attention_are_refused() -> None:
-    config = TranslatorNetwork(hidden=8, embedding=6)
-    model = TorchModel(config, SOURCE, TARGET)
-    weights = Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model")
-    with pytest.raises(CheckpointError, match=r"target_embedding.weight .* expected floats \(6, 6\)"):
-        Translator(weights, config, SOURCE, 4)
-    with pytest.raises(CheckpointError, match=r"weight_ih is .* expected floats \(32, 14\)"):
-        Translator(weights, TranslatorNetwork(hidden=8, embedding=6, attention="bahdanau"), SOURCE, TARGET)
-    with pytest.raises(CheckpointError, match="holds 'decoder.attention.weight.weight', which"):
-        Translator(weights, TranslatorNetwork(hidden=8, embedding=6, attention_score="dot"), SOURCE, TARGET)

@@ -13,8 +13,9 @@ from throughtime.config.classifier import ClassifierNetwork, ClassifierTraining
 from throughtime.data.prepared import EXAMPLES, PreparedExamples, write_targets
 from throughtime.data.sequences import write_sequences
 from throughtime.errors import CheckpointError, RunError
-from throughtime.models.classifier import Classifier, Ensemble, TorchLabeller
-from throughtime.prediction.labels import all_logits
+from throughtime.models.classifier import Classifier, Ensemble
+from throughtime.models.functions import TorchNetwork
+from throughtime.prediction.labels import Labeller, all_logits
 from throughtime.run.saved import Saved
 from throughtime.training.classification import Classification, class_weights, weighted_loss
 
@@ -96,7 +97,8 @@ def test_an_epoch_sees_the_training_examples_once_and_validation_the_others(
 
 
 def test_logits_come_back_in_the_order_of_the_examples() -> None:
-    labeller = TorchLabeller(network())
+    model = network()
+    labeller = Labeller(TorchNetwork(model), model.config.pooling)
     generator = np.random.default_rng(1)
     examples = [generator.integers(0, 5, n) for n in generator.integers(1, 9, 300)]
     together = all_logits(labeller, examples)

@@ -14,8 +14,10 @@ from throughtime.config.tagger import TaggerNetwork, TaggerTraining
 from throughtime.data.sequences import write_sequences
 from throughtime.encoders.frames import Standardise
 from throughtime.errors import CheckpointError
-from throughtime.models.tagger import Tagger, TorchTagger
+from throughtime.models.functions import TorchNetwork
+from throughtime.models.tagger import Tagger
 from throughtime.prediction.frames import LabelledClips, clip_logits, evaluate
+from throughtime.prediction.frames import Tagger as FrameTagger
 from throughtime.run.saved import Saved
 from throughtime.training import Interrupted, resume, train
 from throughtime.training.tagging import Tagging, class_weights, frame_loss
@@ -144,7 +146,7 @@ def test_the_weighted_loss_by_hand() -> None:
 def test_evaluation_does_not_depend_on_the_batch(tmp_path: Path, options: dict[str, Any]) -> None:
     clips = make_clips(tmp_path, (300, 20, 7, 270), unlabelled=0.3)
     model = make_tagger(**options)
-    tagger = TorchTagger(model)
+    tagger = FrameTagger(TorchNetwork(model), model.classes, model.looks_ahead)
     loss, scores = evaluate(tagger, clips, batch=1)
     other, other_scores = evaluate(tagger, clips, batch=3)
     assert other == pytest.approx(loss, rel=1e-5)

@@ -132,6 +132,7 @@ def test_metrics_have_the_promised_fields(tmp_path: Path, text: Path) -> None:
         "loss.png",
         "metrics.jsonl",
         "model.safetensors",
+        "program.json",
         "tokenizer.json",
         "tokens",
     }

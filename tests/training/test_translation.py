@@ -11,7 +11,6 @@ import torch
 
 from throughtime.config.translator import PairTraining, TranslatorNetwork
 from throughtime.data.sequences import Sequences
-from throughtime.models.translation_search import TorchTranslator
 from throughtime.models.translator import Translator
 from throughtime.prediction.pairs import TokenPairs, evaluate
 from throughtime.training.checkpoint import Checkpoint
@@ -55,7 +54,8 @@ def test_label_smoothing_by_hand():
 
 def test_the_loss_is_the_mean_over_the_tokens_of_all_pairs_whatever_the_batch():
     pairs = token_pairs(7)
-    translator = TorchTranslator(task(pairs).model)  # type: ignore[arg-type]
+    translator = task(pairs)
+    translator.model.eval()
     alone = evaluate(translator, pairs, 1)
     together = evaluate(translator, pairs, 7)
     assert together["val_loss"] == pytest.approx(alone["val_loss"], rel=1e-5)

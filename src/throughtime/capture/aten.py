@@ -16,7 +16,7 @@ from torch import fx
 from throughtime.program.program import Operand
 
 if TYPE_CHECKING:
-    from throughtime.capture.cell import Converter
+    from throughtime.capture.convert import Converter
 
 # What evaluation mode, a fixed type and immutable values make of these: nothing.
 SAME = frozenset(
@@ -33,8 +33,6 @@ SAME = frozenset(
         "feature_dropout",
         "lift_fresh",
         "lift_fresh_copy",
-        "to",
-        "_to_copy",
         "type_as",
         "native_dropout",
         "expand_as_",
@@ -51,9 +49,6 @@ DIRECT = {
     **{f"{name}_": name for name in ("neg", "abs", "exp", "log", "sqrt", "sigmoid", "tanh", "relu")},
     "mul": "mul",
     "multiply": "mul",
-    "div": "div",
-    "true_divide": "div",
-    "divide": "div",
     "maximum": "max",
     "minimum": "min",
     "fmax": "max",
@@ -99,6 +94,16 @@ def _sub(c: Converter, node: fx.Node, a: Any, b: Any, alpha: float = 1) -> Opera
 @_rule("rsub")
 def _rsub(c: Converter, node: fx.Node, a: Any, b: Any, alpha: float = 1) -> Operand:
     return c.add("sub", c.operand(b), c.scaled(c.operand(a), alpha))
+
+
+@_rule("div", "div_", "true_divide", "divide")
+def _div(c: Converter, node: fx.Node, a: Any, b: Any) -> Operand:
+    return c.add("div", _float(c, a), _float(c, b))
+
+
+def _float(c: Converter, value: Any) -> Operand:
+    whole = isinstance(value, fx.Node) and not value.meta["val"].dtype.is_floating_point
+    return c.add("float", c.operand(value)) if whole else c.operand(value)
 
 
 @_rule("gt")
@@ -235,6 +240,16 @@ def _masked_fill(c: Converter, node: fx.Node, a: Any, mask: Any, value: Any) -> 
     return c.add("where", c.operand(mask), c.operand(value), c.operand(a))
 
 
+@_rule("to", "_to_copy")
+def _to(c: Converter, node: fx.Node, a: Any, *_: Any, **__: Any) -> Operand:
+    before, after = a.meta["val"].dtype, node.meta["val"].dtype
+    if before.is_floating_point == after.is_floating_point:
+        return c.operand(a)
+    if not after.is_floating_point:
+        raise c.refusal(node, "it makes whole numbers of others")
+    return c.add("float", c.operand(a))
+
+
 @_rule("zeros_like", "ones_like", "full_like")
 def _full_like(c: Converter, node: fx.Node, a: Any, value: Any = None, **_: Any) -> Operand:
     fixed = {"zeros_like": 0.0, "ones_like": 1.0}.get(c.name(node))
@@ -309,6 +324,120 @@ def _einsum(c: Converter, node: fx.Node, equation: str, operands: Sequence[Any],
     return c.add("permute", value, order=[order.index(x) for x in result])
 
 
+@_rule("embedding")
+def _embedding(c: Converter, node: fx.Node, table: Any, indices: Any, *_: Any) -> Operand:
+    return c.add("take", c.operand(table), c.operand(indices))
+
+
+@_rule("index")
+def _index(c: Converter, node: fx.Node, x: Any, indices: Sequence[Any]) -> Operand:
+    if not all(isinstance(index, fx.Node) and index.meta["val"].dtype == torch.int64 for index in indices):
+        raise c.refusal(node, "it indexes by something else than whole numbers: use torch.where for a mask")
+    return c.add("take", c.operand(x), *map(c.operand, indices))
+
+
+@_rule("one_hot")
+def _one_hot(c: Converter, node: fx.Node, indices: Any, classes: int = -1) -> Operand:
+    return c.add("one_hot", c.operand(indices), classes=int(node.meta["val"].shape[-1]))
+
+
+@_rule("arange")
+def _arange(c: Converter, node: fx.Node, *_: Any, **__: Any) -> Operand:
+    return c.add("range", shape=list(c.shape(node)))
+
+
+# ---- pictures
+
+
+@_rule("conv2d")
+def _conv2d(
+    c: Converter,
+    node: fx.Node,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
+    groups: int = 1,
+) -> Operand:
+    if set(dilation) != {1}:
+        raise c.refusal(node, "its convolution is dilated")
+    more = () if bias is None else (c.operand(bias),)
+    stride, padding = (list(given) * (2 // len(given)) for given in (stride, padding))
+    return c.add(
+        "conv2d", c.operand(x), c.operand(weight), *more, stride=stride, padding=padding, groups=groups
+    )
+
+
+@_rule("pad", "constant_pad_nd")
+def _pad(c: Converter, node: fx.Node, x: Any, padding: Sequence[int], *more: Any) -> Operand:
+    if any(one not in ("constant", 0, 0.0, None) for one in more):
+        raise c.refusal(node, "it pads with something else than zeros")
+    rank = len(c.shape(x))
+    before, after = [0] * rank, [0] * rank
+    for k in range(len(padding) // 2):  # from the last axis
+        before[rank - 1 - k], after[rank - 1 - k] = padding[2 * k], padding[2 * k + 1]
+    return c.add("pad", c.operand(x), before=before, after=after)
+
+
+@_rule("adaptive_avg_pool2d")
+def _adaptive_avg_pool2d(c: Converter, node: fx.Node, x: Any, size: Any) -> Operand:
+    rows, columns = c.shape(node)[2:]
+    return c.add("grid_means", c.operand(x), rows=rows, columns=columns)
+
+
+@_rule("batch_norm", "_native_batch_norm_legit_no_training")
+def _batch_norm(
+    c: Converter, node: fx.Node, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, *rest: Any
+) -> Operand:
+    epsilon = next(value for value in reversed(rest) if isinstance(value, float))
+    deviation = c.add("sqrt", c.add("add", c.operand(variance), epsilon))
+    scale = c.add("div", 1.0 if weight is None else c.operand(weight), deviation)
+    shift = c.add("mul", c.operand(mean), scale)
+    shift = c.add("sub", 0.0 if bias is None else c.operand(bias), shift)
+    return _per_channel(c, c.operand(x), len(c.shape(x)), c.shape(x)[1], scale, shift)
+
+
+def _per_channel(
+    c: Converter, x: Operand, rank: int, channels: int, scale: Operand | None, shift: Operand | None
+) -> Operand:
+    """x scaled and shifted along its second axis."""
+    for operation, value in (("mul", scale), ("add", shift)):
+        if value is not None:
+            spread = c.add("reshape", value, shape=[channels] + [1] * (rank - 2))
+            x = c.add(operation, x, spread)
+    return x
+
+
+# ---- scans
+
+
+@_rule("scan")
+def _scan(
+    c: Converter,
+    node: fx.Node,
+    inputs: Any,
+    state: Sequence[Any],
+    lengths: Any,
+    name: str,
+    output_size: int,
+    state_sizes: Sequence[int],
+    rows: int,
+) -> list[Operand]:
+    operands = [inputs, *state, *([] if lengths is None else [lengths])]
+    result = c.add(
+        "scan",
+        *map(c.operand, operands),
+        recurrence=name,
+        lengths=lengths is not None,
+        output_size=output_size,
+        state_sizes=list(state_sizes),
+        rows=rows,
+    )
+    return [result, *(f"{result}.{part}" for part in range(len(state_sizes)))]
+
+
 # ---- norms and reductions
 
 
@@ -356,12 +485,13 @@ def _group_norm(
     *_: Any,
 ) -> Operand:
     shape = c.shape(x)
-    if len(shape) != 2 or not isinstance(shape[1], int):
+    if len(shape) < 2 or not isinstance(shape[1], int):
         raise c.refusal(node, "its group norm is not of rows of features")
-    value = c.add("reshape", c.operand(x), shape=[shape[0], groups, shape[1] // groups])
+    inside = c.product([shape[1] // groups, *shape[2:]])
+    value = c.add("reshape", c.operand(x), shape=[shape[0], groups, inside])
     value = c.add("reshape", c.add("layer_norm", value, epsilon=float(eps)), shape=list(shape))
-    value = value if weight is None else c.add("mul", value, c.operand(weight))
-    return value if bias is None else c.add("add", value, c.operand(bias))
+    scales = (None if given is None else c.operand(given) for given in (weight, bias))
+    return _per_channel(c, value, len(shape), shape[1], *scales)
 
 
 @_rule("sum", "mean", "amax", "amin")
@@ -372,6 +502,17 @@ def _reduce(c: Converter, node: fx.Node, x: Any, dim: Any = None, keepdim: bool 
     for axis in sorted(axis % rank for axis in axes):
         c.refuse_batch(node, x, axis)
         value = c.add(c.name(node), value, axis=axis)
+    return c.add("reshape", value, shape=list(c.shape(node)))
+
+
+@_rule("logsumexp")
+def _logsumexp(c: Converter, node: fx.Node, x: Any, dim: Any, keepdim: bool = False) -> Operand:
+    (axis,) = [dim] if isinstance(dim, int) else dim
+    axis %= len(c.shape(x))
+    c.refuse_batch(node, x, axis)
+    highest = c.add("amax", c.operand(x), axis=axis)
+    powers = c.add("exp", c.add("sub", c.operand(x), highest))
+    value = c.add("add", c.add("log", c.add("sum", powers, axis=axis)), highest)
     return c.add("reshape", value, shape=list(c.shape(node)))
 
 
@@ -471,7 +612,10 @@ def _slice(
 def _select(c: Converter, node: fx.Node, x: Any, dim: int, index: int) -> Operand:
     axis = dim % len(c.shape(x))
     c.refuse_batch(node, x, axis)
-    start = index % c.shape(x)[axis]
+    side = c.shape(x)[axis]
+    if not isinstance(side, int) and index != 0:
+        raise c.refusal(node, "it selects a place of an axis whose size is free, and only the first is sure")
+    start = index % side if isinstance(side, int) else 0
     value = c.add("slice", c.operand(x), axis=axis, start=start, stop=start + 1)
     return c.add("reshape", value, shape=list(c.shape(node)))
 

@@ -89,6 +89,17 @@ class RecurrenceConfig(Section):
             )
         return self
 
+    # Options that say how a network is trained or used, and not what it computes.
+    beside_the_program: ClassVar[frozenset[str]] = frozenset(
+        ["dropout", "locked_dropout", "forget_bias", "initialisation", "initial_range", "kernel"]
+        + ["input_dropout", "output_dropout", "feature_dropout", "word_dropout"]
+        + ["beam", "length_penalty", "word_reward", "rewarded_length", "consensus"]
+    )
+
+    def computed(self) -> dict[str, Any]:
+        """The options that the network's program depends on, as JSON can hold them."""
+        return self.model_dump(mode="json", exclude=set(self.beside_the_program))
+
     def options_of_cell(self) -> dict[str, Any]:
         """The options that this cell takes."""
         if self.cell not in _NAMED_OPTIONS:

@@ -24,12 +24,18 @@ class Encoder(nn.Module, ABC):
     Args:
         size: F, the number of features.
         grid: give the features of each place, for attention; else one vector an image.
+        shape: of what is cached of an image.
+    Attributes:
+        reads: shape, dtype and meaning of what is cached of an image.
+        places: P, of a grid.
     """
 
-    def __init__(self, size: int, grid: bool) -> None:
+    def __init__(self, size: int, grid: bool, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.size = size
         self.grid = grid
+        self.reads = (shape, "float32", "of the CNN, not standardised")
+        self.places = shape[0]
 
     @abstractmethod
     def forward(self, cached: Tensor) -> Tensor:
@@ -44,14 +50,14 @@ class ReadyFeatures(Encoder):
     are saved with the weights.
 
     Args:
-        size, grid: as for `Encoder`.
+        size, grid, shape: as for `Encoder`; None is (F,).
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, size: int, grid: bool) -> None:
-        super().__init__(size, grid)
+    def __init__(self, size: int, grid: bool, shape: tuple[int, ...] | None = None) -> None:
+        super().__init__(size, grid, shape or (size,))
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("deviation", torch.ones(size))
 
@@ -95,11 +101,17 @@ class MobileNetTail(Encoder):
         model: the network with its weights.
         blocks: how many of its 19 parts, from the end.
         grid: give (B, P, 1280) instead of (B, 1280).
+        shape: (C, H, W) of the maps that are cached of an image.
     """
 
-    def __init__(self, model: MobileNetV2, blocks: int, grid: bool) -> None:
-        super().__init__(FEATURES, grid)
+    def __init__(self, model: MobileNetV2, blocks: int, grid: bool, shape: tuple[int, ...]) -> None:
+        super().__init__(FEATURES, grid, shape)
         self.blocks = model.features[len(model.features) - blocks :]
+        rows, columns = shape[1:]
+        for module in self.blocks.modules():
+            if isinstance(module, nn.Conv2d):
+                rows, columns = -(-rows // module.stride[0]), -(-columns // module.stride[1])
+        self.places = rows * columns
         self.eval()
 
     def forward(self, cached: Tensor) -> Tensor:

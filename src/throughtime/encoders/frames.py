@@ -23,6 +23,7 @@ class Standardise(nn.Module):
     def __init__(self, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
         self.output_size = len(mean)
+        self.reads = ((len(mean),), "float32", "features, not standardised")
         self.register_buffer("mean", mean.float())
         # Only what is constant up to rounding: dividing by that would blow rounding up into a signal.
         constant = deviation <= 1e-6 * mean.abs().clamp(min=1e-6)
@@ -42,12 +43,14 @@ class SmallCNN(nn.Module):
 
     Args:
         output_size: F.
+        frame_size: H and W of the frames.
     Source: group normalisation: Wu and He 2018.
     """
 
-    def __init__(self, output_size: int = 64) -> None:
+    def __init__(self, output_size: int = 64, frame_size: int = 64) -> None:
         super().__init__()
         self.output_size = output_size
+        self.reads = ((frame_size, frame_size, 3), "uint8", "RGB pixels")
         channels = (3, 16, 32, 64)
         layers: list[nn.Module] = []
         for before, after in zip(channels, channels[1:], strict=False):

@@ -24,7 +24,9 @@ class SmallImageCNN(Encoder):
     """
 
     def __init__(self, image_size: int, grid: bool) -> None:
-        super().__init__(FEATURES, grid)
+        super().__init__(FEATURES, grid, (image_size, image_size, 3))
+        self.reads = ((image_size, image_size, 3), "uint8", "RGB pixels")
+        self.places = (image_size // STRIDE) ** 2
         layers: list[nn.Module] = []
         channels = 3
         for outputs, stride in _LAYERS:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import MissingExtraError, RunError
-from throughtime.interchange.graph import Port
-from throughtime.interchange.reference import reference_of
-from throughtime.run import Run
+from throughtime.interchange.onnx_network import GraphPlan, call_graph
+from throughtime.program.network import Port
+from throughtime.run import Run, require_torch
 
 # Of the largest value of an output: float32 sums in another order differ by a few 1e-6 over so few steps.
 TOLERANCE = 1e-4
@@ -29,11 +29,13 @@ class Model:
     """A finished graph.
 
     Args:
+        plan: which functions of the network it is made of.
         name: "step", "sequence" or "encoder".
         content: the file's bytes.
         inputs, outputs: its ports.
     """
 
+    plan: GraphPlan
     name: str
     content: bytes
     inputs: tuple[Port, ...]
@@ -68,7 +70,10 @@ def check(run: Run, models: list[Model], seed: int = 0) -> list[Difference]:
         MissingExtraError: onnxruntime or torch is not installed.
     """
     require_onnxruntime()
-    reference = reference_of(run)
+    require_torch()
+    from throughtime.models.functions import TorchNetwork
+
+    network, functions = TorchNetwork(run.model), run.program.functions
     differences: list[Difference] = []
     for model in models:
         session = _session(model.content)
@@ -77,7 +82,7 @@ def check(run: Run, models: list[Model], seed: int = 0) -> list[Difference]:
             key = zlib.crc32(f"{model.name} {sizes}".encode())
             inputs = random_inputs(model.inputs, sizes, np.random.default_rng([seed, key]))
             found = dict(zip(largest, session.run(None, inputs), strict=True))
-            expected = reference(model.name, inputs)
+            expected = call_graph(network, model.plan, functions, inputs)
             for name, value in found.items():
                 pair = _difference(model.name, name, value, expected[name])
                 largest[name] = max(largest[name], pair, key=lambda pair: pair[1])

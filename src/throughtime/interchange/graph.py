@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import MissingExtraError, OptionError
+from throughtime.program.network import Port
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, ValueInfoProto
@@ -21,34 +21,7 @@ IR_VERSION = 8
 # Protocol buffers cannot be longer.
 _MOST_BYTES = 2**31 - 2**20
 
-FLOAT, INTEGER, BYTE = "float32", "int64", "uint8"
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or an output of a graph.
-
-    Args:
-        name: in the graph.
-        dtype: "float32", "int64" or "uint8".
-        shape: sizes; a letter is a size that may differ from call to call.
-        meaning: in a sentence.
-        below: of whole numbers: they lie in [0, below). A letter stands for that axis: lengths in [1, T].
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-    meaning: str
-    below: int | str | None = None
-
-    def describe(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        known = {"name": self.name, "dtype": self.dtype, "shape": list(self.shape), "meaning": self.meaning}
-        if self.below is None:
-            return known
-        low, high = (1, self.below) if isinstance(self.below, str) else (0, self.below - 1)
-        return {**known, "range": [low, high]}
+FLOAT = "float32"
 
 
 class Graph:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,11 @@ from typing import Any
 from throughtime.errors import RunError
 from throughtime.files import refuse_link, write_atomically
 from throughtime.interchange.check import Difference, Model, check
-from throughtime.interchange.graph import IR_VERSION, OPSET, require_onnx
-from throughtime.interchange.onnx_export import Exported
-from throughtime.interchange.tensors import Tensors
+from throughtime.interchange.graph import IR_VERSION, OPSET, Graph, require_onnx
+from throughtime.interchange.onnx_network import build_graph, plans_of
 from throughtime.run import Run
 
 DESCRIPTION = "export.json"
-
-# Imported when first needed: a task's libraries are not the others' business.
-_EXPORTERS = {
-    "language-model": ("onnx_language_model", "export_language_model"),
-    "classifier": ("onnx_classifier", "export_classifier"),
-    "tagger": ("onnx_tagger", "export_tagger"),
-    "translator": ("onnx_translator", "export_translator"),
-    "captioner": ("onnx_captioner", "export_captioner"),
-}
 
 
 @dataclass(frozen=True)
@@ -73,17 +62,20 @@ def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None
         refuse_link(folder := run.folder / "onnx")
     folder = Path(folder)
     _ = run.network  # which refuses weights that do not fit config.toml, as a graph would not
-    weights = run.read_weights()
-    tensors = Tensors(dict(weights), weights.programs)  # a dict, so that quantised ones are unpacked once
-    exported = _exporter(run.task)(run, tensors)
-    description = _describe(run, exported)
+    arrays = dict(run.read_weights())  # so that quantised ones are unpacked once
+    files, facts = run.beside_graphs()
+    plans, missing = plans_of(run.task, run.program)
+    graphs = {name: build_graph(run.program, plan, arrays) for name, plan in plans.items()}
+    description = _describe(run, graphs, missing, files, facts)
     models = [
-        Model(name, _serialise(name, graph, description), tuple(graph.inputs), tuple(graph.outputs))
-        for name, graph in exported.graphs.items()
+        Model(
+            plans[name], name, _serialise(name, graph, description), tuple(graph.inputs), tuple(graph.outputs)
+        )
+        for name, graph in graphs.items()
     ]
     unchecked = _reason_not_to_check(compare)
     differences = None if unchecked else check(run, models)
-    contents = {name: _read(run.folder / name) for name in exported.files}
+    contents = {name: _read(run.folder / name) for name in files}
     contents |= {f"{model.name}.onnx": model.content for model in models}
     contents[DESCRIPTION] = json.dumps(description, ensure_ascii=False, indent=1).encode()
     for name, content in contents.items():
@@ -92,12 +84,13 @@ def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None
     return Export(folder, description, sizes, differences, unchecked)
 
 
-def _exporter(task: str) -> Callable[[Any, Tensors], Exported]:
-    module, function = _EXPORTERS[task]
-    return getattr(import_module(f"throughtime.interchange.{module}"), function)
-
-
-def _describe(run: Run, exported: Exported) -> dict[str, Any]:
+def _describe(
+    run: Run,
+    graphs: Mapping[str, Graph],
+    missing: Mapping[str, str],
+    files: Sequence[str],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
     from throughtime import __version__
 
     return {
@@ -110,11 +103,11 @@ def _describe(run: Run, exported: Exported) -> dict[str, Any]:
                 "inputs": [port.describe() for port in graph.inputs],
                 "outputs": [port.describe() for port in graph.outputs],
             }
-            for name, graph in exported.graphs.items()
+            for name, graph in graphs.items()
         },
-        "missing": {f"{name}.onnx": reason for name, reason in exported.missing.items()},
-        "files": list(exported.files),
-        **exported.facts,
+        "missing": {f"{name}.onnx": reason for name, reason in missing.items()},
+        "files": list(files),
+        **facts,
     }
 
 

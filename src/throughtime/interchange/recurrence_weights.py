@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.errors import OptionError, RunError
-from throughtime.interchange.tensors import Array, Tensors, under
-from throughtime.program.program import CellProgram
-from throughtime.program.reference import initial_state
+from throughtime.errors import OptionError
 
 if TYPE_CHECKING:
     from throughtime.recurrent import Recurrent
+
+Array = NDArray[Any]
 
 # Blocks of rows in the stacked matrices; a coupled LSTM has three.
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
@@ -32,16 +31,14 @@ class CellWeights:
     """One cell of one layer and direction.
 
     Args:
-        kind: "rnn", "lstm" or "gru"; another has a program.
+        kind: "rnn", "lstm" or "gru".
         arrays: by the names that the cell's parameters have in `throughtime.cells`.
         options: the cell's own: activation, reset_after, peephole, projection, coupled, layer_norm.
-        program: what it computes, of a cell that is none of these.
     """
 
     kind: str
     arrays: Mapping[str, Array]
     options: Mapping[str, Any] = field(default_factory=dict)
-    program: CellProgram | None = None
 
     def __getitem__(self, name: str) -> Array:
         return self.arrays[name]
@@ -59,33 +56,13 @@ class CellWeights:
     @property
     def input_size(self) -> int:
         """I."""
-        return self["weight_ih"].shape[1] if self.program is None else self.program.input_size
+        return self["weight_ih"].shape[1]
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
         """S of each tensor of the state, the hidden state first."""
-        if self.program is not None:
-            return self.program.state_sizes
         size = self["weight_hh"].shape[1]
         return (size, self.hidden_size) if self.kind == "lstm" else (size,)
-
-    @property
-    def output_size(self) -> int:
-        """Of a step."""
-        return self.state_sizes[0] if self.program is None else self.program.output_size
-
-    @property
-    def projected_size(self) -> int:
-        """Of what does not depend on the state."""
-        if self.program is None:
-            return self["weight_ih"].shape[0]
-        return int(self.program.step.inputs["projected"].shape[1])
-
-    def initial_state(self) -> tuple[Array, ...]:
-        """Where the state begins, (1, S) each."""
-        if self.program is None:
-            return tuple(np.zeros((1, size), np.float32) for size in self.state_sizes)
-        return tuple(np.asarray(part, np.float32) for part in initial_state(self.program, self.arrays, 1))
 
 
 @dataclass(frozen=True)
@@ -179,56 +156,9 @@ class RecurrenceWeights:
         return len(self.cells) // self.directions
 
     @property
-    def state_sizes(self) -> tuple[int, ...]:
-        """As of a cell."""
-        return self.cells[0].state_sizes
-
-    @property
     def output_size(self) -> int:
         """Of a step, with all directions."""
-        return self.cells[0].output_size * self.directions
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """Of the state's tensors."""
-        return state_names(len(self.state_sizes))
-
-
-def state_names(parts: int) -> tuple[str, ...]:
-    """What graphs call the tensors of a state: h, c as everybody does, and the rest by their numbers."""
-    return ("h", "c", *(f"state_{number}" for number in range(2, parts)))[:parts]
-
-
-def read_recurrence(
-    tensors: Mapping[str, Array], config: RecurrenceConfig, prefix: str = "recurrent.", directions: int = 1
-) -> RecurrenceWeights:
-    """The recurrence among a run's weights.
-
-    Args:
-        tensors: the run's weights.
-        config: the run's options of the recurrence.
-        prefix: of its names.
-        directions: D.
-    Raises:
-        RunError: there is none under that prefix.
-    """
-    options = config.options_of_cell()
-    programs = tensors.programs if isinstance(tensors, Tensors) else {}
-    cells: list[CellWeights] = []
-    while arrays := under(tensors, f"{prefix}cells.{len(cells)}."):
-        program = programs.get(f"{prefix}cells.{len(cells)}")
-        if program is None and config.cell not in GATES:
-            raise RunError(f"the run has no program of {prefix}cells.{len(cells)}: train it again")
-        cells.append(CellWeights(config.cell, arrays, options, program))
-    if not cells or len(cells) % directions:
-        raise RunError(f"the weights hold {len(cells)} cells under {prefix!r}: they do not fit config.toml")
-    initial = under(tensors, f"{prefix}initial.")
-    return RecurrenceWeights(
-        tuple(cells),
-        directions,
-        (config.zoneout,) * len(cells[0].state_sizes) if config.zoneout else None,
-        tuple(initial[str(part)] for part in range(len(initial))) if initial else None,
-    )
+        return self.cells[0].state_sizes[0] * self.directions
 
 
 def _array(tensor: Any) -> Array:

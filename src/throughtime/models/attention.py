@@ -42,6 +42,9 @@ class Attention(nn.Module, ABC):
         memory_size: M, of what the encoder gives out.
     """
 
+    # Whether the keys are something else than the values.
+    has_keys = True
+
     def __init__(self, query_size: int, memory_size: int) -> None:
         super().__init__()
         self.query_size = query_size
@@ -66,7 +69,11 @@ class Attention(nn.Module, ABC):
         Returns:
             The contexts (B, T, M), and the weights (B, T, S): they sum to 1 and are exactly 0 at padding.
         """
-        scores = self._scores(queries, memory.keys)
+        return self.look(self.ask(queries), memory)
+
+    def look(self, asked: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """`forward` from what `ask` gave, (B, T, Q)."""
+        scores = self._scores(asked, memory.keys)
         if scores.dtype in (torch.bfloat16, torch.float16):
             scores = scores.float()  # eight bits are too few for the sum of a softmax
         weights = scores.masked_fill(~memory.mask[:, None, :], -torch.inf).softmax(-1)
@@ -76,9 +83,13 @@ class Attention(nn.Module, ABC):
     def _keys(self, values: Tensor) -> Tensor:
         """(B, S, M) -> (B, S, K)."""
 
+    def ask(self, queries: Tensor) -> Tensor:
+        """The part of the scores that does not depend on the sources: (..., Q) -> (..., Q)."""
+        return queries
+
     @abstractmethod
-    def _scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """(B, T, Q), (B, S, K) -> (B, T, S)."""
+    def _scores(self, asked: Tensor, keys: Tensor) -> Tensor:
+        """(B, T, Q) of `ask`, (B, S, K) -> (B, T, S)."""
 
 
 class LuongAttention(Attention):
@@ -104,12 +115,13 @@ class LuongAttention(Attention):
                 f"{query_size}; use general, or change --encoder-hidden"
             )
         self.weight = nn.Linear(memory_size, query_size, bias=False) if score == "general" else None
+        self.has_keys = self.weight is not None
 
     def _keys(self, values: Tensor) -> Tensor:
         return values if self.weight is None else self.weight(values)
 
-    def _scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        return torch.bmm(queries.to(keys.dtype), keys.transpose(1, 2))
+    def _scores(self, asked: Tensor, keys: Tensor) -> Tensor:
+        return torch.bmm(asked.to(keys.dtype), keys.transpose(1, 2))
 
 
 class BahdanauAttention(Attention):
@@ -132,6 +144,9 @@ class BahdanauAttention(Attention):
     def _keys(self, values: Tensor) -> Tensor:
         return self.memory_weight(values)
 
-    def _scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        sums = self.query_weight(queries)[:, :, None, :] + keys[:, None, :, :]  # (B, T, S, Q)
+    def ask(self, queries: Tensor) -> Tensor:
+        return self.query_weight(queries)
+
+    def _scores(self, asked: Tensor, keys: Tensor) -> Tensor:
+        sums = asked[:, :, None, :] + keys[:, None, :, :]  # (B, T, S, Q)
         return self.score_weight(torch.tanh(sums)).squeeze(-1)

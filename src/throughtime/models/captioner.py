@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,7 +12,9 @@ from throughtime.cells import State
 from throughtime.config.captioner import CaptionerNetwork
 from throughtime.encoders.encoder import Encoder
 from throughtime.models.attention_over_image import AttentionOverImage
+from throughtime.models.functions import Definition, state_outputs, state_ports
 from throughtime.models.initialise import initialise
+from throughtime.program.network import Port
 from throughtime.recurrent import Recurrent, locked_dropout
 
 
@@ -35,11 +33,6 @@ class Decoding:
     image: Tensor | None = None
     grid: Tensor | None = None
     keys: Tensor | None = None
-
-    def select(self, rows: Tensor) -> Decoding:
-        """The state whose row i is row rows[i] of this one."""
-        parts = (None if part is None else part[rows] for part in (self.image, self.grid, self.keys))
-        return Decoding(tuple(part.index_select(1, rows) for part in self.recurrent), *parts)
 
 
 class Captioner(nn.Module):
@@ -110,7 +103,7 @@ class Captioner(nn.Module):
         if self.attention is not None:
             return self._attend_through_time(words, decoding)
         if decoding.image is not None:
-            words = torch.cat([words, decoding.image.to(words.dtype).expand(len(words), -1, -1)], -1)
+            words = torch.cat([words, decoding.image.to(words.dtype).expand(words.shape[0], -1, -1)], -1)
         outputs, _ = self.recurrent(words, decoding.recurrent)
         return self.output(self._drop(outputs, self.config.output_dropout)), None
 
@@ -128,7 +121,7 @@ class Captioner(nn.Module):
             return Decoding(state, grid=grid, keys=self.attention.project(grid))
         if self.config.image_input == "every-step":
             image = features if self.image is None else self.image(features)
-            return Decoding(self.recurrent.initial_state(len(image), image), image)
+            return Decoding(self.recurrent.initial_state(image.shape[0], image), image)
         assert self.image is not None
         entered = self.image(features)
         if self.config.image_input == "initial-state":
@@ -136,23 +129,50 @@ class Captioner(nn.Module):
         _, state = self.recurrent(entered[None])
         return Decoding(state)
 
-    def step(self, tokens: Tensor, decoding: Decoding) -> tuple[Tensor, Decoding]:
-        """Read one word for each caption.
+    def functions(self) -> dict[str, Definition]:
+        """encoder: images to the first state. step: a word to the logits of the next.
 
-        Args:
-            tokens: (B,) int64.
-            decoding: what `begin` or the previous step returned.
-        Returns:
-            Logits of the next word (B, V + 1), and where the writing stands.
+        What enters at every step lies between them: image, or grid and keys.
         """
-        words = self.embedding(tokens)
-        if self.attention is not None:
-            outputs, after, _ = self._attend(words, decoding)
-            return self.output(outputs), after
-        if decoding.image is not None:
-            words = torch.cat([words, decoding.image.to(words.dtype)], -1)
-        outputs, state = self.recurrent(words[None], decoding.recurrent)
-        return self.output(outputs[0]), replace(decoding, recurrent=state)
+        shape, dtype, meaning = self.encoder.reads
+        recurrent, attention = self.recurrent, self.attention
+        width = self.config.image_embedding or self.encoder.size
+        entering: list[Port] = []
+        if attention is not None:
+            places = self.encoder.places
+            keys = attention.key.out_features
+            entering = [
+                Port("grid", "float32", ("B", places, width), "what attention weighs"),
+                Port("keys", "float32", ("B", places, keys), "what attention compares with"),
+            ]
+        elif self.config.image_input == "every-step":
+            entering = [Port("image", "float32", ("B", width), "enters at every step")]
+
+        def encode(images: Tensor) -> tuple[Tensor, ...]:
+            begun = self.begin(images)
+            kept = (part for part in (begun.image, begun.grid, begun.keys) if part is not None)
+            return *kept, *begun.recurrent
+
+        def step(token: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+            count = len(recurrent.state_sizes)
+            state, kept = rest[:count], rest[count:]
+            words = self.embedding(token)
+            if attention is not None:
+                outputs, after, alpha = self._attend(words, Decoding(state, None, *kept))
+                return self.output(outputs), *after.recurrent, alpha
+            outputs, after = recurrent(torch.cat([words, *kept], -1)[None], state)
+            return self.output(outputs[0]), *after
+
+        name = "images" if dtype == "uint8" else "features"
+        images = Port(name, dtype, ("B", *shape), meaning)
+        token = Port("token", "int64", ("B",), "the word before; START at first", self.start + 1)
+        kept = {port.name: port.meaning for port in entering}
+        outputs = {"logits": "of the next word, END the last", **state_outputs(recurrent)}
+        outputs |= {} if attention is None else {"attention": "where the step looked; the sum is 1"}
+        return {
+            "encoder": Definition(encode, (images,), {**kept, **state_outputs(recurrent, "")}),
+            "step": Definition(step, (token, *state_ports(recurrent), *entering), outputs),
+        }
 
     def _attend(
         self, words: Tensor, decoding: Decoding, mask: Tensor | None = None
@@ -181,63 +201,10 @@ class Captioner(nn.Module):
     def _state(self, values: Tensor) -> State:
         """Cut (B, L * sum of S) into the recurrence's state, tensors (L, B, S)."""
         sizes = self.recurrent.state_sizes
-        layers = values.view(len(values), self.config.layers, sum(sizes)).transpose(0, 1)
+        layers = values.view(values.shape[0], self.config.layers, sum(sizes)).transpose(0, 1)
         return tuple(part.contiguous() for part in layers.split(sizes, -1))
 
     def _drop(self, sequence: Tensor, probability: float) -> Tensor:
         if self.config.locked_dropout:
             return locked_dropout(sequence, probability, self.training)
         return F.dropout(sequence, probability, self.training)
-
-
-class TorchCaptionWriter:
-    """A captioner as generation wants it: NumPy in, NumPy out, the state by hand."""
-
-    def __init__(self, model: Captioner) -> None:
-        self._model = model.eval()
-        self._device = model.output.weight.device
-        self.vocabulary_size = model.vocabulary_size
-
-    @torch.inference_mode()
-    def begin(self, images: NDArray[Any]) -> tuple[NDArray[np.float32], Decoding]:
-        """Let images (N, ...) in; return the logits (N, V + 1) of the first word, and the state."""
-        decoding = self._model.begin(torch.from_numpy(np.ascontiguousarray(images)).to(self._device))
-        starts = torch.full((len(images),), self._model.start, device=self._device)
-        logits, decoding = self._model.step(starts, decoding)
-        return logits.float().cpu().numpy(), decoding
-
-    @torch.inference_mode()
-    def feed(self, tokens: NDArray[np.int64], state: Decoding) -> tuple[NDArray[np.float32], Decoding]:
-        """Read tokens (N,); return the logits (N, V + 1) of the word after, and the state."""
-        logits, state = self._model.step(torch.from_numpy(tokens).to(self._device), state)
-        return logits.float().cpu().numpy(), state
-
-    def select(self, state: Decoding, rows: NDArray[np.int64]) -> Decoding:
-        """The state whose row i is row rows[i] of the old one."""
-        return state.select(torch.from_numpy(np.asarray(rows, dtype=np.int64)).to(self._device))
-
-    @torch.inference_mode()
-    def attention(self, image: NDArray[Any], tokens: NDArray[np.int64]) -> NDArray[np.float32] | None:
-        """Where the model looked for each word of a caption: (T, P), or None without attention.
-
-        Args:
-            image: (1, ...), one image.
-            tokens: (T,), the caption as it was written.
-        """
-        read = np.concatenate([[self._model.start], tokens[:-1]])
-        images = torch.from_numpy(np.ascontiguousarray(image)).to(self._device)
-        _, alpha = self._model(images, torch.from_numpy(read)[:, None].to(self._device))
-        return None if alpha is None else alpha[:, 0].float().cpu().numpy()
-
-    @torch.inference_mode()
-    def log_probability(
-        self, image: NDArray[Any], tokens: NDArray[np.int64], never: Sequence[int] = ()
-    ) -> float:
-        """Of a caption (T,), with END where it ended, in nats; the tokens of `never` cannot come."""
-        read = np.concatenate([[self._model.start], tokens[:-1]])
-        images = torch.from_numpy(np.ascontiguousarray(image)).to(self._device)
-        logits, _ = self._model(images, torch.from_numpy(read)[:, None].to(self._device))
-        logits = logits[:, 0].float().cpu()
-        logits[:, list(never)] = -torch.inf
-        logs = torch.log_softmax(logits, -1)
-        return float(logs[torch.arange(len(tokens)), torch.from_numpy(tokens)].sum())

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from throughtime.cells import State
 from throughtime.encoders.pooling import Pooling
+from throughtime.models.functions import Definition, begin_of, state_ports
 from throughtime.models.initialise import initialise
+from throughtime.program.network import Port
 from throughtime.recurrent import Recurrent, locked_dropout
 
 if TYPE_CHECKING:
@@ -101,10 +104,29 @@ class Classifier(nn.Module):
         Returns:
             (B, C).
         """
-        steps = self._embed(inputs) if self.embedding is not None else (inputs - self.mean) / self.deviation
-        outputs, _ = self.recurrent(steps, lengths=lengths)
+        outputs, _ = self.read(inputs, None, lengths)
         pooled = self.pooling(outputs, lengths)
         return self.output(F.dropout(pooled, self.config.output_dropout, self.training))
+
+    def read(
+        self, inputs: Tensor, state: State | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """The outputs (T, B, D * H) of the recurrence and its state: what is pooled over time."""
+        steps = self._embed(inputs) if self.embedding is not None else (inputs - self.mean) / self.deviation
+        return self.recurrent(steps, state, lengths)
+
+    @property
+    def members(self) -> list[Classifier]:
+        """Those that answer together: this one alone."""
+        return [self]
+
+    def answer(self, each: list[Tensor]) -> Tensor:
+        """The logits (B, C) from those of the members."""
+        return each[0]
+
+    def functions(self) -> dict[str, Definition]:
+        """See `functions_of`."""
+        return functions_of(self)
 
     def _embed(self, tokens: Tensor) -> Tensor:
         assert self.embedding is not None
@@ -153,26 +175,81 @@ class Ensemble(nn.Module):
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """The logarithm of the mean of the members' probabilities, (B, C); arguments as of `Classifier`."""
-        each = self.each(inputs, lengths).log_softmax(-1)
-        return each.logsumexp(0) - math.log(len(self.members))
+        return self.answer(list(self.each(inputs, lengths)))
+
+    def answer(self, each: list[Tensor]) -> Tensor:
+        """The logits (B, C) from those of the members."""
+        return torch.stack(each).log_softmax(-1).logsumexp(0) - math.log(len(each))
+
+    def functions(self) -> dict[str, Definition]:
+        """See `functions_of`."""
+        return functions_of(self)
 
     def each(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """The members' logits (M, B, C): in training each has a loss of its own."""
         return torch.stack([member(inputs, lengths) for member in self.members])
 
 
-class TorchLabeller:
-    """A classifier as predictions want it: NumPy in, NumPy out."""
+def functions_of(model: Classifier | Ensemble) -> dict[str, Definition]:
+    """What a classifier can be asked for.
 
-    def __init__(self, model: Classifier | Ensemble) -> None:
-        self._model = model.eval()
-        self._device = next(model.parameters()).device
+    sequence: tokens (T, B) or features (T, B, F), and lengths (B,), to logits (B, C).
 
-    @torch.inference_mode()
-    def logits(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Logits (B, C) of inputs (T, B) or (T, B, F), of which each sequence has its length (B,)."""
-        logits = self._model(torch.from_numpy(inputs).to(self._device), torch.from_numpy(lengths))
-        return logits.float().cpu().numpy()
+    A sequence may be too long for its outputs to be in memory at once. Where they are only pooled, it can be
+    read in blocks:
+
+    outputs: a block and the state before it to what is pooled, (T, B, M, D, H) of M members in D directions,
+        and the state after it.
+    begin: the state before the first block.
+    answer: what was pooled (B, M * D * H) to logits.
+    """
+    members: list[Classifier] = list(model.members)  # type: ignore[arg-type]
+    first = members[0]
+    if first.embedding is not None:
+        unknown = first.embedding.num_embeddings - 1
+        what = Port("tokens", "int64", ("T", "B"), f"what is read; {unknown} is an unknown one", unknown + 1)
+    else:
+        what = Port("features", "float32", ("T", "B", len(first.mean)), "what is read, not standardised")
+    lengths = Port("lengths", "int64", ("B",), "steps of each sequence that count", "T")
+    meaning = "of the classes"
+    if len(members) > 1:
+        meaning = "log-probabilities of the classes: the members' mean"
+    result = {"logits": meaning}
+    found = {"sequence": Definition(lambda *inputs: (model(*inputs),), (what, lengths), result)}
+    directions, pooling = first.recurrent.directions, first.config.pooling
+    # Layers that read both ways need all outputs of the one below; attention needs both directions.
+    if pooling == "attention" or (directions == 2 and first.config.layers > 1):
+        return found
+    states = [
+        replace(port, name=f"{number}.{port.name}" if len(members) > 1 else port.name)
+        for number, member in enumerate(members)
+        if isinstance(member.recurrent, Recurrent)
+        for port in state_ports(member.recurrent)
+    ]
+    parts = len(states) // len(members)
+
+    def outputs(inputs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        read, after = [], []
+        for number, member in enumerate(members):
+            own = state[number * parts : (number + 1) * parts]
+            seen, new = member.read(inputs, own or None)
+            read.append(seen.unflatten(-1, (directions, -1)))
+            after += new
+        return torch.stack(read, 2), *after
+
+    def answer(pooled: Tensor) -> tuple[Tensor]:
+        each = pooled.chunk(len(members), -1)
+        return (model.answer([member.output(own) for member, own in zip(members, each, strict=True)]),)
+
+    after = {f"new_{port.name}": f"{port.meaning} after the last step" for port in states}
+    width = sum(member.recurrent.output_size for member in members)
+    pooled = Port("pooled", "float32", ("B", width), f"outputs pooled over time: {pooling}")
+    found["outputs"] = Definition(outputs, (what, *states), {"outputs": "what is pooled", **after})
+    if states:
+        recurrents = [member.recurrent for member in members if isinstance(member.recurrent, Recurrent)]
+        found["begin"] = begin_of(recurrents, states)
+    found["answer"] = Definition(answer, (pooled,), result)
+    return found
 
 
 def drop_words(embedded: Tensor, probability: float, training: bool) -> Tensor:

@@ -114,14 +114,33 @@ class Decoder(nn.Module):
         """Read one target token: the definition that `forward` and `run_steps` are held to.
 
         Args:
-            embedded: (B, E).
+            embedded: (B, E), or (B * W, E) for W hypotheses beside each other of each source.
         Returns:
             The readout (B, R), the attention (B, S) or None, and the new state.
         """
-        stepper = _Stepper(self, state, memory, embedded)
-        cell = self._cells()[0]
-        readout, weights = stepper.step(embedded, lambda extra: cell.project(_joined(embedded, extra)))
-        return readout, weights, stepper.state()
+        context, weights = None, None
+        if self.kind == "bahdanau":
+            context, weights = self.attend(state.recurrent[0][-1], memory)
+        read = _joined(embedded, context if context is not None else state.feed if self.feed_size else None)
+        outputs, recurrent = self.recurrent(read[None], state.recurrent)
+        if self.kind == "luong":
+            context, weights = self.attend(outputs[0], memory)
+        readout = self.read_out(outputs[0], context, embedded)
+        return readout, weights, DecoderState(recurrent, readout if self.feed_size else state.feed)
+
+    def attend(self, query: Tensor, memory: Memory | None) -> tuple[Tensor, Tensor]:
+        """Context (B, M) and weights (B, S) of one query a source, or of several beside each other."""
+        assert self.attention is not None and memory is not None
+        asked = self.attention.ask(query).unflatten(0, (memory.values.shape[0], -1))
+        contexts, weights = self.attention.look(asked, memory)
+        return contexts.flatten(0, 1), weights.flatten(0, 1)
+
+    def read_out(self, output: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
+        """What the output layer reads (B, R)."""
+        seen = [part for part in (output, context) if part is not None]
+        if self.kind == "bahdanau":
+            seen.append(embedded)
+        return torch.tanh(self.readout(torch.cat(_same_type(seen), -1)))
 
     def run_steps(
         self,
@@ -189,12 +208,6 @@ class _Stepper:
                 for cell in self._cells[:-1]
             ]
 
-    def state(self) -> DecoderState:
-        """The state after the last step."""
-        return DecoderState(
-            tuple(torch.stack(parts) for parts in zip(*self._layers, strict=True)), self._feed
-        )
-
     def step(self, read: Tensor, project: Callable[[Tensor | None], Tensor]) -> tuple[Tensor, Tensor | None]:
         """One step.
 
@@ -209,18 +222,15 @@ class _Stepper:
         context, weights = None, None
         extra = self._feed if decoder.feed_size else None
         if decoder.kind == "bahdanau":
-            context, weights = self._attend(self._layers[-1][0])
+            context, weights = decoder.attend(self._layers[-1][0], self._memory)
             extra = context
         output = read
         for layer, cell in enumerate(self._cells):
             projected = project(extra) if layer == 0 else cell.project(self._drop(output, layer - 1))
             output, self._layers[layer] = self._keep_some(*cell.step(projected, self._layers[layer]), layer)
         if decoder.kind == "luong":
-            context, weights = self._attend(output)
-        seen = [part for part in (output, context) if part is not None]
-        if decoder.kind == "bahdanau":
-            seen.append(read)
-        readout = torch.tanh(decoder.readout(torch.cat(_same_type(seen), -1)))
+            context, weights = decoder.attend(output, self._memory)
+        readout = decoder.read_out(output, context, read)
         if decoder.feed_size:
             self._feed = readout
         return readout, weights
@@ -235,14 +245,6 @@ class _Stepper:
             for n, o, rate in zip(new, self._layers[layer], rates, strict=True)
         )
         return (kept[0] if output is new[0] else output), kept
-
-    def _attend(self, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Context (B, M) and weights (B, S) of one query a source, or of several beside each other."""
-        assert self._decoder.attention is not None and self._memory is not None
-        sources = self._memory.values.shape[0]
-        queries = query.unflatten(0, (sources, -1))
-        contexts, weights = self._decoder.attention(queries, self._memory)
-        return contexts.flatten(0, 1), weights.flatten(0, 1)
 
     def _drop(self, output: Tensor, boundary: int) -> Tensor:
         if self._masks is not None:

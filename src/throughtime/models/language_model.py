@@ -13,7 +13,9 @@ from torch.nn import functional as F
 
 from throughtime.cells import State
 from throughtime.config.language_model import LanguageNetwork
+from throughtime.models.functions import Definition, state_outputs, state_ports
 from throughtime.models.initialise import initialise
+from throughtime.program.network import Port
 from throughtime.recurrent import Recurrent, locked_dropout
 
 
@@ -60,6 +62,17 @@ class LanguageModel(nn.Module):
             inputs = F.one_hot(tokens, self.vocabulary_size).to(self.output.weight.dtype)
         outputs, new_state = self.recurrent(self._drop(inputs, self.config.input_dropout), state)
         return self.output(self._drop(outputs, self.config.output_dropout)), new_state
+
+    def functions(self) -> dict[str, Definition]:
+        """sequence: tokens (T, B) and the state before them to logits (T, B, V) and the state after."""
+
+        def sequence(tokens: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+            logits, new = self(tokens, state)
+            return logits, *new
+
+        tokens = Port("tokens", "int64", ("T", "B"), "what is read", self.vocabulary_size)
+        outputs = {"logits": "of the next token", **state_outputs(self.recurrent)}
+        return {"sequence": Definition(sequence, (tokens, *state_ports(self.recurrent)), outputs)}
 
     def _drop(self, sequence: Tensor, probability: float) -> Tensor:
         if self.config.locked_dropout:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,9 @@ from torch.nn import functional as F
 
 from throughtime.cells import State
 from throughtime.config.tagger import TaggerNetwork
+from throughtime.models.functions import Definition, begin_of, state_outputs, state_ports
 from throughtime.models.initialise import initialise
+from throughtime.program.network import Port
 from throughtime.recurrent import Recurrent, locked_dropout
 
 # Frames that go through the encoder together outside training, so that a long clip needs little memory.
@@ -30,7 +31,8 @@ class Tagger(nn.Module):
 
     Args:
         config: the sizes and options. cell "none" is the baseline that sees one frame at a time.
-        encoder: maps frames (N, ...) to (N, F), each frame by itself, and has F as `output_size`.
+        encoder: maps frames (N, ...) to (N, F), each frame by itself, has F as `output_size`, and
+            says in `reads` what a frame is: its shape, dtype and meaning.
         classes: C.
     """
 
@@ -96,6 +98,38 @@ class Tagger(nn.Module):
             outputs, new_state = self.recurrent(features, state, lengths)
         return self.output(self._drop(outputs, self.config.output_dropout)), new_state
 
+    def functions(self) -> dict[str, Definition]:
+        """encode: frames (T, B, ...), each by itself, to features (T, B, F). tag: these to logits (T, B, C).
+        begin: the state before the first frame.
+
+        A network that reads backwards sees whole clips and has no state to carry.
+        """
+
+        def encode(frames: Tensor) -> tuple[Tensor]:
+            return (self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]),)
+
+        def tag(features: Tensor, lengths: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+            logits, new = self.tag(features, state or None, lengths)
+            return logits, *(new if states else ())
+
+        shape, dtype, meaning = self.encoder.reads  # type: ignore[misc]
+        size = int(self.encoder.output_size)  # type: ignore[arg-type]
+        states: tuple[Port, ...] = ()
+        if isinstance(self.recurrent, Recurrent) and not self.looks_ahead:
+            states = state_ports(self.recurrent)
+        frames = Port("frames", dtype, ("T", "B", *shape), meaning)  # type: ignore[arg-type]
+        features = Port("features", "float32", ("T", "B", size), "what the encoder says of each frame")
+        lengths = Port("lengths", "int64", ("B",), "frames of each clip that count", "T")
+        after = state_outputs(self.recurrent) if states else {}  # type: ignore[arg-type]
+        read = (features, lengths, *states)
+        found = {
+            "encode": Definition(encode, (frames,), {"features": features.meaning}),
+            "tag": Definition(tag, read, {"logits": "of each frame's label", **after}),
+        }
+        if states:
+            found["begin"] = begin_of([self.recurrent], states)  # type: ignore[list-item]
+        return found
+
     def carry(self, state: State, kept: NDArray[np.int64], beginning: int) -> State | None:
         """The state at a chunk's start: carried on in some rows, initial in those that begin a clip.
 
@@ -122,38 +156,6 @@ class Tagger(nn.Module):
         if self.config.locked_dropout:
             return locked_dropout(sequence, probability, self.training)
         return F.dropout(sequence, probability, self.training)
-
-
-class TorchTagger:
-    """A tagger as predictions want it: NumPy in, NumPy out, the state by hand."""
-
-    def __init__(self, model: Tagger) -> None:
-        self._model = model.eval()
-        self._device = model.output.weight.device
-        self.classes, self.looks_ahead = model.classes, model.looks_ahead
-
-    @torch.inference_mode()
-    def encode(self, frames: NDArray[Any]) -> NDArray[np.float32]:
-        """The features (N, F) of frames (N, ...), each by itself."""
-        encoded = self._model.encode(torch.from_numpy(frames).unsqueeze(1).to(self._device))
-        return encoded[:, 0].float().cpu().numpy()
-
-    @torch.inference_mode()
-    def tag(
-        self,
-        features: NDArray[np.float32],
-        state: State | None = None,
-        lengths: NDArray[np.int64] | None = None,
-    ) -> tuple[NDArray[np.float32], State]:
-        """Logits (T, B, C) of features (T, B, F), and the state after each clip's last frame."""
-        counts = None if lengths is None else torch.from_numpy(lengths)
-        logits, state = self._model.tag(torch.from_numpy(features).to(self._device), state, counts)
-        return logits.float().cpu().numpy(), state
-
-    @torch.inference_mode()
-    def carry(self, state: State, kept: NDArray[np.int64], beginning: int) -> State | None:
-        """A chunk's state: rows `kept` of the state before, then so many that begin a clip."""
-        return self._model.carry(state, kept, beginning)
 
 
 class FrameByFrame(nn.Module):

@@ -12,7 +12,9 @@ from throughtime.cells import State
 from throughtime.config.translator import TranslatorNetwork
 from throughtime.models.attention import Memory
 from throughtime.models.decoder import Decoder, DecoderState
+from throughtime.models.functions import Definition, state_outputs, state_ports
 from throughtime.models.initialise import initialise
+from throughtime.program.network import Port
 from throughtime.recurrent import Recurrent, locked_dropout
 
 
@@ -108,7 +110,7 @@ class Translator(nn.Module):
         outputs, final = self.encoder(embedded, lengths=lengths)
         memory = None
         if self.decoder.attention is not None:
-            mask = torch.arange(len(source), device=source.device)[:, None] < lengths.to(source.device)
+            mask = torch.arange(source.shape[0], device=source.device)[:, None] < lengths.to(source.device)
             memory = self.decoder.attention.remember(self._drop(outputs, self.config.dropout), mask)
         return memory, self.decoder.begin(self._bridge(final))
 
@@ -128,6 +130,61 @@ class Translator(nn.Module):
         if self.output is not None:
             return self.output(readouts)
         return F.linear(readouts, self.target_embedding.weight[: self.end + 1], self.output_bias)
+
+    def functions(self) -> dict[str, Definition]:
+        """encoder: a source to the memory and the first state. step: a token to the logits of the next.
+
+        encoder: source (S, B) and lengths (B,).
+        step: token (B, W), of W hypotheses of each source, their states, and the memory of the sources.
+        """
+        decoder, recurrent = self.decoder, self.decoder.recurrent
+        M, R = self.encoder.output_size, decoder.readout.out_features
+        lengths = Port("lengths", "int64", ("B",), "tokens of each source, with END", "S")
+        source = Port("source", "int64", ("S", "B"), "tokens of the source, END last", self.source_end + 2)
+        memory = [Port("values", "float32", ("B", "S", M), "what attention weighs")]
+        attention = decoder.attention
+        if attention is not None and attention.has_keys:
+            K = recurrent.output_size
+            memory.append(Port("keys", "float32", ("B", "S", K), "what attention compares with"))
+        if attention is None:
+            memory = []
+        feed = [Port("feed", "float32", ("B", "W", R), "the readout before; zeros at first")]
+        feed = feed if decoder.feed_size else []
+        states = state_ports(recurrent, ("B", "W"))
+
+        def encode(source: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+            seen, state = self.encode(source, lengths)
+            kept = () if seen is None else (seen.values, seen.keys)[: len(memory)]
+            return *kept, *state.recurrent
+
+        def step(token: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+            B, W = token.shape
+            parts = tuple(part.flatten(1, 2) for part in rest[: len(states)])
+            rest = rest[len(states) :]
+            fed = rest[0].flatten(0, 1) if feed else parts[0].new_zeros(parts[0].shape[1], 0)
+            seen = None
+            if memory:
+                values, keys, lengths = rest[len(feed)], rest[-2], rest[-1]
+                places = torch.arange(values.shape[1], device=values.device)
+                seen = Memory(values, keys, places[None, :] < lengths.to(values.device)[:, None])
+            embedded = self.target_embedding(token.flatten())
+            readout, weights, after = decoder.step(embedded, DecoderState(parts, fed), seen)
+            found = [self.logits(readout), *after.recurrent]
+            found += [after.feed] if feed else []
+            found += [] if weights is None else [weights]
+            axis = [0, *(1 for _ in states), 0, 0]
+            return tuple(part.unflatten(place, (B, W)) for part, place in zip(found, axis, strict=False))
+
+        token = Port("token", "int64", ("B", "W"), "the token before; START at first", self.end + 2)
+        kept = {port.name: port.meaning for port in memory}
+        outputs = {"logits": "of the next token, END the last", **state_outputs(recurrent)}
+        outputs |= {"new_feed": "the readout"} if feed else {}
+        outputs |= {"attention": "where the step looked; the sum is 1"} if memory else {}
+        read = (token, *states, *feed, *memory, *([lengths] if memory else []))
+        return {
+            "encoder": Definition(encode, (source, lengths), {**kept, **state_outputs(recurrent, "")}),
+            "step": Definition(step, read, outputs),
+        }
 
     def _bridge(self, final: State) -> State:
         """The encoder's last states (L * D, B, S) -> the decoder's first (L', B, S')."""

@@ -9,14 +9,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.arrays import softmax
 from throughtime.data.batches import pad
 from throughtime.data.clip_streams import Chunk, ClipStreams, whole_clips
 from throughtime.data.sequences import Sequences
 from throughtime.errors import OptionError
 from throughtime.metrics.segments import UNLABELLED, FrameScores
+from throughtime.program.network import Functions
 
 # Frames a chunk in evaluation. Its length does not change the result, as the state is carried exactly.
 _EVALUATION_FRAMES = 256
+# Frames that go through a CNN together.
+_FRAMES_AT_A_TIME = 64
 
 
 class FrameTagger(Protocol):
@@ -49,6 +53,48 @@ class FrameTagger(Protocol):
     def carry(self, state: Any, kept: NDArray[np.int64], beginning: int) -> Any:
         """A chunk's state: rows `kept` of the state before, then so many that begin a clip."""
         ...
+
+
+class Tagger:
+    """A tagger by its functions.
+
+    Args:
+        network: its functions; those that carry a state have "begin".
+        classes: C.
+        looks_ahead: whether a frame's label depends on later frames.
+    """
+
+    def __init__(self, network: Functions, classes: int, looks_ahead: bool) -> None:
+        self._network = network
+        self.classes, self.looks_ahead = classes, looks_ahead
+
+    def encode(self, frames: NDArray[Any]) -> NDArray[np.float32]:
+        """The features (N, F) of frames (N, ...), each by itself."""
+        # In blocks, so that a long clip needs little memory.
+        starts = range(0, len(frames), _FRAMES_AT_A_TIME)
+        blocks = (frames[start : start + _FRAMES_AT_A_TIME, None] for start in starts)
+        found = [self._network("encode", {"frames": block})["features"][:, 0] for block in blocks]
+        return np.concatenate(found)
+
+    def tag(
+        self, features: NDArray[np.float32], state: Any = None, lengths: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.float32], Any]:
+        """As of `FrameTagger`; the state is a table of arrays."""
+        T, B = features.shape[:2]
+        given = self._begin(B) if state is None else state
+        counted = np.full(B, T) if lengths is None else lengths
+        found = self._network("tag", {"features": features, "lengths": counted, **given})
+        return found["logits"], {name: found[f"new_{name}"] for name in given}
+
+    def carry(self, state: Any, kept: NDArray[np.int64], beginning: int) -> Any:
+        """A chunk's state: rows `kept` of the state before, then so many that begin a clip."""
+        new = self._begin(beginning)
+        return {name: np.concatenate([state[name][:, kept], part], 1) for name, part in new.items()}
+
+    def _begin(self, rows: int) -> dict[str, NDArray[Any]]:
+        if "begin" not in self._network.functions:
+            return {}
+        return self._network("begin", {"rows": np.zeros(rows, np.int64)})
 
 
 @dataclass(frozen=True)
@@ -85,7 +131,7 @@ class FrameStepper:
     def feed(self, frames: NDArray[Any]) -> NDArray[np.float32]:
         """Read frames (N, ...); return the probabilities (N, C) of each one's label."""
         logits, self._state = self._tagger.tag(self._tagger.encode(frames)[:, None], self._state)
-        return _probabilities(logits[:, 0])
+        return softmax(logits[:, 0])
 
 
 def label_whole_clip(tagger: FrameTagger, blocks: Iterable[NDArray[Any]]) -> NDArray[np.float32]:
@@ -97,7 +143,7 @@ def label_whole_clip(tagger: FrameTagger, blocks: Iterable[NDArray[Any]]) -> NDA
     """
     features = np.concatenate([tagger.encode(block) for block in blocks])
     logits, _ = tagger.tag(features[:, None])
-    return _probabilities(logits[:, 0])
+    return softmax(logits[:, 0])
 
 
 def clip_logits(
@@ -175,9 +221,3 @@ def evaluate(
 def read_pieces(clips: Sequences, chunk: Chunk) -> list[NDArray[Any]]:
     """The frames (T_i, ...) of each row of a chunk."""
     return [np.asarray(clips[piece.window.clip][piece.frames]) for piece in chunk.pieces]
-
-
-def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Softmax over the last axis."""
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)

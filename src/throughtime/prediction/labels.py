@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.batches import LengthBatches, pad
+from throughtime.program.network import Functions
 
 # Examples a batch where nothing is learned. Sorted by length they hold little padding, whatever their number.
 _BATCH = 128
 # Steps in a batch: with 256 outputs of a step 256 MB, three times over.
 _STEPS = 1 << 18
+# Steps of a long sequence that are read together: 16 MB of outputs of 256 units, and calling costs nothing.
+_BLOCK_STEPS = 1 << 14
 
 
 class SequenceLabeller(Protocol):
@@ -27,6 +30,77 @@ class SequenceLabeller(Protocol):
             lengths: (B,), each in [1, T].
         """
         ...
+
+
+class Labeller:
+    """A classifier by its functions.
+
+    Args:
+        network: its functions; without "outputs" every sequence is read in one go.
+        pooling: how the outputs become one vector: "last", "mean", "max" or "attention".
+    """
+
+    def __init__(self, network: Functions, pooling: str) -> None:
+        self._network = network
+        self._pooling = pooling
+        self._read = network.functions["sequence"].inputs[0].name
+
+    def logits(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        """As of `SequenceLabeller`."""
+        if "outputs" in self._network.functions and inputs.shape[1] == 1 and len(inputs) > _BLOCK_STEPS:
+            return self._network("answer", {"pooled": self._pooled_in_blocks(inputs[: lengths[0]])})["logits"]
+        return self._network("sequence", {self._read: inputs, "lengths": lengths})["logits"]
+
+    def _pooled_in_blocks(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """One sequence (T, 1, ...), pooled, (1, M * D * H).
+
+        Its outputs are never in memory together: those of six hours of sound would take 2 GB, three times
+        over. Each direction is read for itself, so that blocks may come in its order; the outputs of the
+        other, which come along, are passed over.
+        """
+        rows = np.zeros(1, np.int64)
+        first = self._network("begin", {"rows": rows}) if "begin" in self._network.functions else {}
+        pooled: list[NDArray[np.float32]] = []
+        directions, direction = 1, 0
+        while direction < directions:
+            pool, state = _RunningPool(self._pooling), first
+            starts = range(0, len(inputs), _BLOCK_STEPS)
+            for start in reversed(starts) if direction else starts:
+                block = inputs[start : start + _BLOCK_STEPS]
+                found = self._network("outputs", {self._read: block, **state})
+                state = {name: found[f"new_{name}"] for name in state}
+                directions = found["outputs"].shape[3]
+                own = found["outputs"][:, :, :, direction]
+                pool.add(own[::-1] if direction else own)
+            pooled.append(pool.result())
+            direction += 1
+        return np.stack(pooled, 2).reshape(1, -1)
+
+
+class _RunningPool:
+    """Pools the outputs (T_i, ...) of blocks in the order in which the recurrence has read them."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._steps = 0
+        self._pool: NDArray[Any] | None = None
+
+    def add(self, outputs: NDArray[np.float32]) -> None:
+        """Take the next block."""
+        self._steps += len(outputs)
+        if self._kind == "last":
+            self._pool = outputs[-1].copy()
+        elif self._kind == "max":
+            block = outputs.max(0)
+            self._pool = block if self._pool is None else np.maximum(self._pool, block)
+        else:
+            block = outputs.sum(0, dtype=np.float64)
+            self._pool = block if self._pool is None else self._pool + block
+
+    def result(self) -> NDArray[np.float32]:
+        """What all blocks give, without the axis of time."""
+        assert self._pool is not None
+        return (self._pool / self._steps if self._kind == "mean" else self._pool).astype(np.float32)
 
 
 def all_logits(

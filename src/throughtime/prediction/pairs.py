@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from throughtime.data.batches import LengthBatches, pad
 from throughtime.data.sequences import Sequences
-from throughtime.generation.translation import Searcher
+from throughtime.generation.translation_search import TranslationSearcher
+from throughtime.program.network import Functions
 
 
 class Tokens(Protocol):
@@ -28,18 +29,42 @@ class Tokens(Protocol):
     end: int
 
 
-class TranslationNetwork(Tokens, Protocol):
-    """A translator, whatever runs it."""
-
-    def searcher(self, coverage_penalty: float = 0.0) -> Searcher:
-        """The translator as beam search wants it; a penalty of beta keeps count of the attention."""
-        ...
+class Scorer(Tokens, Protocol):
+    """What knows how probable given translations are."""
 
     def score(self, batch: PairBatch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Of each token that a batch wants, in the order of `wanted[counts]`: the loss in nats, and whether
         it is the most probable one.
         """
         ...
+
+
+class Translator:
+    """A translator by its functions.
+
+    Args:
+        network: its functions.
+        source_end, end, start: the tokens behind those of the vocabularies.
+    """
+
+    def __init__(self, network: Functions, source_end: int, end: int, start: int) -> None:
+        self._network = network
+        self.source_end, self.end, self.start = source_end, end, start
+
+    def searcher(self, coverage_penalty: float = 0.0) -> TranslationSearcher:
+        """The translator as beam search wants it; a penalty of beta keeps count of the attention."""
+        return TranslationSearcher(self._network, self.source_end, self.end, self.start, coverage_penalty)
+
+    def score(self, batch: PairBatch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """As of `Scorer`."""
+        searcher = self.searcher()
+        state = searcher.read(batch.source, batch.source_lengths)
+        losses, right = np.zeros(batch.wanted.shape), np.zeros(batch.wanted.shape, bool)
+        rows = np.arange(batch.wanted.shape[1])
+        for t, (read, wanted) in enumerate(zip(batch.read, batch.wanted, strict=True)):
+            logs, state = searcher.step(read, state)
+            losses[t], right[t] = -logs[rows, wanted], logs.argmax(-1) == wanted
+        return losses[batch.counts], right[batch.counts]
 
 
 @dataclass(frozen=True)
@@ -93,7 +118,7 @@ class PairBatch:
 
 
 def evaluate(
-    translator: TranslationNetwork,
+    translator: Scorer,
     pairs: TokenPairs,
     batch: int,
     progress: Callable[[float], None] | None = None,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Size = int | str
@@ -28,7 +29,8 @@ class Type:
     """What is known of a value before it is computed.
 
     Args:
-        dtype: "float32" or "bool".
+        dtype: "float32", "bool", "int64" or "uint8"; "number" of a number that stands in the program itself,
+            which is of the type of what it meets.
         shape: its sizes.
     """
 
@@ -43,14 +45,14 @@ class Operation:
     Args:
         arity: the fewest and the most operands.
         attributes: the names of those that a node has to have.
-        infer: (operand types, **attributes) -> the type of the result.
+        infer: (operand types, **attributes) -> the type of the result; a list where there are several.
         compute: (operand arrays, **attributes) -> the result.
         pointwise: element i of the result depends on element i of the operands only.
     """
 
     arity: tuple[int, int]
     attributes: tuple[str, ...]
-    infer: Callable[..., Type]
+    infer: Callable[..., Type | list[Type]]
     compute: Callable[..., Array]
     pointwise: bool = False
 
@@ -80,8 +82,22 @@ def count(shape: Sequence[Size]) -> tuple[int, tuple[str, ...]]:
 
 def _floats(types: Sequence[Type]) -> None:
     for found in types:
-        if found.dtype != "float32":
+        if found.dtype not in ("float32", "number"):
             raise ValueError(f"an operand is {found.dtype}, expected float32")
+
+
+def _integers(types: Sequence[Type]) -> None:
+    for found in types:
+        if found.dtype != "int64":
+            raise ValueError(f"an index is {found.dtype}, expected int64")
+
+
+def _common(types: Sequence[Type]) -> str:
+    """The one type of numbers that operands have; those in the program itself go with any."""
+    found = {type.dtype for type in types} - {"number"} or {"float32"}
+    if len(found) > 1 or not found <= {"float32", "int64"}:
+        raise ValueError(f"the operands are {' and '.join(sorted(found))}, expected float32 or int64")
+    return found.pop()
 
 
 def _pointwise(types: Sequence[Type]) -> Type:
@@ -89,8 +105,12 @@ def _pointwise(types: Sequence[Type]) -> Type:
     return Type("float32", broadcast(*(found.shape for found in types)))
 
 
+def _arithmetic(types: Sequence[Type]) -> Type:
+    return Type(_common(types), broadcast(*(found.shape for found in types)))
+
+
 def _compare(types: Sequence[Type]) -> Type:
-    _floats(types)
+    _common(types)
     return Type("bool", broadcast(*(found.shape for found in types)))
 
 
@@ -115,6 +135,100 @@ def _linear(types: Sequence[Type]) -> Type:
     if len(types) == 3 and types[2].shape != (weight[0],):
         raise ValueError(f"a bias {types[2].shape} does not fit a matrix {weight}")
     return Type("float32", (*x[:-1], weight[0]))
+
+
+def _taken(types: Sequence[Type]) -> Type:
+    shape, indices = types[0].shape, types[1:]
+    _integers(indices)
+    if len(indices) > len(shape):
+        raise ValueError(f"{shape} has not {len(indices)} axes to take from")
+    return Type(types[0].dtype, (*broadcast(*(found.shape for found in indices)), *shape[len(indices) :]))
+
+
+def _one_hot(types: Sequence[Type], classes: int) -> Type:
+    _integers(types)
+    if isinstance(classes, bool) or not isinstance(classes, int) or not 0 < classes < 1 << 26:
+        raise ValueError(f"there cannot be {classes!r} classes")
+    return Type("float32", (*types[0].shape, classes))
+
+
+def _range(types: Sequence[Type], shape: Any) -> Type:
+    shape = _shape(shape)
+    if len(shape) != 1:
+        raise ValueError(f"{shape} is no shape of a range")
+    return Type("int64", shape)
+
+
+def _sides(given: Any, count: int, least: int) -> list[int]:
+    """Whole numbers such as a stride's: as many as are wanted, none too small and none out of reason."""
+    whole = isinstance(given, (list, tuple)) and all(
+        type(one) is int and least <= one < 4096 for one in given
+    )
+    if not whole or len(given) != count:
+        raise ValueError(f"{given!r} is not {count} whole numbers from {least}")
+    return list(given)
+
+
+def _convolved(types: Sequence[Type], stride: Any, padding: Any, groups: int) -> Type:
+    _floats(types)
+    x, weight = types[0].shape, types[1].shape
+    stride, padding = _sides(stride, 2, 1), _sides(padding, 2, 0)
+    if len(x) != 4 or len(weight) != 4 or not all(type(side) is int and side for side in (*x[1:], *weight)):
+        raise ValueError(f"a convolution {weight} does not fit images {x}")
+    (_, C, *sides), (O, own, *sizes) = x, weight
+    # Either all channels mix, or each goes by itself: what the executors can do.
+    if groups not in (1, C) or own * groups != C or (groups == C and groups > 1 and O != C):
+        raise ValueError(f"a convolution {weight} of {groups!r} groups does not fit {C} channels")
+    if len(types) == 3 and types[2].shape != (O,):
+        raise ValueError(f"a bias {types[2].shape} does not fit a convolution {weight}")
+    after = [
+        (side + 2 * pad - size) // step + 1
+        for side, size, step, pad in zip(sides, sizes, stride, padding, strict=True)  # type: ignore[call-overload]
+    ]
+    if min(after) < 1 or sizes[0] != sizes[1]:
+        raise ValueError(f"a convolution {weight} does not fit images {x}")
+    return Type("float32", (x[0], O, *after))
+
+
+def _grid_of_means(types: Sequence[Type], rows: int, columns: int) -> Type:
+    _floats(types)
+    shape = types[0].shape
+    sides = _sides([rows, columns], 2, 1)
+    if len(shape) != 4 or not all(isinstance(side, int) and side for side in shape[2:]):
+        raise ValueError(f"{shape} are no images")
+    return Type("float32", (*shape[:2], *sides))
+
+
+def _padded(types: Sequence[Type], before: Any, after: Any) -> Type:
+    _floats(types)
+    shape = types[0].shape
+    before, after = _sides(before, len(shape), 0), _sides(after, len(shape), 0)
+    sides = []
+    for side, first, last in zip(shape, before, after, strict=True):
+        if (first or last) and not isinstance(side, int):
+            raise ValueError(f"{shape} cannot be padded by {before} and {after}")
+        sides.append(side + first + last if isinstance(side, int) else side)
+    return Type("float32", tuple(sides))
+
+
+def _scanned(
+    types: Sequence[Type], recurrence: str, lengths: bool, output_size: int, state_sizes: Any, rows: int
+) -> list[Type]:
+    x = types[0]
+    sizes = _sides([output_size, rows, *state_sizes], 2 + len(state_sizes), 0)
+    if not isinstance(recurrence, str) or not isinstance(lengths, bool):
+        raise ValueError("its attributes are of another type")
+    _floats(types[:1])
+    if len(x.shape) != 3:
+        raise ValueError(f"inputs {x.shape} are no sequences (T, B, I)")
+    T, B, _ = x.shape
+    states = [Type("float32", (rows, B, size)) for size in sizes[2:]]
+    given = list(types[1 : len(types) - lengths])
+    if given and given != states:
+        raise ValueError(f"the state {[found.shape for found in given]} is not {[s.shape for s in states]}")
+    if lengths and (len(types) < 2 or types[-1] != Type("int64", (B,))):
+        raise ValueError(f"the lengths {types[-1]} are no whole numbers ({B},)")
+    return [Type("float32", (T, B, output_size)), *states]
 
 
 def _matmul(types: Sequence[Type]) -> Type:
@@ -172,14 +286,18 @@ def _reshaped(types: Sequence[Type], shape: Any) -> Type:
     shape = _shape(shape)
     if count(shape) != count(types[0].shape):
         raise ValueError(f"{types[0].shape} cannot become {shape}")
-    return Type(types[0].dtype, shape)
+    return Type(_dtype(types), shape)
 
 
 def _expanded(types: Sequence[Type], shape: Any) -> Type:
     shape = _shape(shape)
     if broadcast(types[0].shape, shape) != shape:
         raise ValueError(f"{types[0].shape} cannot be repeated to {shape}")
-    return Type(types[0].dtype, shape)
+    return Type(_dtype(types), shape)
+
+
+def _dtype(types: Sequence[Type]) -> str:
+    return "float32" if types[0].dtype == "number" else types[0].dtype
 
 
 def _permuted(types: Sequence[Type], order: Any) -> Type:
@@ -195,7 +313,8 @@ def _sliced(types: Sequence[Type], axis: int, start: int, stop: int) -> Type:
     side = shape[_axis(shape, axis)]
     if any(isinstance(end, bool) or not isinstance(end, int) for end in (start, stop)):
         raise ValueError(f"{start!r}:{stop!r} is not a range")
-    if not isinstance(side, int) or not 0 <= start <= stop <= side:
+    # Of an axis whose size is free only the first place is sure to be there.
+    if not 0 <= start <= stop <= (side if isinstance(side, int) else 1):
         raise ValueError(f"{start}:{stop} lies outside axis {axis} of {shape}")
     return Type(types[0].dtype, (*shape[:axis], stop - start, *shape[axis + 1 :]))
 
@@ -243,8 +362,45 @@ def _softmax(x: Array, axis: int) -> Array:
     return powers / powers.sum(axis, keepdims=True)
 
 
+def _convolve(x: Array, weight: Array, *bias: Array, stride: Any, padding: Any, groups: int) -> Array:
+    top, left = padding
+    size, (down, right) = weight.shape[2], stride
+    x = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)))
+    windows = sliding_window_view(x, (size, size), axis=(2, 3))[:, :, ::down, ::right]  # (N, C, h, w, k, k)
+    formula = "nchwyx,ocyx->nohw" if groups == 1 else "nchwyx,cyx->nchw"
+    sums = np.einsum(formula, windows, weight if groups == 1 else weight[:, 0], optimize=True)
+    return sums + bias[0][:, None, None] if bias else sums
+
+
+def _means(x: Array, rows: int, columns: int) -> Array:
+    # Cells overlap by a row where their number does not divide the side.
+    for axis, cells in ((2, rows), (3, columns)):
+        side = x.shape[axis]
+        spans = [(cell * side // cells, -(-(cell + 1) * side // cells)) for cell in range(cells)]
+        x = np.stack([_slices(x, axis, *span).mean(axis) for span in spans], axis)
+    return x
+
+
 def _erf(x: Array) -> Array:
     return np.vectorize(math.erf, otypes=[x.dtype])(x) if x.size else x
+
+
+def _one_hot_of(indices: Array, classes: int) -> Array:
+    rows = np.zeros((*indices.shape, classes), np.float32)
+    np.put_along_axis(rows, indices[..., None], 1, -1)
+    return rows
+
+
+def _pad(x: Array, before: Sequence[int], after: Sequence[int]) -> Array:
+    return np.pad(x, list(zip(before, after, strict=True)))
+
+
+def _as_floats(x: Array) -> Array:
+    return x if x.dtype.kind == "f" else x.astype(np.float32)
+
+
+def _no_scan(*operands: Array, **attributes: Any) -> Array:
+    raise ValueError("a scan is computed by the network that it stands in")
 
 
 def _unary(compute: Callable[[Array], Array]) -> Operation:
@@ -270,9 +426,9 @@ OPERATIONS: dict[str, Operation] = {
     "relu": _unary(lambda x: np.maximum(x, 0)),
     "softplus": _unary(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))),
     "erf": _unary(_erf),
-    "add": _binary(np.add),
-    "sub": _binary(np.subtract),
-    "mul": _binary(np.multiply),
+    "add": _binary(np.add, _arithmetic),
+    "sub": _binary(np.subtract, _arithmetic),
+    "mul": _binary(np.multiply, _arithmetic),
     "div": _binary(np.divide),
     "max": _binary(np.maximum),
     "min": _binary(np.minimum),
@@ -296,5 +452,15 @@ OPERATIONS: dict[str, Operation] = {
     "permute": Operation((1, 1), ("order",), _permuted, lambda x, order: x.transpose(order)),
     "slice": Operation((1, 1), ("axis", "start", "stop"), _sliced, _slices),
     "concat": Operation((1, 64), ("axis",), _joined, lambda *xs, axis: np.concatenate(xs, axis)),
+    "float": Operation((1, 1), (), lambda types: Type("float32", types[0].shape), _as_floats, pointwise=True),
+    "range": Operation((0, 0), ("shape",), _range, lambda shape: np.arange(shape[0])),
+    "take": Operation((2, 3), (), _taken, lambda x, *indices: x[indices]),
+    "one_hot": Operation((1, 1), ("classes",), _one_hot, _one_hot_of),
+    "pad": Operation((1, 1), ("before", "after"), _padded, _pad),
+    "conv2d": Operation((2, 3), ("stride", "padding", "groups"), _convolved, _convolve),
+    "grid_means": Operation((1, 1), ("rows", "columns"), _grid_of_means, _means),
+    "scan": Operation(
+        (1, 16), ("recurrence", "lengths", "output_size", "state_sizes", "rows"), _scanned, _no_scan
+    ),
     "full_like": Operation((1, 1), ("value",), _filled, lambda x, value: np.full_like(x, value)),
 }

@@ -17,6 +17,7 @@ are not written down: they follow from those of the inputs and weights, and foll
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,13 +26,15 @@ from typing import Any
 from throughtime.errors import RunError
 from throughtime.program.operations import OPERATIONS, Type, count
 
-VERSION = 1
 WEIGHT = "@"
 # Far beyond what any cell needs, and what a hostile file may cost at most.
 _MOST_NODES = 10_000
 _MOST_ELEMENTS = 1 << 26
 _LONGEST_NAME = 200
 _LONGEST_MESSAGE = 300
+_DTYPES = ("float32", "bool", "int64", "uint8")
+# A size that may differ from call to call.
+_FREE = re.compile("[A-Z]")
 
 Operand = str | float
 _CELL_FUNCTIONS = ("initial", "project", "step")
@@ -82,7 +85,8 @@ class Function:
         for node in self.nodes:
             if node.name in found or node.name.startswith(WEIGHT):
                 raise RunError(f"node {node.name!r} is there twice")
-            found[node.name] = self._infer(node, found)
+            for number, inferred in enumerate(self._infer(node, found)):
+                found[node.name if number == 0 else f"{node.name}.{number - 1}"] = inferred
         for operand in self.outputs:
             if isinstance(operand, str) and operand not in found:
                 raise RunError(f"the output {operand!r} is not computed")
@@ -90,10 +94,10 @@ class Function:
 
     def type_of(self, operand: Operand) -> Type:
         """The type of an operand; a number has no axes."""
-        return self.types[operand] if isinstance(operand, str) else Type("float32", ())
+        return self.types[operand] if isinstance(operand, str) else Type("number", ())
 
     @staticmethod
-    def _infer(node: Node, found: Mapping[str, Type]) -> Type:
+    def _infer(node: Node, found: Mapping[str, Type]) -> list[Type]:
         operation = OPERATIONS.get(node.operation)
         if operation is None:
             raise RunError(f"node {node.name!r}: this Throughtime has no operation {node.operation!r}")
@@ -113,14 +117,16 @@ class Function:
                     raise RunError(f"node {node.name!r} reads {operand!r}, which is not computed before it")
                 types.append(found[operand])
             else:
-                types.append(Type("float32", ()))
+                types.append(Type("number", ()))
         try:
             inferred = operation.infer(types, **node.attributes)
         except (ValueError, TypeError) as error:  # an attribute can be anything that JSON has
             raise RunError(f"node {node.name!r} ({node.operation}): {error}") from None
-        if count(inferred.shape)[0] > _MOST_ELEMENTS:
-            raise RunError(f"node {node.name!r} ({node.operation}): {inferred.shape} is too large")
-        return inferred
+        results = inferred if isinstance(inferred, list) else [inferred]
+        for result in results:
+            if count(result.shape)[0] > _MOST_ELEMENTS:
+                raise RunError(f"node {node.name!r} ({node.operation}): {result.shape} is too large")
+        return results
 
 
 @dataclass(frozen=True)
@@ -240,18 +246,28 @@ def cell_from_json(given: Any) -> CellProgram:
     Raises:
         RunError: it is no such thing (the message says what is wrong).
     """
-    given = _table(given, "a cell", ("weights", *_CELL_FUNCTIONS))
-    weights = _types(given["weights"], "weights")
+    given = read_table(given, "a cell", ("weights", *_CELL_FUNCTIONS))
+    weights = read_types(given["weights"], "weights")
     if any(isinstance(side, str) for type in weights.values() for side in type.shape):
         raise RunError("a weight has a free size")
-    return CellProgram(**{name: _function(given[name], name, weights) for name in _CELL_FUNCTIONS}).check()
+    return CellProgram(
+        **{name: function_from_json(given[name], name, weights) for name in _CELL_FUNCTIONS}
+    ).check()
 
 
-def _function(given: Any, name: str, weights: Mapping[str, Type]) -> Function:
-    given = _table(given, name, ("inputs", "nodes", "outputs"))
-    listed = _list(given["nodes"], f"{name}: nodes", _MOST_NODES)
+def function_from_json(given: Any, name: str, weights: Mapping[str, Type]) -> Function:
+    """A function that `function_to_json` wrote.
+
+    Args:
+        name: for messages.
+        weights: the types of all weights; the function keeps those that it reads.
+    Raises:
+        RunError: it is no such thing.
+    """
+    given = read_table(given, name, ("inputs", "nodes", "outputs"))
+    listed = read_list(given["nodes"], f"{name}: nodes", _MOST_NODES)
     nodes = tuple(_node(node, f"{name}: node {number}") for number, node in enumerate(listed))
-    inputs = _types(given["inputs"], f"{name}: inputs")
+    inputs = read_types(given["inputs"], f"{name}: inputs")
     outputs = _operands(given["outputs"], f"{name}: outputs")
     try:
         return Function(inputs, weights_read(weights, nodes, outputs), nodes, outputs)
@@ -261,8 +277,8 @@ def _function(given: Any, name: str, weights: Mapping[str, Type]) -> Function:
 
 
 def _node(given: Any, what: str) -> Node:
-    given = _list(given, what, 4)
-    if len(given) != 4 or not all(map(_is_name, given[:2])):
+    given = read_list(given, what, 4)
+    if len(given) != 4 or not all(map(is_name, given[:2])):
         raise RunError(f"{what} is not [name, operation, operands, attributes]")
     if not isinstance(given[3], dict):
         raise RunError(f"{what}: the attributes are no table")
@@ -270,27 +286,32 @@ def _node(given: Any, what: str) -> Node:
 
 
 def _operands(given: Any, what: str) -> tuple[Operand, ...]:
-    operands = _list(given, what, 64)
+    operands = read_list(given, what, 64)
     for operand in operands:
         number = isinstance(operand, (int, float)) and not isinstance(operand, bool)
-        if not (_is_name(operand) or (number and math.isfinite(operand) and abs(operand) < 3e38)):
+        if not (is_name(operand) or (number and math.isfinite(operand) and abs(operand) < 3e38)):
             raise RunError(f"{what}: {operand!r:.40} is no operand")
     return tuple(operands)
 
 
-def _types(given: Any, what: str) -> dict[str, Type]:
+def read_types(given: Any, what: str) -> dict[str, Type]:
+    """Types by name, written as [dtype, shape].
+
+    Raises:
+        RunError: they are none.
+    """
     if not isinstance(given, dict) or len(given) > _MOST_NODES:
         raise RunError(f"{what} is no table of types")
     types = {}
     for name, entry in given.items():
-        if not _is_name(name):
+        if not is_name(name):
             raise RunError(f"{what}: {name!r:.40} is no name")
-        if not isinstance(entry, list) or len(entry) != 2 or entry[0] not in ("float32", "bool"):
+        if not isinstance(entry, list) or len(entry) != 2 or entry[0] not in _DTYPES:
             raise RunError(f"{what}: {name!r} has no type")
-        sides = _list(entry[1], f"{what}: {name!r}", 8)
+        sides = read_list(entry[1], f"{what}: {name!r}", 8)
         for side in sides:
             whole = isinstance(side, int) and not isinstance(side, bool) and 0 <= side <= _MOST_ELEMENTS
-            if not whole and side != "B":
+            if not whole and not (isinstance(side, str) and _FREE.fullmatch(side)):
                 raise RunError(f"{what}: {name!r} has a size {side!r:.40}")
         types[name] = Type(entry[0], tuple(sides))
         if count(types[name].shape)[0] > _MOST_ELEMENTS:
@@ -298,17 +319,28 @@ def _types(given: Any, what: str) -> dict[str, Type]:
     return types
 
 
-def _is_name(given: Any) -> bool:
+def is_name(given: Any) -> bool:
+    """Whether something from a file is a name."""
     return isinstance(given, str) and len(given) <= _LONGEST_NAME and given.isprintable()
 
 
-def _table(given: Any, what: str, names: Sequence[str]) -> dict[str, Any]:
+def read_table(given: Any, what: str, names: Sequence[str]) -> dict[str, Any]:
+    """Something from a file, if it is a table with these names.
+
+    Raises:
+        RunError: it is not.
+    """
     if not isinstance(given, dict) or set(given) != set(names):
         raise RunError(f"{what} is not a table of {', '.join(names)}")
     return given
 
 
-def _list(given: Any, what: str, most: int) -> list[Any]:
+def read_list(given: Any, what: str, most: int) -> list[Any]:
+    """Something from a file, if it is a list that is not too long.
+
+    Raises:
+        RunError: it is not.
+    """
     if not isinstance(given, list) or len(given) > most:
         raise RunError(f"{what} is no list, or too long a one")
     return given

@@ -25,9 +25,11 @@ from throughtime.errors import DataError, NotANumberError, RunError
 from throughtime.facts import read_json
 from throughtime.files import write_atomically
 from throughtime.generation import SamplingOptions
-from throughtime.generation.captions import CaptionNetwork, best_captions, sample_captions
+from throughtime.generation.caption_writer import CaptionWriter
+from throughtime.generation.captions import best_captions, sample_captions
 from throughtime.generation.consensus import consensus as by_consensus
 from throughtime.metrics.captions import caption_metrics
+from throughtime.program.network import Functions
 from throughtime.run.image_reader import LONGEST_CAPTION, ImageFacts, ImageReader
 from throughtime.run.run import Run, require_torch
 
@@ -132,9 +134,9 @@ class CaptionerRun(Run):
         network, data = self.config.model, self.config.data
         if network.fine_tune:
             whole = load_mobilenet(self._images.encoder_file)
-            encoder = MobileNetTail(whole, network.fine_tune, self._images.grid)
+            encoder = MobileNetTail(whole, network.fine_tune, self._images.grid, self._shape)
         elif data.image_features or data.image_encoder:
-            encoder = ReadyFeatures(self._shape[-1], self._images.grid)
+            encoder = ReadyFeatures(self._shape[-1], self._images.grid, self._shape)
         else:
             encoder = SmallImageCNN(self._images.size, self._images.grid)
         return Captioner(network, self.tokenizer.vocabulary_size, encoder)
@@ -285,24 +287,16 @@ class CaptionerRun(Run):
     def _images(self) -> ImageReader:
         return ImageReader(self.folder, self.config, self.backend)
 
-    def native_network(self) -> CaptionNetwork:
-        from throughtime.runtime.captioner import Captioner, CaptionWriter
-        from throughtime.runtime.image_encoders import image_encoder
+    def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
+        end = self.tokenizer.vocabulary_size
+        return (TOKENIZER,), {"end": end, "start": end + 1}
 
-        network, data, weights = self.config.model, self.config.data, self.read_weights()
-        ready = bool(data.image_features or data.image_encoder)
-        grid, blocks = self._images.grid, network.fine_tune
-        encoder = image_encoder(weights, "encoder.", self._shape, blocks, ready, grid, self.compute)
-        size = self.tokenizer.vocabulary_size
-        model = Captioner(weights, network, size, encoder, compute=self.compute)
-        weights.refuse_unused()
-        return CaptionWriter(model)
+    def port_sizes(self) -> dict[tuple[str, str], int]:
+        V = self.tokenizer.vocabulary_size
+        return {("step", "token"): V + 2, ("step", "logits"): V + 1}
 
-    def torch_network(self) -> CaptionNetwork:
-        model = self.model
-        from throughtime.models.captioner import TorchCaptionWriter
-
-        return TorchCaptionWriter(model)
+    def predictor(self, network: Functions) -> CaptionWriter:
+        return CaptionWriter(network, self.tokenizer.vocabulary_size)
 
     def _write(
         self,

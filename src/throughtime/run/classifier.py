@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.arrays import softmax
 from throughtime.config import resolve
 from throughtime.config.classifier import ClassifierConfig
 from throughtime.data.examples import (
@@ -31,7 +32,8 @@ from throughtime.data.tables import BadRows
 from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import DataError, RunError
-from throughtime.prediction.labels import SequenceLabeller, all_logits
+from throughtime.prediction.labels import Labeller, SequenceLabeller, all_logits
+from throughtime.program.network import Functions
 from throughtime.run.example_inputs import read_any, read_inputs
 from throughtime.run.run import CONFIG, Run
 from throughtime.runtime.outputs import check_output
@@ -213,7 +215,8 @@ class ClassifierRun(Run):
         """
         logits = self._logits([self._encode(one) for one in inputs])
         probabilities = [
-            _softmax(check_output(each, f"input {number}")) for number, each in enumerate(logits)
+            softmax(check_output(each, f"input {number}").astype(np.float64))
+            for number, each in enumerate(logits)
         ]
         return [
             {
@@ -258,7 +261,7 @@ class ClassifierRun(Run):
         logits = self._logits([array for _, array in block])
         for (example, _), each in zip(block, logits, strict=True):
             try:
-                row = _softmax(check_output(each, shown(example.name)))
+                row = softmax(check_output(each, shown(example.name)).astype(np.float64))
             except DataError as error:
                 bad.report(name, example.line, str(error))
                 continue
@@ -306,7 +309,7 @@ class ClassifierRun(Run):
         truth = np.array(targets)
         picture = self.folder / f"confusion-{Path(path).resolve().stem}.png"
         confusion, written = self._write_confusion(picture, truth, logits.argmax(1))
-        chosen = np.log(_softmax(logits)[np.arange(len(truth)), truth] + 1e-30)
+        chosen = np.log(softmax(logits.astype(np.float64))[np.arange(len(truth)), truth] + 1e-30)
         return {
             "examples": len(arrays),
             "left_out": bad.count,
@@ -380,25 +383,18 @@ class ClassifierRun(Run):
     ) -> NDArray[np.float32]:
         return all_logits(self.network, arrays, progress)
 
-    def native_network(self) -> SequenceLabeller:
-        from throughtime.runtime.classifier import load_classifier
+    def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
+        return (TOKENIZER if self.encoder is not None else FEATURES,), {"labels": list(self.labels.names)}
 
-        vocabulary_size = None if self.encoder is None else self.encoder.unknown
-        features = None if self.space is None else len(self.space.names)
-        return load_classifier(
-            self.read_weights(),
-            self.config.model,
-            len(self.labels),
-            vocabulary_size,
-            features,
-            self.compute,
-        )
+    def port_sizes(self) -> dict[tuple[str, str], int]:
+        sizes = {("sequence", "logits"): len(self.labels)}
+        if self.encoder is not None:
+            return {**sizes, ("sequence", "tokens"): self.encoder.unknown + 1}
+        assert self.space is not None
+        return {**sizes, ("sequence", "features"): len(self.space.names)}
 
-    def torch_network(self) -> SequenceLabeller:
-        model = self.model
-        from throughtime.models.classifier import TorchLabeller
-
-        return TorchLabeller(model)
+    def predictor(self, network: Functions) -> SequenceLabeller:
+        return Labeller(network, self.config.model.pooling)
 
     def _write_confusion(
         self, picture: Path, truth: NDArray[np.int64], predicted: NDArray[np.int64]
@@ -408,9 +404,3 @@ class ClassifierRun(Run):
 
         confusion = confusion_matrix(truth, predicted, len(self.labels))
         return confusion, write_confusion(picture, confusion, self.labels.names)
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Over the last axis."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)

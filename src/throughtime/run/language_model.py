@@ -169,16 +169,30 @@ class LanguageModelRun(Run):
                 f"steps in {batch} streams ({needed:,}): use a longer text, or {advice}"
             )
 
-    def native_network(self) -> Stepper:
+    @cached_property
+    def network(self) -> Stepper:
+        """The model as generation wants it; natively it is the engine, which has slots for its states."""
+        if self.backend == "torch":
+            model = self.model
+            from throughtime.models import TorchStepper
+
+            return TorchStepper(model)
         from throughtime.runtime.stepper import EngineStepper
 
         return EngineStepper(self.engine)
 
-    def torch_network(self) -> Stepper:
-        model = self.model
-        from throughtime.models import TorchStepper
+    def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
+        (recurrence,) = self.program.recurrences.values()
+        if not recurrence.learned_state:
+            return (TOKENIZER,), {}
+        weights = self.read_weights()
+        names = [port.name for port in self.program.functions["sequence"].inputs if port.name != "tokens"]
+        begin = {name: weights[recurrence.initial(part)].tolist() for part, name in enumerate(names)}
+        return (TOKENIZER,), {"initial_state": begin}
 
-        return TorchStepper(model)
+    def port_sizes(self) -> dict[tuple[str, str], int]:
+        V = self.tokenizer.vocabulary_size
+        return {("sequence", "tokens"): V, ("sequence", "logits"): V}
 
     @cached_property
     def engine(self) -> Engine:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -15,10 +17,11 @@ from safetensors import SafetensorError, safe_open
 from throughtime.config import RunConfig
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
 from throughtime.facts import parse_json
+from throughtime.program.files import PROGRAM, read_program, write_program
+from throughtime.program.network import Functions, NetworkProgram
 from throughtime.run.position import Position
 from throughtime.run.saved import Saved
-from throughtime.runtime.layers import PRECISIONS
-from throughtime.runtime.network import Compute
+from throughtime.runtime.layers import PRECISIONS, Compute
 from throughtime.runtime.weights import SCALE, Weights, read_weights
 
 if TYPE_CHECKING:
@@ -200,15 +203,88 @@ class Run(ABC):
             RunError: the weights are damaged or do not fit config.toml.
             MissingExtraError: the backend is torch, and it is not installed.
         """
-        return self.torch_network() if self.backend == "torch" else self.native_network()
+        return self.predictor(self.functions)
 
-    def native_network(self) -> Any:
-        """The network of `throughtime.runtime`, with the run's weights."""
+    def predictor(self, network: Functions) -> Any:
+        """What predictions are made with, from the network's functions."""
         raise NotImplementedError
 
-    def torch_network(self) -> Any:
-        """The same from `model`."""
-        raise NotImplementedError
+    @cached_property
+    def functions(self) -> Functions:
+        """The functions of the trained network as the run's backend computes them.
+
+        Raises:
+            RunError, MissingExtraError: as of `network`.
+        """
+        if self.backend == "torch":
+            model = self.model
+            from throughtime.models.functions import TorchNetwork
+
+            return TorchNetwork(model)
+        from throughtime.runtime.network import Network
+
+        return Network(self.program, self.read_weights(), self.compute)
+
+    @cached_property
+    def program(self) -> NetworkProgram:
+        """What the network computes, from program.json; where there is none, it is made once, with torch.
+
+        Raises:
+            RunError: it is damaged, or another than config.toml says, or it is missing and so is torch.
+        """
+        path = self.folder / PROGRAM
+        found = read_program(path)
+        if found is None:
+            found = self._capture()
+            with contextlib.suppress(OSError):  # a folder that cannot be written to is read all the same
+                write_program(path, found)
+        self.check_program(found)
+        return found
+
+    def check_program(self, program: NetworkProgram) -> None:
+        """Raise RunError for a program that was captured with other options than config.toml has."""
+        expected = self.config.model.computed()
+        for name in sorted({*expected, *program.options}):
+            said, made = expected.get(name), program.options.get(name)
+            if said != made:
+                raise RunError(
+                    f"{self.folder / CONFIG}: model.{name} is {said!r:.60}, and the network in "
+                    f"{PROGRAM} was made with {made!r:.60}: put it back"
+                )
+
+        for (function, name), size in self.port_sizes().items():
+            ports = {}
+            if function in program.functions:
+                named = program.functions[function]
+                ports = {port.name: port for port in (*named.inputs, *named.outputs)}
+            port = ports.get(name)
+            found = None if port is None else port.below or port.shape[-1]
+            if found != size:
+                raise RunError(
+                    f"{self.folder / PROGRAM}: {name} of {function} has {found} values, and the run {size}: "
+                    f"it is of another run"
+                )
+
+    def port_sizes(self) -> dict[tuple[str, str], int]:
+        """What has to fit the run's vocabularies and labels: by function and port, how many there are."""
+        return {}
+
+    def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
+        """What running the exported graphs needs: files of the folder, and facts as JSON can hold them."""
+        return (), {}
+
+    def _capture(self) -> NetworkProgram:
+        try:
+            require_torch()
+        except MissingExtraError:
+            raise RunError(
+                f"{self.folder} has no {PROGRAM}, as older versions left none: use the run once where "
+                f"PyTorch is installed, and it is written"
+            ) from None
+        from throughtime.capture import capture_network
+
+        print(f"{self.folder}: writing {PROGRAM}, which this version runs the network by", file=sys.stderr)
+        return capture_network(self.build_model(), self.config.model.computed())
 
     @property
     def compute(self) -> Compute:

@@ -23,7 +23,15 @@ from throughtime.errors import DataError, OptionError, RunError
 from throughtime.facts import read_json
 from throughtime.files import copy_atomically, write_atomically
 from throughtime.metrics.segments import UNLABELLED
-from throughtime.prediction.frames import FrameStepper, FrameTagger, LabelledClips, evaluate, label_whole_clip
+from throughtime.prediction.frames import (
+    FrameStepper,
+    FrameTagger,
+    LabelledClips,
+    Tagger,
+    evaluate,
+    label_whole_clip,
+)
+from throughtime.program.network import Functions
 from throughtime.run.frame_predictions import (
     FrameLabel,
     check_features,
@@ -49,7 +57,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from throughtime.models.tagger import Tagger
+    from throughtime.models.tagger import Tagger as TorchTagger
     from throughtime.training.progress import Progress
     from throughtime.training.task import Task
 
@@ -101,29 +109,27 @@ class TaggerRun(Run):
             for values in (facts.mean, facts.deviation)
         )
 
-    def build_model(self) -> Tagger:
+    def build_model(self) -> TorchTagger:
         import torch
 
         from throughtime.encoders.frames import SmallCNN, Standardise
-        from throughtime.models.tagger import Tagger
+        from throughtime.models.tagger import Tagger as TorchTagger
 
         if self._mean is None or self._deviation is None:
-            encoder = SmallCNN(self.config.model.encoder_features)
+            encoder = SmallCNN(self.config.model.encoder_features, self._frame_size)
         else:
             encoder = Standardise(torch.from_numpy(self._mean), torch.from_numpy(self._deviation))
-        return Tagger(self.config.model, encoder, len(self.labels))
+        return TorchTagger(self.config.model, encoder, len(self.labels))
 
-    def native_network(self) -> FrameTagger:
-        from throughtime.runtime.tagger import Tagger
+    def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
+        return (FRAMES,), {"labels": self.labels}
 
-        features = None if self._mean is None else len(self._mean)
-        return Tagger(self.read_weights(), self.config.model, len(self.labels), features, self.compute)
+    def port_sizes(self) -> dict[tuple[str, str], int]:
+        return {("tag", "logits"): len(self.labels)}
 
-    def torch_network(self) -> FrameTagger:
-        model = self.model
-        from throughtime.models.tagger import TorchTagger
-
-        return TorchTagger(model)
+    def predictor(self, network: Functions) -> FrameTagger:
+        model = self.config.model
+        return Tagger(network, len(self.labels), model.bidirectional and model.cell != "none")
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
         from throughtime.training.tagging import Tagging

@@ -20,7 +20,8 @@ from throughtime.data.tables import BadRows, column_names, is_table, read_rows
 from throughtime.errors import DataError, RunError, ThroughtimeError
 from throughtime.generation.beam import MAX_PENALTY, check_range
 from throughtime.generation.translation import BATCH, TextTranslator, Translated
-from throughtime.prediction.pairs import TokenPairs, TranslationNetwork, evaluate
+from throughtime.prediction.pairs import TokenPairs, Translator, evaluate
+from throughtime.program.network import Functions
 from throughtime.run.run import Run
 from throughtime.runtime.outputs import check_output
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from throughtime.models.translator import Translator
+    from throughtime.models.translator import Translator as TorchTranslator
     from throughtime.training.progress import Progress
     from throughtime.training.task import Task
 
@@ -106,32 +107,33 @@ class TranslatorRun(Run):
             self.source_tokenizer = Tokenizer.load(self.folder / SOURCE_TOKENIZER)
             self.target_tokenizer = Tokenizer.load(self.folder / TARGET_TOKENIZER)
 
-    def build_model(self) -> Translator:
-        from throughtime.models.translator import Translator
+    def build_model(self) -> TorchTranslator:
+        from throughtime.models.translator import Translator as TorchTranslator
 
-        return Translator(
+        return TorchTranslator(
             self.config.model,
             self.source_tokenizer.vocabulary_size,
             self.target_tokenizer.vocabulary_size,
             self.config.data.shared_vocabulary,
         )
 
-    def native_network(self) -> TranslationNetwork:
-        from throughtime.runtime.translator import Translator
+    def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
+        source, target = self.source_tokenizer.vocabulary_size, self.target_tokenizer.vocabulary_size
+        shared = self.config.data.shared_vocabulary
+        files = (SHARED_TOKENIZER,) if shared else (SOURCE_TOKENIZER, TARGET_TOKENIZER)
+        return files, {"source_end": source, "end": target, "start": target + 1}
 
-        return Translator(
-            self.read_weights(),
-            self.config.model,
-            self.source_tokenizer.vocabulary_size,
-            self.target_tokenizer.vocabulary_size,
-            self.compute,
-        )
+    def port_sizes(self) -> dict[tuple[str, str], int]:
+        source, target = self.source_tokenizer.vocabulary_size, self.target_tokenizer.vocabulary_size
+        return {
+            ("encoder", "source"): source + 2,
+            ("step", "token"): target + 2,
+            ("step", "logits"): target + 1,
+        }
 
-    def torch_network(self) -> TranslationNetwork:
-        model = self.model
-        from throughtime.models.translation_search import TorchTranslator
-
-        return TorchTranslator(model)
+    def predictor(self, network: Functions) -> Translator:
+        source, target = self.source_tokenizer.vocabulary_size, self.target_tokenizer.vocabulary_size
+        return Translator(network, source, target, target + 1)
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
         from throughtime.training.translation import Translation

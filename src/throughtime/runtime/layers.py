@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,22 @@ _OPTIONAL = {
         ("norm_ih.weight", "norm_hh.weight", "norm_cell.weight", "norm_cell.bias"),
     ),
 }
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How matrices are kept and multiplied.
+
+    Args:
+        precision: "fp32", "bf16" or "int8".
+        threads: that share a product.
+    """
+
+    precision: str = "fp32"
+    threads: int = 1
+
+
+FP32 = Compute()
 
 
 def check_precision(precision: str) -> None:

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import CheckpointError, DataError
-from throughtime.runtime.cnn import Convolution, DepthwiseConvolution, normalise
-from throughtime.runtime.layers import Array
-from throughtime.runtime.network import FP32, Compute
+from throughtime.runtime.cnn import SAME, Convolution, DepthwiseConvolution, normalise
+from throughtime.runtime.layers import FP32, Array, Compute
 from throughtime.runtime.weights import Weights, read_weights
 
 FEATURES = 1280
@@ -92,10 +91,10 @@ class MobileNetV2:
         if expansion != 1:
             layers.append(self._convolution(f"{name}.0", inputs, middle, 1, 1))
         weight, bias = self._fold(f"{name}.{len(layers)}", (middle, 1, 3, 3))
-        layers.append(_clipped(DepthwiseConvolution(weight, bias, stride, self.folded)))
+        layers.append(_clipped(DepthwiseConvolution(weight, bias, (stride, stride), self._padding(3))))
         last = len(layers)
         weight, bias = self._fold(name, (outputs, middle, 1, 1), str(last), str(last + 1))
-        layers.append(Convolution(weight, bias, compute=self._compute))
+        layers.append(Convolution(weight, bias, padding=(0, 0), compute=self._compute))
 
         def run(maps: Array) -> Array:
             for layer in layers:
@@ -106,7 +105,10 @@ class MobileNetV2:
 
     def _convolution(self, name: str, inputs: int, outputs: int, stride: int, size: int = 3) -> Layer:
         weight, bias = self._fold(name, (outputs, inputs, size, size))
-        return _clipped(Convolution(weight, bias, stride, self.folded, self._compute))
+        return _clipped(Convolution(weight, bias, (stride, stride), self._padding(size), self._compute))
+
+    def _padding(self, size: int) -> tuple[int, int] | None:
+        return SAME if self.folded else ((size - 1) // 2, (size - 1) // 2)
 
     def _fold(
         self, name: str, shape: tuple[int, ...], convolution: str = "0", norm: str = "1"

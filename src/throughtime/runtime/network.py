@@ -1,174 +1,309 @@
-"""The parts that the networks of several tasks have: made from a run's weights and options."""
+"""A network's program run natively: packed matrices, our recurrences, NumPy between them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.runtime.layers import Array, Linear, Recurrent, State
+from throughtime.errors import CheckpointError, RunError
+from throughtime.program.network import NamedFunction, NetworkProgram, Recurrence
+from throughtime.program.operations import OPERATIONS, count
+from throughtime.program.program import WEIGHT, Function, Node, Operand
+from throughtime.program.reference import resolved
+from throughtime.runtime.cnn import Convolution, DepthwiseConvolution
+from throughtime.runtime.layers import FP32, Compute, Linear, Recurrent
 from throughtime.runtime.weights import Weights
 
-if TYPE_CHECKING:
-    from throughtime.config.recurrence import RecurrenceConfig
+Array = NDArray[Any]
+# Of one value: what an honest network never needs, and a hostile file must not take.
+_MOST_ELEMENTS = 1 << 31
 
 
-@dataclass(frozen=True)
-class Compute:
-    """How matrices are kept and multiplied.
+class Network:
+    """A network by its functions, NumPy in and NumPy out.
 
-    Args:
-        precision: "fp32", "bf16" or "int8".
-        threads: that share a product.
-    """
-
-    precision: str = "fp32"
-    threads: int = 1
-
-
-FP32 = Compute()
-
-# Of each cell; an LSTM whose gates are coupled has one less.
-_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
-
-
-def recurrent_of(
-    weights: Weights,
-    prefix: str,
-    config: RecurrenceConfig,
-    compute: Compute,
-    inputs: int,
-    hidden: int | None = None,
-    layers: int | None = None,
-    bidirectional: bool = False,
-) -> Recurrent:
-    """The recurrence of a network.
+    Example:
+        network = Network(program, read_weights("runs/reviews/model.safetensors"))
+        network("sequence", {"tokens": tokens, "lengths": lengths})["logits"]
 
     Args:
-        weights: the network's tensors.
-        prefix: of the recurrence's tensors, such as "recurrent.".
-        config: its options.
+        program: what it computes.
+        weights: its tensors, which have to be exactly those that the program reads.
         compute: how matrices are kept and multiplied.
-        inputs: I.
-        hidden, layers: in place of the config's.
-        bidirectional: whether it reads backwards as well.
+    Attributes:
+        functions: with their ports, by name.
+        recurrences: that its scans carry, by name.
     Raises:
-        CheckpointError: the tensors are not those of these options.
+        CheckpointError: a tensor is missing, left over, not finite or of another shape.
     """
-    layers, directions = layers or config.layers, 2 if bidirectional else 1
-    H = hidden or config.hidden
-    S = config.projection if config.cell == "lstm" and config.projection else H
-    if config.cell in _GATES:
-        expected: set[str] = set()
-        for number in range(layers * directions):
-            read = inputs if number < directions else S * directions
-            for name, shape in _cell_shapes(config, read, H, S).items():
-                weights.expect(f"{prefix}cells.{number}.{name}", shape)
-                expected.add(f"{prefix}cells.{number}.{name}")
-        # A peephole that the config knows nothing of would be used all the same.
-        weights.refuse_others((f"{prefix}cells.", f"{prefix}initial."), expected)
+
+    def __init__(self, program: NetworkProgram, weights: Weights, compute: Compute = FP32) -> None:
+        self.functions: Mapping[str, NamedFunction] = program.functions
+        read = program.weights
+        for name, type in read.items():
+            weights.expect(name, [int(side) for side in type.shape])
+        weights.refuse_others(("",), {*read, *program.others})
+        weights.programs = dict(program.cells)
+        self.recurrences = {
+            name: _recurrent(recurrence, weights, compute) for name, recurrence in program.recurrences.items()
+        }
+        self._folded = _Folded(weights, compute)
+        self._plans: dict[str, _Plan] = {}
+
+    def __call__(self, function: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute a function.
+
+        Args:
+            function: its name.
+            inputs: by the names of its ports; each free size is the same wherever its letter stands.
+        Returns:
+            The outputs by the names of their ports.
+        Raises:
+            ValueError: an input has another shape than its port.
+            RunError: a token is none of the vocabulary, or a value would not fit into memory.
+        """
+        if function not in self._plans:
+            self._plans[function] = _Plan(function, self.functions[function], self.recurrences, self._folded)
+        try:
+            return self._plans[function](inputs)
+        except IndexError:
+            raise RunError(f"{function}: a number lies outside of the table that it chooses from") from None
+
+
+def _recurrent(recurrence: Recurrence, weights: Weights, compute: Compute) -> Recurrent:
+    rates = set(recurrence.zoneout) or {0.0}
+    if len(rates) > 1:
+        raise CheckpointError(f"{weights.name}: the native backend has one zoneout for all of a state")
     return Recurrent(
         weights,
-        prefix,
-        config.cell,
-        layers=layers,
-        bidirectional=bidirectional,
-        zoneout=config.zoneout,
-        activation=config.activation,
-        reset_after=config.reset_after,
+        f"{recurrence.name}.",
+        recurrence.kind,
+        layers=recurrence.layers,
+        bidirectional=recurrence.directions == 2,
+        zoneout=rates.pop(),
         precision=compute.precision,
         threads=compute.threads,
+        **recurrence.options,
     )
 
 
-def _cell_shapes(config: RecurrenceConfig, I: int, H: int, S: int) -> dict[str, tuple[int, ...]]:
-    """The tensors of one cell; `Recurrent` itself takes an LSTM's options from what it finds."""
-    gates = _GATES[config.cell] - (config.cell == "lstm" and config.coupled)
-    G = gates * H
-    shapes: dict[str, tuple[int, ...]] = {
-        "weight_ih": (G, I),
-        "weight_hh": (G, S),
-        "bias_ih": (G,),
-        "bias_hh": (G,),
-    }
-    if config.cell != "lstm":
-        return shapes
-    if S != H:
-        shapes["weight_hr"] = (S, H)
-    if config.peephole:
-        shapes["weight_peephole"] = (gates - 1, H)
-    if config.layer_norm:
-        shapes |= {f"norm_{name}.weight": (size,) for name, size in (("ih", G), ("hh", G), ("cell", H))}
-        shapes["norm_cell.bias"] = (H,)
-    return shapes
+class _Folded:
+    """What depends on weights alone: computed once, and packed once, for all functions."""
+
+    def __init__(self, weights: Weights, compute: Compute) -> None:
+        self._weights = weights
+        self._compute = compute
+        self._kept: dict[str, Array] = {}
+        self._packed: dict[Any, Callable[[Array], Array]] = {}
+
+    def weight(self, name: str, keep: bool) -> Array:
+        """A tensor; it is kept where functions read it, and not where it is only packed."""
+        if name in self._kept:
+            return self._kept[name]
+        array = self._weights[name]
+        if keep:
+            self._kept[name] = array
+        return array
+
+    def linear(self, key: Any, weight: Array, bias: Array | None) -> Callable[[Array], Array]:
+        if key not in self._packed:
+            self._packed[key] = Linear(weight, bias, self._compute.precision, self._compute.threads)
+        return self._packed[key]
+
+    def convolution(
+        self, key: Any, weight: Array, bias: Array | None, attributes: Mapping[str, Any]
+    ) -> Callable[[Array], Array]:
+        """Of images (N, C, H, W), whose channels lie last in memory from one convolution to the next."""
+        stride, padding = attributes["stride"], attributes["padding"]
+        if key not in self._packed:
+            layer: Callable[[Array], Array]
+            if attributes["groups"] == 1:
+                layer = Convolution(weight, bias, stride, padding, self._compute)
+            else:
+                shift = np.zeros(len(weight), np.float32) if bias is None else bias
+                layer = DepthwiseConvolution(weight, shift, stride, padding)
+            self._packed[key] = lambda x: layer(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        return self._packed[key]
 
 
-def linear_of(
-    weights: Weights,
-    name: str,
-    compute: Compute,
-    inputs: int | None = None,
-    outputs: int | None = None,
-    bias: bool = True,
-) -> Linear:
-    """A linear layer.
+@dataclass(frozen=True)
+class _Step:
+    """One node: what it computes from which values, and which of these nobody needs after it."""
 
-    Args:
-        weights: the network's tensors.
-        name: such as "output", of `output.weight` and `output.bias`.
-        precision: how the matrix is kept.
-        inputs, outputs: the sizes that it has to have; None takes them as they are.
-        bias: whether there is one.
-    """
-    weight = weights.tensor(f"{name}.weight", (outputs, inputs))
-    shift = weights.tensor(f"{name}.bias", (len(weight),)) if bias else None
-    return Linear(weight, shift, compute.precision, compute.threads)
+    compute: Callable[..., Any]
+    operands: tuple[str | Array, ...]
+    results: tuple[str, ...]
+    over: tuple[str, ...]
+    sides: tuple[int | str, ...] | None = None
 
 
-class FeedForward:
-    """The same layers at every step, in place of a recurrence, with its interface.
+class _Plan:
+    """A function made ready: what only weights decide is done, matrices are packed, lifetimes are known."""
 
-    Args:
-        weights: the network's tensors, PREFIXlayers.0.weight and so on.
-        prefix: such as "recurrent.".
-        compute: how matrices are kept and multiplied.
-        inputs: I.
-    """
+    def __init__(
+        self, name: str, named: NamedFunction, recurrences: Mapping[str, Recurrent], folded: _Folded
+    ) -> None:
+        self._name, self._named, self._folded = name, named, folded
+        self._recurrences = recurrences
+        function = named.function
+        self._fixed: dict[str, Array] = {}
+        self._letters = sorted(
+            {side for port in named.inputs for side in port.shape if isinstance(side, str)}
+        )
+        self._sizes_seen: set[tuple[int, ...]] = set()
+        remaining = [node for node in function.nodes if not self._fold(function, node)]
+        last: dict[str, int] = {}
+        for number, node in enumerate(remaining):
+            last |= {operand: number for operand in node.operands if isinstance(operand, str)}
+        kept = {operand for operand in function.outputs if isinstance(operand, str)}
+        self._steps = []
+        for number, node in enumerate(remaining):
+            over = tuple(
+                operand
+                for operand in {o for o in node.operands if isinstance(o, str)}
+                if last[operand] == number and operand not in kept and not self._is_fixed(operand)
+            )
+            self._steps.append(self._step(function, node, over))
 
-    directions = 1
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        sizes: dict[str, int] = {}
+        values: dict[str, Array] = {}
+        for port in self._named.inputs:
+            array = np.asarray(inputs[port.name], port.dtype)
+            for found, side in zip(array.shape, port.shape, strict=False):
+                wanted = sizes.setdefault(side, found) if isinstance(side, str) else side
+                if found != wanted:
+                    break
+            else:
+                if array.ndim == len(port.shape):
+                    values[port.name] = array
+                    continue
+            raise ValueError(f"{port.name} has the shape {array.shape}, expected {port.shape}")
+        self._check_sizes(sizes)
+        with np.errstate(all="ignore"):  # infinities and NaN go on; what is shown is checked
+            for step in self._steps:
+                operands = [values[one] if isinstance(one, str) else one for one in step.operands]
+                if step.sides is None:
+                    found = step.compute(*operands)
+                else:
+                    found = step.compute(*operands, tuple(resolved(side, sizes) for side in step.sides))
+                if len(step.results) == 1:
+                    values[step.results[0]] = found
+                else:
+                    values.update(zip(step.results, found, strict=True))
+                for name in step.over:
+                    del values[name]
+        outputs = zip(self._named.outputs, self._named.function.outputs, strict=True)
+        return {port.name: np.asarray(self._value(operand, values)) for port, operand in outputs}
 
-    def __init__(self, weights: Weights, prefix: str, compute: Compute, inputs: int) -> None:
-        self._layers = [linear_of(weights, f"{prefix}layers.0", compute, inputs)]
-        while f"{prefix}layers.{len(self._layers)}.weight" in weights:
-            name = f"{prefix}layers.{len(self._layers)}"
-            self._layers.append(linear_of(weights, name, compute, self._layers[-1].output_size))
-        self.output_size = self._layers[-1].output_size
+    def _value(self, operand: Operand, values: Mapping[str, Array]) -> Array:
+        if isinstance(operand, str) and operand in values:
+            return values[operand]
+        return self._constant(operand)
 
-    def __call__(self, inputs: Array, state: Any = None, lengths: Any = None) -> tuple[Array, State]:
-        """(T, B, I) to (T, B, H), and an empty state."""
-        for layer in self._layers:
-            inputs = np.maximum(layer(inputs), 0)
-        return inputs, ()
+    def _check_sizes(self, sizes: Mapping[str, int]) -> None:
+        """Refuse what no value may be as large as, before memory is taken."""
+        key = tuple(sizes[letter] for letter in self._letters)
+        if key in self._sizes_seen:
+            return
+        for value, type in self._named.function.types.items():
+            whole, letters = count(type.shape)
+            for letter in letters:
+                whole *= sizes.get(letter, 1)
+            if whole > _MOST_ELEMENTS:
+                raise RunError(f"{self._name}: {value!r:.40} would hold {whole:,} numbers for {dict(sizes)}")
+        self._sizes_seen.add(key)
 
-    def initial_state(self, batch_size: int) -> State:
-        """Empty."""
-        return ()
+    # ---- what is done once
+
+    def _is_fixed(self, operand: Operand) -> bool:
+        return not isinstance(operand, str) or operand.startswith(WEIGHT) or operand in self._fixed
+
+    def _constant(self, operand: Operand, keep: bool = False) -> Array:
+        if not isinstance(operand, str):
+            return np.float32(operand)  # type: ignore[return-value]
+        if operand.startswith(WEIGHT):
+            return self._folded.weight(operand.removeprefix(WEIGHT), keep)
+        return self._fixed[operand]
+
+    def _fold(self, function: Function, node: Node) -> bool:
+        """Compute a node that only weights decide; whether it was one."""
+        sides = node.attributes.get("shape", ())
+        if not all(map(self._is_fixed, node.operands)) or any(isinstance(side, str) for side in sides):
+            return False
+        with np.errstate(all="ignore"):
+            found = OPERATIONS[node.operation].compute(*map(self._constant, node.operands), **node.attributes)
+        self._fixed[node.name] = found
+        return True
+
+    def _step(self, function: Function, node: Node, over: tuple[str, ...]) -> _Step:
+        operation, attributes = node.operation, dict(node.attributes)
+        if operation in ("linear", "conv2d") and all(map(self._is_fixed, node.operands[1:])):
+            weight, *more = map(self._constant, node.operands[1:])
+            bias = more[0] if more else None
+            key: tuple[Any, ...] = tuple(map(self._key, node.operands[1:]))
+            if operation == "conv2d":
+                key = (*key, repr(sorted(attributes.items())))
+                layer = self._folded.convolution(key, weight, bias, attributes)
+            else:
+                layer = self._folded.linear(key, weight, bias)
+            return _Step(layer, (self._slot(node.operands[0], node, function),), (node.name,), over)
+        operands = tuple(self._slot(operand, node, function) for operand in node.operands)
+        if operation == "scan":
+            parts = len(attributes["state_sizes"])
+            names = (node.name, *(f"{node.name}.{part}" for part in range(parts)))
+            scan = _scan(self._recurrences[attributes["recurrence"]], attributes["lengths"])
+            return _Step(scan, operands, names, over)
+        if "shape" in attributes:
+            return _Step(_SHAPED[operation], operands, (node.name,), over, tuple(attributes["shape"]))
+        compute = _OWN.get(operation, OPERATIONS[operation].compute)
+        if attributes:
+            plain = compute
+            compute = lambda *given: plain(*given, **attributes)  # noqa: E731
+        return _Step(compute, operands, (node.name,), over)
+
+    def _key(self, operand: Operand | None) -> Any:
+        """Names one constant among those of all functions."""
+        is_weight = isinstance(operand, str) and operand.startswith(WEIGHT)
+        return operand if is_weight else (self._name, operand)
+
+    def _slot(self, operand: Operand, node: Node, function: Function) -> str | Array:
+        if isinstance(operand, str) and not self._is_fixed(operand):
+            return operand
+        if isinstance(operand, str):
+            return self._constant(operand, keep=True)
+        types = {function.type_of(one).dtype for one in node.operands}
+        return np.int64(operand) if "int64" in types and "float32" not in types else np.float32(operand)  # type: ignore[return-value]
 
 
-def softmax(scores: NDArray[np.float32], axis: int = -1) -> NDArray[np.float32]:
-    """exp(scores) over its sum; -inf gives exactly 0."""
-    powers = np.exp(scores - scores.max(axis, keepdims=True))
-    return powers / powers.sum(axis, keepdims=True)
+def _scan(recurrent: Recurrent, has_lengths: bool) -> Callable[..., Sequence[Array]]:
+    def scan(inputs: Array, *rest: Array) -> Sequence[Array]:
+        lengths = rest[-1] if has_lengths else None
+        state = rest[: len(rest) - has_lengths]
+        outputs, after = recurrent(inputs, tuple(state) or None, lengths)
+        return outputs, *after
+
+    return scan
 
 
-def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The logarithm of `softmax` over the last axis."""
-    shifted = scores - scores.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+def _layer_norm(x: Array, *scales: Array, epsilon: float) -> Array:
+    centred = x - x.mean(-1, keepdims=True)
+    result = centred / np.sqrt(np.square(centred).mean(-1, keepdims=True) + np.float32(epsilon))
+    if scales:
+        result *= scales[0]
+    if len(scales) == 2:
+        result += scales[1]
+    return result
 
 
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), by way of tanh, which cannot overflow."""
-    return np.float32(0.5) * np.tanh(np.float32(0.5) * x) + np.float32(0.5)
+# What the reference computes more exactly, or more plainly, than is fast.
+_OWN: dict[str, Callable[..., Array]] = {"layer_norm": _layer_norm}
+_SHAPED: dict[str, Callable[..., Array]] = {
+    "reshape": lambda x, shape: x.reshape(shape),
+    "expand": lambda x, shape: np.broadcast_to(x, shape),
+    "range": lambda shape: np.arange(*shape),
+}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import CheckpointError
-from throughtime.program.files import PROGRAM, read_programs
+from throughtime.program.files import PROGRAM, read_program
 from throughtime.program.program import CellProgram
 
 # What the format's own library refuses as well: no real header is as long.
@@ -57,7 +57,7 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         name: where they come from, for errors.
         bfloats: names of tensors whose bits are bfloat16.
         metadata: what the file says beside its tensors.
-        programs: of the cells that are none of the runtime's own, by the prefix of their tensors.
+        programs: of the cells, by the prefix of their tensors.
     """
 
     def __init__(
@@ -212,7 +212,8 @@ def read_weights(path: str | Path) -> Weights:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
     weights = _parse(str(path), data)
-    weights.programs = read_programs(path.with_name(PROGRAM))
+    program = read_program(path.with_name(PROGRAM))
+    weights.programs = {} if program is None else dict(program.cells)
     return weights
 
 

@@ -15,10 +15,12 @@ from throughtime.config.captioner import CaptionTraining
 from throughtime.data import IGNORED_TARGET
 from throughtime.data.batches import LengthBatches, pad
 from throughtime.data.caption_examples import CaptionExamples
+from throughtime.generation.caption_writer import CaptionWriter
 from throughtime.generation.captions import greedy_captions
 from throughtime.metrics.captions import bleu
 from throughtime.models.attention_over_image import doubly_stochastic_penalty
-from throughtime.models.captioner import Captioner, TorchCaptionWriter
+from throughtime.models.captioner import Captioner
+from throughtime.models.functions import TorchNetwork
 from throughtime.training.examples import ExampleTask
 from throughtime.training.task import StepLoss
 
@@ -100,7 +102,7 @@ class Captioning(ExampleTask):
             words += count
             if progress is not None:
                 progress(0.7 * (number + 1) / len(batches))
-        writer, candidates = TorchCaptionWriter(model), []
+        writer, candidates = CaptionWriter(TorchNetwork(model), model.vocabulary_size), []
         for start in range(0, len(validation.images), _EVALUATION_BATCH):
             cached = np.array(validation.images[start : start + _EVALUATION_BATCH])
             written = greedy_captions(writer, cached, self._max_length, self._never)

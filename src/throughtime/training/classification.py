@@ -15,8 +15,9 @@ from throughtime.config.classifier import ClassifierTraining
 from throughtime.data.prepared import PreparedExamples
 from throughtime.data.sequences import Sequences
 from throughtime.metrics.classification import accuracy, confusion_matrix, macro_f1
-from throughtime.models.classifier import Classifier, Ensemble, TorchLabeller
-from throughtime.prediction.labels import all_logits, as_batch
+from throughtime.models.classifier import Classifier, Ensemble
+from throughtime.models.functions import TorchNetwork
+from throughtime.prediction.labels import Labeller, all_logits, as_batch
 from throughtime.training.examples import ExampleTask
 from throughtime.training.task import StepLoss
 
@@ -53,6 +54,8 @@ class Classification(ExampleTask):
         self._training = training
         self._validation = prepared.validation
         self._what = what
+        members: list[Classifier] = list(model.members)  # type: ignore[arg-type]
+        self._pooling = members[0].config.pooling
         weights = class_weights(config.class_weights, self._targets[training], classes)
         self._weights = torch.from_numpy(weights).to(self.device)
 
@@ -85,7 +88,7 @@ class Classification(ExampleTask):
         if not len(self._validation):
             return {}
         was_training = self._classifier.training
-        labeller = TorchLabeller(self._classifier)
+        labeller = Labeller(TorchNetwork(self._classifier), self._pooling)
         logits = all_logits(labeller, _Part(self._examples, self._validation), progress)
         self._classifier.train(was_training)
         targets = self._targets[self._validation]

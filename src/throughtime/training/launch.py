@@ -12,18 +12,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from throughtime.cells import Cell
 from throughtime.config import RunConfig, resolve
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
 from throughtime.presets import preset as preset_options
-from throughtime.program.files import PROGRAM, read_programs, write_programs
+from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.recurrent import Recurrent
 from throughtime.run import CONFIG, PREPARED, Run, find_task, run_class
 from throughtime.run.lock import is_empty, writing
 from throughtime.run.position import Position
 from throughtime.run.saved import Saved
-from throughtime.runtime.layers import CELLS as NATIVE_CELLS
 from throughtime.training.checkpoint import Checkpoint, check_sizes
 from throughtime.training.log import METRICS, draw_loss
 from throughtime.training.progress import Progress
@@ -198,34 +196,30 @@ def _run(trainer: Trainer, task: Task, folder: Path) -> tuple[Run, Position]:
 def _make_trainer(run: Run, device: torch.device, show: Progress) -> tuple[Trainer, Task]:
     torch.manual_seed(run.config.training.seed)
     model = run.build_model().to(device)
-    _save_programs(run, model)
+    _save_program(run, model)
     task = run.make_task(model, device)
     show.described(_facts(run.config, task, device), task)
     return Trainer(task, run.config.training, run.folder, show), task
 
 
-def _save_programs(run: Run, model: nn.Module) -> None:
-    """Capture the cells that the runtime does not know by name: the folder then needs neither file nor torch.
+def _save_program(run: Run, model: nn.Module) -> None:
+    """Capture the network once: what runs it elsewhere needs neither its source nor torch.
 
     Raises:
         OptionError: a cell cannot become a program (the message names the line).
-        RunError: the programs that the folder has are other ones.
+        RunError: the program that the folder has is another.
     """
-    if run.config.model.cell in (*NATIVE_CELLS, "none"):
-        return
-    from throughtime.capture import capture_cell
+    from throughtime.capture import capture_network
 
-    programs = {
-        f"{name}.cells.{number}": capture_cell(cell)
-        for name, module in model.named_modules()
-        if isinstance(module, Recurrent)
-        for number, cell in enumerate(module.cells)
-        if isinstance(cell, Cell)
-    }
     path = run.folder / PROGRAM
-    if not path.exists():
-        write_programs(path, programs)
-    elif read_programs(path) != programs:
+    own = run.config.model.cell.rpartition(":")[1] != ""
+    before = read_program(path)
+    if before is not None and not own:
+        return
+    found = capture_network(model, run.config.model.computed())
+    if before is None:
+        write_program(path, found)
+    elif before != found:
         raise RunError(
             f"{run.config.model.cell} computes something else than {path}, which this run was trained with: "
             f"put back the cell as it was, or train another run"

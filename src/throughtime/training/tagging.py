@@ -18,8 +18,10 @@ from throughtime.data.clip_streams import Chunk, ClipStreams, whole_clips, windo
 from throughtime.data.sequences import Sequences
 from throughtime.data.streams import IGNORED_TARGET
 from throughtime.metrics.segments import UNLABELLED
-from throughtime.models.tagger import Tagger, TorchTagger
+from throughtime.models.functions import TorchNetwork
+from throughtime.models.tagger import Tagger
 from throughtime.prediction.frames import LabelledClips, evaluate, read_pieces
+from throughtime.prediction.frames import Tagger as FrameTagger
 from throughtime.recurrent import Recurrent
 from throughtime.run.saved import Saved
 from throughtime.training.task import StepLoss, Task, carried_state
@@ -127,7 +129,7 @@ class Tagging(Task):
             return {}
         was_training = self._tagger.training
         weights = None if self._weights is None else self._weights.cpu().numpy()
-        tagger = TorchTagger(self._tagger)
+        tagger = FrameTagger(TorchNetwork(self._tagger), self._tagger.classes, self._tagger.looks_ahead)
         loss, scores = evaluate(tagger, self._validation, self._config.batch, weights, progress)
         self._tagger.train(was_training)
         return {"val_loss": loss, **{f"val_{name}": value for name, value in scores.result().items()}}

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from throughtime.config.translator import PairTraining
-from throughtime.models.translation_search import TorchTranslator
 from throughtime.models.translator import Translator
 from throughtime.prediction.pairs import PairBatch, TokenPairs, evaluate
 from throughtime.training.examples import ExampleTask
@@ -40,6 +39,7 @@ class Translation(ExampleTask):
         self._training = training
         self._validation = validation
         self._config = config
+        self.source_end, self.end, self.start = model.source_end, model.end, model.start
 
     def facts(self) -> str:
         validated = f", {len(self._validation):,} to validate on" if self._validation is not None else ""
@@ -57,24 +57,35 @@ class Translation(ExampleTask):
 
     def loss(self, examples: NDArray[np.int64]) -> StepLoss:
         batch = PairBatch.gather(self._translator, self._training, examples)
-        source, read, wanted, counts = (
-            torch.from_numpy(array).to(self.device)
-            for array in (batch.source, batch.read, batch.wanted, batch.counts)
-        )
-        lengths = torch.from_numpy(batch.source_lengths)
-        readouts, _ = self._translator(source, lengths, read, self._sampling_rate())
-        logits = self._translator.logits(readouts, counts)
-        loss = token_losses(logits, wanted[counts], self._config.label_smoothing).mean()
+        logits, wanted = self._logits(batch, self._sampling_rate())
+        loss = token_losses(logits, wanted, self._config.label_smoothing).mean()
         return StepLoss(loss, len(logits))
 
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None:
             return {}
         was_training = self._translator.training
-        translator = TorchTranslator(self._translator)
-        metrics = evaluate(translator, self._validation, self._config.batch, progress)
+        self._translator.eval()
+        metrics = evaluate(self, self._validation, self._config.batch, progress)
         self._translator.train(was_training)
         return metrics
+
+    @torch.inference_mode()
+    def score(self, batch: PairBatch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """As of `throughtime.prediction.pairs.Scorer`; all steps at once where the decoder allows that."""
+        logits, wanted = self._logits(batch)
+        losses = token_losses(logits, wanted)
+        return losses.double().cpu().numpy(), (logits.argmax(-1) == wanted).cpu().numpy()
+
+    def _logits(self, batch: PairBatch, sampling_rate: float = 0.0) -> tuple[Tensor, Tensor]:
+        """(N, V + 1) at the N places that count, and the tokens (N,) that are wanted there."""
+        source, read, wanted, counts = (
+            torch.from_numpy(array).to(self.device)
+            for array in (batch.source, batch.read, batch.wanted, batch.counts)
+        )
+        lengths = torch.from_numpy(batch.source_lengths)
+        readouts, _ = self._translator(source, lengths, read, sampling_rate)
+        return self._translator.logits(readouts, counts), wanted[counts]
 
     def _sampling_rate(self) -> float:
         """Rises in a straight line, from 0 in the first step to the whole rate in the last."""

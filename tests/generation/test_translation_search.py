@@ -8,7 +8,8 @@ import torch
 
 from throughtime.config.translator import TranslatorNetwork
 from throughtime.generation.beam import beam_search, beam_search_batch
-from throughtime.models.translation_search import TranslationSearcher
+from throughtime.generation.translation_search import TranslationSearcher
+from throughtime.models.functions import TorchNetwork
 from throughtime.models.translator import Translator
 
 VOCABULARY = 9
@@ -27,7 +28,13 @@ def translator(**options) -> Translator:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)  # random weights as they begin make all tokens alike
-    return model.double()
+    return model
+
+
+def searcher_of(model: Translator, coverage_penalty: float = 0.0) -> TranslationSearcher:
+    return TranslationSearcher(
+        TorchNetwork(model), model.source_end, model.end, model.start, coverage_penalty
+    )
 
 
 def sources(lengths: list[int]) -> list[np.ndarray]:
@@ -55,7 +62,7 @@ def search(searcher, texts, width=4, **options):
 @pytest.mark.parametrize("kind", KINDS)
 def test_sources_side_by_side_are_translated_as_alone(kind, width, coverage):
     # Width 30 is above the vocabulary: sources have unequal numbers of beginnings in the first steps.
-    searcher = TranslationSearcher(translator(**KINDS[kind]), coverage)
+    searcher = searcher_of(translator(**KINDS[kind]), coverage)
     texts = sources([5, 1, 3, 8, 2])
     together = search(searcher, texts, width, length_penalty=0.8)
     for text, found in zip(texts, together, strict=True):
@@ -66,7 +73,7 @@ def test_sources_side_by_side_are_translated_as_alone(kind, width, coverage):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_batch_finds_what_the_plain_beam_search_finds(kind):
-    searcher = TranslationSearcher(translator(**KINDS[kind]))
+    searcher = searcher_of(translator(**KINDS[kind]))
     text = sources([6])
     first, state = searcher.begin(text)
     plain = beam_search(searcher.step, first, state, searcher.select, 3, 16, searcher.end_token)
@@ -77,7 +84,7 @@ def test_the_batch_finds_what_the_plain_beam_search_finds(kind):
 def test_log_probabilities_are_those_of_reading_the_translation(kind):
     model = translator(**KINDS[kind])
     text = sources([5])
-    best = search(TranslationSearcher(model), text)[0][0]
+    best = search(searcher_of(model), text)[0][0]
     source = torch.tensor([*text[0], model.source_end])[:, None]
     read = torch.tensor([model.start, *best.tokens[:-1]])[:, None]
     readouts, _ = model(source, torch.tensor([6]), read)
@@ -88,7 +95,7 @@ def test_log_probabilities_are_those_of_reading_the_translation(kind):
 
 def test_the_coverage_penalty_is_that_of_the_paper():
     model = translator()
-    searcher = TranslationSearcher(model, coverage_penalty=0.7)
+    searcher = searcher_of(model, coverage_penalty=0.7)
     texts = sources([4, 2])
     for text, found in zip(texts, search(searcher, texts), strict=True):
         for hypothesis in found:
@@ -98,11 +105,11 @@ def test_the_coverage_penalty_is_that_of_the_paper():
 
 
 def test_attention_covers_each_source_and_nothing_else():
-    searcher = TranslationSearcher(translator())
+    searcher = searcher_of(translator())
     texts = sources([4, 7])
     targets = [np.array([1, 2, searcher.end_token]), np.array([3, searcher.end_token])]
     first, second = searcher.attend(texts, targets)
     assert (first.shape, second.shape) == ((3, 5), (2, 8))
     np.testing.assert_allclose(first.sum(1), 1, rtol=1e-6)
     np.testing.assert_allclose(first, searcher.attend(texts[:1], targets[:1])[0], rtol=1e-5)
-    assert TranslationSearcher(translator(attention="none")).attend(texts, targets) is None
+    assert searcher_of(translator(attention="none")).attend(texts, targets) is None

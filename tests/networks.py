@@ -1,0 +1,144 @@
+"""A small network of every kind, with all weights drawn; and inputs for what it can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from throughtime.config.captioner import CaptionerNetwork
+from throughtime.config.classifier import ClassifierNetwork
+from throughtime.config.language_model import LanguageNetwork
+from throughtime.config.tagger import TaggerNetwork
+from throughtime.config.translator import TranslatorNetwork
+from throughtime.encoders.encoder import MobileNetTail, ReadyFeatures
+from throughtime.encoders.frames import SmallCNN, Standardise
+from throughtime.encoders.mobilenet import MobileNetV2
+from throughtime.encoders.small_image_cnn import SmallImageCNN
+from throughtime.models.captioner import Captioner
+from throughtime.models.classifier import Classifier, Ensemble
+from throughtime.models.language_model import LanguageModel
+from throughtime.models.tagger import Tagger
+from throughtime.models.translator import Translator
+from throughtime.program.network import Port
+from throughtime.runtime import Weights
+
+EVERY_OPTION: dict[str, Any] = {
+    "cell": "lstm",
+    "peephole": True,
+    "projection": 3,
+    "layer_norm": True,
+    "coupled": True,
+    "layers": 2,
+    "zoneout": 0.2,
+}
+SIZES = ({"B": 3, "T": 4, "S": 6, "W": 2}, {"B": 1, "T": 1, "S": 1, "W": 1}, {"B": 2, "T": 7, "S": 3, "W": 5})
+
+
+def language_model(**options: Any) -> torch.nn.Module:
+    return LanguageModel(LanguageNetwork(**{"hidden": 4, "embedding": 3, **options}), 5)
+
+
+def classifier(members: int = 1, tokens: bool = True, **options: Any) -> torch.nn.Module:
+    config = ClassifierNetwork(**{"hidden": 4, "embedding": 3, **options})
+    known: dict[str, Any] = {"vocabulary_size": 5} if tokens else {"statistics": ([0.0, 1.0], [1.0, 2.0])}
+    made = [Classifier(config, 2, **known) for _ in range(members)]
+    return made[0] if members == 1 else Ensemble(made)
+
+
+def tagger(pictures: bool, **options: Any) -> torch.nn.Module:
+    config = TaggerNetwork(**{"hidden": 4, "encoder_features": 3, **options})
+    encoder = SmallCNN(3, 20) if pictures else Standardise(torch.zeros(3), torch.ones(3))
+    return Tagger(config, encoder, 2)
+
+
+def translator(target: int = 4, **options: Any) -> torch.nn.Module:
+    return Translator(TranslatorNetwork(**{"hidden": 8, "embedding": 6, **options}), 5, target, target == 5)
+
+
+def captioner(image_input: str, kind: str) -> torch.nn.Module:
+    grid = image_input == "attention"
+    sizes: dict[str, Any] = {"hidden": 4, "embedding": 3, "image_embedding": 5, "attention_size": 2}
+    config = CaptionerNetwork(image_input=image_input, **sizes)  # type: ignore[arg-type]
+    if kind == "pixels":
+        return Captioner(config, 5, SmallImageCNN(16, grid))
+    if kind == "mobilenet":
+        return Captioner(config, 5, MobileNetTail(MobileNetV2(0), 2, grid, (160, 4, 4)))
+    return Captioner(config, 5, ReadyFeatures(6, grid, (4, 6) if grid else None))
+
+
+_MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
+    "language model": lambda: language_model(layers=2),
+    "one-hot with a learned state": lambda: language_model(
+        embedding=0, cell="gru", learned_initial_state=True, zoneout=0.1
+    ),
+    "a cell of our own": lambda: language_model(cell="slstm", cell_option={"heads": 2}),
+    **{
+        f"classifier by {pooling}, {directions}": lambda pooling=pooling, directions=directions: classifier(
+            pooling=pooling, bidirectional=directions == 2, layers=1
+        )
+        for pooling in ("last", "mean", "max", "attention")
+        for directions in (1, 2)
+    },
+    "classifier, every option": lambda: classifier(pooling="attention", **EVERY_OPTION),
+    "classifier without recurrence": lambda: classifier(cell="none", layers=2),
+    "ensemble": lambda: classifier(3),
+    "ensemble both ways": lambda: classifier(2, cell="gru", bidirectional=True, layers=1),
+    "numbers": lambda: classifier(tokens=False, cell="rnn", activation="relu"),
+    "tagger": lambda: tagger(False, layers=2),
+    "tagger both ways": lambda: tagger(False, cell="gru", bidirectional=True, reset_after=False),
+    "tagger of pictures": lambda: tagger(True),
+    "tagger without recurrence": lambda: tagger(True, cell="none"),
+    "no attention": lambda: translator(attention="none", **EVERY_OPTION),
+    "luong": lambda: translator(),
+    "luong, dot": lambda: translator(attention_score="dot", cell="gru"),
+    "luong, fed": lambda: translator(input_feeding=True),
+    "bahdanau": lambda: translator(attention="bahdanau", tie_weights=False, cell="gru", layers=2),
+    "shared vocabulary": lambda: translator(5, bidirectional=False),
+    **{
+        f"captioner, {way} of {kind}": lambda way=way, kind=kind: captioner(way, kind)
+        for way in ("every-step", "first-input", "initial-state", "attention")
+        for kind in ("features", "pixels")
+    },
+    "captioner of a MobileNet": lambda: captioner("initial-state", "mobilenet"),
+    "captioner attending to a MobileNet": lambda: captioner("attention", "mobilenet"),
+}
+NETWORKS = tuple(_MAKERS)
+
+
+def make(name: str) -> torch.nn.Module:
+    """The network, in evaluation mode, with every parameter and statistic away from where it begins."""
+    torch.manual_seed(0)
+    model = _MAKERS[name]().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(-0.5, 0.5)
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.1, 0.1)
+                module.running_var.uniform_(0.5, 2.0)
+    return model
+
+
+def weights_of(model: torch.nn.Module) -> Weights:
+    return Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model")
+
+
+def draw(ports: Iterable[Port], sizes: Mapping[str, int], seed: int = 0) -> dict[str, Any]:
+    """Inputs as the ports say: numbers, tokens, pixels, and lengths of which one is the longest."""
+    generator, inputs = np.random.default_rng(seed), {}
+    for port in ports:
+        shape = [sizes[side] if isinstance(side, str) else side for side in port.shape]
+        if isinstance(port.below, str):
+            lengths = generator.integers(1, sizes[port.below] + 1, shape)
+            lengths[0] = sizes[port.below]
+            inputs[port.name] = lengths
+        elif port.below is not None:
+            inputs[port.name] = generator.integers(0, port.below, shape)
+        elif port.dtype == "uint8":
+            inputs[port.name] = generator.integers(0, 256, shape, dtype=np.uint8)
+        else:
+            inputs[port.name] = generator.standard_normal(shape, dtype=np.float32)
+    return inputs
