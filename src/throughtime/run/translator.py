@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from throughtime.config.translator import TranslatorConfig
 from throughtime.data import Tokenizer
-from throughtime.data.lines import STANDARD_INPUT, standard_input
+from throughtime.data.lines import STANDARD_INPUT, standard_input_blocks
 from throughtime.data.parallel import Pair, read_pairs, read_texts
 from throughtime.data.sequences import Sequences, write_sequences
 from throughtime.data.tables import BadRows, column_names, is_table, read_rows
@@ -207,15 +207,17 @@ class TranslatorRun(Run):
         """Translate what stands in a file, line by line or row by row.
 
         Args:
-            path: a text file, a table with the source's column, or "-": standard input, answered line by
-                line.
+            path: a text file, a table with the source's column, or "-": standard input, whose lines are
+                answered as they come.
             translator: of `translator`.
             bad: what happens to lines that cannot be translated.
             with_attention: also tell where each word came from.
         """
         if str(path) == "-":
-            return translator.stream(standard_input(), STANDARD_INPUT, bad, 1, with_attention)
-        return translator.stream(self._sources_of(path, bad), str(path), bad, READ_AHEAD, with_attention)
+            return translator.stream(standard_input_blocks(), STANDARD_INPUT, bad, with_attention)
+        texts = self._sources_of(path, bad)
+        blocks = iter(lambda: list(itertools.islice(texts, READ_AHEAD)), [])
+        return translator.stream(blocks, str(path), bad, with_attention)
 
     def evaluate(
         self,
