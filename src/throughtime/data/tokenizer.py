@@ -32,6 +32,9 @@ DEFAULT_BPE_VOCABULARY = 4096
 _PIECE_CHARACTERS = 1 << 16
 # No tokeniser here lets a token span this place, whatever follows: only whitespace looks ahead.
 _SAFE_CUT = re.compile(r"(?<=\S)(?=\s)")
+# Every merge looks through all of each word that has its pair: a word of 150,000 letters takes ten seconds.
+_LONGEST_WORD = 1000
+_LONG_WORD = re.compile(rf"(?<!\S)\S{{{_LONGEST_WORD},}}|(?<!\s)\s{{{_LONGEST_WORD},}}")
 
 
 class Tokenizer:
@@ -340,8 +343,18 @@ def _train_bpe(texts: Iterator[str], vocabulary_size: int) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    library.train_from_iterator(texts, trainer)
+    library.train_from_iterator(itertools.chain.from_iterable(map(_cut_long_words, texts)), trainer)
     return library
+
+
+def _cut_long_words(text: str) -> Iterator[str]:
+    """The text in pieces that hold no very long word, or run of spaces, whole."""
+    begin = 0
+    for word in _LONG_WORD.finditer(text):
+        for end in range(word.start() + _LONGEST_WORD, word.end() + 1, _LONGEST_WORD):
+            yield text[begin:end]
+            begin = end
+    yield text[begin:]
 
 
 def _with_bytes(library: Any, use_regex: bool) -> Any:
