@@ -15,7 +15,7 @@ from throughtime.data.sequences import write_sequences
 from throughtime.errors import CheckpointError, RunError
 from throughtime.models.classifier import Classifier, Ensemble, TorchLabeller
 from throughtime.prediction.labels import all_logits
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training.classification import Classification, class_weights, weighted_loss
 
 TARGETS = np.array([0, 1, 1, 0, 0, 0])

@@ -16,7 +16,7 @@ from throughtime.encoders.frames import Standardise
 from throughtime.errors import CheckpointError
 from throughtime.models.tagger import Tagger, TorchTagger
 from throughtime.prediction.frames import LabelledClips, clip_logits, evaluate
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training import Interrupted, resume, train
 from throughtime.training.tagging import Tagging, class_weights, frame_loss
 

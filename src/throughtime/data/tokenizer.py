@@ -21,6 +21,7 @@ from throughtime.data.text import DecodingErrors, Progress, read_blocks, read_by
 from throughtime.errors import DataError, OptionError, RunError, UnknownTokenError
 from throughtime.facts import read_json, shown
 from throughtime.files import write_atomically
+from throughtime.saved import Saved
 
 TokenizerKind = Literal["character", "byte", "bpe", "word"]
 
@@ -256,6 +257,10 @@ class Tokenizer:
             raise ValueError(f"token {token} is outside the vocabulary of {self.vocabulary_size} tokens")
 
 
+# Up to three bytes of a character, of four at most.
+_BEGUN = re.compile("([0-9a-f]{2}){0,3}")
+
+
 class StreamDecoder:
     """Text from tokens that come one at a time."""
 
@@ -288,10 +293,15 @@ class StreamDecoder:
         """Go on where `state()` was taken.
 
         Raises:
-            KeyError, TypeError, ValueError: it is no such state.
+            CheckpointError: it is no such state.
         """
-        self._bytes.setstate((bytes.fromhex(state["bytes"]), 0))
-        self._at_line_start = bool(state["at_line_start"])
+        with Saved(state, "the decoder's state") as saved:
+            begun, at_line_start = saved.text("bytes"), saved.flag("at_line_start")
+        fresh = codecs.getincrementaldecoder("utf-8")("replace")
+        # Reading them leaves them where they are, if they are what a character can begin with.
+        if not _BEGUN.fullmatch(begun) or fresh.decode(bytes.fromhex(begun)):
+            saved.refuse("bytes", begun, "the beginning of a character, in hexadecimal digits")
+        self._bytes, self._at_line_start = fresh, at_line_start
 
     def flush(self) -> str:
         """Return what an unfinished character decodes to (U+FFFD), at the end of the tokens."""

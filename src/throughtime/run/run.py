@@ -16,10 +16,10 @@ from throughtime.config import RunConfig
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
 from throughtime.facts import parse_json
 from throughtime.run.position import Position
-from throughtime.run.saved import Saved
 from throughtime.runtime.layers import PRECISIONS
 from throughtime.runtime.network import Compute
 from throughtime.runtime.weights import SCALE, Weights, read_weights
+from throughtime.saved import Saved
 
 if TYPE_CHECKING:
     import torch

@@ -22,8 +22,8 @@ from throughtime.recurrent import Recurrent
 from throughtime.run import CONFIG, PREPARED, Run, find_task, run_class
 from throughtime.run.lock import is_empty, writing
 from throughtime.run.position import Position
-from throughtime.run.saved import Saved
 from throughtime.runtime.layers import CELLS as NATIVE_CELLS
+from throughtime.saved import Saved
 from throughtime.training.checkpoint import Checkpoint, check_sizes
 from throughtime.training.log import METRICS, draw_loss
 from throughtime.training.progress import Progress

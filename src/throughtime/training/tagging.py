@@ -21,7 +21,7 @@ from throughtime.metrics.segments import UNLABELLED
 from throughtime.models.tagger import Tagger, TorchTagger
 from throughtime.prediction.frames import LabelledClips, evaluate, read_pieces
 from throughtime.recurrent import Recurrent
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training.task import StepLoss, Task, carried_state
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from throughtime.config import TrainingConfig
 from throughtime.errors import CheckpointError, DivergedError
 from throughtime.run.position import Position, Window
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training.checkpoint import (
     Checkpoint,
     Expected,
