@@ -104,7 +104,11 @@ class Trainer:
         try:
             return self.position if self.position.finished else self._train()
         finally:
-            self._log.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the files that it writes; closing twice is fine."""
+        self._log.close()
 
     def _train(self) -> Position:
         self._model.train()
