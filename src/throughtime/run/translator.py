@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from throughtime.config.translator import TranslatorConfig
 from throughtime.data import Tokenizer
+from throughtime.data.limits import SOURCE
 from throughtime.data.lines import STANDARD_INPUT, standard_input_blocks
 from throughtime.data.parallel import Pair, read_pairs, read_texts
 from throughtime.data.sequences import Sequences, write_sequences
@@ -252,7 +253,7 @@ class TranslatorRun(Run):
         translator = self.translator(beam, length_penalty, coverage_penalty)
         pairs, arrays = [], []
         for pair in read_pairs(path, target, bad, columns):
-            if (tokens := self._tokens(pair, path, bad)) is not None:
+            if (tokens := self._tokens(pair, path, bad, is_bounded=True)) is not None:
                 arrays.append(tokens)
                 pairs.append(pair)
         begin = time.perf_counter()
@@ -323,11 +324,18 @@ class TranslatorRun(Run):
         encoded = (self._tokens(pair, path, bad) for pair in pairs)
         return [tokens for tokens in encoded if tokens is not None]
 
-    def _tokens(self, pair: Pair, path: str | Path, bad: BadRows) -> tuple[NDArray[Any], NDArray[Any]] | None:
-        """The tokens of both sides; None where they hold an unknown character and `bad` skips."""
+    def _tokens(
+        self, pair: Pair, path: str | Path, bad: BadRows, is_bounded: bool = False
+    ) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """The tokens of both sides; None where `bad` skips and they hold an unknown character.
+
+        `is_bounded` also refuses what is too long to be translated; a training leaves it out by itself.
+        """
         try:
             source = self.source_tokenizer.encode(self._clean(pair.source), str(path), pair.line)
             target = self.target_tokenizer.encode(self._clean(pair.target), str(path), pair.line)
+            for tokens in (source, target) if is_bounded else ():
+                SOURCE.check(len(tokens), f"{path}, line {pair.line}, has")
             return source, target
         except DataError as error:
             if not bad.skip:
