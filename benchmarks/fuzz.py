@@ -135,6 +135,7 @@ def _import_everything() -> None:
     import pyarrow.parquet
     import soundfile  # noqa: F401
     import torch
+    import torch._dynamo  # noqa: F401 - which an optimiser takes seconds to import
     from PIL import Image
 
     import throughtime.inspection  # noqa: F401

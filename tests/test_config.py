@@ -60,6 +60,19 @@ def test_every_whole_number_has_two_ends() -> None:
     assert seen > 80
 
 
+def test_every_number_has_two_ends() -> None:
+    """Of 1e308 PyTorch would say that it cannot be converted to a float."""
+    seen = 0
+    for name, tasks in every_option().items():
+        for task, (_, field) in tasks.items():
+            if re.fullmatch(r"<class 'float'>|float \| None", str(field.annotation)):
+                seen += 1
+                for beyond in (1e308, -1e308):
+                    with pytest.raises(OptionError, match=f"--{name.replace('_', '-')}: input should be"):
+                        resolve({"task": task, name: beyond})
+    assert seen > 60
+
+
 @pytest.mark.parametrize("value", [2**31, 2**63, 10**30])
 def test_sizes_without_bound_are_refused_by_name(value: int) -> None:
     for option in ("hidden", "layers", "embedding", "batch", "epochs", "threads", "vocabulary", "chunk"):

@@ -15,6 +15,8 @@ _TABLE = (*_LINES, text.replace_cell, text.replace_cell, text.replace_number, te
 _JSON_LINES = (text.change_json_line, text.change_json_line, text.change_json_line, *_LINES)
 _JSON = (text.change_json, text.change_json, text.change_json, text.replace_number, text.put_snippet)
 _NPY = (archives.npy_header, archives.npy_header, archives.npy_values)
+# Most of what is wrong inside of a checkpoint stands in its metadata, as JSON.
+_TENSORS = (*[archives.safetensors_metadata] * 2, archives.safetensors_tensor, archives.safetensors_header)
 
 
 def _gzip(inside: Sequence[Damage]) -> tuple[Damage, ...]:
@@ -43,6 +45,16 @@ FORMATS: dict[str, tuple[Damage, ...]] = {
     "safetensors": (
         *(archives.safetensors_header, archives.safetensors_length, archives.safetensors_metadata),
         *(archives.safetensors_tensor, archives.safetensors_tensor),
+    ),
+    "checkpoint": (
+        archives.safetensors_tensor,
+        *(archives.checkpoint_with_checksum(damage) for damage in _TENSORS),
+        *(archives.checkpoint_with_checksum(damage) for damage in _TENSORS),
+    ),
+    "snapshot": (
+        archives.safetensors_tensor,
+        *(archives.snapshot_with_checksum(damage) for damage in _TENSORS),
+        *(archives.snapshot_with_checksum(damage) for damage in _TENSORS),
     ),
     "png": (media.png_header, media.png_header, media.png_chunk, media.png_content),
     "jpeg": (media.jpeg_segment,),
@@ -84,7 +96,8 @@ def damage(random: Random, format: str, data: bytes, others: Sequence[bytes]) ->
             try:
                 data = random.choice(known)(random, data, others)
                 continue
-            # What is damaged already may have nothing left to damage, in whatever way its library says so.
+            # What is damaged already may have no structure left to damage, and each library says so in its
+            # own way: zipfile alone has five.
             except Exception:
                 pass
         data = random.choice(EVERY_FORMAT)(random, data, others)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import math
+import re
 import struct
 import zipfile
 import zlib
@@ -26,7 +28,11 @@ _DTYPES = ("<f4", "<f8", "<f2", ">f8", "<i8", "<u1", "|b1", "<c8", "<c16", "<U1"
            "|O", "<M8[s]", "|V8", "<f16", "x", "")
 _TENSOR_TYPES = {"F32": 4, "F64": 8, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1,
                  "F8_E4M3": 1}
+# As torch writes them.
+_TORCH_TYPES = {"F32": "torch.float32", "F64": "torch.float64", "F16": "torch.float16", "I64": "torch.int64",
+                "I32": "torch.int32", "U8": "torch.uint8", "BF16": "torch.bfloat16", "BOOL": "torch.bool"}
 # fmt: on
+_SNAPSHOT_CHECKSUM = re.compile(rb'"sha256": "[0-9a-f]{64}"')
 
 
 # ---- compressed streams
@@ -284,6 +290,33 @@ def _file_of(header: dict[str, Any], tensors: dict[str, bytes]) -> bytes:
     text = json.dumps(header).encode("utf-8", "surrogatepass")
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + b"".join(tensors.values())
+
+
+def checkpoint_with_checksum(inner: Damage) -> Damage:
+    """What `inner` does to a checkpoint, whose checksum is right again: the checks behind it have to hold."""
+
+    def damage(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
+        header, tensors = _tensors(inner(random, data, others))
+        metadata = header["__metadata__"]
+        digest = hashlib.sha256(str(metadata.get("state", "")).encode())
+        for name in sorted(tensors):
+            entry = header[name]
+            digest.update(f"{name} {_TORCH_TYPES[entry['dtype']]} {tuple(entry['shape'])}".encode())
+            digest.update(tensors[name])
+        return _file_of({**header, "__metadata__": {**metadata, "sha256": digest.hexdigest()}}, tensors)
+
+    return damage
+
+
+def snapshot_with_checksum(inner: Damage) -> Damage:
+    """The same of a snapshot, whose checksum is that of its bytes with zeros in the checksum's place."""
+
+    def damage(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
+        bare = _SNAPSHOT_CHECKSUM.sub(rb'"sha256": "' + b"0" * 64 + b'"', inner(random, data, others))
+        field = f'"sha256": "{hashlib.sha256(bare).hexdigest()}"'.encode()
+        return _SNAPSHOT_CHECKSUM.sub(field, bare)
+
+    return damage
 
 
 # ---- Parquet

@@ -228,12 +228,15 @@ def _streams(stdin: bytes) -> Any:
     kept = sys.stdin, sys.stdout, sys.stderr
     try:
         with warnings.catch_warnings():
+            # Or a file that an input before this one left open would be warned of while there is no filter.
+            gc.disable()
             # What Python shows by default, every time and not only the first.
             warnings.resetwarnings()
             for unseen in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
                 warnings.simplefilter("ignore", unseen)
             warnings.simplefilter("always", append=True)
             warnings.showwarning = _show_warning
+            gc.enable()
             yield output, errors
     finally:
         sys.stdin, sys.stdout, sys.stderr = before
@@ -342,13 +345,15 @@ def shorten_trainings() -> None:
     from throughtime.training.trainer import Trainer
 
     def train(self: Any) -> None:
-        if self.position.step and not self.position.finished:
-            self._model.train()
-            if not self._step():
-                self._end_epoch()
-            self._log_window()
-            self._checkpoint()
-        self._log.close()
+        try:
+            if self.position.step and not self.position.finished:
+                self._model.train()
+                if not self._step():
+                    self._end_epoch()
+                self._log_window()
+                self._checkpoint()
+        finally:
+            self.close()
         raise SystemExit(0)
 
     setattr(Trainer, "train", train)  # noqa: B010 - it returns nothing, as it never returns

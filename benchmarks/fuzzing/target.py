@@ -114,6 +114,10 @@ def _alike(seeds: Seeds, suffix: str) -> list[bytes]:
 
 
 def _format(path: str) -> str:
+    # Safetensors files as well, with a checksum.
+    for name in ("checkpoint", "snapshot"):
+        if name in path:
+            return name
     plain = path.removesuffix(".gz")
     known = _FORMATS.get(PurePosixPath(plain).suffix, "bytes")
     return known if plain == path else f"{known}.gz"

@@ -137,6 +137,8 @@ class Pool:
         """The last input of a worker that has ended, where it was its end."""
         os.close(worker.pipe)
         status = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
+        if status and worker.state.position < 0:
+            raise SystemExit(f"a worker ended before its first input: {worker.log.read_text()[-2000:]}")
         if worker.state.busy:
             yield self._found(worker.share[worker.state.position], _outcome_of_death(worker, status))
 
@@ -173,10 +175,11 @@ class Pool:
         for position, number in enumerate(share):
             if time.monotonic() > until:
                 return
-            random, target = draw(number, self._seed, self._targets)
-            case = target.case(random, self._seeds)
+            # From here on: what cannot even be made has to be passed over as well, or it would be the first
+            # input of every worker to come.
             slot[: _LAYOUT.size] = _LAYOUT.pack(position, 1, time.monotonic(), time.process_time())
-            outcome = executor.run(case)
+            random, target = draw(number, self._seed, self._targets)
+            outcome = executor.run(target.case(random, self._seeds))
             slot[: _LAYOUT.size] = _LAYOUT.pack(position, 0, 0.0, 0.0)
             os.write(results, json.dumps([number, outcome.as_json()]).encode() + b"\n")
             if outcome.megabytes > _WORN_OUT_MEGABYTES and resident_megabytes() > _WORN_OUT_MEGABYTES:
@@ -207,7 +210,7 @@ def _fork(work: Callable[[], None]) -> int:
     except SystemExit as stop:
         print(stop.code, file=sys.stderr)
     except BaseException:
-        traceback.print_exc()
+        os.write(2, traceback.format_exc().encode())  # which a worker has turned to its log
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

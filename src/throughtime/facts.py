@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from throughtime.errors import RunError
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
     from pydantic_core import ErrorDetails
 
 if sys.version_info >= (3, 11):
@@ -48,15 +50,23 @@ def parse_json(content: bytes | str, kind: type[Kind], name: str) -> Kind:
         name: of the file, for errors.
     """
     # Here, as those who run networks do without it.
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
         # Its parser stops at 200 levels of nesting.
-        return TypeAdapter(kind).validate_json(content, strict=True)
+        return _reader(kind).validate_json(content, strict=True)
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(map(str, fault["loc"]))
         raise RunError(f"{name} is damaged: {f'{place}: ' if place else ''}{describe_fault(fault)}") from None
+
+
+@cache
+def _reader(kind: type[Kind]) -> TypeAdapter[Kind]:
+    """What reads a kind; making it takes longer than reading most files."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from throughtime.data.lines import check_text, read_lines, shown, standard_input
+from throughtime.data.lines import check_text, read_lines, shown, standard_input, standard_input_blocks
 from throughtime.errors import DataError
 
 
@@ -84,6 +85,26 @@ def test_standard_input_has_bounded_lines_and_may_be_closed(monkeypatch: pytest.
         list(standard_input())
     monkeypatch.setattr("sys.stdin", None)
     assert list(standard_input()) == []
+
+
+def test_standard_input_gives_what_has_come_and_waits_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb", buffering=0) as sender:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=source))
+        blocks = standard_input_blocks()
+        sender.write(b"one\ntwo\nthr")
+        assert next(blocks) == ["one", "two"]
+        sender.write(b"ee\n")
+        assert next(blocks) == ["three"]
+        sender.write(b"four")
+        sender.close()
+        assert list(blocks) == [["four"]]
+
+
+def test_lines_are_whole_whatever_the_size_of_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [letter * (length * 7919) for length, letter in enumerate("abcdefghijk")]
+    given(monkeypatch, "\n".join(lines).encode())
+    assert list(standard_input()) == lines
 
 
 def test_values_are_quoted_as_long_as_a_line() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -23,6 +24,17 @@ def npy(header: str, content: bytes = b"") -> bytes:
 
 def says(descr: str, shape: str) -> str:
     return f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}"
+
+
+def test_what_python_2_wrote_is_read_without_a_word(tmp_path: Path) -> None:
+    content = npy(says("'<f4'", "(2L,)"), np.float32([1, 2]).tobytes())
+    (tmp_path / "a.npy").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_npy(tmp_path / "a.npy").tolist() == [1, 2]
+        assert read_npz(tmp_path / "a.npz", "x").tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,6 +113,23 @@ def test_byte_tokens_are_byte_values_even_of_invalid_text(tmp_path: Path) -> Non
     np.testing.assert_array_equal(np.concatenate(list(tokenizer.encode_file(path))), np.arange(256))
     assert tokenizer.vocabulary_size == 256
     assert tokenizer.encode("한").tolist() == list("한".encode())
+
+
+def test_a_word_of_any_length_trains_quickly() -> None:
+    """One of 300,000 letters took a minute: each merge looked through all of it."""
+    random = np.random.default_rng(0)
+    text = "a short text " + "".join(random.choice(list("abcdefghij"), 300_000)) + " " * 300_000 + "ends"
+    begin = time.process_time()
+    tokenizer = Tokenizer.train_on_texts("bpe", [text])
+    assert time.process_time() - begin < 5
+    assert tokenizer.vocabulary_size == 4096
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_all_of_a_long_word_counts() -> None:
+    begin, middle, end = ("ab" * 700, "cd" * 700, "ef" * 700)
+    tokenizer = Tokenizer.train_on_texts("bpe", [f"{begin}{middle}{end}"])
+    assert {len(tokenizer.encode(text)) for text in ("ab" * 32, "cd" * 32, "ef" * 32)} == {1}
 
 
 @pytest.mark.parametrize("kind", ["byte", "bpe"])

@@ -139,6 +139,16 @@ def test_what_is_no_onnx_model_of_images_is_named(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "v.onnx")
     with pytest.raises(DataError, match=r"expected one batch of images"):
         OnnxEncoder(tmp_path / "v.onnx", 224, False, "unit")
+    constant = helper.make_node("Constant", [], ["y"], value_float=1.0)
+    graph = helper.make_graph([constant], "none", [], [helper.make_tensor_value_info("y", kind, [])])
+    model = helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 18)])
+    onnx.save(model, tmp_path / "n.onnx")
+    with pytest.raises(DataError, match=r"n\.onnx reads \[\]: expected one batch"):
+        OnnxEncoder(tmp_path / "n.onnx", 224, False, "unit")
+    content = export(tmp_path / "cnn.onnx", True, False, "batch").read_bytes()
+    (tmp_path / "cnn.onnx").write_bytes(content.replace(b"batch", b"b\xe1tch"))
+    with pytest.raises(DataError, match=r"cannot be read as ONNX: .*utf-8"):
+        OnnxEncoder(tmp_path / "cnn.onnx", 8, False, "unit")
 
 
 def test_a_function_of_the_users_may_give_arrays_or_tensors() -> None:

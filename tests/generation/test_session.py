@@ -70,6 +70,22 @@ def test_a_snapshot_of_another_model_or_with_odd_text_is_refused(tmp_path: Path)
     session.read("a")
     with pytest.raises(CheckpointError, match="another model"):
         Session.restore(other, tokenizer, session.snapshot())
-    session._stream.pending = {"bytes": "zz", "at_line_start": True}
-    with pytest.raises(CheckpointError, match="damaged"):
+    for begun, fits in [
+        ("", True),
+        ("c3", True),
+        ("f09f98", True),
+        ("zz", False),
+        ("41", False),
+        ("ff", False),
+    ]:
+        session._stream.pending = {"bytes": begun, "at_line_start": True}
+        if fits:
+            Session.restore(engine, tokenizer, session._stream.snapshot()).close()
+        else:
+            with pytest.raises(
+                CheckpointError, match=f"state: bytes is '{begun}', expected the beginning of"
+            ):
+                Session.restore(engine, tokenizer, session._stream.snapshot())
+    session._stream.pending = {}
+    with pytest.raises(CheckpointError, match="lacks bytes"):
         Session.restore(engine, tokenizer, session._stream.snapshot())

@@ -103,29 +103,33 @@ def test_many_texts_are_translated_in_batches_and_returned_in_order():
     assert shares == sorted(shares) and shares[-1] == 1
 
 
-def test_a_stream_answers_each_line_before_it_reads_the_next():
-    translator, _ = echo()
+def test_a_stream_answers_what_came_together_before_it_reads_more():
+    translator, searcher = echo()
     read = []
 
-    def lines():
-        for line in ("the red", "house"):
-            read.append(line)
-            yield line
+    def blocks():
+        for block in (["the red"], ["house", "the", "red"]):
+            read.append(block)
+            yield block
 
-    answers = translator.stream(lines(), "standard input", BadRows())
+    answers = translator.stream(blocks(), "standard input", BadRows())
     assert next(answers).text == "the red"
-    assert read == ["the red"]
-    assert next(answers).text == "house"
+    assert read == [["the red"]]
+    assert [answer.text for answer in answers] == ["house", "the", "red"]
+    assert searcher.batches == [1, 3]
 
 
-@pytest.mark.parametrize("read_ahead", [1, 2, 100])
-def test_lines_stay_beside_each_other_whatever_is_in_them(read_ahead):
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_lines_stay_beside_each_other_whatever_is_in_them(size):
     translator, _ = echo("character", "abc ")
     lines = ["abc", "", "  ", "x", "ca"]
+    blocks = [lines[start : start + size] for start in range(0, len(lines), size)]
+    answers = translator.stream(blocks, "in.txt", BadRows())
+    assert [next(answers).text for _ in range(3)] == ["abc", "", ""]
     with pytest.raises(DataError, match="in.txt, line 4, column 1: character 'x'"):
-        list(translator.stream(lines, "in.txt", BadRows(), read_ahead))
+        next(answers)
     bad = BadRows(skip=True)
-    results = list(translator.stream(lines, "in.txt", bad, read_ahead))
+    results = list(translator.stream(blocks, "in.txt", bad))
     assert [result.text for result in results] == ["abc", "", "", "", "ca"]
     assert [result.source for result in results] == lines
     assert bad.count == 1

@@ -247,6 +247,19 @@ def test_a_line_that_is_no_text_is_named_or_answered_with_an_empty_one(numbers, 
         assert [one["translation"] for one in found] == ["zwei", "", "eins"]
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_pairs_that_are_too_long_to_translate_are_refused_or_left_out(numbers, tmp_path, monkeypatch, side):
+    pytest.importorskip("sacrebleu")
+    monkeypatch.setenv("THROUGHTIME_MAX_SOURCE", "20")
+    long = [["two", "zwei"], ["one", "eins"]]
+    long[1][side] = f"{long[1][side]} " * 30
+    (tmp_path / "t.tsv").write_text("source\ttarget\n" + "".join("\t".join(pair) + "\n" for pair in long))
+    with pytest.raises(DataError, match=r"t\.tsv, line 3, has \d+ tokens: the limit is 20 tokens"):
+        numbers.evaluate(tmp_path / "t.tsv")
+    found = numbers.evaluate(tmp_path / "t.tsv", skip_bad=True)
+    assert (found["pairs"], found["left_out"]) == (1, 1)
+
+
 def test_penalties_beyond_reason_are_refused(numbers):
     for options in ({"length_penalty": 1e10}, {"coverage_penalty": 1e308}, {"length_penalty": float("nan")}):
         with pytest.raises(OptionError, match=f"{next(iter(options))} must be from 0 to 10, not"):

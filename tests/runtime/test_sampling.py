@@ -191,13 +191,18 @@ def damaged(**changes):
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (damaged(rows=3), "rows 3, expected 2"),
-        (damaged(vocabulary_size=5), "vocabulary_size 5, expected 4"),
-        (damaged(generators=None), "damaged"),
-        (damaged(generators=[{"state": "xyz", "increment": "1"}] * 2), "damaged"),
-        (damaged(generators=[]), "damaged"),
-        (damaged(seen=[[0]]), "damaged"),
-        (damaged(seen=[[0], [9]]), "damaged"),
+        (damaged(rows=3), "rows is 3, expected 2"),
+        (damaged(rows=2.0), "rows is 2.0, expected 2"),
+        (damaged(vocabulary_size=5), "vocabulary_size is 5, expected 4"),
+        (damaged(generators=None), "lacks generators"),
+        (damaged(generators=[{"state": "xyz", "increment": "1"}] * 2), r"generators\[0\].state is 'xyz'"),
+        (damaged(generators=[{"state": "0" * 32, "increment": "-" + "1" * 31}] * 2), "increment is '-1"),
+        (damaged(generators=[]), "generators is '0 long', expected 2"),
+        (damaged(seen=[[0]]), "seen is '1 long', expected 2"),
+        (damaged(seen=[[0], [9]]), "seen is 9, expected a whole number from 0 to 3"),
+        (damaged(seen=[[0], [-1]]), "seen is -1"),
+        (damaged(seen=[[0], [2.7]]), "seen is 2.7"),
+        (damaged(other=1), "holds other"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, message):

@@ -93,7 +93,7 @@ def test_the_wrong_model_precision_version_or_file_is_refused() -> None:
     saved = started(engine()).snapshot()
     with pytest.raises(CheckpointError, match="another model"):
         Stream.restore(engine(seed=1), saved)
-    with pytest.raises(CheckpointError, match="taken at fp32, and this engine runs at int8"):
+    with pytest.raises(CheckpointError, match="taken at 'fp32', and this engine runs at 'int8'"):
         Stream.restore(engine(precision="int8"), saved)
     weights = parse_weights(saved, "it")
     arrays = {name: weights[name] for name in weights}
@@ -106,11 +106,17 @@ def test_the_wrong_model_precision_version_or_file_is_refused() -> None:
         ("version", "99", "version '99'"),
         ("version", "2", "checksum"),
         ("format", "other", "no stream's"),
-        ("facts", "{}", "damaged"),
+        ("version", "[" * 50_000, r"version '\[{59}\.\.\., and"),
+        ("precision", "f" * 50_000, r"taken at 'f{59}\.\.\., and"),
+        ("facts", "{}", "lacks position"),
         ("facts", "[" * 5000, "damaged"),
-        ("facts", old["facts"].replace('"position": 13', '"position": 1e30'), "damaged"),
-        ("facts", old["facts"].replace('"position": 13', '"position": -1'), "damaged"),
+        ("facts", old["facts"].replace('"position": 13', '"position": 1e30'), "position is 1e.30"),
+        ("facts", old["facts"].replace('"position": 13', '"position": -1'), "position is -1"),
+        ("facts", old["facts"].replace('"top_k": 0', '"top_k": true'), "sampling.top_k is True"),
+        ("facts", old["facts"].replace('"top_p": 0.95', '"top_p": 7'), "top_p must be"),
+        ("facts", old["facts"].replace('"pending": {}', '"pending": []'), r"pending is \[\]"),
     ):
+        assert old.get(key) != value
         with pytest.raises(CheckpointError, match=said):
             Stream.restore(engine(), write_weights(arrays, {**old, key: value}))
     arrays["state"] = arrays["state"][:-1]

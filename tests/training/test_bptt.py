@@ -12,7 +12,7 @@ import torch
 from throughtime.config.language_model import LanguageNetwork, StreamTraining
 from throughtime.data import EvaluationStreams
 from throughtime.models import LanguageModel
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training.bptt import LanguageModelling, evaluate, token_loss
 
 V = 7

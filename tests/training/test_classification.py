@@ -16,7 +16,7 @@ from throughtime.errors import CheckpointError, RunError
 from throughtime.models.classifier import Classifier, Ensemble
 from throughtime.models.functions import TorchNetwork
 from throughtime.prediction.labels import Labeller, all_logits
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training.classification import Classification, class_weights, weighted_loss
 
 TARGETS = np.array([0, 1, 1, 0, 0, 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +107,18 @@ def test_a_checkpoint_is_checked_before_it_is_used(
         resume(folder)
     assert str(folder) in str(raised.value) and "\n" not in str(raised.value)
     assert (folder / "metrics.jsonl").read_bytes() == metrics
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="it looks for open files in /proc")
+def test_a_refused_checkpoint_leaves_no_log_open(stopped: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(stopped, folder)
+    (folder / "metrics.jsonl").write_bytes(b"")
+    with pytest.raises(CheckpointError) as raised:
+        resume(folder)
+    assert raised.tb is not None  # it holds the frames, and with them what nobody closed
+    descriptors = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    assert str(folder / "metrics.jsonl") not in [os.readlink(path) for path in descriptors]
 
 
 def test_a_flipped_bit_is_found(stopped: Path, tmp_path: Path) -> None:

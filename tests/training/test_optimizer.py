@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import CheckpointError
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training.checkpoint import read_tensors, save_tensors
 from throughtime.training.optimizer import pack_optimizer, unpack_optimizer
 

@@ -18,7 +18,7 @@ from throughtime.models.functions import TorchNetwork
 from throughtime.models.tagger import Tagger
 from throughtime.prediction.frames import LabelledClips, clip_logits, evaluate
 from throughtime.prediction.frames import Tagger as FrameTagger
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training import Interrupted, resume, train
 from throughtime.training.tagging import Tagging, class_weights, frame_loss
 

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 HELP = """
 Translate lines, each into one line.
 
-Without a file, lines are read from standard input and each is answered as it
-comes. A file is translated many lines at a time, which is faster; a table gives
-its source column. An empty line stays empty.
+Without a file, lines are read from standard input and answered as they come,
+those that come at once side by side. A file is sorted by length, a thousand
+lines at a time, which is faster still; a table gives its source column. An
+empty line stays empty.
 
 \b
 Examples:

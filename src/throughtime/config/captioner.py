@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_TOKENS, MOST_UNITS, Section
+from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_RATE, MOST_TOKENS, MOST_UNITS, Section
 from throughtime.config.training import TrainingConfig
 
 
@@ -137,6 +137,7 @@ class CaptionTraining(TrainingConfig):
     attention_penalty: float = Field(
         default=1.0,
         ge=0,
+        le=MOST_RATE,
         description="Weight of the demand that attention looks at every place alike over a caption.",
     )
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import CELLS, RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_TOKENS, MOST_UNITS, Section
+from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_RATE, MOST_TOKENS, MOST_UNITS, Section
 from throughtime.config.training import TrainingConfig
 
 
@@ -96,7 +96,7 @@ class ClassifierNetwork(RecurrenceConfig):
 class ClassifierTraining(TrainingConfig):
     """How the classifier learns."""
 
-    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate.")
+    learning_rate: float = Field(default=1e-3, gt=0, le=MOST_RATE, description="Peak learning rate.")
     class_weights: Literal["none", "balanced"] = Field(
         default="none",
         description="Balanced: a rare label's examples count more, so that all labels count alike.",

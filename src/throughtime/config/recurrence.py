@@ -45,7 +45,9 @@ class RecurrenceConfig(Section):
         description="Probability that a unit keeps its old state; slow, runs the plain loop.",
     )
     activation: Literal["tanh", "relu"] = Field(default="tanh", description="Activation of the rnn cell.")
-    forget_bias: float = Field(default=1.0, description="Initial bias of the LSTM's forget gate.")
+    forget_bias: float = Field(
+        default=1.0, ge=-100, le=100, description="Initial bias of the LSTM's forget gate."
+    )
     peephole: bool = Field(default=False, description="LSTM: the gates see the cell state.")
     projection: int = Field(
         default=0, ge=0, le=MOST_UNITS, description="LSTM: project the hidden state to this size; 0 for none."
@@ -61,7 +63,7 @@ class RecurrenceConfig(Section):
         description="Recurrent matrices orthogonal; or every weight from U(-initial_range, initial_range); "
         "or torch.nn's defaults.",
     )
-    initial_range: float = Field(default=0.1, gt=0, description="For --initialisation uniform.")
+    initial_range: float = Field(default=0.1, gt=0, le=100, description="For --initialisation uniform.")
     kernel: Literal["auto", "torch", "reference"] = Field(
         default="auto", description="How to run the recurrence; auto takes the fastest that can."
     )

@@ -12,6 +12,8 @@ MOST_LAYERS = 256
 MOST_TOKENS = 1 << 24
 # Of what is counted and takes no memory of its own: steps, epochs, evaluations.
 MOST_COUNTED = (1 << 31) - 1
+# Rates and weights, which are multiplied with each other in 32 bits.
+MOST_RATE = 1e6
 
 
 class Section(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import CELLS, RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_UNITS, Section
+from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_RATE, MOST_UNITS, Section
 from throughtime.config.training import TrainingConfig
 
 
@@ -46,6 +46,7 @@ class FrameData(Section):
     frame_rate: float | None = Field(
         default=None,
         gt=0,
+        le=MOST_RATE,
         description="Feature arrays: frames a second, for labels and timelines in seconds.",
     )
     skip_bad: bool = Field(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from throughtime.config.section import MOST_COUNTED, Section
+from throughtime.config.section import MOST_COUNTED, MOST_RATE, Section
 
 
 class TrainingConfig(Section):
@@ -15,8 +15,8 @@ class TrainingConfig(Section):
     epochs: int = Field(default=10, ge=1, le=MOST_COUNTED, description="Passes over the training data.")
     batch: int = Field(default=32, ge=1, le=MOST_COUNTED, description="Examples in a step.")
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="The optimiser.")
-    learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate.")
-    weight_decay: float = Field(default=0.01, ge=0, description="Weight decay.")
+    learning_rate: float = Field(default=2e-3, gt=0, le=MOST_RATE, description="Peak learning rate.")
+    weight_decay: float = Field(default=0.01, ge=0, le=MOST_RATE, description="Weight decay.")
     momentum: float = Field(default=0.0, ge=0, lt=1, description="Momentum of SGD.")
     schedule: Literal["constant", "cosine", "zaremba", "plateau"] = Field(
         default="cosine", description="How the learning rate changes."
@@ -40,9 +40,11 @@ class TrainingConfig(Section):
         le=MOST_COUNTED,
         description="Plateau: cut after so many evaluations without improvement.",
     )
-    clip_norm: float = Field(default=1.0, ge=0, description="Scale gradients down to this norm; 0 for never.")
+    clip_norm: float = Field(
+        default=1.0, ge=0, le=MOST_RATE, description="Scale gradients down to this norm; 0 for never."
+    )
     clip_value: float = Field(
-        default=0.0, ge=0, description="Limit each gradient value to this; 0 for never."
+        default=0.0, ge=0, le=MOST_RATE, description="Limit each gradient value to this; 0 for never."
     )
     precision: Literal["fp32", "bf16", "auto"] = Field(
         default="fp32", description="Mixed precision bf16; auto takes it where the processor has it."
@@ -59,7 +61,9 @@ class TrainingConfig(Section):
     log_every: int = Field(
         default=20, ge=1, le=MOST_COUNTED, description="Steps between lines of metrics.jsonl."
     )
-    checkpoint_seconds: float = Field(default=60.0, ge=0, description="Longest time that a crash can cost.")
+    checkpoint_seconds: float = Field(
+        default=60.0, ge=0, le=MOST_COUNTED, description="Longest time that a crash can cost."
+    )
     tensorboard: bool = Field(default=True, description="Write TensorBoard events.")
     seed: int = Field(default=1, ge=0, lt=2**63, description="Of everything random: weights, dropout, order.")
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0 leaves the choice to PyTorch.")

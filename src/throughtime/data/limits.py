@@ -77,8 +77,8 @@ EXAMPLE_BYTES = Limit("THROUGHTIME_MAX_EXAMPLE_BYTES", 512 << 20, "bytes")
 # Samples a second of a sound. Windows and filters grow with the rate; the fastest converters have 768 kHz.
 SAMPLE_RATE = Limit("THROUGHTIME_MAX_SAMPLE_RATE", 768_000, "samples a second")
 
-# A text to translate. The search writes up to twice as much, and looks at all of the text for each token: for
-# a line of 100,000 characters that would take hours.
+# A text to translate, or a translation to compare with. The search writes up to twice as much, and looks at
+# all of the text for each token: for a line of 100,000 characters that would take hours.
 SOURCE = Limit("THROUGHTIME_MAX_SOURCE", 4_000, "tokens")
 
 # Brackets inside brackets in a table's JSON. A list of steps needs two; what goes deeper would overflow the

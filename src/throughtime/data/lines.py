@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import re
 import sys
 import zlib
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,6 +20,10 @@ STANDARD_INPUT = "standard input"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Bytes that are not UTF-8 are read as these, so that the line that holds them is known, and can be left out.
 _ESCAPED_BYTES = range(0xDC80, 0xDD00)
+# Bytes in one read: what a pipe holds, on Linux.
+_CHUNK = 1 << 16
+# As much as a pipe holds, on Linux.
+_CHUNK = 1 << 16
 
 
 def read_lines(path: str | Path, newline: str = "") -> Iterator[str]:
@@ -53,18 +59,29 @@ def standard_input() -> Iterator[str]:
     Raises:
         DataError: it cannot be read, or a line is too long.
     """
+    return itertools.chain.from_iterable(standard_input_blocks())
+
+
+def standard_input_blocks() -> Iterator[list[str]]:
+    """As `standard_input`: all lines that have come, at least one, without waiting for more.
+
+    Who types, or waits for each answer, gives one at a time; a pipe gives as many as it holds.
+    """
     if sys.stdin is None:  # closed by whoever started the process
         return
     source: Any = getattr(sys.stdin, "buffer", None)
     try:
-        # Whatever the locale says: text is UTF-8 everywhere in Throughtime.
-        lines = (
-            iter(sys.stdin)
-            if source is None
-            else (line.decode("utf-8", "surrogateescape") for line in _bounded(source, STANDARD_INPUT))
-        )
-        for number, line in enumerate(lines, 1):
-            yield (line.removeprefix("\ufeff") if number == 1 else line).rstrip("\r\n")
+        if source is None:
+            yield from ([line.rstrip("\r\n")] for line in sys.stdin)
+            return
+        is_first = True
+        for block in _blocks(source, STANDARD_INPUT):
+            # Whatever the locale says: text is UTF-8 everywhere in Throughtime.
+            lines = [line.decode("utf-8", "surrogateescape").rstrip("\r\n") for line in block]
+            if is_first:
+                lines[0] = lines[0].removeprefix("\ufeff")
+            is_first = False
+            yield lines
     except OSError as error:
         raise DataError(f"{STANDARD_INPUT} cannot be read: {error.strerror or error}") from None
 
@@ -95,11 +112,31 @@ def _open(path: Path, newline: str) -> TextIO:
     return path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline)
 
 
-def _bounded(file: Any, name: str) -> Iterator[Any]:
-    """The lines of a file of text or bytes."""
+def _bounded(file: TextIO, name: str) -> Iterator[str]:
+    """The lines of a file."""
     number, longest = 1, LINE.value
     while line := file.readline(longest + 1):
-        if len(line) > longest:
-            raise DataError(f"{name} line {number} is too long: {LINE.exceeded()}")
+        _check_length(len(line), name, number)
         yield line
         number += 1
+
+
+def _blocks(source: BufferedIOBase, name: str) -> Iterator[list[bytes]]:
+    """The lines that each read completes."""
+    number, rest = 1, bytearray()
+    while chunk := source.read1(_CHUNK):
+        rest += chunk
+        if b"\n" in chunk:
+            *block, last = bytes(rest).split(b"\n")
+            for place, line in enumerate(block):
+                _check_length(len(line), name, number + place)
+            yield block
+            number, rest = number + len(block), bytearray(last)
+        _check_length(len(rest), name, number)
+    if rest:
+        yield [bytes(rest)]
+
+
+def _check_length(length: int, name: str, number: int) -> None:
+    if length > LINE.value:
+        raise DataError(f"{name} line {number} is too long: {LINE.exceeded()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,7 +108,10 @@ def _read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.
 def _damage(path: Path) -> Iterator[None]:
     """What reading a damaged file raises, as a DataError with its name."""
     try:
-        yield
+        with warnings.catch_warnings():
+            # That Python 2 wrote it is no reason to print two lines.
+            warnings.simplefilter("ignore", UserWarning)
+            yield
     except (FileNotFoundError, DataError):
         raise
     except IsADirectoryError:

@@ -21,6 +21,7 @@ from throughtime.data.text import DecodingErrors, Progress, read_blocks, read_by
 from throughtime.errors import DataError, OptionError, RunError, UnknownTokenError
 from throughtime.facts import read_json, shown
 from throughtime.files import write_atomically
+from throughtime.saved import Saved
 
 TokenizerKind = Literal["character", "byte", "bpe", "word"]
 
@@ -32,6 +33,9 @@ DEFAULT_BPE_VOCABULARY = 4096
 _PIECE_CHARACTERS = 1 << 16
 # No tokeniser here lets a token span this place, whatever follows: only whitespace looks ahead.
 _SAFE_CUT = re.compile(r"(?<=\S)(?=\s)")
+# Every merge looks through all of each word that has its pair: a word of 150,000 letters takes ten seconds.
+_LONGEST_WORD = 1000
+_LONG_WORD = re.compile(rf"(?<!\S)\S{{{_LONGEST_WORD},}}|(?<!\s)\s{{{_LONGEST_WORD},}}")
 
 
 class Tokenizer:
@@ -253,6 +257,10 @@ class Tokenizer:
             raise ValueError(f"token {token} is outside the vocabulary of {self.vocabulary_size} tokens")
 
 
+# Up to three bytes of a character, of four at most.
+_BEGUN = re.compile("([0-9a-f]{2}){0,3}")
+
+
 class StreamDecoder:
     """Text from tokens that come one at a time."""
 
@@ -285,10 +293,15 @@ class StreamDecoder:
         """Go on where `state()` was taken.
 
         Raises:
-            KeyError, TypeError, ValueError: it is no such state.
+            CheckpointError: it is no such state.
         """
-        self._bytes.setstate((bytes.fromhex(state["bytes"]), 0))
-        self._at_line_start = bool(state["at_line_start"])
+        with Saved(state, "the decoder's state") as saved:
+            begun, at_line_start = saved.text("bytes"), saved.flag("at_line_start")
+        fresh = codecs.getincrementaldecoder("utf-8")("replace")
+        # Reading them leaves them where they are, if they are what a character can begin with.
+        if not _BEGUN.fullmatch(begun) or fresh.decode(bytes.fromhex(begun)):
+            saved.refuse("bytes", begun, "the beginning of a character, in hexadecimal digits")
+        self._bytes, self._at_line_start = fresh, at_line_start
 
     def flush(self) -> str:
         """Return what an unfinished character decodes to (U+FFFD), at the end of the tokens."""
@@ -340,8 +353,18 @@ def _train_bpe(texts: Iterator[str], vocabulary_size: int) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    library.train_from_iterator(texts, trainer)
+    library.train_from_iterator(itertools.chain.from_iterable(map(_cut_long_words, texts)), trainer)
     return library
+
+
+def _cut_long_words(text: str) -> Iterator[str]:
+    """The text in pieces that hold no very long word, or run of spaces, whole."""
+    begin = 0
+    for word in _LONG_WORD.finditer(text):
+        for end in range(word.start() + _LONGEST_WORD, word.end() + 1, _LONGEST_WORD):
+            yield text[begin:end]
+            begin = end
+    yield text[begin:]
 
 
 def _with_bytes(library: Any, use_regex: bool) -> Any:

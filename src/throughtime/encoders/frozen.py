@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from throughtime.data.image_features import as_features
 from throughtime.errors import DataError, MissingExtraError, OptionError
+from throughtime.facts import shown
 from throughtime.runtime.cnn import normalise
 from throughtime.runtime.mobilenet import PARTS, STRIDE, MobileNetV2, read_mobilenet
 
@@ -130,17 +131,16 @@ class OnnxEncoder(FrozenEncoder):
         options.log_severity_level = _ERRORS_ONLY
         try:
             self._session = onnxruntime.InferenceSession(str(model), options, ["CPUExecutionProvider"])
+            inputs = [(one.name, one.shape) for one in self._session.get_inputs()]
         # Its exceptions have no common parent of their own.
         except Exception as error:
             raise DataError(f"{model} cannot be read as ONNX: {_reason(error)}") from None
-        inputs = self._session.get_inputs()
-        shape = inputs[0].shape
-        if len(inputs) != 1 or len(shape) != 4 or 3 not in (shape[1], shape[3]):
+        name, shape = inputs[0] if len(inputs) == 1 else ("", [])
+        if len(shape) != 4 or 3 not in (shape[1], shape[3]):
             raise DataError(
-                f"{model} reads {[(one.name, one.shape) for one in inputs]}: expected one batch of images, "
-                f"(B, 3, H, W) or (B, H, W, 3)"
+                f"{model} reads {shown(inputs)}: expected one batch of images, (B, 3, H, W) or (B, H, W, 3)"
             )
-        self._name, self._channels_first = inputs[0].name, shape[1] == 3
+        self._name, self._channels_first = name, shape[1] == 3
         self._one_by_one = shape[0] == 1
         fixed = shape[2]
         super().__init__(fixed if isinstance(fixed, int) else image_size)

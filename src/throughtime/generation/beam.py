@@ -215,13 +215,15 @@ class _Search:
         """
         totals = self.totals[:, None] + log_probabilities
         length = self._tokens.shape[1] + 1
+        # With as many more as there can be ends among them, so that one selection finds ends and beginnings.
+        rows, tokens = _best(totals, self._width + len(totals))
         if self._end_token is not None:
-            best_rows, best_tokens = _best(totals, self._width)
-            for row in best_rows[best_tokens == self._end_token]:
+            is_end = tokens == self._end_token
+            for row in rows[: self._width][is_end[: self._width]]:
                 ended = (*self._tokens[row].tolist(), self._end_token)
                 self._finish(ended, float(totals[row, self._end_token]), float(penalties[row]))
-            totals[:, self._end_token] = -np.inf
-        rows, tokens = _best(totals, self._width)
+            rows, tokens = rows[~is_end], tokens[~is_end]
+        rows, tokens = rows[: self._width], tokens[: self._width]
         self._tokens = np.concatenate([self._tokens[rows], tokens[:, None]], axis=1)
         self.totals = totals[rows, tokens]
         if length == self._max_length:

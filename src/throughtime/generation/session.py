@@ -92,9 +92,9 @@ class Session:
         session._start(tokenizer, Stream.restore(engine, snapshot))
         try:
             session._decoder.restore(session._stream.pending)
-        except (KeyError, TypeError, ValueError) as error:
+        except CheckpointError:
             session.close()
-            raise CheckpointError(f"the snapshot is damaged: {error!r}") from None
+            raise
         return session
 
     def fork(self) -> Session:

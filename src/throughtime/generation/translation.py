@@ -154,40 +154,40 @@ class TextTranslator:
         return [results[index] for index in range(len(texts))]
 
     def stream(
-        self,
-        texts: Iterable[str],
-        name: str,
-        bad: BadRows,
-        read_ahead: int = 1,
-        with_attention: bool = False,
+        self, blocks: Iterable[Sequence[str]], name: str, bad: BadRows, with_attention: bool = False
     ) -> Iterator[Translated]:
         """Translate texts as they come, in their order. A text of spaces only becomes an empty one.
 
         Args:
-            texts: lines.
+            blocks: texts that are there at the same time; they are translated together.
             name: where they come from, for errors.
             bad: what happens to a text with characters that the model does not know; one that is left out
                 becomes an empty one, so that lines stay beside each other.
-            read_ahead: texts to read before the first is answered; more is faster.
             with_attention: also tell where each word came from.
         Raises:
-            DataError: a text is bad and `bad` does not skip.
+            DataError: a text is bad and `bad` does not skip; those before it are answered.
         """
-        numbered = enumerate(texts, 1)
-        while block := list(itertools.islice(numbered, read_ahead)):
-            tokens: dict[int, NDArray[np.int64]] = {}
-            for line, text in block:
+        numbers = itertools.count(1)
+        for block in blocks:
+            tokens: list[NDArray[np.int64] | None] = []
+            failure = None
+            for text, line in zip(block, numbers, strict=False):
                 try:
-                    if text.strip():
-                        tokens[line] = self.encode(text, name, line)
+                    tokens.append(self.encode(text, name, line) if text.strip() else None)
                 except DataError as error:
                     if not bad.skip:
-                        raise
+                        failure = error
+                        break
                     bad.report(name, line, str(error).removeprefix(f"{name}, line {line}, "))
-            wanted = [text for line, text in block if line in tokens]
-            found = iter(self.translate(wanted, list(tokens.values()), with_attention))
-            for line, text in block:
-                yield next(found) if line in tokens else Translated(text, "", 0.0, 0.0, [], [], None)
+                    tokens.append(None)
+            encoded = list(zip(block, tokens, strict=False))
+            wanted = [(text, one) for text, one in encoded if one is not None]
+            texts, sources = [text for text, _ in wanted], [one for _, one in wanted]
+            found = iter(self.translate(texts, sources, with_attention))
+            for text, one in encoded:
+                yield Translated(text, "", 0.0, 0.0, [], [], None) if one is None else next(found)
+            if failure is not None:
+                raise failure
 
     def _side_by_side(
         self, texts: Sequence[str], tokens: Sequence[NDArray[np.int64]], with_attention: bool

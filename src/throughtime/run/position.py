@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 
 
 @dataclass

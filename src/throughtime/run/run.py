@@ -20,9 +20,9 @@ from throughtime.facts import parse_json
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.program.network import Functions, NetworkProgram
 from throughtime.run.position import Position
-from throughtime.run.saved import Saved
 from throughtime.runtime.layers import PRECISIONS, Compute
 from throughtime.runtime.weights import SCALE, Weights, read_weights
+from throughtime.saved import Saved
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from throughtime.config.translator import TranslatorConfig
 from throughtime.data import Tokenizer
-from throughtime.data.lines import STANDARD_INPUT, standard_input
+from throughtime.data.limits import SOURCE
+from throughtime.data.lines import STANDARD_INPUT, standard_input_blocks
 from throughtime.data.parallel import Pair, read_pairs, read_texts
 from throughtime.data.sequences import Sequences, write_sequences
 from throughtime.data.tables import BadRows, column_names, is_table, read_rows
@@ -209,15 +210,17 @@ class TranslatorRun(Run):
         """Translate what stands in a file, line by line or row by row.
 
         Args:
-            path: a text file, a table with the source's column, or "-": standard input, answered line by
-                line.
+            path: a text file, a table with the source's column, or "-": standard input, whose lines are
+                answered as they come.
             translator: of `translator`.
             bad: what happens to lines that cannot be translated.
             with_attention: also tell where each word came from.
         """
         if str(path) == "-":
-            return translator.stream(standard_input(), STANDARD_INPUT, bad, 1, with_attention)
-        return translator.stream(self._sources_of(path, bad), str(path), bad, READ_AHEAD, with_attention)
+            return translator.stream(standard_input_blocks(), STANDARD_INPUT, bad, with_attention)
+        texts = self._sources_of(path, bad)
+        blocks = iter(lambda: list(itertools.islice(texts, READ_AHEAD)), [])
+        return translator.stream(blocks, str(path), bad, with_attention)
 
     def evaluate(
         self,
@@ -252,7 +255,7 @@ class TranslatorRun(Run):
         translator = self.translator(beam, length_penalty, coverage_penalty)
         pairs, arrays = [], []
         for pair in read_pairs(path, target, bad, columns):
-            if (tokens := self._tokens(pair, path, bad)) is not None:
+            if (tokens := self._tokens(pair, path, bad, is_bounded=True)) is not None:
                 arrays.append(tokens)
                 pairs.append(pair)
         begin = time.perf_counter()
@@ -323,11 +326,18 @@ class TranslatorRun(Run):
         encoded = (self._tokens(pair, path, bad) for pair in pairs)
         return [tokens for tokens in encoded if tokens is not None]
 
-    def _tokens(self, pair: Pair, path: str | Path, bad: BadRows) -> tuple[NDArray[Any], NDArray[Any]] | None:
-        """The tokens of both sides; None where they hold an unknown character and `bad` skips."""
+    def _tokens(
+        self, pair: Pair, path: str | Path, bad: BadRows, is_bounded: bool = False
+    ) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """The tokens of both sides; None where `bad` skips and they hold an unknown character.
+
+        `is_bounded` also refuses what is too long to be translated; a training leaves it out by itself.
+        """
         try:
             source = self.source_tokenizer.encode(self._clean(pair.source), str(path), pair.line)
             target = self.target_tokenizer.encode(self._clean(pair.target), str(path), pair.line)
+            for tokens in (source, target) if is_bounded else ():
+                SOURCE.check(len(tokens), f"{path}, line {pair.line}, has")
             return source, target
         except DataError as error:
             if not bad.skip:

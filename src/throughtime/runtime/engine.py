@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from throughtime import _native
 from throughtime.arrays import real_numbers, whole_numbers
 from throughtime.errors import CheckpointError, OptionError, RunError
+from throughtime.facts import shown
 from throughtime.program.program import cell_to_json
 from throughtime.program.reference import initial_state
 from throughtime.runtime.folder import NetworkOptions, read_options
@@ -150,7 +151,7 @@ class Engine:
         folder = Path(folder)
         options = read_options(folder)
         if options.task != LANGUAGE_MODEL:
-            raise RunError(f"{folder} is a {options.task}, and this needs a {LANGUAGE_MODEL}")
+            raise RunError(f"{folder} is a {shown(options.task)}, and this needs a {LANGUAGE_MODEL}")
         weights = read_weights(folder / WEIGHTS)
         return cls(options, weights, precision or weights.precision, threads)
 

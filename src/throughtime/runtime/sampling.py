@@ -7,6 +7,7 @@ the definition to read, and what the tests hold the native one to.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +17,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from throughtime import _native
 from throughtime.arrays import whole_numbers
-from throughtime.errors import CheckpointError, OptionError
+from throughtime.errors import OptionError
+from throughtime.facts import shown
+from throughtime.saved import Saved
 
 # No uniform number: it stands where none has been drawn yet.
 _NOT_DRAWN = -1.0
 # More than any vocabulary has, and what the native sampler's numbers hold.
 _LARGEST_TOP_K = 2**31 - 1
+_HEXADECIMAL = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -203,19 +207,19 @@ class Sampler:
         Raises:
             CheckpointError: the state is damaged, or of another number of rows or another vocabulary.
         """
-        for name, expected in (("rows", self.rows), ("vocabulary_size", self.vocabulary_size)):
-            if state.get(name) != expected:
-                raise CheckpointError(
-                    f"the sampler's state has {name} {state.get(name)!r}, expected {expected}"
-                )
+        with Saved(state, "the sampler's state") as saved:
+            saved.integer("rows", self.rows, self.rows)
+            saved.integer("vocabulary_size", self.vocabulary_size, self.vocabulary_size)
+            generators = saved.parts("generators")
+            seen = saved.rows_of_integers("seen", most=self.vocabulary_size - 1)
+        for name, rows in (("generators", generators), ("seen", seen)):
+            if len(rows) != self.rows:
+                saved.refuse(name, f"{len(rows)} long", f"{self.rows} of them")
         fresh = Sampler(self.options, self.vocabulary_size, seed=0, rows=self.rows)
-        try:
-            for generator, saved in zip(fresh._generators, state["generators"], strict=True):
-                _restore_generator(generator, saved)
-            for row, seen in zip(fresh._seen, state["seen"], strict=True):
-                row[np.asarray(seen, dtype=np.int64)] = True
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-            raise CheckpointError(f"the sampler's state is damaged: {error!r}") from error
+        for generator, one in zip(fresh._generators, generators, strict=True):
+            _restore_generator(generator, one)
+        for row, tokens in zip(fresh._seen, seen, strict=True):
+            row[tokens] = True
         self._generators, self._seen = fresh._generators, fresh._seen
 
 
@@ -308,10 +312,15 @@ def _generator_state(generator: np.random.Generator) -> dict[str, str]:
     return {"state": f"{inner['state']:032x}", "increment": f"{inner['inc']:032x}"}
 
 
-def _restore_generator(generator: np.random.Generator, saved: dict[str, str]) -> None:
+def _restore_generator(generator: np.random.Generator, saved: Saved) -> None:
+    with saved:
+        numbers = {name: saved.text(name) for name in ("state", "increment")}
+    for name, number in numbers.items():
+        if not _HEXADECIMAL.fullmatch(number):
+            saved.refuse(name, number, "32 hexadecimal digits")
     generator.bit_generator.state = {
         "bit_generator": "PCG64",
-        "state": {"state": int(saved["state"], 16), "inc": int(saved["increment"], 16)},
+        "state": {"state": int(numbers["state"], 16), "inc": int(numbers["increment"], 16)},
         # Half-used 64-bit words exist only after 32-bit draws, and the sampler draws doubles.
         "has_uint32": 0,
         "uinteger": 0,
@@ -324,4 +333,4 @@ def _is_whole(value: object) -> bool:
 
 def _require(condition: bool, name: str, allowed: str, value: object) -> None:
     if not condition:
-        raise OptionError(f"{name} must be {allowed}, not {value!r}")
+        raise OptionError(f"{name} must be {allowed}, not {shown(value)}")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from throughtime.arrays import whole_numbers
-from throughtime.errors import CheckpointError
+from throughtime.errors import CheckpointError, OptionError
+from throughtime.facts import shown
 from throughtime.runtime.engine import Engine
 from throughtime.runtime.sampling import Sampler, SamplingOptions
 from throughtime.runtime.weights import parse_weights, write_weights
+from throughtime.saved import Saved
 
 FORMAT = "throughtime-stream"
 VERSION = "2"
@@ -98,7 +101,7 @@ class Stream:
             "position": self.position,
             "pending": self.pending,
             "sampler": self.sampler.state(),
-            "sampling": {name: getattr(options, name) for name in options.__dataclass_fields__},
+            "sampling": {one.name: type(one.default)(getattr(options, one.name)) for one in fields(options)},
         }
         metadata = {
             "format": FORMAT,
@@ -125,7 +128,7 @@ class Stream:
             raise CheckpointError("the snapshot is no stream's: `Stream.snapshot` makes them")
         if metadata.get("version") not in (VERSION, _WITHOUT_CHECKSUM):
             raise CheckpointError(
-                f"the snapshot is of version {metadata.get('version')!r}, and this Throughtime reads "
+                f"the snapshot is of version {shown(metadata.get('version'))}, and this Throughtime reads "
                 f"{VERSION}: restore it with the one that made it"
             )
         if metadata["version"] == VERSION:
@@ -133,20 +136,19 @@ class Stream:
         if metadata.get("fingerprint") != engine.fingerprint:
             raise CheckpointError("the snapshot is of another model: its fingerprint is not this one's")
         if metadata.get("precision") != engine.precision:
+            taken = shown(metadata.get("precision"))
             raise CheckpointError(
-                f"the snapshot was taken at {metadata.get('precision')}, and this engine runs at "
-                f"{engine.precision}: load it with precision={metadata.get('precision')!r}"
+                f"the snapshot was taken at {taken}, and this engine runs at {engine.precision!r}: load it "
+                f"with precision={taken}"
             )
         state = weights.tensor("state", (engine.state_size,))
         logits = weights.tensor("logits", (engine.vocabulary_size,))
-        try:
-            facts = json.loads(metadata["facts"])
-            options = SamplingOptions(**facts["sampling"])
-            position, pending, sampler = facts["position"], dict(facts["pending"]), dict(facts["sampler"])
-            if type(position) is not int or not 0 <= position < 2**63:
-                raise ValueError(f"position {position!r}")
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise CheckpointError(f"the snapshot is damaged: {error!r}") from None
+        with Saved(_parsed(metadata.get("facts", "")), "the snapshot") as saved:
+            position = saved.integer("position")
+            pending = saved.mapping("pending")
+            sampler = saved.mapping("sampler")
+            with saved.part("sampling") as sampling:
+                options = _sampling_options(sampling)
         stream = cls(engine, options)
         try:
             stream.sampler.restore(sampler)
@@ -177,6 +179,24 @@ class Stream:
     def __del__(self) -> None:
         if getattr(self, "_slot", None) is not None:
             self.close()
+
+
+def _parsed(facts: str) -> Any:
+    try:
+        return json.loads(facts)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"the snapshot is damaged: its facts are no JSON ({error})") from None
+
+
+def _sampling_options(saved: Saved) -> SamplingOptions:
+    values: dict[str, Any] = {
+        field.name: saved.integer(field.name) if type(field.default) is int else saved.number(field.name)
+        for field in fields(SamplingOptions)
+    }
+    try:
+        return SamplingOptions(**values)
+    except OptionError as error:
+        raise CheckpointError(f"the snapshot is damaged: {error}") from None
 
 
 def _verify(snapshot: bytes, checksum: str) -> None:

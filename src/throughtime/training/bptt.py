@@ -16,7 +16,7 @@ from throughtime.config.language_model import StreamTraining
 from throughtime.data import IGNORED_TARGET, ChunkLengths, ContiguousStreams, EvaluationStreams
 from throughtime.models import LanguageModel
 from throughtime.recurrent import Recurrent
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training.adaptive_chunk import LONGEST, SHORTEST, chunk_for, measure_decay
 from throughtime.training.task import StepLoss, Task, carried_state
 from throughtime.training.watch import GradientWatch

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from throughtime.config import TrainingConfig
 from throughtime.data.batches import LengthBatches
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training.checkpoint import check_tensors
 from throughtime.training.task import StepLoss, Task
 

@@ -21,7 +21,7 @@ from throughtime.recurrent import Recurrent
 from throughtime.run import CONFIG, PREPARED, Run, find_task, run_class
 from throughtime.run.lock import is_empty, writing
 from throughtime.run.position import Position
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training.checkpoint import Checkpoint, check_sizes
 from throughtime.training.log import METRICS, draw_loss
 from throughtime.training.progress import Progress
@@ -132,15 +132,16 @@ def resume(
         check_sizes(run.build_model, checkpoint.group("model"), folder / CHECKPOINT)
         _go_on_with_threads(checkpoint, folder, threads, show)
         trainer, task = _make_trainer(run, device, show)
-        trainer.resume(checkpoint, saved_config.training.epochs)
-        position = trainer.position
-        if epochs is not None and epochs <= position.epoch:
-            raise OptionError(f"--epochs {epochs} is not above the {position.epoch} epochs already done")
-        if config != saved_config:
-            config.save(folder / CONFIG)
-        if epochs is not None:
-            trainer.extend()
-        return _run(trainer, task, folder)
+        with contextlib.closing(trainer):
+            trainer.resume(checkpoint, saved_config.training.epochs)
+            position = trainer.position
+            if epochs is not None and epochs <= position.epoch:
+                raise OptionError(f"--epochs {epochs} is not above the {position.epoch} epochs already done")
+            if config != saved_config:
+                config.save(folder / CONFIG)
+            if epochs is not None:
+                trainer.extend()
+            return _run(trainer, task, folder)
 
 
 def _begin_again(config: RunConfig, folder: Path, show: Progress) -> tuple[Run, Position]:

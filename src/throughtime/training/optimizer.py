@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from throughtime.config import TrainingConfig
 from throughtime.errors import CheckpointError
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training.checkpoint import Expected, check_tensors
 
 

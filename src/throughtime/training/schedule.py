@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from throughtime.config import TrainingConfig
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 
 
 @dataclass

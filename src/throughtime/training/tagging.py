@@ -23,7 +23,7 @@ from throughtime.models.tagger import Tagger
 from throughtime.prediction.frames import LabelledClips, evaluate, read_pieces
 from throughtime.prediction.frames import Tagger as FrameTagger
 from throughtime.recurrent import Recurrent
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training.task import StepLoss, Task, carried_state
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from throughtime.cells import State
 from throughtime.recurrent import Recurrent
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training.checkpoint import Expected, check_tensors
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from throughtime.config import TrainingConfig
 from throughtime.errors import CheckpointError, DivergedError
 from throughtime.run.position import Position, Window
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 from throughtime.training.checkpoint import (
     Checkpoint,
     Expected,
@@ -104,7 +104,11 @@ class Trainer:
         try:
             return self.position if self.position.finished else self._train()
         finally:
-            self._log.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the files that it writes; closing twice is fine."""
+        self._log.close()
 
     def _train(self) -> Position:
         self._model.train()

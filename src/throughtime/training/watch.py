@@ -13,7 +13,7 @@ from throughtime.cells import State
 from throughtime.inspection.flow import FORGOTTEN, GradientFlow, gradient_flow
 from throughtime.inspection.windows import embed
 from throughtime.models import LanguageModel
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 
 # Columns of the batch to measure on. The plain loop costs by the step, hardly by the column.
 _COLUMNS = 4

@@ -1,4 +1,4 @@
-"""What a checkpoint's JSON says, each value checked as it is taken."""
+"""What the JSON of a checkpoint or a snapshot says, each value checked as it is taken."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from throughtime.errors import CheckpointError
+from throughtime.facts import shown
 
 # What a 64-bit whole number holds, as counters of steps and tokens have to.
 LARGEST = 2**63 - 1
 
 
 class Saved:
-    """An object of a checkpoint's JSON. It is a context: at the end, all that is in it has to be taken.
+    """An object of such JSON. It is a context: at the end, all that is in it has to be taken.
 
     Example:
         with Saved(checkpoint.state, path) as saved:
@@ -24,7 +25,7 @@ class Saved:
 
     Args:
         values: what was read.
-        path: the file, for errors.
+        path: the file, or what else it is, for errors.
         name: of the object in it; "" is the whole.
     """
 
@@ -57,13 +58,13 @@ class Saved:
         """A list of whole numbers."""
         return [self._integer(name, value, least, most) for value in self._list(name)]
 
-    def rows_of_integers(self, name: str, columns: int) -> list[list[int]]:
-        """A list of lists of as many whole numbers from 0."""
+    def rows_of_integers(self, name: str, columns: int | None = None, most: int = LARGEST) -> list[list[int]]:
+        """A list of lists of whole numbers in [0, most]; of as many in each, where `columns` says so."""
         rows = self._list(name)
         for row in rows:
-            if not isinstance(row, list) or len(row) != columns:
-                self.refuse(name, row, f"a list of {columns}")
-        return [[self._integer(name, value, 0, LARGEST) for value in row] for row in rows]
+            if not isinstance(row, list) or columns not in (None, len(row)):
+                self.refuse(name, row, "a list" if columns is None else f"a list of {columns}")
+        return [[self._integer(name, value, 0, most) for value in row] for row in rows]
 
     def number(self, name: str, least: float = -math.inf) -> float:
         """A finite number from `least` on."""
@@ -104,6 +105,18 @@ class Saved:
         """An object inside this one."""
         return Saved(self._take(name), self.path, self._full(name))
 
+    def parts(self, name: str) -> list[Saved]:
+        """A list of objects."""
+        values = self._list(name)
+        return [Saved(value, self.path, f"{self._full(name)}[{place}]") for place, value in enumerate(values)]
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """An object as it is, for someone else to look into."""
+        value = self._take(name)
+        if not isinstance(value, dict):
+            self.refuse(name, value, "an object")
+        return value
+
     def absent(self, name: str) -> None:
         """Nothing: the run does not have it."""
         if (value := self._take(name)) is not None:
@@ -111,9 +124,7 @@ class Saved:
 
     def refuse(self, name: str, value: Any, expected: str) -> NoReturn:
         """Raise CheckpointError for a value."""
-        shown = repr(value)
-        shown = shown if len(shown) <= 40 else f"{shown[:40]}..."
-        raise CheckpointError(f"{self.path}: {self._full(name)} is {shown}, expected {expected}")
+        raise CheckpointError(f"{self.path}: {self._full(name)} is {shown(value)}, expected {expected}")
 
     def _full(self, name: str) -> str:
         return f"{self.name}.{name}" if self.name else name
@@ -133,7 +144,8 @@ class Saved:
     def _integer(self, name: str, value: Any, least: int, most: int) -> int:
         # To isinstance, true is a whole number as well.
         if type(value) is not int or not least <= value <= most:
-            self.refuse(name, value, f"a whole number from {least:,} to {most:,}")
+            expected = f"{least:,}" if least == most else f"a whole number from {least:,} to {most:,}"
+            self.refuse(name, value, expected)
         return value
 
     def _number(self, name: str, value: Any, least: float) -> float:

@@ -10,7 +10,7 @@ import pytest
 
 from throughtime.errors import CheckpointError
 from throughtime.run.position import Position
-from throughtime.run.saved import Saved
+from throughtime.saved import Saved
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,9 @@ from throughtime.run.saved import Saved
         (lambda saved: saved.text("x", ["a"]), '"a"', ['"b"', "1"]),
         (lambda saved: saved.texts("x"), '["a"]', ['"b"', "[1]"]),
         (lambda saved: saved.part("x"), "{}", ["[]", "null", "1"]),
+        (lambda saved: saved.parts("x"), "[{}]", ["{}", "[1]", "[[]]"]),
+        (lambda saved: saved.mapping("x"), '{"y": 1}', ["[]", "null"]),
+        (lambda saved: saved.rows_of_integers("x", most=3), "[[0], [], [1, 3]]", ["[[4]]", "[1]", "[[1.0]]"]),
         (lambda saved: saved.absent("x"), "null", ["0", "{}"]),
     ],
 )
@@ -42,7 +45,7 @@ def test_values_of_another_type_or_range_are_named(
 ) -> None:
     take(Saved({"x": json.loads(good)}, "c"))
     for value in bad:
-        with pytest.raises(CheckpointError, match=r"c(: x is .{1,60}, expected| is damaged: x)"):
+        with pytest.raises(CheckpointError, match=r"c(: x is .{1,70}, expected| is damaged: x)"):
             take(Saved({"x": json.loads(value)}, "c"))
     with pytest.raises(CheckpointError, match="c lacks x"):
         take(Saved({}, "c"))
