@@ -20,6 +20,7 @@ from throughtime.facts import parse_json
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.program.network import Functions, NetworkProgram
 from throughtime.run.position import Position
+from throughtime.run.program_functions import ProgramFunctions
 from throughtime.runtime.layers import PRECISIONS, Compute
 from throughtime.runtime.weights import SCALE, Weights, read_weights
 from throughtime.saved import Saved
@@ -223,7 +224,8 @@ class Run(ABC):
             return TorchNetwork(model)
         from throughtime.runtime.network import Network
 
-        return Network(self.program, self.read_weights(), self.compute)
+        network = Network(self.program, self.read_weights(), self.compute)
+        return ProgramFunctions(network, self.folder / PROGRAM)
 
     @cached_property
     def program(self) -> NetworkProgram:
