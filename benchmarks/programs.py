@@ -80,7 +80,8 @@ def main() -> None:
     seconds = time.perf_counter() - begin
     print(
         f"{refused + harmless:,} damaged programs of {len(networks)} networks in {seconds:.0f} s: "
-        f"{refused:,} refused in one line, {harmless:,} harmless, 0 failures; slowest {slowest:.2f} s, peak {peak:.0f} MB"
+        f"{refused:,} refused in one line, {harmless:,} harmless, 0 failures; "
+        f"slowest {slowest:.2f} s, peak {peak:.0f} MB"
     )
 
 
