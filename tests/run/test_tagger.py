@@ -17,7 +17,7 @@ import torch
 import throughtime as tt
 from throughtime.data.video import decode_video, write_video
 from throughtime.errors import DataError, OptionError, RunError
-from throughtime.run import find_task
+from throughtime.recognition import recognise
 from throughtime.run.tagger import TaggerRun
 from throughtime.training import train
 from throughtime.training.progress import Progress
@@ -102,9 +102,9 @@ def video_run(videos: Path) -> TaggerRun:
 
 
 def test_the_task_is_found_from_the_folder(arrays: Path, videos: Path, tmp_path: Path) -> None:
-    assert find_task(arrays) == find_task(videos) == "tagger"
+    assert recognise(arrays).task == recognise(videos).task == "tagger"
     (tmp_path / "text.txt").write_text("no clips")
-    assert find_task(tmp_path / "text.txt") == "language-model"
+    assert recognise(tmp_path / "text.txt").task == "language-model"
 
 
 def test_the_run_holds_labels_and_the_statistics_of_the_training_frames(

@@ -12,7 +12,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from throughtime.cli.terminal import error_console, print_json, user_errors
-from throughtime.config import CONFIGS, every_option, read_options, resolve
+from throughtime.config import CONFIGS, every_option, read_options
 from throughtime.errors import OptionError
 from throughtime.presets import PRESETS, preset
 
@@ -57,18 +57,17 @@ def run(
         given = {name: value for name, value in options.items() if value is not None}
         if "cell_option" in given:
             given["cell_option"] = dict(map(_named_value, given["cell_option"]))
-        resolved = None
+        resolved, why = None, ""
         if resume is not None:
             _refuse_with_resume(source, out, preset_name, config, given)
         elif source is None:
             raise OptionError("name the training data: throughtime train FILE.txt (or --resume RUN)")
         else:
-            from throughtime.run import find_task
+            from throughtime.recognition import settle
 
-            layers = [{"task": find_task(source, given)}]
-            layers += [preset(preset_name)] if preset_name else []
+            layers = [preset(preset_name)] if preset_name else []
             layers += [read_options(config)] if config else []
-            resolved = resolve(*layers, given, {"source": str(source)})
+            resolved, why = settle(source, given, *layers)
 
         from throughtime.run import require_torch
 
@@ -88,7 +87,7 @@ def run(
                 from throughtime.training import start
 
                 assert resolved is not None
-                finished, position = start(resolved, out, show)
+                finished, position = start(resolved, out, show, why)
         except Interrupted as stop:
             console.print(
                 f"Stopped and saved at step {stop.step:,}. "

@@ -28,8 +28,27 @@ class LabelledData(Section):
     input: Literal["auto", "vectors", "text", "sequences", "audio"] = Field(
         default="auto", description="What the examples are; auto finds it out from the files."
     )
-    text_column: str = Field(default="text", description="The column with the text.")
-    label_column: str = Field(default="label", description="The column with the label.")
+    text_column: str = Field(
+        default="text",
+        description="The column with the text, by name or by number from 1; several between commas are read "
+        "one after the other.",
+    )
+    label_column: str = Field(
+        default="label", description="The column with the label, by name or by number from 1."
+    )
+    columns: str | None = Field(
+        default=None,
+        description="Read only these columns besides the label's: names or numbers between commas.",
+    )
+    header: bool = Field(
+        default=True,
+        description="The first line of a CSV or TSV file names its columns; without it they have numbers.",
+    )
+    any_labels: bool = Field(
+        default=False,
+        description="Take every label as it is, also where the labels look like measurements or like several "
+        "labels in a cell.",
+    )
     tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
         default="bpe", description="What a token of a text is."
     )

@@ -30,8 +30,16 @@ class ParallelData(Section):
     validation_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the pairs, drawn at random, kept for validation."
     )
-    source_column: str = Field(default="source", description="The table's column of sources.")
-    target_column: str = Field(default="target", description="The table's column of targets.")
+    source_column: str = Field(
+        default="source", description="The table's column of sources, by name or by number from 1."
+    )
+    target_column: str = Field(
+        default="target", description="The table's column of targets, by name or by number from 1."
+    )
+    header: bool = Field(
+        default=True,
+        description="The first line of a CSV or TSV file names its columns; without it they have numbers.",
+    )
     tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
         default="bpe", description="What a token is."
     )

@@ -14,11 +14,10 @@ from throughtime.data.arrays import ARRAY_SUFFIXES, read_array
 from throughtime.data.file_names import file_of
 from throughtime.data.limits import EXAMPLE_BYTES
 from throughtime.data.lines import shown
-from throughtime.data.tables import BadRows, column_names, read_rows
+from throughtime.data.tables import METADATA, BadRows, find_metadata, read_rows
 from throughtime.data.video import VIDEO_SUFFIXES, decode_video
-from throughtime.errors import DataError, MissingExtraError
+from throughtime.errors import DataError
 
-METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 COLUMNS = ("file_name", "labels")
 # How people call the three parts.
 PARTS = {
@@ -57,24 +56,6 @@ class Clip:
     labels: Path
     part: str = ""
     group: str = ""
-
-
-def find_metadata(source: str | Path) -> Path | None:
-    """The metadata file of a folder, or the file itself; None where there is none."""
-    path = Path(source)
-    if path.name in METADATA and path.is_file():
-        return path
-    return next((path / name for name in METADATA if (path / name).is_file()), None)
-
-
-def holds_clips(source: Path) -> bool:
-    """Whether this is a folder of clips with labels. Reads little, never raises."""
-    table = find_metadata(source)
-    try:
-        return table is not None and set(COLUMNS) <= set(column_names(table))
-    # An unreadable table, or one for which a library is missing, is for nobody to recognise.
-    except (DataError, MissingExtraError):
-        return False
 
 
 def list_clips(source: str | Path, bad: BadRows, allow_outside: bool = False) -> list[Clip]:

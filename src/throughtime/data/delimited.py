@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from throughtime.data.limits import LINE
@@ -17,7 +18,8 @@ def read_delimited(path: str | Path, report: Report | None = None) -> Iterator[t
     """Read a CSV or TSV file row by row.
 
     CSV files quote as RFC 4180 says. TSV files in the wild hold bare quotes, so that there a quote is a
-    character like others.
+    character like others. Where the first line of a CSV file has no comma, but semicolons or tabs, these
+    separate its cells: Excel writes such files in many countries.
 
     Args:
         path: .csv or .tsv, also with .gz behind; lines end at LF, CR or both.
@@ -32,9 +34,11 @@ def read_delimited(path: str | Path, report: Report | None = None) -> Iterator[t
     tabs = path.name.lower().removesuffix(".gz").endswith(".tsv")
     # Python's own bound of 128 KB is less than a long text. It is one for the whole process.
     csv.field_size_limit(LINE.value)
+    lines = read_lines(path)
+    first = next(lines, "")
     reader = csv.reader(
-        read_lines(path),
-        delimiter="\t" if tabs else ",",
+        chain([first], lines),
+        delimiter="\t" if tabs else _separator(first),
         quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
     )
     while True:
@@ -55,6 +59,13 @@ def read_delimited(path: str | Path, report: Report | None = None) -> Iterator[t
         if report is None:
             raise DataError(f"{path} line {line}: {fault}")
         report(line, fault)
+
+
+def _separator(first: str) -> str:
+    """What stands between the cells of a CSV file with this first line."""
+    if "," in first:
+        return ","
+    return next((one for one in (";", "\t") if one in first), ",")
 
 
 def _fault(cells: list[str]) -> str | None:

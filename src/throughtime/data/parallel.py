@@ -32,6 +32,7 @@ def read_pairs(
     target: str | Path | None,
     bad: BadRows,
     columns: tuple[str, str] = ("source", "target"),
+    header: bool = True,
 ) -> Iterator[Pair]:
     """Read pairs from a table, or from two text files whose lines belong together.
 
@@ -40,6 +41,7 @@ def read_pairs(
         target: the text file of targets, None with a table.
         bad: what happens to pairs that cannot be used: an empty side, a value that is no text.
         columns: the table's columns.
+        header: the first line of a CSV or TSV file names its columns.
     Raises:
         DataError: a file is missing, empty or unreadable, a column is missing, the text files have not as
             many lines (the message names both counts), or a pair is bad and `bad` does not skip.
@@ -51,7 +53,7 @@ def read_pairs(
                 f"{source} is a text file of sources only: name the file of targets with --target, or give a "
                 f"table with the columns {' and '.join(columns)}"
             )
-        pairs = _table_pairs(source, bad, columns)
+        pairs = _table_pairs(source, bad, columns, header)
         other = source
     else:
         if is_table(source):
@@ -84,8 +86,8 @@ def read_texts(path: str | Path) -> Iterator[str]:
         yield line.removesuffix("\n").removesuffix("\r")
 
 
-def _table_pairs(path: Path, bad: BadRows, columns: tuple[str, str]) -> Iterator[Pair]:
-    for row in read_rows(path, bad, columns):
+def _table_pairs(path: Path, bad: BadRows, columns: tuple[str, str], header: bool) -> Iterator[Pair]:
+    for row in read_rows(path, bad, columns, header):
         values: list[Any] = [row.values[column] for column in columns]
         wrong = next(
             (c for c, value in zip(columns, values, strict=True) if not isinstance(value, str)), None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from throughtime.config.captioner import CaptionerConfig
 from throughtime.data.caption_examples import CaptionExamples, image_file, write_examples
-from throughtime.data.captions import CaptionedImage, CaptionedImages, holds_captions, read_captions
+from throughtime.data.captions import CaptionedImage, CaptionedImages, read_captions
 from throughtime.data.image_features import Encode
 from throughtime.data.image_inputs import find_images
 from throughtime.data.tables import BadRows
@@ -81,10 +81,6 @@ class CaptionerRun(Run):
     task = "captioner"
     config: CaptionerConfig
     tokenizer: Tokenizer
-
-    @classmethod
-    def recognises(cls, source: Path) -> bool:
-        return holds_captions(source)
 
     def prepare(self, show: Progress) -> None:
         data = self.config.data

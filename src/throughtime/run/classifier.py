@@ -16,8 +16,6 @@ from throughtime.data.examples import (
     Example,
     ExampleReader,
     InputKind,
-    find_kind,
-    holds_labelled_examples,
     table_of,
 )
 from throughtime.data.features import FeatureSpace, statistics
@@ -32,6 +30,7 @@ from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import DataError, RunError
 from throughtime.prediction.labels import SequenceLabeller, all_logits
+from throughtime.recognition import recognise
 from throughtime.run.example_inputs import read_any, read_inputs
 from throughtime.run.run import CONFIG, Run
 from throughtime.runtime.outputs import check_output
@@ -72,17 +71,14 @@ class ClassifierRun(Run):
     encoder: TextEncoder | None = None
     space: FeatureSpace | None = None
 
-    @classmethod
-    def recognises(cls, source: Path) -> bool:
-        return holds_labelled_examples(source)
-
     # ---- training
 
     def prepare(self, show: Progress) -> None:
         data = self.config.data
         if data.input == "auto":
-            kind = find_kind(data.source, data.text_column, data.label_column)
-            self.config = resolve(self.config.model_dump(exclude_none=True), {"input": kind})  # type: ignore[assignment]
+            given = data.model_dump(exclude_unset=True)
+            found = recognise(data.source, {**given, "task": self.task}).options
+            self.config = resolve(self.config.model_dump(exclude_none=True), found)  # type: ignore[assignment]
         bad = BadRows(data.skip_bad)
         if self.config.data.input == "text":
             self._prepare_texts(bad, show)
@@ -345,12 +341,14 @@ class ClassifierRun(Run):
             self.kind,
             data.text_column,
             data.label_column,
-            data.mel_bands,
-            data.frame_seconds,
-            data.frame_hop,
-            self.space,
-            needs_label,
-            allow_outside,
+            columns=data.columns,
+            header=data.header,
+            bands=data.mel_bands,
+            window=data.frame_seconds,
+            hop=data.frame_hop,
+            space=self.space,
+            needs_label=needs_label,
+            allow_outside=allow_outside,
         )
 
     def _make_encoder(self, tokenizer: Tokenizer) -> TextEncoder:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from throughtime.config.language_model import LanguageModelConfig
 from throughtime.data import TokenFile, Tokenizer, split, write_tokens
-from throughtime.data.tables import is_table
 from throughtime.errors import DataError, RunError
 from throughtime.generation import SamplingOptions
 from throughtime.generation.text import Stepper, most_probable, random_seed, stream
@@ -80,10 +79,6 @@ class LanguageModelRun(Run):
     task = "language-model"
     config: LanguageModelConfig
     tokenizer: Tokenizer
-
-    @classmethod
-    def recognises(cls, source: Path) -> bool:
-        return source.is_file() and not is_table(source)
 
     def prepare(self, show: Progress) -> None:
         data = self.config.data

@@ -112,11 +112,6 @@ class Run(ABC):
         run.load()
         return run
 
-    @classmethod
-    @abstractmethod
-    def recognises(cls, source: Path) -> bool:
-        """Whether an existing file or folder holds training data of this task. Reads little, never raises."""
-
     @abstractmethod
     def prepare(self, show: Progress) -> None:
         """Read the user's files once, and leave in the folder all that training and predicting need.

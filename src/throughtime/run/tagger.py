@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.config.tagger import TaggerConfig
-from throughtime.data.clips import Encode, FrameReader, holds_clips, list_clips
+from throughtime.data.clips import Encode, FrameReader, list_clips
 from throughtime.data.frame_labels import read_frame_labels
 from throughtime.data.lines import standard_input
 from throughtime.data.sequences import Sequences
@@ -77,10 +77,6 @@ class TaggerRun(Run):
     labels: list[str]
     kind: str
     frame_rate: float | None
-
-    @classmethod
-    def recognises(cls, source: Path) -> bool:
-        return holds_clips(source)
 
     def prepare(self, show: Progress) -> None:
         encoder = self.config.data.image_encoder

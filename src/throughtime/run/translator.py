@@ -16,8 +16,8 @@ from throughtime.data import Tokenizer
 from throughtime.data.lines import STANDARD_INPUT, standard_input
 from throughtime.data.parallel import Pair, read_pairs, read_texts
 from throughtime.data.sequences import Sequences, write_sequences
-from throughtime.data.tables import BadRows, column_names, is_table, read_rows
-from throughtime.errors import DataError, RunError, ThroughtimeError
+from throughtime.data.tables import BadRows, is_table, read_rows
+from throughtime.errors import DataError, RunError
 from throughtime.generation.beam import MAX_PENALTY, check_range
 from throughtime.generation.translation import BATCH, TextTranslator, Translated
 from throughtime.prediction.pairs import TokenPairs, TranslationNetwork, evaluate
@@ -57,13 +57,6 @@ class TranslatorRun(Run):
     config: TranslatorConfig
     source_tokenizer: Tokenizer
     target_tokenizer: Tokenizer
-
-    @classmethod
-    def recognises(cls, source: Path) -> bool:
-        try:
-            return source.is_file() and is_table(source) and {"source", "target"} <= set(column_names(source))
-        except ThroughtimeError:
-            return False
 
     def prepare(self, show: Progress) -> None:
         data = self.config.data
@@ -249,7 +242,7 @@ class TranslatorRun(Run):
         columns = (data.source_column, data.target_column)
         translator = self.translator(beam, length_penalty, coverage_penalty)
         pairs, arrays = [], []
-        for pair in read_pairs(path, target, bad, columns):
+        for pair in read_pairs(path, target, bad, columns, data.header):
             if (tokens := self._tokens(pair, path, bad)) is not None:
                 arrays.append(tokens)
                 pairs.append(pair)
@@ -296,7 +289,7 @@ class TranslatorRun(Run):
     ) -> Iterator[Pair]:
         """The pairs of a file, cleaned."""
         what = f"reading {Path(source).name}"
-        for count, pair in enumerate(read_pairs(source, target, bad, columns), 1):
+        for count, pair in enumerate(read_pairs(source, target, bad, columns, self.config.data.header), 1):
             if count % 1000 == 0:
                 show.preparing(what, count, 0)
             yield Pair(self._clean(pair.source), self._clean(pair.target), pair.line)
@@ -355,5 +348,5 @@ class TranslatorRun(Run):
             yield from read_texts(path)
             return
         column = self.config.data.source_column
-        for row in read_rows(path, bad, [column]):
+        for row in read_rows(path, bad, [column], self.config.data.header):
             yield str(row.values[column])

@@ -18,8 +18,9 @@ from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
 from throughtime.presets import preset as preset_options
 from throughtime.program.files import PROGRAM, read_programs, write_programs
+from throughtime.recognition import settle
 from throughtime.recurrent import Recurrent
-from throughtime.run import CONFIG, PREPARED, Run, find_task, run_class
+from throughtime.run import CONFIG, PREPARED, Run, run_class
 from throughtime.run.lock import is_empty, writing
 from throughtime.run.position import Position
 from throughtime.run.saved import Saved
@@ -61,19 +62,22 @@ def train(
         Interrupted: a signal came; the run can be resumed.
     """
     layers = [preset_options(preset)] if preset else []
-    config = resolve({"task": find_task(source, options)}, *layers, options, {"source": str(source)})
-    run, _ = start(config, out, show or Progress())
+    config, why = settle(source, options, *layers)
+    run, _ = start(config, out, show or Progress(), why)
     return run
 
 
-def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Run, Position]:
+def start(config: RunConfig, out: str | Path | None, show: Progress, why: str = "") -> tuple[Run, Position]:
     """Make a run folder for a resolved config and train in it.
 
     Args:
         config: with data.source.
         out: the folder, or None.
         show: where progress goes.
+        why: what the data was recognised as, which is the first line that the user sees.
     """
+    if why:
+        show.recognised(why)
     folder = Path(out) if out is not None else _default_folder(config)
     _refuse_used(folder)
     _check_paths(config)

@@ -23,6 +23,9 @@ class Progress:
     def __exit__(self, *_: Any) -> None:
         pass
 
+    def recognised(self, why: str) -> None:
+        """What the data was taken for, and why."""
+
     def preparing(self, what: str, done: int, total: int) -> None:
         """The data is being read: so much of it is done, in bytes or examples."""
 
@@ -93,6 +96,9 @@ class ConsoleProgress(Progress):
     def __exit__(self, *_: Any) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def recognised(self, why: str) -> None:
+        self._console.print(why, highlight=False, soft_wrap=True, markup=False)
 
     def preparing(self, what: str, done: int, total: int) -> None:
         if not self._console.is_terminal:
