@@ -543,6 +543,36 @@ def test_columns_by_number_are_settled_as_names(tmp_path: Path) -> None:
         recognise(path, {"label_column": "3"})
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text", "called"),
+    [
+        ("cp949", "영화가 정말 재미있다. 다시 보고 싶은 영화", "Korean"),
+        ("shift_jis", "とても面白い映画でした。また見たいです", "Japanese"),
+        ("gb18030", "这部电影非常好看，我还想再看一遍", "Chinese"),
+        ("cp1251", "Очень хороший фильм и хочу посмотреть еще раз", "Cyrillic"),
+        ("latin-1", "un très bon film à revoir", "Western European"),
+        ("utf-16", "a good film", "UTF-16"),
+    ],
+)
+def test_another_encoding_is_named_and_read(tmp_path: Path, encoding: str, text: str, called: str) -> None:
+    table, prose = tmp_path / "r.csv", tmp_path / "r.txt"
+    table.write_bytes(("text,label\n" + "".join(f"{text} {n},{n % 2}\n" for n in range(9))).encode(encoding))
+    prose.write_bytes(f"{text}\n".encode(encoding) * 9)
+    for path in (table, prose):
+        with pytest.raises(DataError, match=rf"looks like {called}.*--encoding \S+ reads it"):
+            recognise(path)
+        assert recognise(path, {"encoding": encoding}).task == (
+            "classifier" if path is table else "language-model"
+        )
+    assert recognise(prose, {"errors": "replace"}).task == "language-model"
+
+
+def test_a_broken_byte_in_utf_8_is_not_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_bytes("가나다라마바사".encode() * 9 + b"\xff\n")
+    assert recognise(path).task == "language-model"
+
+
 def test_an_option_of_one_task_names_the_task(tmp_path: Path) -> None:
     path = write(tmp_path, "t.txt", "a text\n")
     with pytest.raises(DataError, match=r"a classifier \(--label-column is its option\) reads a table"):

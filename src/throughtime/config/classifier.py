@@ -8,7 +8,7 @@ from pydantic import Field
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import CELLS, RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_TOKENS, MOST_UNITS, Section
+from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_TOKENS, MOST_UNITS, Encoding, Section
 from throughtime.config.training import TrainingConfig
 
 
@@ -40,9 +40,19 @@ class LabelledData(Section):
         default=None,
         description="Read only these columns besides the label's: names or numbers between commas.",
     )
+    fill: Literal["none", "zero", "previous", "linear"] = Field(
+        default="none",
+        description="What takes the place of empty cells and NaN in arrays: zeros, the value before, or "
+        "the line "
+        "between the values around; none refuses them.",
+    )
     header: bool = Field(
         default=True,
         description="The first line of a CSV or TSV file names its columns; without it they have numbers.",
+    )
+    encoding: Encoding = Field(
+        default="utf-8",
+        description="What the text files are encoded in: utf-8, utf-16, cp949, latin-1, cp1252, shift_jis...",
     )
     any_labels: bool = Field(
         default=False,

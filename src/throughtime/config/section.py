@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from throughtime.encodings import check_encoding
 
 # Whole numbers have an end, so that a typing mistake or a damaged config.toml is named, and does not ask for
 # all memory. A recurrence with more units than this would have matrices of 16 GiB.
@@ -12,6 +16,8 @@ MOST_LAYERS = 256
 MOST_TOKENS = 1 << 24
 # Of what is counted and takes no memory of its own: steps, epochs, evaluations.
 MOST_COUNTED = (1 << 31) - 1
+
+Encoding = Annotated[str, AfterValidator(check_encoding)]
 
 
 class Section(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_TOKENS, MOST_UNITS, Section
+from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_TOKENS, MOST_UNITS, Encoding, Section
 from throughtime.config.training import TrainingConfig
 
 
@@ -39,6 +39,10 @@ class ParallelData(Section):
     header: bool = Field(
         default=True,
         description="The first line of a CSV or TSV file names its columns; without it they have numbers.",
+    )
+    encoding: Encoding = Field(
+        default="utf-8",
+        description="What the text files are encoded in: utf-8, utf-16, cp949, latin-1, cp1252, shift_jis...",
     )
     tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
         default="bpe", description="What a token is."

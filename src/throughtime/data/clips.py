@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.arrays import ARRAY_SUFFIXES, read_array
+from throughtime.data.arrays import ARRAY_SUFFIXES, Fill, read_array
 from throughtime.data.file_names import file_of
 from throughtime.data.limits import EXAMPLE_BYTES
 from throughtime.data.lines import shown
@@ -149,6 +149,7 @@ class FrameReader:
         frame_rate: arrays: frames a second, or None.
         encode: video: a frozen CNN, frames (N, H, W, 3) to features (N, F); None leaves the pixels.
         features: arrays: F; None takes any, until `accept` has seen the first.
+        columns, fill: arrays: see `read_array`.
     Attributes:
         rates: frames a second of the clips that were accepted, where they are known.
     """
@@ -160,12 +161,16 @@ class FrameReader:
         frame_rate: float | None = None,
         encode: Encode | None = None,
         features: int | None = None,
+        columns: str | None = None,
+        fill: Fill = "none",
     ) -> None:
         self.kind = kind
         self.frame_rate = frame_rate
         self.features = features
         self._image_size = image_size
         self._encode = encode
+        self._columns = columns
+        self._fill: Fill = fill
         self.rates: list[float] = []
 
     def accept(self, frames: NDArray[Any], seconds: NDArray[np.float64] | None) -> None:
@@ -216,7 +221,7 @@ class FrameReader:
         return frames, np.concatenate(times) if times else None
 
     def _array_blocks(self, path: str | Path) -> Iterator[tuple[NDArray[Any], NDArray[np.float64] | None]]:
-        array, _ = read_array(path)
+        array, _ = read_array(path, None, self._columns, self._fill)
         if self.features is not None and array.shape[1] != self.features:
             raise DataError(f"{path} has {array.shape[1]} features a frame, expected {self.features}")
         for start in range(0, len(array), BLOCK):

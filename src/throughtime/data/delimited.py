@@ -9,12 +9,15 @@ from pathlib import Path
 
 from throughtime.data.limits import LINE
 from throughtime.data.lines import check_text, read_lines
+from throughtime.encodings import UTF8
 from throughtime.errors import DataError
 
 Report = Callable[[int, str], None]
 
 
-def read_delimited(path: str | Path, report: Report | None = None) -> Iterator[tuple[int, list[str]]]:
+def read_delimited(
+    path: str | Path, report: Report | None = None, encoding: str = UTF8
+) -> Iterator[tuple[int, list[str]]]:
     """Read a CSV or TSV file row by row.
 
     CSV files quote as RFC 4180 says. TSV files in the wild hold bare quotes, so that there a quote is a
@@ -25,6 +28,7 @@ def read_delimited(path: str | Path, report: Report | None = None) -> Iterator[t
         path: .csv or .tsv, also with .gz behind; lines end at LF, CR or both.
         report: called with the line and the fault of a row that cannot be read, which is then left out; None
             stops at the first.
+        encoding: of the text.
     Yields:
         The line on which a row begins, from 1, and its cells; an empty line has none.
     Raises:
@@ -34,7 +38,7 @@ def read_delimited(path: str | Path, report: Report | None = None) -> Iterator[t
     tabs = path.name.lower().removesuffix(".gz").endswith(".tsv")
     # Python's own bound of 128 KB is less than a long text. It is one for the whole process.
     csv.field_size_limit(LINE.value)
-    lines = read_lines(path)
+    lines = read_lines(path, encoding=encoding)
     first = next(lines, "")
     reader = csv.reader(
         chain([first], lines),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.arrays import read_array
+from throughtime.data.arrays import Fill, read_array
 from throughtime.data.audio import read_sound
 from throughtime.data.features import FeatureSpace, is_sequence_file
 from throughtime.data.file_names import file_of
@@ -18,8 +18,10 @@ from throughtime.data.labels import label_text
 from throughtime.data.lines import check_text
 from throughtime.data.numbers import read_number
 from throughtime.data.tables import (
+    USUAL,
     BadRows,
     Row,
+    TableFormat,
     column_names,
     find_metadata,
     is_table,
@@ -38,13 +40,13 @@ class Example:
     """One thing to be labelled.
 
     Args:
-        input: a text, or features (T, F) float32; a vector has T = 1.
+        input: a text, or features (T, F) float32; a vector has T = 1. None for a blank line.
         label: its name; None where it is not known.
         name: what stands for the input where it is shown: the text, the file's name, the row.
         line: its line in its table.
     """
 
-    input: str | NDArray[np.float32]
+    input: str | NDArray[np.float32] | None
     label: str | None
     name: str
     line: int
@@ -59,8 +61,10 @@ class ExampleReader:
             one whose other columns are lists of numbers, or one that names .csv, .tsv, .npy or .npz files;
             "audio", one that names .wav, .flac or .ogg files.
         text_column, label_column: the columns of tables; several columns of text stand between commas.
-        columns: the only ones of a table that are read besides the label's, between commas; None reads all.
-        header: the first line of a CSV or TSV file names its columns.
+        columns: the only ones of a table, or of the arrays that it names, that are read besides the label's,
+            between commas; None reads all.
+        fill: what takes the place of gaps in arrays; see `read_array`.
+        form: how tables of text are written.
         bands, window, hop: the log-mel frames of sounds.
         space: the features that there have to be; None takes those of the first example, and demands them of
             the others.
@@ -72,7 +76,8 @@ class ExampleReader:
     text_column: str = "text"
     label_column: str = "label"
     columns: str | None = None
-    header: bool = True
+    form: TableFormat = USUAL
+    fill: Fill = "none"
     bands: int = 40
     window: float = 0.025
     hop: float = 0.01
@@ -87,12 +92,12 @@ class ExampleReader:
             DataError: a file is missing or has not the columns; an example is bad, and `bad` does not skip.
         """
         table = table_of(path)
-        names = column_names(table, self.header)
+        names = column_names(table, self.form)
         texts = several_columns(names, self.text_column)
         only = None
         if self.columns is not None and FILE_COLUMN not in names:
             only = several_columns(names, self.columns)
-        for row in read_rows(table, bad, self._columns(table, texts, only), self.header):
+        for row in read_rows(table, bad, self._columns(table, texts, only), self.form):
             try:
                 label = label_text(row.values.get(self.label_column)) or None
                 if label is None and self.needs_label:
@@ -119,7 +124,8 @@ class ExampleReader:
             array, found = read_sound(path, rate, self.bands, self.window, self.hop)
             self.space = self.space or FeatureSpace(tuple(f"mel {band}" for band in range(self.bands)), found)
         else:
-            array, names = read_array(path, None if self.space is None else self.space.names)
+            expected = None if self.space is None else self.space.names
+            array, names = read_array(path, expected, self.columns, self.fill)
             self.space = self.space or FeatureSpace(names)
         return array
 
@@ -156,7 +162,7 @@ class ExampleReader:
         columns = [self.label_column] if self.needs_label else []
         if self.kind == "text":
             return [*texts, *columns]
-        if self.kind == "audio" or FILE_COLUMN in column_names(table, self.header):
+        if self.kind == "audio" or FILE_COLUMN in column_names(table, self.form):
             return [FILE_COLUMN, *columns]
         return [*(only or ()), *columns]
 

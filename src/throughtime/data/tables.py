@@ -12,6 +12,7 @@ from throughtime.data.delimited import read_delimited
 from throughtime.data.json_values import parse_json
 from throughtime.data.lines import read_lines, shown
 from throughtime.data.parquet import parquet_columns, parquet_rows
+from throughtime.encodings import UTF8
 from throughtime.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -88,12 +89,28 @@ def find_metadata(source: str | Path) -> Path | None:
     return next((path / name for name in METADATA if (path / name).is_file()), None)
 
 
-def column_names(path: str | Path, header: bool = True) -> list[str]:
+@dataclass(frozen=True)
+class TableFormat:
+    """How a table of text is written.
+
+    Args:
+        header: the first line of a CSV or TSV file names the columns; without it they are numbers from 1.
+        encoding: of the text.
+    """
+
+    header: bool = True
+    encoding: str = UTF8
+
+
+USUAL = TableFormat()
+
+
+def column_names(path: str | Path, form: TableFormat = USUAL) -> list[str]:
     """The columns of a table: the header, or the keys of the first JSON line. Reads little.
 
     Args:
         path: the table.
-        header: the first line of a CSV or TSV file holds the names; without it they are numbers from 1.
+        form: how it is written.
     Raises:
         DataError: the file is missing, empty or not such a table.
     """
@@ -101,11 +118,11 @@ def column_names(path: str | Path, header: bool = True) -> list[str]:
     if _suffix(path) == ".parquet":
         return parquet_columns(path)
     if _suffix(path) in _JSON_LINES:
-        return list(next(_json_rows(path, BadRows())).values)
-    return _names(path, read_delimited(path), header)[0]
+        return list(next(_json_rows(path, BadRows(), form)).values)
+    return _names(path, read_delimited(path, encoding=form.encoding), form.header)[0]
 
 
-def first_cells(path: str | Path) -> list[str] | None:
+def first_cells(path: str | Path, form: TableFormat = USUAL) -> list[str] | None:
     """The first line of a CSV or TSV file, which may be a header; None for other tables.
 
     Raises:
@@ -114,7 +131,7 @@ def first_cells(path: str | Path) -> list[str] | None:
     path = Path(path)
     if _suffix(path) not in (".csv", ".tsv"):
         return None
-    return _names(path, read_delimited(path), header=False)[1]
+    return _names(path, read_delimited(path, encoding=form.encoding), header=False)[1]
 
 
 def resolve_column(names: Sequence[str], wanted: str) -> str | None:
@@ -131,7 +148,7 @@ def several_columns(names: Sequence[str], wanted: str) -> list[str]:
 
 
 def read_rows(
-    path: str | Path, bad: BadRows, columns: Sequence[str] = (), header: bool = True
+    path: str | Path, bad: BadRows, columns: Sequence[str] = (), form: TableFormat = USUAL
 ) -> Iterator[Row]:
     """Read a table row by row.
 
@@ -139,7 +156,7 @@ def read_rows(
         path: .csv, .tsv, .jsonl, .ndjson (also with .gz behind), or .parquet.
         bad: what happens to rows that cannot be read.
         columns: columns that have to exist.
-        header: as for `column_names`.
+        form: how the table is written.
     Raises:
         DataError: the file is missing, empty or unreadable, or a column is missing (the message lists those
             that exist); a row is broken and `bad` does not skip.
@@ -148,16 +165,16 @@ def read_rows(
     path = Path(path)
     if not is_table(path):
         raise DataError(f"{path} is not a table that can be read: use {', '.join(TABLE_SUFFIXES)}")
-    names = column_names(path, header)
+    names = column_names(path, form)
     for column in columns:
         if column not in names:
             raise DataError(f"{path} has no column {column!r}; its columns are {_listed(names)}")
     if _suffix(path) == ".parquet":
         rows = _parquet_rows(path, bad)
     elif _suffix(path) in _JSON_LINES:
-        rows = _json_rows(path, bad)
+        rows = _json_rows(path, bad, form)
     else:
-        rows = _delimited_rows(path, bad, header)
+        rows = _delimited_rows(path, bad, form)
     empty = True
     for row in rows:
         missing = [column for column in columns if row.values.get(column) is None]
@@ -170,10 +187,10 @@ def read_rows(
         raise DataError(f"{path} has no usable rows{f' ({bad.summary()})' if bad.count else ''}")
 
 
-def _delimited_rows(path: Path, bad: BadRows, header: bool) -> Iterator[Row]:
-    rows = read_delimited(path, lambda line, fault: bad.report(path, line, fault))
-    names, first = _names(path, rows, header)
-    for line, cells in rows if header else chain([(1, first)], rows):
+def _delimited_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row]:
+    rows = read_delimited(path, lambda line, fault: bad.report(path, line, fault), form.encoding)
+    names, first = _names(path, rows, form.header)
+    for line, cells in rows if form.header else chain([(1, first)], rows):
         if not cells:
             continue
         if len(cells) != len(names):
@@ -182,9 +199,9 @@ def _delimited_rows(path: Path, bad: BadRows, header: bool) -> Iterator[Row]:
         yield Row(line, dict(zip(names, cells, strict=True)))
 
 
-def _json_rows(path: Path, bad: BadRows) -> Iterator[Row]:
+def _json_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row]:
     found = False
-    for line, text in enumerate(read_lines(path), 1):
+    for line, text in enumerate(read_lines(path, encoding=form.encoding), 1):
         if not text.strip():
             continue
         found = True

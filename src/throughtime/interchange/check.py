@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import MissingExtraError, RunError
+from throughtime.extras import install_command
 from throughtime.interchange.graph import Port
 from throughtime.interchange.reference import reference_of
 from throughtime.run import Run
@@ -124,7 +125,7 @@ def require_onnxruntime() -> None:
         import onnxruntime  # noqa: F401
     except ImportError:
         raise MissingExtraError(
-            "checking the export needs onnxruntime: install it with `pip install 'throughtime[export]'`, or "
+            f"checking the export needs onnxruntime: install it with `{install_command('export')}`, or "
             "pass --no-check"
         ) from None
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import MissingExtraError, OptionError
+from throughtime.extras import install_command
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, ValueInfoProto
@@ -214,7 +215,7 @@ def require_onnx() -> None:
         import onnx  # noqa: F401
     except ImportError:
         raise MissingExtraError(
-            "export to ONNX needs onnx: install it with `pip install 'throughtime[export]'`"
+            f"export to ONNX needs onnx: install it with `{install_command('export')}`"
         ) from None
 
 

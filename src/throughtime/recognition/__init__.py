@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.config import CONFIGS, RunConfig, every_option, resolve
+from throughtime.config.idle import refuse_idle
+from throughtime.data.tables import TableFormat
+from throughtime.encodings import UTF8
 from throughtime.errors import DataError, OptionError
 from throughtime.recognition.kinds import KINDS, Kind
 from throughtime.recognition.match import Match
@@ -61,7 +64,8 @@ def _recognise(path: Path, options: Mapping[str, Any], task: str | None, because
     if not path.exists():
         raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
     wanted = Wanted.of(options, task, because)
-    survey = look_at(path, header=options.get("header") is not False)
+    form = TableFormat(options.get("header") is not False, options.get("encoding") or UTF8)
+    survey = look_at(path, form)
     kind, match = _first_kind(survey, wanted)
     if kind is None or match is None:
         raise DataError(_not_for(survey, wanted))
@@ -96,6 +100,7 @@ def settle(source: str | Path, given: Mapping[str, Any], *layers: Mapping[str, A
     task, because = _named_task({"task": flat.get("task"), **given})
     found = _recognise(Path(source), flat, task, because)
     config = resolve({"task": found.task}, *layers, given, found.options, {"source": str(source)})
+    refuse_idle(config, given)
     return config, f"{source}: {found.why}"
 
 

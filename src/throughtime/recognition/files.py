@@ -28,6 +28,19 @@ def other_programs(survey: Survey, wanted: Wanted) -> Match | None:
     return Match(f"this is {what}", advice=advice)
 
 
+def other_encoding(survey: Survey, wanted: Wanted) -> Match | None:
+    """A text that is not UTF-8, unless its owner has said what to do with such bytes."""
+    if survey.encoding is None:
+        return None
+    if survey.is_text and (wanted.errors == "replace" or wanted.tokenizer == "byte"):
+        return None
+    name, called = survey.encoding
+    others = "; --errors replace reads such bytes as U+FFFD" if survey.is_text else ""
+    return Match(
+        f"its text is not UTF-8, and looks like {called}", advice=f"--encoding {name} reads it{others}"
+    )
+
+
 def as_text(survey: Survey, wanted: Wanted) -> Match | None:
     """Whatever its owner wants to be read as prose."""
     if wanted.task != "language-model":

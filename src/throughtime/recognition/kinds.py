@@ -35,8 +35,9 @@ _PROSE = "--task language-model reads it as text"
 # The first kind that fits decides. What is refused for being something special comes before the task that
 # would otherwise take it. Once a task learns from a kind, name it here.
 KINDS: tuple[Kind, ...] = (
-    Kind(files.as_text, "language-model"),
     Kind(files.other_programs),
+    Kind(files.other_encoding),
+    Kind(files.as_text, "language-model"),
     Kind(unlabelled.without_header),
     Kind(
         files.tagged_lines,

@@ -6,7 +6,7 @@ import gzip
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,18 @@ from typing import Any
 from throughtime.data.audio import AUDIO_SUFFIXES
 from throughtime.data.images import IMAGE_SUFFIXES
 from throughtime.data.numbers import reads_as_number
-from throughtime.data.tables import BadRows, column_names, find_metadata, first_cells, is_table, read_rows
+from throughtime.data.tables import (
+    USUAL,
+    BadRows,
+    TableFormat,
+    column_names,
+    find_metadata,
+    first_cells,
+    is_table,
+    read_rows,
+)
 from throughtime.data.video import VIDEO_SUFFIXES
+from throughtime.encodings import UTF8, guess_encoding
 from throughtime.errors import DataError
 from throughtime.recognition.columns import Column, sum_up
 from throughtime.recognition.foreign import what_it_is
@@ -81,6 +91,7 @@ class Survey:
         lines: the first lines of a text.
         foreign: what a file is that no task reads by itself, and what to do; None where it may be read.
         folder: of a folder without metadata.
+        encoding: the name and the common name of what its text is encoded in, where that is not UTF-8.
     """
 
     path: Path
@@ -88,6 +99,7 @@ class Survey:
     lines: list[str] = field(default_factory=list)
     foreign: tuple[str, str] | None = None
     folder: FolderSurvey | None = None
+    encoding: tuple[str, str] | None = None
 
     @property
     def is_text(self) -> bool:
@@ -100,12 +112,12 @@ class Survey:
         return suffix_of(self.path.name)
 
 
-def look_at(path: Path, header: bool = True) -> Survey:
+def look_at(path: Path, form: TableFormat = USUAL) -> Survey:
     """Survey a file or folder.
 
     Args:
         path: it exists.
-        header: the first line of a CSV or TSV file names its columns.
+        form: how its texts are written.
     Raises:
         DataError: it is empty, or a table that cannot be read.
     """
@@ -113,21 +125,25 @@ def look_at(path: Path, header: bool = True) -> Survey:
         metadata = find_metadata(path)
         if metadata is None:
             return Survey(path, folder=_look_into(path))
-        return Survey(path, table=_look_at_table(metadata, header))
-    if is_table(path):
-        beginning = _beginning(path)
-        found = what_it_is(Path("table"), beginning) if not path.name.endswith(".parquet") else None
-        return Survey(path, foreign=found) if found else Survey(path, table=_look_at_table(path, header))
+        return Survey(path, table=_look_at_table(metadata, form))
+    if suffix_of(path.name) == ".parquet":
+        return Survey(path, table=_look_at_table(path, form))
     beginning = _beginning(path)
+    other = guess_encoding(beginning) if form.encoding == UTF8 else None
+    if is_table(path):
+        found = what_it_is(Path("table"), beginning)
+        # Read in the wrong encoding, a table may have no columns at all.
+        if found is not None or other is not None:
+            return Survey(path, foreign=found, encoding=other)
+        return Survey(path, table=_look_at_table(path, form))
     if not beginning:
         raise DataError(f"{path} is empty: there is nothing to read")
     found = what_it_is(path.with_name(path.name.removesuffix(".gz")), beginning)
     if found is not None:
         return Survey(path, foreign=found)
-    text = beginning.decode("utf-8", "replace")
-    lines = text.splitlines()
+    lines = beginning.decode(form.encoding, "replace").removeprefix("\ufeff").splitlines()
     # The last one may be cut.
-    return Survey(path, lines=lines[: min(_LINES, max(len(lines) - 1, 1))])
+    return Survey(path, lines=lines[: min(_LINES, max(len(lines) - 1, 1))], encoding=other)
 
 
 def suffix_of(name: str) -> str:
@@ -148,25 +164,28 @@ def _beginning(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _look_at_table(path: Path, header: bool) -> TableSurvey:
+def _look_at_table(path: Path, form: TableFormat) -> TableSurvey:
     bad = BadRows(skip=True)
-    cells = first_cells(path) if header else None
+    cells = first_cells(path, form) if form.header else None
+    unnamed_form = replace(form, header=False)
     no_header = ""
     if cells is not None:
         # Read as if it had none, so that a first row with equal cells can be told from a header.
-        unnamed = _columns_of(path, bad, header=False, skip=1)
+        unnamed = _columns_of(path, bad, unnamed_form, skip=1)
         no_header = _why_no_header(cells, list(unnamed[0].values()))
     if no_header:
-        columns, rows, complete = _columns_of(path, BadRows(skip=True), header=False)
+        columns, rows, complete = _columns_of(path, BadRows(skip=True), unnamed_form)
     else:
-        column_names(path, header)  # an empty or repeated name is an error that says so
-        columns, rows, complete = _columns_of(path, BadRows(skip=True), header)
+        column_names(path, form)  # an empty or repeated name is an error that says so
+        columns, rows, complete = _columns_of(path, BadRows(skip=True), form)
     return TableSurvey(path, columns, rows, complete, no_header)
 
 
-def _columns_of(path: Path, bad: BadRows, header: bool, skip: int = 0) -> tuple[dict[str, Column], int, bool]:
-    names = column_names(path, header)
-    source = islice(read_rows(path, bad, header=header), skip, None)
+def _columns_of(
+    path: Path, bad: BadRows, form: TableFormat, skip: int = 0
+) -> tuple[dict[str, Column], int, bool]:
+    names = column_names(path, form)
+    source = islice(read_rows(path, bad, form=form), skip, None)
     count, values, complete = 0, 0, True
 
     def rows() -> Iterator[dict[str, Any]]:

@@ -24,6 +24,7 @@ class Wanted:
         target: a file of targets beside a text of sources.
         input: what a classifier's examples are.
         any_labels: every label is meant as it is.
+        errors, tokenizer: what becomes of bytes that are not text.
     """
 
     task: str | None = None
@@ -36,6 +37,8 @@ class Wanted:
     target: str | None = None
     input: str = "auto"
     any_labels: bool = False
+    errors: str | None = None
+    tokenizer: str | None = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any], task: str | None, because: str) -> Wanted:

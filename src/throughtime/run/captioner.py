@@ -29,7 +29,7 @@ from throughtime.generation.captions import CaptionNetwork, best_captions, sampl
 from throughtime.generation.consensus import consensus as by_consensus
 from throughtime.metrics.captions import caption_metrics
 from throughtime.run.image_reader import LONGEST_CAPTION, ImageFacts, ImageReader
-from throughtime.run.run import Run, require_torch
+from throughtime.run.run import Run, refuse_text, require_torch
 
 if TYPE_CHECKING:
     import torch
@@ -196,6 +196,7 @@ class CaptionerRun(Run):
             DataError: an image or a file of features cannot be read.
             OptionError: the run knows no CNN for images, and none is given.
         """
+        refuse_text(inputs, "caption")
         bad = bad or BadRows()
         for number, image in enumerate(find_images(inputs, bad)):
             read = self._images.encode_one(image, self._shape, bad, encode)

@@ -25,14 +25,14 @@ from throughtime.data.numbers import as_float32
 from throughtime.data.prepared import EXAMPLES, PreparedExamples, write_targets
 from throughtime.data.sequences import write_sequences
 from throughtime.data.splits import stratified_split
-from throughtime.data.tables import BadRows
+from throughtime.data.tables import BadRows, TableFormat
 from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import DataError, RunError
 from throughtime.prediction.labels import SequenceLabeller, all_logits
 from throughtime.recognition import recognise
 from throughtime.run.example_inputs import read_any, read_inputs
-from throughtime.run.run import CONFIG, Run
+from throughtime.run.run import CONFIG, Run, refuse_text
 from throughtime.runtime.outputs import check_output
 
 if TYPE_CHECKING:
@@ -207,6 +207,7 @@ class ClassifierRun(Run):
         Raises:
             DataError: a text is empty, a number is not finite, or the model's output is not.
         """
+        refuse_text(inputs, "classify")
         logits = self._logits([self._encode(one) for one in inputs])
         probabilities = [
             _softmax(check_output(each, f"input {number}")) for number, each in enumerate(logits)
@@ -221,7 +222,11 @@ class ClassifierRun(Run):
         ]
 
     def predict(
-        self, inputs: Sequence[str | Path], skip_bad: bool = False, allow_outside_files: bool = False
+        self,
+        inputs: Sequence[str | Path],
+        skip_bad: bool = False,
+        allow_outside_files: bool = False,
+        probabilities: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Label the examples of files.
 
@@ -230,9 +235,12 @@ class ClassifierRun(Run):
                 "-" is standard input: a line is a text, the numbers of a vector, or a file's name.
             skip_bad: leave out what cannot be used; `left_out` says what.
             allow_outside_files: read files that a table names outside its own folder.
+            probabilities: give those of all labels.
         Yields:
-            input, label, probability; and truth, where the file has labels.
+            input, label, probability; and truth, where the file has labels. A blank line of a stream or of a
+            .txt file has no label, so that answers stay beside their lines.
         """
+        refuse_text(inputs, "predict")
         bad = BadRows(skip_bad)
         for source in inputs:
             streamed = str(source) == "-"
@@ -245,16 +253,23 @@ class ClassifierRun(Run):
             name = STANDARD_INPUT if streamed else source
             encoded = self._encoded(examples, name, bad)
             while block := list(islice(encoded, 1 if streamed else _AT_A_TIME)):
-                yield from self._label(block, name, bad)
+                for found, row in self._label(block, name, bad):
+                    every = dict(zip(self.labels.names, row or [None] * len(self.labels), strict=True))
+                    yield {**found, "probabilities": every} if probabilities else found
         self.left_out = bad.summary()
 
     def _label(
-        self, block: list[tuple[Example, NDArray[Any]]], name: str | Path, bad: BadRows
-    ) -> Iterator[dict[str, Any]]:
-        logits = self._logits([array for _, array in block])
-        for (example, _), each in zip(block, logits, strict=True):
+        self, block: list[tuple[Example, NDArray[Any] | None]], name: str | Path, bad: BadRows
+    ) -> Iterator[tuple[dict[str, Any], list[float]]]:
+        """What is found of each example, and the probabilities of all labels; none for a blank line."""
+        arrays = [array for _, array in block if array is not None]
+        logits = iter(self._logits(arrays)) if arrays else iter(())
+        for example, array in block:
+            if array is None:
+                yield {"input": "", "label": None, "probability": None}, []
+                continue
             try:
-                row = _softmax(check_output(each, shown(example.name)))
+                row = _softmax(check_output(next(logits), shown(example.name)))
             except DataError as error:
                 bad.report(name, example.line, str(error))
                 continue
@@ -263,7 +278,7 @@ class ClassifierRun(Run):
                 "label": self.labels.names[int(row.argmax())],
                 "probability": float(row.max()),
             }
-            yield found if example.label is None else {**found, "truth": example.label}
+            yield (found if example.label is None else {**found, "truth": example.label}), row.tolist()
 
     def evaluate(
         self,
@@ -287,6 +302,7 @@ class ClassifierRun(Run):
         table = table_of(path)
         reader = self._reader(needs_label=True, allow_outside=allow_outside_files)
         for example, array in self._encoded(reader.read(path, bad), table, bad):
+            assert array is not None  # a table has no blank lines
             try:
                 targets.append(self.labels.number(example.label or ""))
             except DataError as error:
@@ -342,7 +358,8 @@ class ClassifierRun(Run):
             data.text_column,
             data.label_column,
             columns=data.columns,
-            header=data.header,
+            form=TableFormat(data.header, data.encoding),
+            fill=data.fill,
             bands=data.mel_bands,
             window=data.frame_seconds,
             hop=data.frame_hop,
@@ -366,10 +383,10 @@ class ClassifierRun(Run):
 
     def _encoded(
         self, examples: Iterable[Example], path: str | Path, bad: BadRows
-    ) -> Iterator[tuple[Example, NDArray[Any]]]:
+    ) -> Iterator[tuple[Example, NDArray[Any] | None]]:
         for example in examples:
             try:
-                yield example, self._encode(example.input)
+                yield example, None if example.input is None else self._encode(example.input)
             except DataError as error:
                 bad.report(path, example.line, str(error))
 

@@ -22,7 +22,7 @@ def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadR
     """
     path = Path(path)
     if kind == "text" and path.suffix.lower() == ".txt" and path.is_file():
-        yield from read_inputs(reader, path, read_lines(path), bad)
+        yield from read_inputs(reader, path, read_lines(path, encoding=reader.form.encoding), bad)
     elif is_example_file(path, kind):
         try:
             yield Example(reader.read_file(path), None, str(path), 1)
@@ -35,7 +35,7 @@ def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadR
 def read_inputs(
     reader: ExampleReader, name: str | Path, lines: Iterable[str], bad: BadRows
 ) -> Iterator[Example]:
-    """A line an example, as it comes; empty lines are none.
+    """A line an example, as it comes. A blank line is an example without an input, so that it gets an answer.
 
     Args:
         reader, bad: as for `read_any`.
@@ -45,6 +45,7 @@ def read_inputs(
     for number, line in enumerate(lines, 1):
         text = line.rstrip("\r\n")
         if not text.strip():
+            yield Example(None, None, "", number)
             continue
         try:
             yield Example(reader.read_line(text), None, text, number)

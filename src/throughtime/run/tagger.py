@@ -42,7 +42,7 @@ from throughtime.run.frame_preparation import (
     write_frames,
     write_labels,
 )
-from throughtime.run.run import Run
+from throughtime.run.run import Run, refuse_text
 from throughtime.runtime.outputs import check_output
 
 if TYPE_CHECKING:
@@ -210,6 +210,7 @@ class TaggerRun(Run):
             DataError: a clip cannot be used.
             OptionError: a timeline is wanted of more than one clip.
         """
+        refuse_text(inputs, "predict")
         if list(map(str, inputs)) == [STANDARD_INPUT]:
             if timeline is not None or labels is not None:
                 raise OptionError("--timeline and --labels need a clip on disk, not standard input")
@@ -332,6 +333,8 @@ class TaggerRun(Run):
             self.config.data.frame_rate,
             self._encode if encodes else None,
             self._features if self.kind == "array" else None,
+            self.config.data.columns,
+            self.config.data.fill,
         )
 
     @property

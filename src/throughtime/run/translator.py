@@ -16,12 +16,12 @@ from throughtime.data import Tokenizer
 from throughtime.data.lines import STANDARD_INPUT, standard_input
 from throughtime.data.parallel import Pair, read_pairs, read_texts
 from throughtime.data.sequences import Sequences, write_sequences
-from throughtime.data.tables import BadRows, is_table, read_rows
+from throughtime.data.tables import BadRows, TableFormat, is_table, read_rows
 from throughtime.errors import DataError, RunError
 from throughtime.generation.beam import MAX_PENALTY, check_range
 from throughtime.generation.translation import BATCH, TextTranslator, Translated
 from throughtime.prediction.pairs import TokenPairs, TranslationNetwork, evaluate
-from throughtime.run.run import Run
+from throughtime.run.run import Run, refuse_text
 from throughtime.runtime.outputs import check_output
 
 if TYPE_CHECKING:
@@ -163,6 +163,7 @@ class TranslatorRun(Run):
         Raises:
             DataError: a text is empty, or holds a character that the model does not know.
         """
+        refuse_text(texts, "translate")
         translator = self.translator(beam, length_penalty, coverage_penalty)
         tokens = [translator.encode(text, "the text", line) for line, text in enumerate(texts, 1)]
         return translator.translate(texts, tokens, with_attention)
@@ -187,6 +188,7 @@ class TranslatorRun(Run):
         )
 
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
+        refuse_text(inputs, "predict")
         translator = self.translator()
         bad = BadRows(skip_bad)
         for path in inputs:
@@ -242,7 +244,7 @@ class TranslatorRun(Run):
         columns = (data.source_column, data.target_column)
         translator = self.translator(beam, length_penalty, coverage_penalty)
         pairs, arrays = [], []
-        for pair in read_pairs(path, target, bad, columns, data.header):
+        for pair in read_pairs(path, target, bad, columns, self._form):
             if (tokens := self._tokens(pair, path, bad)) is not None:
                 arrays.append(tokens)
                 pairs.append(pair)
@@ -275,6 +277,10 @@ class TranslatorRun(Run):
             "seconds": round(seconds, 2),
         }
 
+    @property
+    def _form(self) -> TableFormat:
+        return TableFormat(self.config.data.header, self.config.data.encoding)
+
     def _clean(self, text: str) -> str:
         text = text.strip()
         return text.lower() if self.config.data.lowercase else text
@@ -289,7 +295,7 @@ class TranslatorRun(Run):
     ) -> Iterator[Pair]:
         """The pairs of a file, cleaned."""
         what = f"reading {Path(source).name}"
-        for count, pair in enumerate(read_pairs(source, target, bad, columns, self.config.data.header), 1):
+        for count, pair in enumerate(read_pairs(source, target, bad, columns, self._form), 1):
             if count % 1000 == 0:
                 show.preparing(what, count, 0)
             yield Pair(self._clean(pair.source), self._clean(pair.target), pair.line)
@@ -345,8 +351,8 @@ class TranslatorRun(Run):
     def _sources_of(self, path: str | Path, bad: BadRows) -> Iterator[str]:
         """The texts to translate in a file: a table's source column, or the lines of a text."""
         if not is_table(path):
-            yield from read_texts(path)
+            yield from read_texts(path, self._form.encoding)
             return
         column = self.config.data.source_column
-        for row in read_rows(path, bad, [column], self.config.data.header):
+        for row in read_rows(path, bad, [column], self._form):
             yield str(row.values[column])

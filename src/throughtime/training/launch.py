@@ -28,6 +28,7 @@ from throughtime.runtime.layers import CELLS as NATIVE_CELLS
 from throughtime.training.checkpoint import Checkpoint, check_sizes
 from throughtime.training.log import METRICS, draw_loss
 from throughtime.training.progress import Progress
+from throughtime.training.replacing import set_aside
 from throughtime.training.signals import Interrupted
 from throughtime.training.task import Task
 from throughtime.training.trainer import CHECKPOINT, WEIGHTS, Trainer, resolve_precision, threads_of
@@ -38,6 +39,7 @@ def train(
     out: str | Path | None = None,
     preset: str | None = None,
     show: Progress | None = None,
+    overwrite: bool = False,
     **options: Any,
 ) -> Run:
     """Train on a file or a folder; the task is found out from it unless `task` names it.
@@ -51,6 +53,7 @@ def train(
         out: the run folder to make; None is runs/NAME-DATE.
         preset: options to begin with, by name; see `throughtime.presets`.
         show: where progress goes; None is nowhere.
+        overwrite: replace the run that is in `out`.
         **options: any option of the task in `throughtime.config`, by its name, and `task`.
     Returns:
         The finished run, with the weights that were best on the validation data.
@@ -63,11 +66,13 @@ def train(
     """
     layers = [preset_options(preset)] if preset else []
     config, why = settle(source, options, *layers)
-    run, _ = start(config, out, show or Progress(), why)
+    run, _ = start(config, out, show or Progress(), why, overwrite)
     return run
 
 
-def start(config: RunConfig, out: str | Path | None, show: Progress, why: str = "") -> tuple[Run, Position]:
+def start(
+    config: RunConfig, out: str | Path | None, show: Progress, why: str = "", overwrite: bool = False
+) -> tuple[Run, Position]:
     """Make a run folder for a resolved config and train in it.
 
     Args:
@@ -75,18 +80,20 @@ def start(config: RunConfig, out: str | Path | None, show: Progress, why: str = 
         out: the folder, or None.
         show: where progress goes.
         why: what the data was recognised as, which is the first line that the user sees.
+        overwrite: replace the run that is in the folder, once the new one can be trained.
     """
     if why:
         show.recognised(why)
     folder = Path(out) if out is not None else _default_folder(config)
-    _refuse_used(folder)
+    if not overwrite:
+        _refuse_used(folder)
     _check_paths(config)
     _set_threads(config.training.threads)
     device = _pick_device(config)
     # Saved as it is here: another machine must not go on with another precision.
     precision = resolve_precision(config.training, device)
     config = _with_whole_path(resolve(config.model_dump(exclude_none=True), {"precision": precision}))
-    with writing(folder, show.remark):
+    with set_aside(folder, config, overwrite, show.remark) as replaced, writing(folder, show.remark):
         _refuse_used(folder)  # in the meantime another process may have
         try:
             # Before the data is read, so that a run that is killed in between can be begun again.
@@ -99,11 +106,17 @@ def start(config: RunConfig, out: str | Path | None, show: Progress, why: str = 
                 with contextlib.suppress(OSError):  # runs/ holds other runs, or never was
                     folder.parent.rmdir()
             raise
+        replaced()
         return _run(trainer, task, folder)
 
 
 def resume(
-    folder: str | Path, show: Progress | None = None, epochs: int | None = None, threads: int | None = None
+    folder: str | Path,
+    show: Progress | None = None,
+    epochs: int | None = None,
+    threads: int | None = None,
+    device: str | None = None,
+    checkpoint_seconds: float | None = None,
 ) -> tuple[Run, Position]:
     """Go on with a training from its last checkpoint, bit for bit as if it had never stopped.
 
@@ -117,6 +130,8 @@ def resume(
             then that of the longer training from here on.
         threads: a new number of CPU threads; 0 leaves the choice to PyTorch. With another number than before,
             sums are split otherwise, and numbers differ in their last bits from here on.
+        device: where to go on, as for `train`. On another kind of processor numbers differ in the same way.
+        checkpoint_seconds: as for `train`.
     Raises:
         RunError: the folder or the checkpoint is missing or damaged, or another process writes into it.
         OptionError: epochs is not above the epochs done.
@@ -126,7 +141,12 @@ def resume(
     with writing(folder, show.remark):
         saved_config = RunConfig.load(folder / CONFIG)
         remove_unfinished(folder)
-        given = {"epochs": epochs, "threads": threads}
+        given = {
+            "epochs": epochs,
+            "threads": threads,
+            "device": device,
+            "checkpoint_seconds": checkpoint_seconds,
+        }
         config = resolve(saved_config.model_dump(exclude_none=True), given)
         if not (folder / CHECKPOINT).exists():
             return _begin_again(config, folder, show)
@@ -134,10 +154,16 @@ def resume(
         run = run_class(config.task)(folder, config)
         run.load()
         run.check_data(show)
-        device = _pick_device(config)
+        processor = _pick_device(config)
         check_sizes(run.build_model, checkpoint.group("model"), folder / CHECKPOINT)
         _go_on_with_threads(checkpoint, folder, threads, show)
-        trainer, task = _make_trainer(run, device, show)
+        before = saved_config.training.device
+        if device is not None and device != before:
+            show.remark(
+                f"the training had --device {before} and goes on with {device}: its numbers will differ in "
+                f"their last bits where that is another kind of processor"
+            )
+        trainer, task = _make_trainer(run, processor, show)
         trainer.resume(checkpoint, saved_config.training.epochs)
         position = trainer.position
         if epochs is not None and epochs <= position.epoch:
@@ -269,8 +295,8 @@ def _go_on_with_threads(checkpoint: Checkpoint, folder: Path, threads: int | Non
 def _refuse_used(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or not is_empty(folder)):
         raise RunError(
-            f"{folder} exists already: choose another --out, or go on with "
-            f"`throughtime train --resume {folder}`"
+            f"{folder} exists already: choose another --out, go on with "
+            f"`throughtime train --resume {folder}`, or replace it with --overwrite"
         )
 
 
