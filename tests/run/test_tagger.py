@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -485,3 +486,10 @@ def test_clips_outside_a_folder_are_read_only_where_that_is_allowed(
         with pytest.raises(DataError, match="lies outside"):
             call()
         assert call(allow_outside_files=True)
+
+
+def test_a_plain_folder_of_clips_is_labelled(arrays: Path, array_run: TaggerRun, tmp_path: Path) -> None:
+    for name in ("1.npy", "0.npy"):
+        shutil.copy(arrays / name, tmp_path)
+    clips = [Path(one["clip"]).name for one in array_run.predict([tmp_path])]
+    assert list(dict.fromkeys(clips)) == ["0.npy", "1.npy"]

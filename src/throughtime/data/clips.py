@@ -123,6 +123,21 @@ def split_clips(clips: Sequence[Clip], fraction: float, seed: int) -> tuple[list
     )
 
 
+def clips_in(folder: Path, kind: str) -> list[Path]:
+    """The clips of a kind in a folder that has no metadata, by name.
+
+    Raises:
+        DataError: there are none.
+    """
+    suffixes = VIDEO_SUFFIXES if kind == "video" else ARRAY_SUFFIXES
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
+    if not found:
+        raise DataError(
+            f"{folder} has neither {METADATA[0]} nor {kind}s in it ({', '.join(sorted(suffixes))})"
+        )
+    return found
+
+
 def kind_of(path: str | Path) -> str:
     """ "video" or "array", by the file's name.
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from throughtime.data.examples import Example, ExampleReader, InputKind, is_example_file
+from throughtime.data.features import is_sound_file
 from throughtime.data.lines import read_lines
-from throughtime.data.tables import BadRows
+from throughtime.data.tables import BadRows, find_metadata
 from throughtime.errors import DataError
 
 
@@ -17,12 +18,24 @@ def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadR
     Args:
         reader: of examples without labels.
         kind: what the examples are.
-        path: a table, a folder with metadata.csv, a single array or sound, or a .txt file with a text a line.
+        path: a table, a folder with metadata.csv, a single array or sound, a folder of these without
+            metadata, or a .txt file with a text a line.
         bad: what happens to examples that cannot be used.
     """
     path = Path(path)
     if kind == "text" and path.suffix.lower() == ".txt" and path.is_file():
         yield from read_inputs(reader, path, read_lines(path, encoding=reader.form.encoding), bad)
+    elif path.is_dir() and find_metadata(path) is None and kind in ("sequences", "audio"):
+        sounds = kind == "audio"
+        files = sorted(
+            file
+            for file in path.iterdir()
+            if is_example_file(file, kind) and is_sound_file(file.name) == sounds
+        )
+        if not files:
+            raise DataError(f"{path} has neither metadata.csv nor {'sounds' if sounds else 'arrays'} in it")
+        for file in files:
+            yield from read_any(reader, kind, file, bad)
     elif is_example_file(path, kind):
         try:
             yield Example(reader.read_file(path), None, str(path), 1)

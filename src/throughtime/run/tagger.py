@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.config.tagger import TaggerConfig
-from throughtime.data.clips import Encode, FrameReader, list_clips
+from throughtime.data.clips import Encode, FrameReader, clips_in, list_clips
 from throughtime.data.frame_labels import read_frame_labels
 from throughtime.data.lines import standard_input
 from throughtime.data.sequences import Sequences
-from throughtime.data.tables import BadRows
+from throughtime.data.tables import BadRows, find_metadata
 from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEncoder, in_blocks
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.facts import read_json
@@ -350,7 +350,10 @@ class TaggerRun(Run):
         for path in map(Path, inputs):
             if str(path) == STANDARD_INPUT:
                 raise OptionError("standard input cannot be read beside other inputs")
-            if path.is_dir():
+            if path.is_dir() and find_metadata(path) is None:
+                found = clips_in(path, self.kind)
+                yield from ((clip, None) for clip in found)
+            elif path.is_dir():
                 yield from ((clip.path, clip.labels) for clip in list_clips(path, bad, allow_outside))
             else:
                 yield path, None

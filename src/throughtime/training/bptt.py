@@ -66,7 +66,7 @@ class LanguageModelling(Task):
         self._text = training
         self._chosen: int | None = None  # a chunk length that is not logged yet
         watches = config.watch == "gradients"
-        self._watch = GradientWatch(model, config.watch_every) if watches else None
+        self._watch = GradientWatch(model, config.watch_every, self._adapts) if watches else None
         self._last: tuple[Any, Any, State | None] | None = None
         self._position = 0
         self._carried: State | None = None
