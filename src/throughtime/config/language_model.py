@@ -86,6 +86,7 @@ class StreamTraining(TrainingConfig):
     evaluation_streams: int = Field(
         default=16, ge=1, le=MOST_COUNTED, description="Parallel streams of validation during training."
     )
+    show_samples: bool = Field(default=False, description="Show what the model writes at each evaluation.")
     watch: Literal["none", "gradients"] = Field(
         default="none",
         description="Measure where the gradient goes while training, within 5 % of the time, and warn.",

@@ -12,6 +12,11 @@ from throughtime.config.section import MOST_COUNTED, Section
 class TrainingConfig(Section):
     """How the network learns."""
 
+    init_from: str | None = Field(
+        default=None,
+        description="Begin with the weights of this run, and with its cell and sizes where none are given; "
+        "tokens and labels that it does not know begin at random.",
+    )
     epochs: int = Field(default=10, ge=1, le=MOST_COUNTED, description="Passes over the training data.")
     batch: int = Field(default=32, ge=1, le=MOST_COUNTED, description="Examples in a step.")
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="The optimiser.")

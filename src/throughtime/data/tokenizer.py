@@ -239,6 +239,10 @@ class Tokenizer:
         """Decode tokens one at a time; never emits half a character."""
         return StreamDecoder(self)
 
+    def token_texts(self) -> list[str]:
+        """Every token as text, by its number."""
+        return list(self._texts)
+
     def token_text(self, token: int) -> str:
         """One token as text on its own, for tables and pictures.
 

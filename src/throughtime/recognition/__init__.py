@@ -99,9 +99,27 @@ def settle(source: str | Path, given: Mapping[str, Any], *layers: Mapping[str, A
     # An option of one task alone names it only where the user wrote it, and not in a preset.
     task, because = _named_task({"task": flat.get("task"), **given})
     found = _recognise(Path(source), flat, task, because)
+    if flat.get("init_from") is not None:
+        layers = (_options_of(Path(flat["init_from"]), found.task), *layers)
     config = resolve({"task": found.task}, *layers, given, found.options, {"source": str(source)})
     refuse_idle(config, given)
     return config, f"{source}: {found.why}"
+
+
+def _options_of(folder: Path, task: str) -> dict[str, Any]:
+    """What a training that begins with a run takes over from it: the network, and how texts are cut."""
+    config = RunConfig.load(folder / "config.toml")
+    sections = CONFIGS[task].sections()
+    model = config.model.model_dump(exclude_none=True)
+    data = config.data.model_dump(exclude_none=True)
+    return {
+        "model": {name: value for name, value in model.items() if name in sections["model"].model_fields},
+        "data": {
+            name: data[name]
+            for name in ("tokenizer", "lowercase")
+            if name in data and name in sections["data"].model_fields
+        },
+    }
 
 
 def _first_kind(survey: Survey, wanted: Wanted) -> tuple[Kind | None, Match | None]:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 TOKENIZER = "tokenizer.json"
 IMAGES = "images.json"
 DATA = "data"
+# The rows of an embedding behind its tokens, in the order of their numbers; no token has such a name.
+ENDS = ("\0end", "\0start")
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,11 @@ class CaptionerRun(Run):
         else:
             encoder = SmallImageCNN(self._images.size, self._images.grid)
         return Captioner(network, self.tokenizer.vocabulary_size, encoder)
+
+    def row_names(self) -> dict[str, list[str]]:
+        read = [*self.tokenizer.token_texts(), *ENDS]
+        written = read[:-1]
+        return {"embedding.weight": read, "output.weight": written, "output.bias": written}
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
         from throughtime.encoders.encoder import ReadyFeatures

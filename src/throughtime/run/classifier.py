@@ -49,6 +49,8 @@ PICTURE = "confusion.png"
 
 # Files are predicted in batches of this many: enough to share padding, few enough to show results soon.
 _AT_A_TIME = 256
+# The row of an embedding behind its tokens; no token has this name.
+_UNKNOWN = "\0unknown"
 _WHAT = {"text": "texts", "vectors": "vectors", "sequences": "sequences", "audio": "sounds"}
 
 
@@ -333,6 +335,16 @@ class ClassifierRun(Run):
         example = 'echo "a text" | ' if self.config.data.input == "text" else ""
         inputs = "" if example else " INPUT"
         return f"Predict with it: {example}throughtime predict {self.folder}{inputs}"
+
+    def row_names(self) -> dict[str, list[str]]:
+        labels = list(self.labels.names)
+        rows = {"output.weight": labels, "output.bias": labels}
+        if self.encoder is not None:
+            rows["embedding.weight"] = [*self.encoder.tokenizer.token_texts(), _UNKNOWN]
+        members = range(self.config.model.members)
+        return rows | {
+            f"members.{number}.{name}": names for number in members for name, names in rows.items()
+        }
 
     def facts(self) -> dict[str, Any]:
         known: dict[str, Any] = {"labels": list(self.labels.names)}

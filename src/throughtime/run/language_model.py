@@ -116,7 +116,8 @@ class LanguageModelRun(Run):
         from throughtime.training.bptt import LanguageModelling
 
         training, validation = self._open_tokens()
-        return LanguageModelling(model, training, validation, self.config.training, self.tokenizer.kind)  # type: ignore[arg-type]
+        kind, tokenizer = self.tokenizer.kind, self.tokenizer
+        return LanguageModelling(model, training, validation, self.config.training, kind, tokenizer)  # type: ignore[arg-type]
 
     def check_data(self, show: Progress) -> None:
         self._open_tokens(lambda done, total: show.preparing("checking the tokens", done, total))
@@ -126,6 +127,10 @@ class LanguageModelRun(Run):
 
     def facts(self) -> dict[str, Any]:
         return {"vocabulary_size": self.tokenizer.vocabulary_size}
+
+    def row_names(self) -> dict[str, list[str]]:
+        tokens = self.tokenizer.token_texts()
+        return {"embedding.weight": tokens, "output.weight": tokens, "output.bias": tokens}
 
     def parameters_tied(self) -> tuple[str, ...]:
         return ("output.weight",) if self.config.model.tie_weights else ()

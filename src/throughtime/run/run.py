@@ -310,6 +310,10 @@ class Run(ABC):
         state = parse_json(text, dict[str, Any], f"{path} (its state)")
         return Position.restore(Saved(state, path).part("position"), self.config.training.epochs)
 
+    def row_names(self) -> dict[str, list[str]]:
+        """What the rows of tensors stand for, by the tensors' names: tokens, labels. Needs no weights."""
+        return {}
+
     def facts(self) -> dict[str, Any]:
         """The task's own numbers for `describe`: vocabulary size, labels..."""
         return {}

@@ -109,6 +109,9 @@ class TaggerRun(Run):
             encoder = Standardise(torch.from_numpy(self._mean), torch.from_numpy(self._deviation))
         return Tagger(self.config.model, encoder, len(self.labels))
 
+    def row_names(self) -> dict[str, list[str]]:
+        return {"output.weight": self.labels, "output.bias": self.labels}
+
     def native_network(self) -> FrameTagger:
         from throughtime.runtime.tagger import Tagger
 

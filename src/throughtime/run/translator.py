@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 SOURCE_TOKENIZER = "source_tokenizer.json"
 TARGET_TOKENIZER = "target_tokenizer.json"
 SHARED_TOKENIZER = "tokenizer.json"
+# The rows of an embedding behind its tokens, in the order of their numbers; no token has such a name.
+ENDS = ("\0end", "\0start")
 
 BEAM = 5
 LENGTH_PENALTY = 1.0
@@ -108,6 +110,18 @@ class TranslatorRun(Run):
             self.target_tokenizer.vocabulary_size,
             self.config.data.shared_vocabulary,
         )
+
+    def row_names(self) -> dict[str, list[str]]:
+        source = [*self.source_tokenizer.token_texts(), *ENDS]
+        target = [*self.target_tokenizer.token_texts(), *ENDS]
+        written = target[:-1]
+        return {
+            "source_embedding.weight": source,
+            "target_embedding.weight": target,
+            "output.weight": written,
+            "output.bias": written,
+            "output_bias": written,
+        }
 
     def native_network(self) -> TranslationNetwork:
         from throughtime.runtime.translator import Translator

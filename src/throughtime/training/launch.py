@@ -26,6 +26,7 @@ from throughtime.run.position import Position
 from throughtime.run.saved import Saved
 from throughtime.runtime.layers import CELLS as NATIVE_CELLS
 from throughtime.training.checkpoint import Checkpoint, check_sizes
+from throughtime.training.initial_weights import take_weights
 from throughtime.training.log import METRICS, draw_loss
 from throughtime.training.progress import Progress
 from throughtime.training.replacing import set_aside
@@ -98,7 +99,7 @@ def start(
         try:
             # Before the data is read, so that a run that is killed in between can be begun again.
             config.save(folder / CONFIG)
-            trainer, task = _make_trainer(_prepare(config, folder, show), device, show)
+            trainer, task = _make_trainer(_prepare(config, folder, show), device, show, begins=True)
         except BaseException:
             # Nothing was trained yet, and half a run would only be in the way of the next try.
             shutil.rmtree(folder, ignore_errors=True)
@@ -192,7 +193,7 @@ def _begin_again(config: RunConfig, folder: Path, show: Progress) -> tuple[Run, 
     (folder / METRICS).unlink(missing_ok=True)
     config.save(folder / CONFIG)
     (folder / PROGRAM).unlink(missing_ok=True)
-    trainer, task = _make_trainer(_prepare(config, folder, show), device, show)
+    trainer, task = _make_trainer(_prepare(config, folder, show), device, show, begins=True)
     return _run(trainer, task, folder)
 
 
@@ -225,9 +226,14 @@ def _run(trainer: Trainer, task: Task, folder: Path) -> tuple[Run, Position]:
     return run, position
 
 
-def _make_trainer(run: Run, device: torch.device, show: Progress) -> tuple[Trainer, Task]:
+def _make_trainer(
+    run: Run, device: torch.device, show: Progress, begins: bool = False
+) -> tuple[Trainer, Task]:
     torch.manual_seed(run.config.training.seed)
-    model = run.build_model().to(device)
+    model = run.build_model()
+    if begins and run.config.training.init_from is not None:
+        show.remark(take_weights(model, run, run.config.training.init_from))
+    model = model.to(device)
     _save_programs(run, model)
     task = run.make_task(model, device)
     show.described(_facts(run.config, task, device), task)

@@ -52,6 +52,9 @@ class Progress:
     def evaluated(self, position: Position, metrics: dict[str, float], improved: bool) -> None:
         """The model was evaluated."""
 
+    def sampled(self, text: str) -> None:
+        """What the model writes at an evaluation."""
+
     def finished(self, position: Position) -> None:
         """Training is complete."""
 
@@ -209,6 +212,10 @@ class ConsoleProgress(Progress):
             highlight=False,
             soft_wrap=True,
         )
+
+    def sampled(self, text: str) -> None:
+        for line in text.splitlines():
+            self._console.print(f"  | {line}", highlight=False, soft_wrap=True, markup=False, style="dim")
 
     @property
     def _unit(self) -> str:
