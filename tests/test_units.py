@@ -12,10 +12,14 @@ def test_losses_have_the_unit_of_their_task() -> None:
 
 
 def test_durations() -> None:
-    assert [duration(s) for s in (0.4, 59, 61, 3599, 3661)] == [
+    assert [duration(s) for s in (0.4, 59, 59.6, 61, 179.6, 3599, 3599.7, 3661, 7199)] == [
         "0 s",
         "59 s",
+        "1 min 00 s",
         "1 min 01 s",
+        "3 min 00 s",
         "59 min 59 s",
+        "1 h 00 min",
         "1 h 01 min",
+        "2 h 00 min",
     ]

@@ -10,10 +10,11 @@ Example:
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from throughtime import inspection, interchange, nn, runtime
     from throughtime.cells import Cell
     from throughtime.recurrent import Recurrent

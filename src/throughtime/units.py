@@ -14,8 +14,11 @@ def describe_loss(nats: float, per_character: bool) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as people write them."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
+    # Rounded before it is split, or 179.6 seconds would be 2 minutes and 60 seconds.
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min"

@@ -148,3 +148,35 @@ def test_arrays_that_are_not_steps_by_features_are_refused(tmp_path: Path) -> No
             read_array(tmp_path / name, None)
     with pytest.raises(DataError, match="no such file"):
         read_array(tmp_path / "none.npy", None)
+
+
+SENSOR = "time,x,y\n2016-07-01 00:00,1,10\n2016-07-01 01:00,,20\n2016-07-01 02:00,3,\n"
+
+
+def test_columns_leave_a_timestamp_out_and_gaps_are_filled(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(SENSOR)
+    for fill, x, y in (
+        ("zero", [1, 0, 3], [10, 20, 0]),
+        ("previous", [1, 1, 3], [10, 20, 20]),
+        ("linear", [1, 2, 3], [10, 20, 20]),
+    ):
+        values, names = read_array(path, columns="x,3", fill=fill)  # type: ignore[arg-type]
+        assert names == ("x", "y")
+        assert values.T.tolist() == [x, y]
+    with pytest.raises(DataError, match=r"line 2: .* is not a number \(column 'time'; --columns leaves"):
+        read_array(path)
+    with pytest.raises(DataError, match=r"line 3: '' is not a number \(column 'x'; --fill fills gaps\)"):
+        read_array(path, columns="x,y")
+    with pytest.raises(DataError, match=r"has no column 'z' \(--columns\); its columns are time, x, y"):
+        read_array(path, columns="z")
+
+
+def test_gaps_of_numpy_arrays_are_filled_too(tmp_path: Path) -> None:
+    values = np.array([[np.nan, 1], [2, np.nan], [np.nan, 3]])
+    np.save(tmp_path / "a.npy", values)
+    assert read_array(tmp_path / "a.npy", fill="previous")[0].tolist() == [[2, 1], [2, 1], [2, 3]]
+    assert read_array(tmp_path / "a.npy", columns="2", fill="linear")[0].tolist() == [[1], [2], [3]]
+    np.save(tmp_path / "b.npy", np.full((2, 1), np.nan))
+    with pytest.raises(DataError, match="has no value to fill from"):
+        read_array(tmp_path / "b.npy", fill="previous")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from throughtime.data.captions import holds_captions, normalise_caption, read_captions
+from throughtime.data.captions import normalise_caption, read_captions
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
 
@@ -93,17 +93,6 @@ def test_a_folder_without_a_table_and_a_table_without_captions(tmp_path: Path) -
     folder(tmp_path, "file_name,title\na.jpg,x\n")
     with pytest.raises(DataError, match="no column 'caption'; its columns are file_name, title"):
         read_captions(tmp_path, BadRows(), normalise=True)
-
-
-def test_such_data_is_recognised_by_its_columns(tmp_path: Path) -> None:
-    assert not holds_captions(tmp_path)
-    folder(tmp_path, "file_name,text\na.jpg,x\n")
-    assert holds_captions(tmp_path) and holds_captions(tmp_path / "metadata.csv")
-    (tmp_path / "metadata.csv").write_text("text,label\nx,y\n")
-    assert not holds_captions(tmp_path)
-    (tmp_path / "metadata.csv").write_text("")
-    assert not holds_captions(tmp_path)
-    assert not holds_captions(tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize(

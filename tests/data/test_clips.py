@@ -12,7 +12,6 @@ from throughtime.data.clips import (
     Clip,
     FrameReader,
     find_metadata,
-    holds_clips,
     kind_of,
     list_clips,
     split_clips,
@@ -52,17 +51,6 @@ def test_faults_of_the_metadata_are_named_with_their_line_or_skipped(tmp_path: P
         list_clips(tmp_path / "none", BadRows())
     with pytest.raises(DataError, match="no column 'labels'"):
         listed(tmp_path, "file_name,caption\na.png,a cat\n")
-
-
-def test_only_folders_with_clips_are_recognised(tmp_path: Path) -> None:
-    assert not holds_clips(tmp_path)
-    (tmp_path / "metadata.csv").write_text("file_name,caption\na.png,a cat\n")
-    assert not holds_clips(tmp_path)
-    (tmp_path / "metadata.csv").write_bytes(b"\xff\xfe broken")
-    assert not holds_clips(tmp_path)
-    (tmp_path / "metadata.csv").write_text("labels,file_name\na.csv,a.mp4\n")
-    assert holds_clips(tmp_path)
-    assert not holds_clips(tmp_path / "metadata.csv" / "none")
 
 
 def clips_of(groups: list[str], parts: list[str] | None = None) -> list[Clip]:

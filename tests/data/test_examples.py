@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from throughtime.data.examples import ExampleReader, find_kind, holds_labelled_examples
+from throughtime.data.examples import ExampleReader, InputKind
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
+from throughtime.recognition import recognise
 
 STEPS = np.array([[1, 10], [2, 20], [3, 30]], dtype=np.float32)
 
@@ -21,6 +22,10 @@ def write_folder(folder: Path, files: dict[str, str], metadata: str) -> Path:
         (folder / name).write_text(content)
     (folder / "metadata.csv").write_text(metadata)
     return folder
+
+
+def find_kind(path: Path) -> InputKind:
+    return recognise(path, {"task": "classifier"}).options["input"]
 
 
 def read(path: Path, skip: bool = False) -> tuple[list, BadRows]:
@@ -146,25 +151,6 @@ def test_a_matrix_with_a_short_step_is_a_bad_row(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(DataError, match="line 2: steps, step 2: 1 features, expected 2"):
         read(tmp_path / "a.jsonl")
-
-
-def test_what_no_classifier_can_read_is_refused_and_not_recognised(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "pictures", {}, "file_name,label\ncat.jpg,cat\n")
-    (tmp_path / "translation.tsv").write_text("source\ttarget\na\tb\n")
-    (tmp_path / "words.csv").write_text("word,label\ncat,noun\n")
-    (tmp_path / "only.csv").write_text("label\ncat\n")
-    (tmp_path / "note.txt").write_text("hello")
-    for path in (folder, tmp_path / "translation.tsv", tmp_path / "words.csv", tmp_path / "only.csv",
-                 tmp_path / "note.txt", tmp_path, tmp_path / "none.csv"):  # fmt: skip
-        assert not holds_labelled_examples(path), path
-    with pytest.raises(DataError, match=r"'cat\.jpg' is neither an array .* nor a sound"):
-        find_kind(folder)
-    with pytest.raises(DataError, match=r"no metadata\.csv"):
-        find_kind(tmp_path)
-    (tmp_path / "a.csv").write_text("text,label\ngood,1\n")
-    (tmp_path / "v.csv").write_text("x,y,label\n1,2,a\n")
-    assert holds_labelled_examples(tmp_path / "a.csv")
-    assert holds_labelled_examples(tmp_path / "v.csv")
 
 
 def test_files_outside_the_folder_are_read_only_where_that_is_allowed(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from throughtime.data.tables import BadRows, read_rows
 from throughtime.errors import DataError
-from throughtime.run import find_task
+from throughtime.recognition import recognise
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -112,4 +112,4 @@ def test_training_on_a_table_that_cannot_be_read_says_so(tmp_path: Path) -> None
     for name in ("a.parquet", "a.csv.gz"):
         (tmp_path / name).write_bytes(b"no such table")
         with pytest.raises(DataError, match=f"{name} (cannot be read as Parquet|is damaged or no gzip file)"):
-            find_task(tmp_path / name)
+            recognise(tmp_path / name)

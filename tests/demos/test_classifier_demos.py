@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from throughtime.config import resolve
-from throughtime.data.examples import find_kind, holds_labelled_examples
 from throughtime.demos import demo_named, sentences, vectors
+from throughtime.recognition import recognise
 
 DEMOS = [("sentiment", sentences, "text"), ("vectors", vectors, "vectors")]
 
@@ -28,8 +28,8 @@ def test_the_data_is_in_the_format_of_the_task(
 ) -> None:
     source = module.write(tmp_path / "a", 1)
     assert demo_named(name) is module
-    assert holds_labelled_examples(source)
-    assert find_kind(source) == kind
+    found = recognise(source)
+    assert (found.task, found.options["input"]) == ("classifier", kind)
     assert resolve(module.OPTIONS, {"source": str(source)}).task == "classifier"
     assert module.write(tmp_path / "b", 1).read_bytes() == source.read_bytes()
     assert module.write(tmp_path / "c", 2).read_bytes() != source.read_bytes()

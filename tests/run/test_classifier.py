@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import pytest
 
 import throughtime as tt
 from tests.training.test_trainer import Interrupter, assert_same_outcome
-from throughtime.data.examples import holds_labelled_examples
 from throughtime.errors import DataError, OptionError, RunError, UnknownTokenError
 from throughtime.run.classifier import ClassifierRun
 from throughtime.training import Interrupted, resume, train
@@ -23,7 +23,6 @@ from throughtime.training.log import read_metrics
 SMALL: dict[str, Any] = {
     "task": "classifier",
     "hidden": 8,
-    "embedding": 6,
     "batch": 8,
     "epochs": 2,
     "threads": 1,
@@ -95,7 +94,6 @@ def test_every_kind_of_input_is_found_out_and_learned(
     runs: dict[str, ClassifierRun], sources: dict[str, Path], kind: str
 ) -> None:
     run = runs[kind]
-    assert holds_labelled_examples(sources[kind])
     assert run.config.data.input == kind
     scores = run.evaluate(sources[kind])
     assert scores["accuracy"] >= 0.97
@@ -293,10 +291,14 @@ def test_bad_training_examples_stop_it_or_are_left_out(tmp_path: Path, sources: 
         (
             [["good", "up"], ["bad", "down"]],
             {"text_column": "review"},
-            "no column 'review', and 'text' is no number on line 2",
+            r"no column 'review' \(--text-column\)",
         ),
-        ([["good", "up"], ["bad", "down"]], {"input": "vectors"}, "feature 'text': 'good' is not a number"),
-        ([["good", "up"], ["bad", "down"]], {"input": "audio"}, "has no column 'file_name'"),
+        (
+            [["good", "up"], ["bad", "down"]],
+            {"input": "vectors"},
+            "`text` is text: leave out --input vectors",
+        ),
+        ([["good", "up"], ["bad", "down"]], {"input": "audio"}, "`text` is text: leave out --input audio"),
     ],
 )
 def test_what_cannot_be_learned_from_says_why(
@@ -403,3 +405,26 @@ def test_files_outside_a_folder_are_read_only_where_that_is_allowed(
     with pytest.raises(DataError, match="lies outside"):
         train(table, out=tmp_path / "refused", **options)
     assert train(table, out=tmp_path / "allowed", allow_outside_files=True, **options)
+
+
+@pytest.mark.parametrize("kind", ["sequences", "audio"])
+def test_a_plain_folder_of_sounds_or_arrays_is_labelled(
+    runs: dict[str, ClassifierRun], sources: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    suffix = "csv" if kind == "sequences" else "wav"
+    for number in (2, 1):
+        shutil.copy(sources[kind] / f"{number}.{suffix}", tmp_path)
+    (tmp_path / "note.txt").write_text("nothing to label")
+    found = list(runs[kind].predict([tmp_path]))
+    assert [Path(one["input"]).name for one in found] == [f"1.{suffix}", f"2.{suffix}"]
+    assert [one["label"] for one in found] == ["up", "down"]
+    with pytest.raises(DataError, match=r"has neither metadata\.csv nor (arrays|sounds) in it"):
+        (tmp_path / "empty").mkdir()
+        list(runs[kind].predict([tmp_path / "empty"]))
+
+
+def test_one_text_is_no_list_of_texts(runs: dict[str, ClassifierRun]) -> None:
+    with pytest.raises(OptionError, match=r"classify takes a list: write classify\(\[\.\.\.\]\)"):
+        runs["text"].classify("good")
+    with pytest.raises(OptionError, match="predict takes a list"):
+        list(runs["text"].predict("new.csv"))

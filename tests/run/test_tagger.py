@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 import throughtime as tt
 from throughtime.data.video import decode_video, write_video
 from throughtime.errors import DataError, OptionError, RunError
-from throughtime.run import find_task
+from throughtime.recognition import recognise
 from throughtime.run.tagger import TaggerRun
 from throughtime.training import train
 from throughtime.training.progress import Progress
@@ -102,9 +103,9 @@ def video_run(videos: Path) -> TaggerRun:
 
 
 def test_the_task_is_found_from_the_folder(arrays: Path, videos: Path, tmp_path: Path) -> None:
-    assert find_task(arrays) == find_task(videos) == "tagger"
+    assert recognise(arrays).task == recognise(videos).task == "tagger"
     (tmp_path / "text.txt").write_text("no clips")
-    assert find_task(tmp_path / "text.txt") == "language-model"
+    assert recognise(tmp_path / "text.txt").task == "language-model"
 
 
 def test_the_run_holds_labels_and_the_statistics_of_the_training_frames(
@@ -485,3 +486,10 @@ def test_clips_outside_a_folder_are_read_only_where_that_is_allowed(
         with pytest.raises(DataError, match="lies outside"):
             call()
         assert call(allow_outside_files=True)
+
+
+def test_a_plain_folder_of_clips_is_labelled(arrays: Path, array_run: TaggerRun, tmp_path: Path) -> None:
+    for name in ("1.npy", "0.npy"):
+        shutil.copy(arrays / name, tmp_path)
+    clips = [Path(one["clip"]).name for one in array_run.predict([tmp_path])]
+    assert list(dict.fromkeys(clips)) == ["0.npy", "1.npy"]

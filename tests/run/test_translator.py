@@ -11,7 +11,8 @@ import pytest
 
 from throughtime.data.sequences import Sequences
 from throughtime.errors import DataError, NotANumberError, OptionError
-from throughtime.run import Run, find_task
+from throughtime.recognition import recognise
+from throughtime.run import Run
 from throughtime.run.translator import TranslatorRun
 from throughtime.training import train
 from throughtime.training.progress import Progress
@@ -72,13 +73,10 @@ def numbers(tmp_path_factory) -> TranslatorRun:
 
 
 def test_a_table_of_pairs_and_a_text_with_targets_are_known_as_translations(tmp_path):
-    assert find_task(write_pairs(tmp_path / "p.tsv")) == "translator"
-    (tmp_path / "other.tsv").write_text("text\tlabel\na\tb\n")
-    assert not TranslatorRun.recognises(tmp_path / "other.tsv")
-    assert not TranslatorRun.recognises(tmp_path)
+    assert recognise(write_pairs(tmp_path / "p.tsv")).task == "translator"
     (tmp_path / "a.en").write_text("x\n")
-    assert find_task(tmp_path / "a.en", {"target": "a.de"}) == "translator"
-    assert find_task(tmp_path / "a.en", {"target": None}) == "language-model"
+    assert recognise(tmp_path / "a.en", {"target": "a.de"}).task == "translator"
+    assert recognise(tmp_path / "a.en", {"target": None}).task == "language-model"
 
 
 def test_the_run_translates_what_it_has_learned(numbers):

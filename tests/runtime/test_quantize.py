@@ -109,6 +109,7 @@ def test_the_command_measures_before_and_after(tmp_path: Path) -> None:
     assert before != after and abs(after / before - 1) < 0.005
     assert figures["bytes"][1] < 0.6 * figures["bytes"][0]
     assert not (tmp_path / "run-int8" / "checkpoints").exists()
+    assert (tmp_path / "run" / "loss.png").exists() and not list((tmp_path / "run-int8").glob("*.png"))
     for options in ([], ["--precision", "fp32"], ["--backend", "torch"]):
         written = throughtime(
             "sample", "run-int8", "--seed", "3", "--length", "30", *options, folder=tmp_path

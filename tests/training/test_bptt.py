@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from throughtime.config.language_model import LanguageNetwork, StreamTraining
 from throughtime.data import EvaluationStreams
 from throughtime.models import LanguageModel
 from throughtime.saved import Saved
+from throughtime.training import train
 from throughtime.training.bptt import LanguageModelling, evaluate, token_loss
+from throughtime.training.progress import Progress
 
 V = 7
 TOKENS = np.random.default_rng(0).integers(V, size=400).astype(np.uint8)
@@ -136,3 +139,24 @@ def test_evaluation_leaves_no_trace_in_the_random_generator() -> None:
     before = torch.get_rng_state()
     assert task.evaluate()["val_loss"] > 0
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_showing_samples_changes_no_weights(tmp_path: Path) -> None:
+    class Samples(Progress):
+        def __init__(self) -> None:
+            self.texts: list[str] = []
+
+        def sampled(self, text: str) -> None:
+            self.texts.append(text)
+
+    (tmp_path / "text.txt").write_text("the quick brown fox " * 60)
+    options: dict[str, Any] = {
+        "hidden": 8, "layers": 1, "embedding": 6, "batch": 2, "chunk": 16, "epochs": 2, "threads": 1,
+        "tensorboard": False, "output_dropout": 0.2,
+    }  # fmt: skip
+    show = Samples()
+    train(tmp_path / "text.txt", out=tmp_path / "shown", show=show, show_samples=True, **options)
+    train(tmp_path / "text.txt", out=tmp_path / "plain", **options)
+    assert len(show.texts) == 2 and all(len(text) > 50 for text in show.texts)
+    shown, plain = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("shown", "plain"))
+    assert shown == plain

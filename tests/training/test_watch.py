@@ -42,6 +42,12 @@ def test_a_vanishing_an_exploding_and_a_long_memory_are_told_apart_with_what_to_
         assert model.training
 
 
+def test_the_adaptive_chunk_is_not_advised_where_it_is_on() -> None:
+    model, chunk = watched("lstm", 0.1, forget_bias=8.0)
+    notes = GradientWatch(model, 1, adapts=True).observe(1, 2.0, 1e9, *chunk)
+    assert notes["verdict"] == "healthy" and "warning" not in notes
+
+
 def test_it_measures_every_so_many_steps_and_warns_once() -> None:
     model, chunk = watched("rnn", 0.3)
     watch = GradientWatch(model, 10)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from importlib import import_module
 
 import typer
+from typer.core import TyperCommand
 
 from throughtime import __version__
 from throughtime.cli.terminal import exit_code_of, named_output
@@ -58,14 +60,20 @@ def build(wanted: set[str]) -> typer.Typer:
     for name, (module_name, summary) in COMMANDS.items():
         if name in wanted:
             module = import_module(f"throughtime.cli.{module_name}")
-            app.command(name, help=module.HELP, short_help=summary)(module.command())
+            kind = getattr(module, "COMMAND", TyperCommand)
+            app.command(name, help=_escaped(module.HELP), short_help=summary, cls=kind)(module.command())
         else:
             app.command(name, help=summary)(_not_loaded)
     return app
 
 
-def main() -> None:
-    """The entry point of `throughtime` and `tt`."""
+def _escaped(text: str) -> str:
+    """A help text in which brackets are no markup: an example may hold a pattern such as [aeiou]."""
+    return re.sub(r"(\[[a-z#/@][^\[\]]*\])", r"\\\1", text)
+
+
+def run() -> None:
+    """Do what the command line says."""
     for output in (sys.stdout, sys.stderr):
         # A model may write any character; a terminal that cannot show one gets "?", not a traceback.
         if hasattr(output, "reconfigure"):

@@ -74,6 +74,12 @@ def evaluate(
             raise OptionError(f"--target is for translators, and {run} is a {opened.task}")
         outside = outside_files(opened, allow_outside_files, "classifier", "captioner", "tagger")
         console = error_console()
+        if _is_training_data(opened, file):
+            console.print(
+                f"{file} is what {run} was trained on: the figures tell what it remembers",
+                style="yellow",
+                soft_wrap=True,
+            )
         with Bar(console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
             task = bar.add_task("evaluating", total=1.0)
 
@@ -91,6 +97,11 @@ def evaluate(
         print_json({"run": str(run), "file": str(file), **figures})
     else:
         print_table(rows)
+
+
+def _is_training_data(run: Any, file: Path) -> bool:
+    """Whether a model is measured on its own training data."""
+    return bool(run.config.source) and file.exists() and Path(run.config.source).resolve() == file.resolve()
 
 
 def _language_model(

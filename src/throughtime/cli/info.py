@@ -39,17 +39,25 @@ def info(
 
 def _rows(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
     model, training, data = facts["config"]["model"], facts["config"]["training"], facts["config"]["data"]
-    known = ("peephole", "coupled", "layer_norm", "tie_weights", "bidirectional")
-    if model["cell"] == "none":
-        known = ()  # without a recurrence, its options mean nothing
-    options = [name.replace("_", " ") for name in known if model.get(name)]
-    options += [f"projection {model['projection']}"] if model["projection"] else []
+    idle = facts["idle_options"]
+    known = ("peephole", "coupled", "layer_norm", "tie_weights", "bidirectional", "locked_dropout")
+    options = [name.replace("_", " ") for name in known if model.get(name) and name not in idle]
+    for name in (
+        "activation",
+        "projection",
+        "zoneout",
+        *(name for name in model if name.endswith("dropout")),
+    ):
+        value = model.get(name)
+        if name not in idle and value and not isinstance(value, bool):
+            options.append(f"{name.replace('_', ' ')} {value}")
     shape = f"{model['cell'].upper()}, {model['layers']} x {model['hidden']}"
     rows = [
         ("run", facts["run"]),
         ("task", facts["task"]),
         ("model", ", ".join([shape, *options])),
         ("parameters", f"{facts['parameters']:,}"),
+        ("learning", _learning(training, idle)),
         ("data", data["source"]),
     ]
     if "vocabulary_size" in facts:
@@ -69,9 +77,23 @@ def _rows(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
             shown = describe_loss(facts["best"], data.get("tokenizer") == "character")
         rows.append((f"best {objective.removeprefix('val_').replace('_', ' ')}", shown))
     sizes = facts["files"]
-    rows.append(("weights", f"{sizes['model.safetensors'] / 1e6:.1f} MB"))
+    weights = sizes.get("model.safetensors")
+    shown = (
+        f"{weights / 1e6:.1f} MB" if weights else "those of the last checkpoint: nothing was evaluated yet"
+    )
+    rows.append(("weights", shown))
     rows.append(("on disk", f"{sum(sizes.values()) / 1e6:.1f} MB in {len(sizes)} files"))
     return rows
+
+
+def _learning(training: dict[str, Any], idle: dict[str, str]) -> str:
+    """The options of the optimiser that do something."""
+    names = ("learning_rate", "schedule", "weight_decay", "momentum", "clip_norm", "clip_value", "precision")
+    parts = [training["optimizer"], f"batch {training['batch']}"]
+    parts += [
+        f"{name.replace('_', ' ')} {training[name]}" for name in names if training[name] and name not in idle
+    ]
+    return ", ".join(parts)
 
 
 def command() -> Callable[..., None]:

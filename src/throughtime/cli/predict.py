@@ -13,6 +13,7 @@ import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.outside_files import OutsideFiles, outside_files
+from throughtime.cli.rows import as_rows
 from throughtime.cli.terminal import Raw, error_console, json_text, result_console, user_errors, write
 from throughtime.errors import OptionError
 
@@ -20,12 +21,14 @@ HELP = """
 Predict with a trained model.
 
 Inputs are files or folders in the format of the run's task, without labels; "-"
-(or no input at all) reads lines from standard input and answers as they come.
+(or no input at all) reads lines from standard input and answers as they come,
+a blank line with a blank answer.
 
 \b
 Examples:
   throughtime predict runs/reviews new.csv
   echo "what a film" | throughtime predict runs/reviews
+  throughtime predict runs/reviews new.csv --probabilities
   throughtime predict runs/reviews new.csv --json > predictions.jsonl
   throughtime predict runs/digits recording.wav --csv
   throughtime predict runs/gestures clip.mp4 --timeline out.png --labels clip.csv
@@ -51,6 +54,9 @@ def predict(
         Path | None,
         typer.Option(help="Tagger: the true labels, to draw beside them.", show_default=False),
     ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Classifier: the probability of every label.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object a prediction.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
     allow_outside_files: OutsideFiles = False,
@@ -70,14 +76,22 @@ def predict(
         pictures: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if pictures and opened.task != "tagger":
             raise OptionError(f"--{next(iter(pictures))} is for a tagger, and {run} is a {opened.task}")
+        if probabilities:
+            if opened.task != "classifier":
+                raise OptionError(f"--probabilities is for a classifier, and {run} is a {opened.task}")
+            pictures["probabilities"] = True
         outside = outside_files(opened, allow_outside_files, "classifier", "tagger")
         predictions = opened.predict(inputs or ["-"], skip_bad=skip_bad, **pictures, **outside)
+        if probabilities and as_csv:
+            predictions = map(_with_columns, predictions)
         if as_json:
             _write_json(predictions)
         elif as_csv:
             _write_csv(predictions, raw)
         else:
-            _write_table(predictions, raw)
+            # Whoever writes lines wants each answer at once; rows of files are aligned with each other.
+            streamed = not inputs or inputs == ["-"]
+            _write_table(predictions, raw, 1 if streamed else _ROWS_AT_A_TIME)
         if opened.left_out:
             error_console().print(opened.left_out, style="yellow", soft_wrap=True)
 
@@ -99,41 +113,27 @@ def _write_csv(predictions: Iterator[dict[str, Any]], raw: bool) -> None:
         sys.stdout.flush()
 
 
+def _with_columns(prediction: dict[str, Any]) -> dict[str, Any]:
+    """A column for the probability of each label."""
+    every = prediction.pop("probabilities")
+    return {**prediction, **{f"probability of {name}": value for name, value in every.items()}}
+
+
 def _csv_line(cells: Iterable[Any]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue()
 
 
-def _write_table(predictions: Iterator[dict[str, Any]], raw: bool) -> None:
-    from itertools import islice
-
-    from rich.table import Table
-
+def _write_table(predictions: Iterator[dict[str, Any]], raw: bool, ahead: int) -> None:
     console = result_console(raw)
-    if not console.is_terminal:
-        console.width = max(console.width, 120)
-    first = True
-    # A person who types lines wants each answer at once; files come in blocks.
-    size = 1 if sys.stdin.isatty() else _ROWS_AT_A_TIME
-    while rows := list(islice(predictions, size)):
-        table = Table(show_header=first, box=None, padding=(0, 2, 0, 0))
-        for name in rows[0]:
-            table.add_column(name.replace("_", " "), overflow="ellipsis", no_wrap=True)
-        for row in rows:
-            table.add_row(*(console.cell(_shown(value)) for value in row.values()))
-        console.print(table)
-        first = False
-    if first:
+    empty = True
+    for line in as_rows(predictions, console.width if console.is_terminal else None, ahead):
+        write(line, raw=raw)
+        sys.stdout.flush()
+        empty = False
+    if empty:
         error_console().print("Nothing to predict: the input is empty.")
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    if isinstance(value, dict):
-        return "  ".join(f"{name} {_shown(part)}" for name, part in value.items())
-    return str(value)
 
 
 def command() -> Callable[..., None]:

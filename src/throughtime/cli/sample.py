@@ -77,6 +77,11 @@ def sample(
                 write(prompt + found[0][0], raw=raw)
             return
         drawn_seed = random_seed() if seed is None else seed
+        if opened.is_unfinished:
+            error_console().print(
+                "training stopped before its first evaluation: these are the weights of its checkpoint",
+                style="yellow",
+            )
         pieces = opened.stream(
             prompt,
             length,

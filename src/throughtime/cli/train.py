@@ -12,16 +12,16 @@ import typer
 from pydantic.fields import FieldInfo
 
 from throughtime.cli.terminal import error_console, print_json, user_errors
-from throughtime.config import CONFIGS, every_option, read_options, resolve
+from throughtime.cli.train_help import TrainCommand
+from throughtime.config import CONFIGS, every_option, read_options
 from throughtime.errors import OptionError
 from throughtime.presets import PRESETS, preset
 
 HELP = """
 Train on a file or a folder of yours.
 
-What kind of model it becomes is found out from the data, or given with --task:
-a text makes a language model, a table with text and label a classifier, and so
-on; docs/reference.md lists the formats.
+Throughtime infers the task from your data, and says what it recognised. --task
+names the task where the data leaves it open; docs/reference.md lists the formats.
 
 The run folder gets the best weights, the tokenizer, the resolved options,
 metrics.jsonl, TensorBoard events, a picture of the loss, and a checkpoint to
@@ -31,6 +31,7 @@ resume from. Ctrl-C saves and stops.
 Examples:
   throughtime train input.txt
   throughtime train input.txt --out runs/mine --hidden 512 --epochs 14
+  throughtime train reviews.csv --text-column review --label-column stars
   throughtime train input.txt --preset quick --seed 3
   throughtime train words.txt --tokenizer bpe --vocabulary 8000 --cell gru
   throughtime train input.txt --config options.toml
@@ -38,8 +39,10 @@ Examples:
 """
 
 
+COMMAND = TrainCommand
+
 # What a resumed training may take from the command line.
-_CHANGEABLE = ("epochs", "threads")
+_CHANGEABLE = ("epochs", "threads", "device", "checkpoint_seconds")
 
 
 def run(
@@ -48,6 +51,7 @@ def run(
     resume: Path | None,
     preset_name: str | None,
     config: Path | None,
+    overwrite: bool,
     quiet: bool,
     as_json: bool,
     options: dict[str, Any],
@@ -57,18 +61,17 @@ def run(
         given = {name: value for name, value in options.items() if value is not None}
         if "cell_option" in given:
             given["cell_option"] = dict(map(_named_value, given["cell_option"]))
-        resolved = None
+        resolved, why = None, ""
         if resume is not None:
-            _refuse_with_resume(source, out, preset_name, config, given)
+            _refuse_with_resume(source, out, preset_name, config, {**given, "overwrite": overwrite or None})
         elif source is None:
             raise OptionError("name the training data: throughtime train FILE.txt (or --resume RUN)")
         else:
-            from throughtime.run import find_task
+            from throughtime.recognition import settle
 
-            layers = [{"task": find_task(source, given)}]
-            layers += [preset(preset_name)] if preset_name else []
+            layers = [preset(preset_name)] if preset_name else []
             layers += [read_options(config)] if config else []
-            resolved = resolve(*layers, given, {"source": str(source)})
+            resolved, why = settle(source, given, *layers)
 
         from throughtime.run import require_torch
 
@@ -88,7 +91,7 @@ def run(
                 from throughtime.training import start
 
                 assert resolved is not None
-                finished, position = start(resolved, out, show)
+                finished, position = start(resolved, out, show, why, overwrite)
         except Interrupted as stop:
             console.print(
                 f"Stopped and saved at step {stop.step:,}. "
@@ -118,6 +121,7 @@ def command() -> Callable[..., None]:
     fields = {name: tasks for name, tasks in every_option().items() if name != "source"}
 
     def train(**arguments: Any) -> None:
+        arguments.pop("help_all")
         options = {name: arguments.pop(name) for name in ("task", *fields)}
         run(options=options, **arguments)
 
@@ -148,6 +152,20 @@ def command() -> Callable[..., None]:
             Optional[Path],
             typer.Option("--config", help="TOML file with options, like a run's config.toml."),
         ),
+        _parameter(
+            "overwrite",
+            bool,
+            typer.Option("--overwrite", help="Replace the run that is in --out."),
+            False,
+        ),
+        _parameter(
+            "help_all",
+            bool,
+            typer.Option(
+                "--help-all", is_eager=True, callback=_show_help, help="Show the options of all tasks."
+            ),
+            False,
+        ),
         _parameter("quiet", bool, typer.Option("--quiet", "-q", help="Show no progress."), False),
         _parameter("as_json", bool, typer.Option("--json", help="Print a summary as JSON."), False),
     ]
@@ -155,6 +173,13 @@ def command() -> Callable[..., None]:
     train.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     train.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return train
+
+
+def _show_help(ctx: typer.Context, wanted: bool) -> None:
+    """Show the help that `TrainCommand` makes of the command line."""
+    if wanted:
+        typer.echo(ctx.get_help())
+        raise typer.Exit
 
 
 def _option(name: str, tasks: dict[str, tuple[str, FieldInfo]]) -> inspect.Parameter:
@@ -237,5 +262,5 @@ def _refuse_with_resume(
         if value is not None:
             raise OptionError(
                 f"{name} cannot be given with --resume: a run goes on with the options in its config.toml "
-                f"(--epochs may grow, and --threads may change)"
+                f"(--epochs may grow; --threads, --device and --checkpoint-seconds may change)"
             )

@@ -9,31 +9,24 @@ from throughtime.config.options import DEFAULT_TASK, RunConfig, describe, read_o
 from throughtime.config.recurrence import RecurrenceConfig
 from throughtime.config.section import Section
 from throughtime.config.training import TrainingConfig
-
-_MODULES: dict[str, tuple[str, str]] = {
-    "language-model": ("language_model", "LanguageModelConfig"),
-    "classifier": ("classifier", "ClassifierConfig"),
-    "translator": ("translator", "TranslatorConfig"),
-    "captioner": ("captioner", "CaptionerConfig"),
-    "tagger": ("tagger", "TaggerConfig"),
-}
+from throughtime.tasks import TASKS
 
 
 class _Configs(Mapping[str, type[RunConfig]]):
-    """The options of each task, imported when first asked for: no command waits for those of all five."""
+    """The options of each task, imported when first asked for: no command waits for those of all of them."""
 
     def __getitem__(self, task: str) -> type[RunConfig]:
-        module, name = _MODULES[task]
+        module, name = TASKS[task].config
         return getattr(import_module(f"throughtime.config.{module}"), name)
 
     def __contains__(self, task: object) -> bool:
-        return isinstance(task, str) and task in _MODULES
+        return isinstance(task, str) and task in TASKS
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_MODULES)
+        return iter(TASKS)
 
     def __len__(self) -> int:
-        return len(_MODULES)
+        return len(TASKS)
 
 
 CONFIGS: Mapping[str, type[RunConfig]] = _Configs()

@@ -8,7 +8,15 @@ from pydantic import Field
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import CELLS, RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_RATE, MOST_TOKENS, MOST_UNITS, Section
+from throughtime.config.section import (
+    MOST_COUNTED,
+    MOST_LAYERS,
+    MOST_RATE,
+    MOST_TOKENS,
+    MOST_UNITS,
+    Encoding,
+    Section,
+)
 from throughtime.config.training import TrainingConfig
 
 
@@ -28,8 +36,37 @@ class LabelledData(Section):
     input: Literal["auto", "vectors", "text", "sequences", "audio"] = Field(
         default="auto", description="What the examples are; auto finds it out from the files."
     )
-    text_column: str = Field(default="text", description="The column with the text.")
-    label_column: str = Field(default="label", description="The column with the label.")
+    text_column: str = Field(
+        default="text",
+        description="The column with the text, by name or by number from 1; several between commas are read "
+        "one after the other.",
+    )
+    label_column: str = Field(
+        default="label", description="The column with the label, by name or by number from 1."
+    )
+    columns: str | None = Field(
+        default=None,
+        description="Read only these columns besides the label's: names or numbers between commas.",
+    )
+    fill: Literal["none", "zero", "previous", "linear"] = Field(
+        default="none",
+        description="What takes the place of empty cells and NaN in arrays: zeros, the value before, or "
+        "the line "
+        "between the values around; none refuses them.",
+    )
+    header: bool = Field(
+        default=True,
+        description="The first line of a CSV or TSV file names its columns; without it they have numbers.",
+    )
+    encoding: Encoding = Field(
+        default="utf-8",
+        description="What the text files are encoded in: utf-8, utf-16, cp949, latin-1, cp1252, shift_jis...",
+    )
+    any_labels: bool = Field(
+        default=False,
+        description="Take every label as it is, also where the labels look like measurements or like several "
+        "labels in a cell.",
+    )
     tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
         default="bpe", description="What a token of a text is."
     )

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_TOKENS, MOST_UNITS, Section
+from throughtime.config.section import MOST_COUNTED, MOST_TOKENS, MOST_UNITS, Encoding, Section
 from throughtime.config.training import TrainingConfig
 
 # Where --chunk auto begins, before the gradient has been measured.
@@ -36,6 +36,10 @@ class TextData(Section):
         ge=3,
         le=MOST_TOKENS,
         description="Largest vocabulary, for bpe (default 4096) and word (default: every word).",
+    )
+    encoding: Encoding = Field(
+        default="utf-8",
+        description="What the text files are encoded in: utf-8, utf-16, cp949, latin-1, cp1252, shift_jis...",
     )
     errors: Literal["strict", "replace"] = Field(
         default="strict",
@@ -82,6 +86,7 @@ class StreamTraining(TrainingConfig):
     evaluation_streams: int = Field(
         default=16, ge=1, le=MOST_COUNTED, description="Parallel streams of validation during training."
     )
+    show_samples: bool = Field(default=False, description="Show what the model writes at each evaluation.")
     watch: Literal["none", "gradients"] = Field(
         default="none",
         description="Measure where the gradient goes while training, within 5 % of the time, and warn.",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from throughtime.encodings import check_encoding
 
 # Whole numbers have an end, so that a typing mistake or a damaged config.toml is named, and does not ask for
 # all memory. A recurrence with more units than this would have matrices of 16 GiB.
@@ -14,6 +18,8 @@ MOST_TOKENS = 1 << 24
 MOST_COUNTED = (1 << 31) - 1
 # Rates and weights, which are multiplied with each other in 32 bits.
 MOST_RATE = 1e6
+
+Encoding = Annotated[str, AfterValidator(check_encoding)]
 
 
 class Section(BaseModel):

@@ -43,6 +43,18 @@ class FrameData(Section):
         description="How an .onnx model reads pixels: with ImageNet's mean and deviation, from -1 to 1, or "
         "from 0 to 1.",
     )
+    columns: str | None = Field(
+        default=None,
+        description="Arrays: read only these columns, names or numbers from 1 between commas; a "
+        "timestamp can be "
+        "left out so.",
+    )
+    fill: Literal["none", "zero", "previous", "linear"] = Field(
+        default="none",
+        description="What takes the place of empty cells and NaN in arrays: zeros, the value before, or "
+        "the line "
+        "between the values around; none refuses them.",
+    )
     frame_rate: float | None = Field(
         default=None,
         gt=0,

@@ -12,6 +12,11 @@ from throughtime.config.section import MOST_COUNTED, MOST_RATE, Section
 class TrainingConfig(Section):
     """How the network learns."""
 
+    init_from: str | None = Field(
+        default=None,
+        description="Begin with the weights of this run, and with its cell and sizes where none are given; "
+        "tokens and labels that it does not know begin at random.",
+    )
     epochs: int = Field(default=10, ge=1, le=MOST_COUNTED, description="Passes over the training data.")
     batch: int = Field(default=32, ge=1, le=MOST_COUNTED, description="Examples in a step.")
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="The optimiser.")
@@ -65,7 +70,9 @@ class TrainingConfig(Section):
         default=60.0, ge=0, le=MOST_COUNTED, description="Longest time that a crash can cost."
     )
     tensorboard: bool = Field(default=True, description="Write TensorBoard events.")
-    seed: int = Field(default=1, ge=0, lt=2**63, description="Of everything random: weights, dropout, order.")
+    seed: int = Field(
+        default=1, ge=0, lt=2**63, description="Seeds everything random: weights, dropout, data order."
+    )
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0 leaves the choice to PyTorch.")
     device: str = Field(
         default="auto", description="cpu, cuda, cuda:1...; auto takes a GPU where there is one."

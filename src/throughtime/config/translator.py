@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_TOKENS, MOST_UNITS, Section
+from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_TOKENS, MOST_UNITS, Encoding, Section
 from throughtime.config.training import TrainingConfig
 
 
@@ -30,8 +30,20 @@ class ParallelData(Section):
     validation_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the pairs, drawn at random, kept for validation."
     )
-    source_column: str = Field(default="source", description="The table's column of sources.")
-    target_column: str = Field(default="target", description="The table's column of targets.")
+    source_column: str = Field(
+        default="source", description="The table's column of sources, by name or by number from 1."
+    )
+    target_column: str = Field(
+        default="target", description="The table's column of targets, by name or by number from 1."
+    )
+    header: bool = Field(
+        default=True,
+        description="The first line of a CSV or TSV file names its columns; without it they have numbers.",
+    )
+    encoding: Encoding = Field(
+        default="utf-8",
+        description="What the text files are encoded in: utf-8, utf-16, cp949, latin-1, cp1252, shift_jis...",
+    )
     tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
         default="bpe", description="What a token is."
     )

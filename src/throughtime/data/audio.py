@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from throughtime.data.limits import EXAMPLE_BYTES, SAMPLE_RATE
 from throughtime.data.numbers import as_float32
 from throughtime.errors import DataError, MissingExtraError, OptionError
+from throughtime.extras import install_command
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
 
@@ -196,7 +197,7 @@ def open_sound(path: str | Path) -> Iterator[Sound]:
         import soundfile
     except ImportError:
         raise MissingExtraError(
-            "sound files need soundfile: install it with `pip install 'throughtime[audio]'`"
+            f"sound files need soundfile: install it with `{install_command('audio')}`"
         ) from None
     path = Path(path)
     if not path.is_file():

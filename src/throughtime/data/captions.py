@@ -11,10 +11,9 @@ from typing import Any
 
 from throughtime.data.file_names import file_of
 from throughtime.data.lines import shown
-from throughtime.data.tables import BadRows, column_names, is_table, read_rows
-from throughtime.errors import DataError, MissingExtraError
+from throughtime.data.tables import BadRows, column_names, find_metadata, is_table, read_rows
+from throughtime.errors import DataError
 
-TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet", "metadata.tsv")
 IMAGE_COLUMN = "file_name"
 CAPTION_COLUMNS = ("caption", "captions", "text")
 SPLIT_COLUMN = "split"
@@ -78,20 +77,8 @@ def find_table(source: str | Path) -> Path | None:
     """The metadata table of a folder, or the table itself; None where there is none."""
     source = Path(source)
     if source.is_dir():
-        return next((source / name for name in TABLES if (source / name).is_file()), None)
+        return find_metadata(source)
     return source if is_table(source) and source.is_file() else None
-
-
-def holds_captions(source: str | Path) -> bool:
-    """Whether this is a table of captioned images, or a folder with one. Reads a header only."""
-    table = find_table(source)
-    if table is None:
-        return False
-    try:
-        names = column_names(table)
-    except (DataError, MissingExtraError):
-        return False
-    return IMAGE_COLUMN in names and any(column in names for column in CAPTION_COLUMNS)
 
 
 def read_captions(
@@ -121,7 +108,8 @@ def read_captions(
         if not source.exists():
             raise DataError(f"{source}: no such folder (the working directory is {Path.cwd()})")
         raise DataError(
-            f"{source} holds no metadata: expected {', '.join(TABLES[:2])} with the columns "
+            f"{source} holds no metadata: expected metadata.csv, metadata.jsonl or the like, with the "
+            "columns "
             f"{IMAGE_COLUMN} and {CAPTION_COLUMNS[0]} beside the images"
         )
     names = column_names(table)

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.arrays import ARRAY_SUFFIXES, read_array
+from throughtime.data.arrays import ARRAY_SUFFIXES, Fill, read_array
 from throughtime.data.file_names import file_of
 from throughtime.data.limits import EXAMPLE_BYTES
 from throughtime.data.lines import shown
-from throughtime.data.tables import BadRows, column_names, read_rows
+from throughtime.data.tables import METADATA, BadRows, find_metadata, read_rows
 from throughtime.data.video import VIDEO_SUFFIXES, decode_video
-from throughtime.errors import DataError, MissingExtraError
+from throughtime.errors import DataError
 
-METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 COLUMNS = ("file_name", "labels")
 # How people call the three parts.
 PARTS = {
@@ -57,24 +56,6 @@ class Clip:
     labels: Path
     part: str = ""
     group: str = ""
-
-
-def find_metadata(source: str | Path) -> Path | None:
-    """The metadata file of a folder, or the file itself; None where there is none."""
-    path = Path(source)
-    if path.name in METADATA and path.is_file():
-        return path
-    return next((path / name for name in METADATA if (path / name).is_file()), None)
-
-
-def holds_clips(source: Path) -> bool:
-    """Whether this is a folder of clips with labels. Reads little, never raises."""
-    table = find_metadata(source)
-    try:
-        return table is not None and set(COLUMNS) <= set(column_names(table))
-    # An unreadable table, or one for which a library is missing, is for nobody to recognise.
-    except (DataError, MissingExtraError):
-        return False
 
 
 def list_clips(source: str | Path, bad: BadRows, allow_outside: bool = False) -> list[Clip]:
@@ -142,6 +123,21 @@ def split_clips(clips: Sequence[Clip], fraction: float, seed: int) -> tuple[list
     )
 
 
+def clips_in(folder: Path, kind: str) -> list[Path]:
+    """The clips of a kind in a folder that has no metadata, by name.
+
+    Raises:
+        DataError: there are none.
+    """
+    suffixes = VIDEO_SUFFIXES if kind == "video" else ARRAY_SUFFIXES
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
+    if not found:
+        raise DataError(
+            f"{folder} has neither {METADATA[0]} nor {kind}s in it ({', '.join(sorted(suffixes))})"
+        )
+    return found
+
+
 def kind_of(path: str | Path) -> str:
     """ "video" or "array", by the file's name.
 
@@ -168,6 +164,7 @@ class FrameReader:
         frame_rate: arrays: frames a second, or None.
         encode: video: a frozen CNN, frames (N, H, W, 3) to features (N, F); None leaves the pixels.
         features: arrays: F; None takes any, until `accept` has seen the first.
+        columns, fill: arrays: see `read_array`.
     Attributes:
         rates: frames a second of the clips that were accepted, where they are known.
     """
@@ -179,12 +176,16 @@ class FrameReader:
         frame_rate: float | None = None,
         encode: Encode | None = None,
         features: int | None = None,
+        columns: str | None = None,
+        fill: Fill = "none",
     ) -> None:
         self.kind = kind
         self.frame_rate = frame_rate
         self.features = features
         self._image_size = image_size
         self._encode = encode
+        self._columns = columns
+        self._fill: Fill = fill
         self.rates: list[float] = []
 
     def accept(self, frames: NDArray[Any], seconds: NDArray[np.float64] | None) -> None:
@@ -235,7 +236,7 @@ class FrameReader:
         return frames, np.concatenate(times) if times else None
 
     def _array_blocks(self, path: str | Path) -> Iterator[tuple[NDArray[Any], NDArray[np.float64] | None]]:
-        array, _ = read_array(path)
+        array, _ = read_array(path, None, self._columns, self._fill)
         if self.features is not None and array.shape[1] != self.features:
             raise DataError(f"{path} has {array.shape[1]} features a frame, expected {self.features}")
         for start in range(0, len(array), BLOCK):

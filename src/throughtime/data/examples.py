@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.arrays import read_array
+from throughtime.data.arrays import Fill, read_array
 from throughtime.data.audio import read_sound
-from throughtime.data.features import FeatureSpace, is_sequence_file, is_sound_file
+from throughtime.data.features import FeatureSpace, is_sequence_file
 from throughtime.data.file_names import file_of
 from throughtime.data.labels import label_text
-from throughtime.data.lines import check_text, shown
-from throughtime.data.numbers import read_number, reads_as_number
-from throughtime.data.tables import BadRows, Row, column_names, is_table, read_rows
-from throughtime.errors import DataError, MissingExtraError
+from throughtime.data.lines import check_text
+from throughtime.data.numbers import read_number
+from throughtime.data.tables import (
+    USUAL,
+    BadRows,
+    Row,
+    TableFormat,
+    column_names,
+    find_metadata,
+    is_table,
+    read_rows,
+    several_columns,
+)
+from throughtime.errors import DataError
 
 InputKind = Literal["vectors", "text", "sequences", "audio"]
 
-METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 FILE_COLUMN = "file_name"
-
-# Enough to tell a column of numbers with a bad value from a column of words.
-_ROWS_LOOKED_AT = 10
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,13 @@ class Example:
     """One thing to be labelled.
 
     Args:
-        input: a text, or features (T, F) float32; a vector has T = 1.
+        input: a text, or features (T, F) float32; a vector has T = 1. None for a blank line.
         label: its name; None where it is not known.
         name: what stands for the input where it is shown: the text, the file's name, the row.
         line: its line in its table.
     """
 
-    input: str | NDArray[np.float32]
+    input: str | NDArray[np.float32] | None
     label: str | None
     name: str
     line: int
@@ -52,8 +57,14 @@ class ExampleReader:
     """Reads examples of one kind from tables and folders.
 
     Args:
-        kind: see `find_kind`.
-        text_column, label_column: the columns of tables.
+        kind: "text", a table with a text column; "vectors", one whose other columns are numbers; "sequences",
+            one whose other columns are lists of numbers, or one that names .csv, .tsv, .npy or .npz files;
+            "audio", one that names .wav, .flac or .ogg files.
+        text_column, label_column: the columns of tables; several columns of text stand between commas.
+        columns: the only ones of a table, or of the arrays that it names, that are read besides the label's,
+            between commas; None reads all.
+        fill: what takes the place of gaps in arrays; see `read_array`.
+        form: how tables of text are written.
         bands, window, hop: the log-mel frames of sounds.
         space: the features that there have to be; None takes those of the first example, and demands them of
             the others.
@@ -64,6 +75,9 @@ class ExampleReader:
     kind: InputKind
     text_column: str = "text"
     label_column: str = "label"
+    columns: str | None = None
+    form: TableFormat = USUAL
+    fill: Fill = "none"
     bands: int = 40
     window: float = 0.025
     hop: float = 0.01
@@ -78,12 +92,22 @@ class ExampleReader:
             DataError: a file is missing or has not the columns; an example is bad, and `bad` does not skip.
         """
         table = table_of(path)
-        for row in read_rows(table, bad, self._columns(table)):
+        names = column_names(table, self.form)
+        texts = several_columns(names, self.text_column)
+        only = None
+        if self.columns is not None and FILE_COLUMN not in names:
+            only = several_columns(names, self.columns)
+        for row in read_rows(table, bad, self._columns(table, texts, only), self.form):
             try:
                 label = label_text(row.values.get(self.label_column)) or None
                 if label is None and self.needs_label:
                     raise DataError(f"{self.label_column} is empty")
-                example = Example(self._input(row, table), label, self._name(row), row.line)
+                if self.kind == "text":
+                    text = self.check_text("\n".join(str(row.values[name]) for name in texts))
+                    example = Example(text, label, text, row.line)
+                else:
+                    name = str(row.values.get(FILE_COLUMN, f"row {row.line}"))
+                    example = Example(self._features(row, table, only), label, name, row.line)
             except DataError as error:
                 bad.report(table, row.line, str(error))
                 continue
@@ -100,7 +124,8 @@ class ExampleReader:
             array, found = read_sound(path, rate, self.bands, self.window, self.hop)
             self.space = self.space or FeatureSpace(tuple(f"mel {band}" for band in range(self.bands)), found)
         else:
-            array, names = read_array(path, None if self.space is None else self.space.names)
+            expected = None if self.space is None else self.space.names
+            array, names = read_array(path, expected, self.columns, self.fill)
             self.space = self.space or FeatureSpace(names)
         return array
 
@@ -132,23 +157,20 @@ class ExampleReader:
             raise DataError(f"{self.text_column} is empty")
         return text
 
-    def _columns(self, table: Path) -> list[str]:
+    def _columns(self, table: Path, texts: list[str], only: list[str] | None) -> list[str]:
+        """The columns that a table has to have."""
         columns = [self.label_column] if self.needs_label else []
         if self.kind == "text":
-            return [self.text_column, *columns]
-        return [FILE_COLUMN, *columns] if self.kind == "audio" or _names_files(table) else columns
+            return [*texts, *columns]
+        if self.kind == "audio" or FILE_COLUMN in column_names(table, self.form):
+            return [FILE_COLUMN, *columns]
+        return [*(only or ()), *columns]
 
-    def _name(self, row: Row) -> str:
-        if self.kind == "text":
-            return str(row.values[self.text_column])
-        return str(row.values.get(FILE_COLUMN, f"row {row.line}"))
-
-    def _input(self, row: Row, table: Path) -> str | NDArray[np.float32]:
-        if self.kind == "text":
-            return self.check_text(str(row.values[self.text_column]))
+    def _features(self, row: Row, table: Path, only: list[str] | None) -> NDArray[np.float32]:
         if FILE_COLUMN in row.values:
             return self.read_file(file_of(table, row.values[FILE_COLUMN], self.allow_outside))
-        features = {name: value for name, value in row.values.items() if name != self.label_column}
+        names = row.values if only is None else only
+        features = {name: row.values[name] for name in names if name != self.label_column}
         if self.kind == "vectors":
             names = self._expected(tuple(features))
             array = np.array([[_number(features, name) for name in names]], dtype=np.float32)
@@ -174,64 +196,11 @@ class ExampleReader:
         return found if self.space is None else self.space.names
 
 
-def find_kind(path: str | Path, text_column: str = "text", label_column: str = "label") -> InputKind:
-    """What kind of examples a table or folder holds. Reads little.
-
-    Kinds:
-        text: a table with a text column.
-        vectors: a table whose other columns are numbers.
-        sequences: a table whose other columns are lists of numbers, or a folder (or its metadata file) that
-            names .csv, .tsv, .npy or .npz files, one a sequence.
-        audio: a folder that names .wav, .flac or .ogg files.
-
-    Raises:
-        DataError: it is none of these.
-    """
-    table = table_of(path)
-    columns = column_names(table)
-    if text_column in columns:
-        return "text"
-    rows = list(islice(read_rows(table, BadRows(skip=True)), _ROWS_LOOKED_AT))
-    if FILE_COLUMN in columns:
-        name = str(rows[0].values[FILE_COLUMN])
-        if is_sequence_file(name):
-            return "audio" if is_sound_file(name) else "sequences"
-        raise DataError(
-            f"{table} line {rows[0].line}: {shown(name)} is neither an array (.csv, .tsv, .npy, .npz) "
-            f"nor a sound (.wav, .flac, .ogg)"
-        )
-    features = [name for name in columns if name != label_column]
-    if not features:
-        raise DataError(f"{table} has no column besides {label_column!r}: there is nothing to learn from")
-    if any(isinstance(rows[0].values.get(name), (list, tuple)) for name in features):
-        return "sequences"
-    for name in features:
-        # One bad value is a bad row; a column of them is something else than a feature.
-        if not any(reads_as_number(row.values.get(name)) for row in rows):
-            raise DataError(
-                f"{table} has no column {text_column!r}, and {name!r} is no number on line {rows[0].line}: "
-                f"name the column with the texts (--text-column), or leave in numbers only"
-            )
-    return "vectors"
-
-
 def is_example_file(path: Path, kind: InputKind) -> bool:
     """Whether a file is one example itself, and not a table of them."""
     if kind not in ("sequences", "audio") or not path.is_file() or not is_sequence_file(path.name):
         return False
-    return not is_table(path) or not _names_files(path)
-
-
-def holds_labelled_examples(path: Path) -> bool:
-    """Whether a classifier can learn from it: one of the known kinds, with a label each. Never raises."""
-    try:
-        table = table_of(path)
-        if "label" not in column_names(table):
-            return False
-        find_kind(path)
-        return True
-    except (DataError, MissingExtraError, OSError, StopIteration):
-        return False
+    return not is_table(path) or FILE_COLUMN not in column_names(path)
 
 
 def table_of(path: str | Path) -> Path:
@@ -242,9 +211,8 @@ def table_of(path: str | Path) -> Path:
     """
     path = Path(path)
     if path.is_dir():
-        for name in METADATA:
-            if (path / name).is_file():
-                return path / name
+        if (found := find_metadata(path)) is not None:
+            return found
         raise DataError(
             f"{path} has no metadata.csv (or .tsv, .jsonl, .parquet) that names its files and labels"
         )
@@ -255,10 +223,6 @@ def table_of(path: str | Path) -> Path:
             f"{path} is not a table: use .csv, .tsv, .jsonl or .parquet, or a folder with metadata.csv"
         )
     return path
-
-
-def _names_files(table: Path) -> bool:
-    return FILE_COLUMN in column_names(table)
 
 
 def _number(features: dict[str, Any], name: str) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from throughtime.data.limits import IMAGE_PIXELS
 from throughtime.errors import DataError, MissingExtraError
+from throughtime.extras import install_command
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -101,7 +102,7 @@ def _pillow() -> tuple[Any, Any]:
         from PIL import Image, ImageOps
     except ImportError:
         raise MissingExtraError(
-            "images need Pillow: install it with `pip install 'throughtime[vision]'`"
+            f"images need Pillow: install it with `{install_command('vision')}`"
         ) from None
     return Image, ImageOps
 

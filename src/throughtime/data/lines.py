@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from throughtime.data.limits import LINE
+from throughtime.encodings import UTF8
 from throughtime.errors import DataError
 
 STANDARD_INPUT = "standard input"
@@ -26,20 +27,21 @@ _CHUNK = 1 << 16
 _CHUNK = 1 << 16
 
 
-def read_lines(path: str | Path, newline: str = "") -> Iterator[str]:
-    """The lines of a UTF-8 text file, plain or .gz, with their ends; a byte order mark is dropped.
+def read_lines(path: str | Path, newline: str = "", encoding: str = UTF8) -> Iterator[str]:
+    """The lines of a text file, plain or .gz, with their ends; a byte order mark is dropped.
 
     Args:
         path: the file.
         newline: as for `open`: "" ends a line at LF, CR or both, and keeps them; "\\n" at LF only.
+        encoding: of the text.
     Yields:
-        Lines that may hold bytes that are not UTF-8: see `check_text`.
+        Lines that may hold bytes that cannot be decoded: see `check_text`.
     Raises:
         DataError: the file is missing, unreadable, damaged, or a line is too long (the message names it).
     """
     path = Path(path)
     try:
-        with _open(path, newline) as file:
+        with _open(path, newline, encoding) as file:
             yield from _bounded(file, str(path))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})") from None
@@ -106,10 +108,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text):,} characters)"
 
 
-def _open(path: Path, newline: str) -> TextIO:
+def _open(path: Path, newline: str, encoding: str) -> TextIO:
+    name = "utf-8-sig" if encoding == UTF8 else encoding
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline=newline)
-    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+        return gzip.open(path, "rt", encoding=name, errors="surrogateescape", newline=newline)
+    return path.open(encoding=name, errors="surrogateescape", newline=newline)
 
 
 def _bounded(file: TextIO, name: str) -> Iterator[str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.data.lines import check_text, read_lines, shown
-from throughtime.data.tables import BadRows, is_table, read_rows
+from throughtime.data.tables import USUAL, BadRows, TableFormat, is_table, read_rows
+from throughtime.encodings import UTF8
 from throughtime.errors import DataError
 
 
@@ -32,6 +33,7 @@ def read_pairs(
     target: str | Path | None,
     bad: BadRows,
     columns: tuple[str, str] = ("source", "target"),
+    form: TableFormat = USUAL,
 ) -> Iterator[Pair]:
     """Read pairs from a table, or from two text files whose lines belong together.
 
@@ -40,6 +42,7 @@ def read_pairs(
         target: the text file of targets, None with a table.
         bad: what happens to pairs that cannot be used: an empty side, a value that is no text.
         columns: the table's columns.
+        form: how the files are written.
     Raises:
         DataError: a file is missing, empty or unreadable, a column is missing, the text files have not as
             many lines (the message names both counts), or a pair is bad and `bad` does not skip.
@@ -51,13 +54,13 @@ def read_pairs(
                 f"{source} is a text file of sources only: name the file of targets with --target, or give a "
                 f"table with the columns {' and '.join(columns)}"
             )
-        pairs = _table_pairs(source, bad, columns)
+        pairs = _table_pairs(source, bad, columns, form)
         other = source
     else:
         if is_table(source):
             raise DataError(f"{source} is a table, which holds both sides: leave out the file {target}")
         other = Path(target)
-        pairs = _line_pairs(source, other)
+        pairs = _line_pairs(source, other, form.encoding)
     usable = 0
     for pair in pairs:
         sides = {"source": (source, pair.source), "target": (other, pair.target)}
@@ -71,7 +74,7 @@ def read_pairs(
         raise DataError(f"{source} has no usable pairs{f' ({bad.summary()})' if bad.count else ''}")
 
 
-def read_texts(path: str | Path) -> Iterator[str]:
+def read_texts(path: str | Path, encoding: str = UTF8) -> Iterator[str]:
     """The lines of a UTF-8 text file, plain or .gz, without their ends; a byte order mark is dropped.
 
     Yields:
@@ -80,12 +83,12 @@ def read_texts(path: str | Path) -> Iterator[str]:
         DataError: the file is missing, unreadable or damaged, or a line is too long.
     """
     # Not at U+2028 and its kind, nor at CR: only a newline ends a line, or two files would not fit.
-    for line in read_lines(path, newline="\n"):
+    for line in read_lines(path, "\n", encoding):
         yield line.removesuffix("\n").removesuffix("\r")
 
 
-def _table_pairs(path: Path, bad: BadRows, columns: tuple[str, str]) -> Iterator[Pair]:
-    for row in read_rows(path, bad, columns):
+def _table_pairs(path: Path, bad: BadRows, columns: tuple[str, str], form: TableFormat) -> Iterator[Pair]:
+    for row in read_rows(path, bad, columns, form):
         values: list[Any] = [row.values[column] for column in columns]
         wrong = next(
             (c for c, value in zip(columns, values, strict=True) if not isinstance(value, str)), None
@@ -107,9 +110,9 @@ def _fault(side: str, text: str) -> str | None:
     return None
 
 
-def _line_pairs(source: Path, target: Path) -> Iterator[Pair]:
+def _line_pairs(source: Path, target: Path, encoding: str) -> Iterator[Pair]:
     nothing = object()
-    sources, targets = read_texts(source), read_texts(target)
+    sources, targets = read_texts(source, encoding), read_texts(target, encoding)
     for line, (left, right) in enumerate(itertools.zip_longest(sources, targets, fillvalue=nothing), 1):
         if left is nothing or right is nothing:
             counts = {source: line - 1, target: line - 1}

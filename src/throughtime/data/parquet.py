@@ -9,6 +9,7 @@ from typing import Any
 from throughtime.data.limits import EXAMPLE_BYTES
 from throughtime.data.parquet_footer import RowGroup, read_footer
 from throughtime.errors import DataError, MissingExtraError
+from throughtime.extras import install_command
 
 # Rows that are decoded together, at most: enough that calling costs little.
 _ROWS_AT_A_TIME = 1024
@@ -93,7 +94,7 @@ def _open(path: Path, **options: Any) -> Any:
         import pyarrow.parquet as parquet
     except ImportError:
         raise MissingExtraError(
-            "Parquet files need pyarrow: install it with `pip install 'throughtime[parquet]'`"
+            f"Parquet files need pyarrow: install it with `{install_command('parquet')}`"
         ) from None
     try:
         file = parquet.ParquetFile(path, **options)

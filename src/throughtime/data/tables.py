@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ from throughtime.data.delimited import read_delimited
 from throughtime.data.json_values import parse_json
 from throughtime.data.lines import read_lines, shown
 from throughtime.data.parquet import parquet_columns, parquet_rows
+from throughtime.encodings import UTF8
 from throughtime.errors import DataError
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_JSON_LINES = (".jsonl", ".ndjson")
+# What a folder calls the table of its files, best first.
+METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 _SHOWN = 3
 _LISTED = 20
 
@@ -76,27 +81,82 @@ def is_table(path: str | Path) -> bool:
     return _suffix(Path(path)) in TABLE_SUFFIXES
 
 
-def column_names(path: str | Path) -> list[str]:
+def find_metadata(source: str | Path) -> Path | None:
+    """The table of the files in a folder, or such a table itself; None where there is none."""
+    path = Path(source)
+    if path.name in METADATA and path.is_file():
+        return path
+    return next((path / name for name in METADATA if (path / name).is_file()), None)
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """How a table of text is written.
+
+    Args:
+        header: the first line of a CSV or TSV file names the columns; without it they are numbers from 1.
+        encoding: of the text.
+    """
+
+    header: bool = True
+    encoding: str = UTF8
+
+
+USUAL = TableFormat()
+
+
+def column_names(path: str | Path, form: TableFormat = USUAL) -> list[str]:
     """The columns of a table: the header, or the keys of the first JSON line. Reads little.
 
+    Args:
+        path: the table.
+        form: how it is written.
     Raises:
         DataError: the file is missing, empty or not such a table.
     """
     path = Path(path)
     if _suffix(path) == ".parquet":
         return parquet_columns(path)
-    if _suffix(path) == ".jsonl":
-        return list(next(_json_rows(path, BadRows())).values)
-    return _header(path, read_delimited(path))
+    if _suffix(path) in _JSON_LINES:
+        return list(next(_json_rows(path, BadRows(), form)).values)
+    return _names(path, read_delimited(path, encoding=form.encoding), form.header)[0]
 
 
-def read_rows(path: str | Path, bad: BadRows, columns: Sequence[str] = ()) -> Iterator[Row]:
+def first_cells(path: str | Path, form: TableFormat = USUAL) -> list[str] | None:
+    """The first line of a CSV or TSV file, which may be a header; None for other tables.
+
+    Raises:
+        DataError: the file is missing or empty.
+    """
+    path = Path(path)
+    if _suffix(path) not in (".csv", ".tsv"):
+        return None
+    return _names(path, read_delimited(path, encoding=form.encoding), header=False)[1]
+
+
+def resolve_column(names: Sequence[str], wanted: str) -> str | None:
+    """The column that a user means by its name, or by its number from 1; None where there is none."""
+    if wanted in names:
+        return wanted
+    is_number = wanted.isascii() and wanted.isdigit() and len(wanted) < 10
+    return names[int(wanted) - 1] if is_number and 1 <= int(wanted) <= len(names) else None
+
+
+def several_columns(names: Sequence[str], wanted: str) -> list[str]:
+    """The columns of a list of names between commas; a column whose own name has commas is taken as it is."""
+    return [wanted] if wanted in names else [one.strip() for one in wanted.split(",") if one.strip()]
+
+
+def read_rows(
+    path: str | Path, bad: BadRows, columns: Sequence[str] = (), form: TableFormat = USUAL
+) -> Iterator[Row]:
     """Read a table row by row.
 
     Args:
-        path: .csv, .tsv, .jsonl (also with .gz behind), or .parquet. CSV and TSV have a header.
+        path: .csv, .tsv, .jsonl, .ndjson (also with .gz behind), or .parquet.
         bad: what happens to rows that cannot be read.
         columns: columns that have to exist.
+        form: how the table is written.
     Raises:
         DataError: the file is missing, empty or unreadable, or a column is missing (the message lists those
             that exist); a row is broken and `bad` does not skip.
@@ -105,11 +165,16 @@ def read_rows(path: str | Path, bad: BadRows, columns: Sequence[str] = ()) -> It
     path = Path(path)
     if not is_table(path):
         raise DataError(f"{path} is not a table that can be read: use {', '.join(TABLE_SUFFIXES)}")
-    names = column_names(path)
+    names = column_names(path, form)
     for column in columns:
         if column not in names:
             raise DataError(f"{path} has no column {column!r}; its columns are {_listed(names)}")
-    rows = {".parquet": _parquet_rows, ".jsonl": _json_rows}.get(_suffix(path), _delimited_rows)(path, bad)
+    if _suffix(path) == ".parquet":
+        rows = _parquet_rows(path, bad)
+    elif _suffix(path) in _JSON_LINES:
+        rows = _json_rows(path, bad, form)
+    else:
+        rows = _delimited_rows(path, bad, form)
     empty = True
     for row in rows:
         missing = [column for column in columns if row.values.get(column) is None]
@@ -122,10 +187,10 @@ def read_rows(path: str | Path, bad: BadRows, columns: Sequence[str] = ()) -> It
         raise DataError(f"{path} has no usable rows{f' ({bad.summary()})' if bad.count else ''}")
 
 
-def _delimited_rows(path: Path, bad: BadRows) -> Iterator[Row]:
-    rows = read_delimited(path, lambda line, fault: bad.report(path, line, fault))
-    names = _header(path, rows)
-    for line, cells in rows:
+def _delimited_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row]:
+    rows = read_delimited(path, lambda line, fault: bad.report(path, line, fault), form.encoding)
+    names, first = _names(path, rows, form.header)
+    for line, cells in rows if form.header else chain([(1, first)], rows):
         if not cells:
             continue
         if len(cells) != len(names):
@@ -134,9 +199,9 @@ def _delimited_rows(path: Path, bad: BadRows) -> Iterator[Row]:
         yield Row(line, dict(zip(names, cells, strict=True)))
 
 
-def _json_rows(path: Path, bad: BadRows) -> Iterator[Row]:
+def _json_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row]:
     found = False
-    for line, text in enumerate(read_lines(path), 1):
+    for line, text in enumerate(read_lines(path, encoding=form.encoding), 1):
         if not text.strip():
             continue
         found = True
@@ -158,14 +223,18 @@ def _parquet_rows(path: Path, bad: BadRows) -> Iterator[Row]:
         yield Row(number, values)
 
 
-def _header(path: Path, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
-    names = [name.strip() for name in next(rows, (1, []))[1]]
+def _names(path: Path, rows: Iterator[tuple[int, list[str]]], header: bool) -> tuple[list[str], list[str]]:
+    """The names of the columns, and the cells of the first line."""
+    first = next(rows, (1, []))[1]
+    names = [name.strip() for name in first]
     if not any(names):
         raise DataError(f"{path} is empty, or its first line is: expected a header with the columns' names")
+    if not header:
+        return [str(number) for number in range(1, len(first) + 1)], first
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise DataError(f"{path} line 1: column {shown(repeated[0])} occurs twice")
-    return names
+    return names, first
 
 
 def _listed(names: Sequence[str]) -> str:

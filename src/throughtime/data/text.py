@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
+from throughtime.encodings import MARKS, UTF8, guess_encoding
 from throughtime.errors import DataError
 
 DecodingErrors = Literal["strict", "replace"]
@@ -15,13 +16,6 @@ Progress = Callable[[int], None]
 
 BLOCK_BYTES = 1 << 22
 
-_OTHER_BYTE_ORDER_MARKS = {
-    # UTF-32 before UTF-16: the little-endian mark of the one begins with that of the other.
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
 _LONGEST_MARK = 4
 
 
@@ -61,18 +55,24 @@ def read_blocks(
     errors: DecodingErrors = "strict",
     block_bytes: int = BLOCK_BYTES,
     progress: Progress | None = None,
+    encoding: str = UTF8,
 ) -> Iterator[str]:
-    """Read a UTF-8 file in blocks of text; a byte order mark is dropped, line ends stay as they are.
+    """Read a file in blocks of text; a byte order mark is dropped, line ends stay as they are.
 
     Args:
         path: the file.
         errors: "strict" raises at the first invalid byte; "replace" reads U+FFFD in its place.
         block_bytes: how many bytes to read at once.
         progress: called with the number of bytes read so far.
+        encoding: of the text.
     Raises:
-        DataError: the file is missing, empty, unreadable or not UTF-8 (the message names the byte's offset).
+        DataError: the file is missing, empty, unreadable or not in this encoding (the message names the
+            byte's offset).
     """
     blocks = _with_whole_mark(read_byte_blocks(path, block_bytes, progress))
+    if encoding != UTF8:
+        yield from _other_encoding(path, blocks, encoding, errors)
+        return
     first = next(blocks)
     _refuse_other_encodings(path, first)
     pending = first.removeprefix(codecs.BOM_UTF8)
@@ -90,6 +90,18 @@ def read_blocks(
             yield text
     if pending:
         yield _decode(path, pending, errors, offset, line, final=True)[0]
+
+
+def _other_encoding(path: str | Path, blocks: Iterator[bytes], encoding: str, errors: str) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    try:
+        for block in blocks:
+            if text := decoder.decode(block):
+                yield text
+        if text := decoder.decode(b"", final=True):
+            yield text
+    except UnicodeError as error:
+        raise DataError(f"{path} is not {encoding}, as --encoding says: {error}") from None
 
 
 def _with_whole_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -112,15 +124,22 @@ def _decode(
         line += data.count(b"\n", 0, error.start)
         raise DataError(
             f"{path}: byte 0x{data[error.start]:02x} at offset {offset + error.start} (line {line}) is not "
-            f"UTF-8: pass --errors replace to read such bytes as U+FFFD, or --tokenizer byte to model the "
-            f"bytes themselves"
+            f"UTF-8: {_advice(data[error.start :])}"
         ) from None
 
 
+def _advice(data: bytes) -> str:
+    guessed = guess_encoding(data[:BLOCK_BYTES])
+    others = "--errors replace reads such bytes as U+FFFD, and --tokenizer byte models the bytes themselves"
+    if guessed is None:
+        return others
+    return f"it looks like {guessed[1]}, which --encoding {guessed[0]} reads; {others}"
+
+
 def _refuse_other_encodings(path: str | Path, data: bytes) -> None:
-    for mark, name in _OTHER_BYTE_ORDER_MARKS.items():
+    for mark, name in MARKS.items():
         if data.startswith(mark):
             raise DataError(
-                f"{path} begins with a {name} byte order mark, and text has to be UTF-8: convert it, for "
-                f"example with iconv -f {name} -t UTF-8"
+                f"{path} begins with a {name} byte order mark, and is read as UTF-8: pass "
+                f"--encoding {name.lower()}"
             )

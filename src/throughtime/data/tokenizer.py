@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from throughtime.arrays import whole_numbers
 from throughtime.data.lines import check_text
 from throughtime.data.text import DecodingErrors, Progress, read_blocks, read_byte_blocks
+from throughtime.encodings import UTF8
 from throughtime.errors import DataError, OptionError, RunError, UnknownTokenError
 from throughtime.facts import read_json, shown
 from throughtime.files import write_atomically
@@ -80,15 +81,17 @@ class Tokenizer:
         vocabulary_size: int | None = None,
         errors: DecodingErrors = "strict",
         progress: Progress | None = None,
+        encoding: str = UTF8,
     ) -> Tokenizer:
         """Build the vocabulary from a file.
 
         Args:
             kind: see the class.
-            path: a UTF-8 text file; any file for "byte".
+            path: a text file; any file for "byte".
             vocabulary_size: upper limit, for "bpe" (None: 4096) and "word" (None: every word).
             errors: what to do with bytes that are not UTF-8.
             progress: called with the number of bytes read so far.
+            encoding: of the text.
         Raises:
             DataError: the file cannot be read as text.
             OptionError: the kind is unknown, or vocabulary_size does not fit it.
@@ -98,7 +101,7 @@ class Tokenizer:
             for _ in read_byte_blocks(path, progress=progress):
                 break  # a missing or empty file is the user's mistake here as well
             return cls(_byte_tokenizer(), kind)
-        blocks = read_blocks(path, errors, progress=progress)
+        blocks = read_blocks(path, errors, progress=progress, encoding=encoding)
         return cls.train_on_texts(
             kind, blocks if kind == "character" else _whole_pieces(blocks), vocabulary_size
         )
@@ -201,7 +204,11 @@ class Tokenizer:
         return np.array([token for encoding in encodings for token in encoding.ids], dtype=np.int64)
 
     def encode_file(
-        self, path: str | Path, errors: DecodingErrors = "strict", progress: Progress | None = None
+        self,
+        path: str | Path,
+        errors: DecodingErrors = "strict",
+        progress: Progress | None = None,
+        encoding: str = UTF8,
     ) -> Iterator[NDArray[np.int64]]:
         """Turn a file into token numbers, block by block; together they are those of the whole text.
 
@@ -214,7 +221,7 @@ class Tokenizer:
                 yield np.frombuffer(block, dtype=np.uint8).astype(np.int64)
             return
         line, column = 1, 1
-        blocks = read_blocks(path, errors, progress=progress)
+        blocks = read_blocks(path, errors, progress=progress, encoding=encoding)
         for text in blocks if self.kind == "character" else _whole_pieces(blocks):
             yield self.encode(text, str(path), line, column)
             if newlines := text.count("\n"):
@@ -235,6 +242,10 @@ class Tokenizer:
     def stream_decoder(self) -> StreamDecoder:
         """Decode tokens one at a time; never emits half a character."""
         return StreamDecoder(self)
+
+    def token_texts(self) -> list[str]:
+        """Every token as text, by its number."""
+        return list(self._texts)
 
     def token_text(self, token: int) -> str:
         """One token as text on its own, for tables and pictures.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from throughtime.data.limits import FRAME_PIXELS
 from throughtime.errors import DataError, MissingExtraError
+from throughtime.extras import install_command
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".ogv"})
 
@@ -126,6 +127,6 @@ def require_av() -> Any:
         import av
     except ImportError:
         raise MissingExtraError(
-            "reading video needs PyAV: install it with `pip install 'throughtime[video]'`"
+            f"reading video needs PyAV: install it with `{install_command('video')}`"
         ) from None
     return av

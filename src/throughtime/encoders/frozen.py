@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from throughtime.data.image_features import as_features
 from throughtime.errors import DataError, MissingExtraError, OptionError
+from throughtime.extras import install_command
 from throughtime.facts import shown
 from throughtime.runtime.cnn import normalise
 from throughtime.runtime.mobilenet import PARTS, STRIDE, MobileNetV2, read_mobilenet
@@ -123,7 +124,7 @@ class OnnxEncoder(FrozenEncoder):
             import onnxruntime
         except ImportError:
             raise MissingExtraError(
-                "ONNX models need onnxruntime: install it with `pip install onnxruntime`"
+                f"ONNX models need onnxruntime: install it with `{install_command('onnx', 'onnxruntime')}`"
             ) from None
         if not Path(model).is_file():
             raise DataError(f"{model}: no such file (the working directory is {Path.cwd()})")

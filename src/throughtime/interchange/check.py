@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import MissingExtraError, RunError
+from throughtime.extras import install_command
 from throughtime.interchange.onnx_network import GraphPlan, call_graph
 from throughtime.program.network import Port
 from throughtime.run import Run, require_torch
@@ -129,7 +130,7 @@ def require_onnxruntime() -> None:
         import onnxruntime  # noqa: F401
     except ImportError:
         raise MissingExtraError(
-            "checking the export needs onnxruntime: install it with `pip install 'throughtime[export]'`, or "
+            f"checking the export needs onnxruntime: install it with `{install_command('export')}`, or "
             "pass --no-check"
         ) from None
 

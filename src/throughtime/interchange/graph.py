@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import MissingExtraError, OptionError
+from throughtime.extras import install_command
 from throughtime.program.network import Port
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def require_onnx() -> None:
         import onnx  # noqa: F401
     except ImportError:
         raise MissingExtraError(
-            "export to ONNX needs onnx: install it with `pip install 'throughtime[export]'`"
+            f"export to ONNX needs onnx: install it with `{install_command('export')}`"
         ) from None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from throughtime.errors import MissingExtraError
+from throughtime.extras import install_command
 
 
 def translation_scores(
@@ -47,5 +48,5 @@ def require_sacrebleu() -> None:
         import sacrebleu  # noqa: F401
     except ImportError:
         raise MissingExtraError(
-            "translations are scored by sacrebleu: install it with `pip install 'throughtime[translation]'`"
+            f"translations are scored by sacrebleu: install it with `{install_command('translation')}`"
         ) from None

@@ -1,6 +1,7 @@
 """Pictures of predictions: where a model looked, what it said when. Needs matplotlib, and no torch."""
 
 from throughtime.errors import MissingExtraError
+from throughtime.extras import install_command
 
 
 def require_matplotlib() -> None:
@@ -9,5 +10,5 @@ def require_matplotlib() -> None:
         import matplotlib  # noqa: F401
     except ImportError:
         raise MissingExtraError(
-            "pictures need matplotlib: install it with `pip install matplotlib`"
+            f"pictures need matplotlib: install it with `{install_command('plots', 'matplotlib')}`"
         ) from None

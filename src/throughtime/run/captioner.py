@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from throughtime.config.captioner import CaptionerConfig
 from throughtime.data.caption_examples import CaptionExamples, image_file, write_examples
-from throughtime.data.captions import CaptionedImage, CaptionedImages, holds_captions, read_captions
+from throughtime.data.captions import CaptionedImage, CaptionedImages, read_captions
 from throughtime.data.image_features import Encode
 from throughtime.data.image_inputs import find_images
 from throughtime.data.tables import BadRows
@@ -31,7 +31,7 @@ from throughtime.generation.consensus import consensus as by_consensus
 from throughtime.metrics.captions import caption_metrics
 from throughtime.program.network import Functions
 from throughtime.run.image_reader import LONGEST_CAPTION, ImageFacts, ImageReader
-from throughtime.run.run import Run, require_torch
+from throughtime.run.run import Run, refuse_text, require_torch
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 TOKENIZER = "tokenizer.json"
 IMAGES = "images.json"
 DATA = "data"
+# The rows of an embedding behind its tokens, in the order of their numbers; no token has such a name.
+ENDS = ("\0end", "\0start")
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,6 @@ class CaptionerRun(Run):
     task = "captioner"
     config: CaptionerConfig
     tokenizer: Tokenizer
-
-    @classmethod
-    def recognises(cls, source: Path) -> bool:
-        return holds_captions(source)
 
     def prepare(self, show: Progress) -> None:
         data = self.config.data
@@ -140,6 +138,11 @@ class CaptionerRun(Run):
         else:
             encoder = SmallImageCNN(self._images.size, self._images.grid)
         return Captioner(network, self.tokenizer.vocabulary_size, encoder)
+
+    def row_names(self) -> dict[str, list[str]]:
+        read = [*self.tokenizer.token_texts(), *ENDS]
+        written = read[:-1]
+        return {"embedding.weight": read, "output.weight": written, "output.bias": written}
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
         from throughtime.encoders.encoder import ReadyFeatures
@@ -202,6 +205,7 @@ class CaptionerRun(Run):
             DataError: an image or a file of features cannot be read.
             OptionError: the run knows no CNN for images, and none is given.
         """
+        refuse_text(inputs, "caption")
         bad = bad or BadRows()
         for number, image in enumerate(find_images(inputs, bad)):
             read = self._images.encode_one(image, self._shape, bad, encode)

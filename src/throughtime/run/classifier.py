@@ -17,8 +17,6 @@ from throughtime.data.examples import (
     Example,
     ExampleReader,
     InputKind,
-    find_kind,
-    holds_labelled_examples,
     table_of,
 )
 from throughtime.data.features import FeatureSpace, statistics
@@ -28,14 +26,15 @@ from throughtime.data.numbers import as_float32
 from throughtime.data.prepared import EXAMPLES, PreparedExamples, write_targets
 from throughtime.data.sequences import write_sequences
 from throughtime.data.splits import stratified_split
-from throughtime.data.tables import BadRows
+from throughtime.data.tables import BadRows, TableFormat
 from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import DataError, RunError
 from throughtime.prediction.labels import Labeller, SequenceLabeller, all_logits
 from throughtime.program.network import Functions
+from throughtime.recognition import recognise
 from throughtime.run.example_inputs import read_any, read_inputs
-from throughtime.run.run import CONFIG, Run
+from throughtime.run.run import CONFIG, Run, refuse_text
 from throughtime.runtime.outputs import check_output
 
 if TYPE_CHECKING:
@@ -52,6 +51,8 @@ PICTURE = "confusion.png"
 
 # Files are predicted in batches of this many: enough to share padding, few enough to show results soon.
 _AT_A_TIME = 256
+# The row of an embedding behind its tokens; no token has this name.
+_UNKNOWN = "\0unknown"
 _WHAT = {"text": "texts", "vectors": "vectors", "sequences": "sequences", "audio": "sounds"}
 
 
@@ -74,17 +75,14 @@ class ClassifierRun(Run):
     encoder: TextEncoder | None = None
     space: FeatureSpace | None = None
 
-    @classmethod
-    def recognises(cls, source: Path) -> bool:
-        return holds_labelled_examples(source)
-
     # ---- training
 
     def prepare(self, show: Progress) -> None:
         data = self.config.data
         if data.input == "auto":
-            kind = find_kind(data.source, data.text_column, data.label_column)
-            self.config = resolve(self.config.model_dump(exclude_none=True), {"input": kind})  # type: ignore[assignment]
+            given = data.model_dump(exclude_unset=True)
+            found = recognise(data.source, {**given, "task": self.task}).options
+            self.config = resolve(self.config.model_dump(exclude_none=True), found)  # type: ignore[assignment]
         bad = BadRows(data.skip_bad)
         if self.config.data.input == "text":
             self._prepare_texts(bad, show)
@@ -213,6 +211,7 @@ class ClassifierRun(Run):
         Raises:
             DataError: a text is empty, a number is not finite, or the model's output is not.
         """
+        refuse_text(inputs, "classify")
         logits = self._logits([self._encode(one) for one in inputs])
         probabilities = [
             softmax(check_output(each, f"input {number}").astype(np.float64))
@@ -228,7 +227,11 @@ class ClassifierRun(Run):
         ]
 
     def predict(
-        self, inputs: Sequence[str | Path], skip_bad: bool = False, allow_outside_files: bool = False
+        self,
+        inputs: Sequence[str | Path],
+        skip_bad: bool = False,
+        allow_outside_files: bool = False,
+        probabilities: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Label the examples of files.
 
@@ -237,9 +240,12 @@ class ClassifierRun(Run):
                 "-" is standard input: a line is a text, the numbers of a vector, or a file's name.
             skip_bad: leave out what cannot be used; `left_out` says what.
             allow_outside_files: read files that a table names outside its own folder.
+            probabilities: give those of all labels.
         Yields:
-            input, label, probability; and truth, where the file has labels.
+            input, label, probability; and truth, where the file has labels. A blank line of a stream or of a
+            .txt file has no label, so that answers stay beside their lines.
         """
+        refuse_text(inputs, "predict")
         bad = BadRows(skip_bad)
         for source in inputs:
             streamed = str(source) == "-"
@@ -252,16 +258,23 @@ class ClassifierRun(Run):
             name = STANDARD_INPUT if streamed else source
             encoded = self._encoded(examples, name, bad)
             while block := list(islice(encoded, 1 if streamed else _AT_A_TIME)):
-                yield from self._label(block, name, bad)
+                for found, row in self._label(block, name, bad):
+                    every = dict(zip(self.labels.names, row or [None] * len(self.labels), strict=True))
+                    yield {**found, "probabilities": every} if probabilities else found
         self.left_out = bad.summary()
 
     def _label(
-        self, block: list[tuple[Example, NDArray[Any]]], name: str | Path, bad: BadRows
-    ) -> Iterator[dict[str, Any]]:
-        logits = self._logits([array for _, array in block])
-        for (example, _), each in zip(block, logits, strict=True):
+        self, block: list[tuple[Example, NDArray[Any] | None]], name: str | Path, bad: BadRows
+    ) -> Iterator[tuple[dict[str, Any], list[float]]]:
+        """What is found of each example, and the probabilities of all labels; none for a blank line."""
+        arrays = [array for _, array in block if array is not None]
+        logits = iter(self._logits(arrays)) if arrays else iter(())
+        for example, array in block:
+            if array is None:
+                yield {"input": "", "label": None, "probability": None}, []
+                continue
             try:
-                row = softmax(check_output(each, shown(example.name)).astype(np.float64))
+                row = softmax(check_output(next(logits), shown(example.name)).astype(np.float64))
             except DataError as error:
                 bad.report(name, example.line, str(error))
                 continue
@@ -270,7 +283,7 @@ class ClassifierRun(Run):
                 "label": self.labels.names[int(row.argmax())],
                 "probability": float(row.max()),
             }
-            yield found if example.label is None else {**found, "truth": example.label}
+            yield (found if example.label is None else {**found, "truth": example.label}), row.tolist()
 
     def evaluate(
         self,
@@ -294,6 +307,7 @@ class ClassifierRun(Run):
         table = table_of(path)
         reader = self._reader(needs_label=True, allow_outside=allow_outside_files)
         for example, array in self._encoded(reader.read(path, bad), table, bad):
+            assert array is not None  # a table has no blank lines
             try:
                 targets.append(self.labels.number(example.label or ""))
             except DataError as error:
@@ -325,6 +339,16 @@ class ClassifierRun(Run):
         inputs = "" if example else " INPUT"
         return f"Predict with it: {example}throughtime predict {self.folder}{inputs}"
 
+    def row_names(self) -> dict[str, list[str]]:
+        labels = list(self.labels.names)
+        rows = {"output.weight": labels, "output.bias": labels}
+        if self.encoder is not None:
+            rows["embedding.weight"] = [*self.encoder.tokenizer.token_texts(), _UNKNOWN]
+        members = range(self.config.model.members)
+        return rows | {
+            f"members.{number}.{name}": names for number in members for name, names in rows.items()
+        }
+
     def facts(self) -> dict[str, Any]:
         known: dict[str, Any] = {"labels": list(self.labels.names)}
         if self.encoder is not None:
@@ -348,12 +372,15 @@ class ClassifierRun(Run):
             self.kind,
             data.text_column,
             data.label_column,
-            data.mel_bands,
-            data.frame_seconds,
-            data.frame_hop,
-            self.space,
-            needs_label,
-            allow_outside,
+            columns=data.columns,
+            form=TableFormat(data.header, data.encoding),
+            fill=data.fill,
+            bands=data.mel_bands,
+            window=data.frame_seconds,
+            hop=data.frame_hop,
+            space=self.space,
+            needs_label=needs_label,
+            allow_outside=allow_outside,
         )
 
     def _make_encoder(self, tokenizer: Tokenizer) -> TextEncoder:
@@ -371,10 +398,10 @@ class ClassifierRun(Run):
 
     def _encoded(
         self, examples: Iterable[Example], path: str | Path, bad: BadRows
-    ) -> Iterator[tuple[Example, NDArray[Any]]]:
+    ) -> Iterator[tuple[Example, NDArray[Any] | None]]:
         for example in examples:
             try:
-                yield example, self._encode(example.input)
+                yield example, None if example.input is None else self._encode(example.input)
             except DataError as error:
                 bad.report(path, example.line, str(error))
 

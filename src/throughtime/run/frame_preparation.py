@@ -82,7 +82,14 @@ def prepare_clips(
     training, validation = _parts(config, bad)
     if not training:
         raise DataError(f"{data.source} has no clip to train on: every row is of another split")
-    reader = FrameReader(_kind_of_first(training, bad), frame_size, data.frame_rate, encode)
+    reader = FrameReader(
+        _kind_of_first(training, bad),
+        frame_size,
+        data.frame_rate,
+        encode,
+        columns=data.columns,
+        fill=data.fill,
+    )
     done, total = 0, len(training) + len(validation)
 
     def progress(share: float) -> None:

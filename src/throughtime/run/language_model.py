@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from throughtime.config.language_model import LanguageModelConfig
 from throughtime.data import TokenFile, Tokenizer, split, write_tokens
-from throughtime.data.tables import is_table
+from throughtime.data.text import DecodingErrors
 from throughtime.errors import DataError, RunError
 from throughtime.generation import SamplingOptions
 from throughtime.generation.text import Stepper, most_probable, random_seed, stream
@@ -81,10 +81,6 @@ class LanguageModelRun(Run):
     config: LanguageModelConfig
     tokenizer: Tokenizer
 
-    @classmethod
-    def recognises(cls, source: Path) -> bool:
-        return source.is_file() and not is_table(source)
-
     def prepare(self, show: Progress) -> None:
         data = self.config.data
 
@@ -98,12 +94,13 @@ class LanguageModelRun(Run):
             data.vocabulary,
             data.errors,
             progress("building the vocabulary", data.source),
+            data.encoding,
         )
         self.tokenizer.save(self.folder / TOKENIZER)
         for path, target in ((data.source, TRAINING_TOKENS), (data.validation, VALIDATION_TOKENS)):
             if path is not None:
                 what = f"tokenising {Path(path).name}"
-                blocks = self.tokenizer.encode_file(path, data.errors, progress(what, path))
+                blocks = self.tokenizer.encode_file(path, data.errors, progress(what, path), data.encoding)
                 write_tokens(self.folder / target, blocks, self.tokenizer.vocabulary_size)
         self._open_tokens()
 
@@ -119,7 +116,8 @@ class LanguageModelRun(Run):
         from throughtime.training.bptt import LanguageModelling
 
         training, validation = self._open_tokens()
-        return LanguageModelling(model, training, validation, self.config.training, self.tokenizer.kind)  # type: ignore[arg-type]
+        kind, tokenizer = self.tokenizer.kind, self.tokenizer
+        return LanguageModelling(model, training, validation, self.config.training, kind, tokenizer)  # type: ignore[arg-type]
 
     def check_data(self, show: Progress) -> None:
         self._open_tokens(lambda done, total: show.preparing("checking the tokens", done, total))
@@ -129,6 +127,10 @@ class LanguageModelRun(Run):
 
     def facts(self) -> dict[str, Any]:
         return {"vocabulary_size": self.tokenizer.vocabulary_size}
+
+    def row_names(self) -> dict[str, list[str]]:
+        tokens = self.tokenizer.token_texts()
+        return {"embedding.weight": tokens, "output.weight": tokens, "output.bias": tokens}
 
     def parameters_tied(self) -> tuple[str, ...]:
         return ("output.weight",) if self.config.model.tie_weights else ()
@@ -291,18 +293,19 @@ class LanguageModelRun(Run):
         """`held_out_tokens` as text."""
         return self.tokenizer.decode(self.held_out_tokens())
 
-    def read_tokens(self, path: str | Path, errors: str = "strict") -> NDArray[np.int64]:
+    def read_tokens(self, path: str | Path, errors: DecodingErrors = "strict") -> NDArray[np.int64]:
         """A text file as tokens, in memory.
 
         Raises:
             DataError: the text cannot be read, or holds unknown characters.
         """
-        return np.concatenate(list(self.tokenizer.encode_file(path, errors)))  # type: ignore[arg-type]
+        encoding = self.config.data.encoding
+        return np.concatenate(list(self.tokenizer.encode_file(path, errors, encoding=encoding)))
 
     def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride] - a text has other options than a table
         self,
         path: str | Path,
-        errors: str = "strict",
+        errors: DecodingErrors = "strict",
         streams: int = 1,
         progress: Callable[[float], None] | None = None,
     ) -> Evaluation:
@@ -325,7 +328,7 @@ class LanguageModelRun(Run):
 
         # On disk, so that the text may be larger than memory.
         with tempfile.TemporaryDirectory() as folder:
-            blocks = self.tokenizer.encode_file(path, errors)  # type: ignore[arg-type]
+            blocks = self.tokenizer.encode_file(path, errors, encoding=self.config.data.encoding)
             file: TokenFile = write_tokens(
                 Path(folder) / "tokens.bin", blocks, self.tokenizer.vocabulary_size
             )
@@ -340,7 +343,8 @@ class LanguageModelRun(Run):
                 for block in read_byte_blocks(path)
             )
         else:
-            characters = sum(len(block) for block in read_blocks(path, errors))  # type: ignore[arg-type]
+            encoding = self.config.data.encoding
+            characters = sum(len(block) for block in read_blocks(path, errors, encoding=encoding))
         check_output(np.array(loss), str(path))
         return Evaluation(loss, predictions, characters, predictions / max(seconds, 1e-9))
 

@@ -14,8 +14,18 @@ from throughtime.run.lock import LOCK
 from throughtime.run.run import CHECKPOINT, PREPARED, WEIGHTS, Run
 from throughtime.runtime.quantize import PRECISIONS, quantise
 
-# What training left for itself; the new folder predicts, and cannot be trained further.
-_OF_TRAINING = (CHECKPOINT.parts[0], *PREPARED, LOCK, "metrics.jsonl", "events.*", WEIGHTS)
+# What training left for itself; the new folder predicts, and cannot be trained further. Pictures of the old
+# weights would say something else than what the new ones do.
+_OF_TRAINING = (
+    CHECKPOINT.parts[0],
+    *PREPARED,
+    LOCK,
+    "metrics.jsonl",
+    "events.*",
+    WEIGHTS,
+    "*.png",
+    "confusion*.json",
+)
 # Parallel streams make it quick; what each loses at its beginning is the same before and after.
 _STREAMS = 16
 

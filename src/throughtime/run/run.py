@@ -15,7 +15,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from throughtime.config import RunConfig
+from throughtime.config.idle import idle_options
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
+from throughtime.extras import install_command
 from throughtime.facts import parse_json
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.program.network import Functions, NetworkProgram
@@ -37,6 +39,8 @@ BACKENDS = ("native", "torch")
 CONFIG = "config.toml"
 WEIGHTS = "model.safetensors"
 CHECKPOINT = Path("checkpoints") / "last.safetensors"
+# What the names of the model's tensors begin with in a checkpoint.
+_OF_MODEL = "model."
 # The folders of what `Run.prepare` makes of the user's data for training.
 PREPARED = ("data", "tokens")
 
@@ -105,21 +109,16 @@ class Run(ABC):
         run = run_class(config.task)(folder, config)
         if not isinstance(run, cls):
             raise RunError(f"{folder} is a {config.task}, and this needs a {cls.task}")
-        if not (folder / WEIGHTS).exists():
+        if run.is_unfinished and not (folder / CHECKPOINT).exists():
             raise RunError(
-                f"{folder} has no {WEIGHTS} yet: it is written at the first evaluation; go on with "
+                f"{folder} has neither {WEIGHTS} nor a checkpoint yet: go on with "
                 f"`throughtime train --resume {folder}`"
             )
         if precision is None:
-            precision = PRECISIONS[0] if backend == "torch" else read_weights(folder / WEIGHTS).precision
+            precision = PRECISIONS[0] if backend == "torch" else run.read_weights().precision
         run.backend, run.precision, run.threads = backend, precision, threads
         run.load()
         return run
-
-    @classmethod
-    @abstractmethod
-    def recognises(cls, source: Path) -> bool:
-        """Whether an existing file or folder holds training data of this task. Reads little, never raises."""
 
     @abstractmethod
     def prepare(self, show: Progress) -> None:
@@ -294,9 +293,19 @@ class Run(ABC):
         # One thread, unless more are asked for: a step of these networks is too small to share.
         return Compute(self.precision, self.threads or 1)
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether training stopped before its first evaluation, and left a checkpoint only."""
+        return not (self.folder / WEIGHTS).exists()
+
     def read_weights(self) -> Weights:
         """The run's weights for `throughtime.runtime`."""
-        return read_weights(self.folder / WEIGHTS)
+        if not self.is_unfinished:
+            return read_weights(self.folder / WEIGHTS)
+        weights = read_weights(self.folder / CHECKPOINT).part(_OF_MODEL)
+        program = read_program(self.folder / PROGRAM)
+        weights.programs = {} if program is None else dict(program.cells)
+        return weights
 
     @cached_property
     def model(self) -> Any:
@@ -316,11 +325,11 @@ class Run(ABC):
         weights = self.read_weights()
         self._check_sizes(weights)
         model = self.build_model()
-        if weights.precision == PRECISIONS[0]:
+        if weights.precision == PRECISIONS[0] and not self.is_unfinished:
             tensors, _ = read_tensors(self.folder / WEIGHTS)
         else:
             tensors = {name: torch.from_numpy(np.array(weights[name])) for name in weights}
-        load_weights(model, tensors, self.folder / WEIGHTS)
+        load_weights(model, tensors, weights.name)
         return model.eval()
 
     def _check_sizes(self, weights: Weights) -> None:
@@ -339,7 +348,12 @@ class Run(ABC):
         Raises:
             RunError: the weights or the checkpoint are damaged.
         """
-        shapes = _read_header(self.folder / WEIGHTS)["shapes"]
+        if self.is_unfinished:
+            every = _read_header(self.folder / CHECKPOINT)["shapes"]
+            named = [name for name in every if name.startswith(_OF_MODEL)]
+            shapes = {name.removeprefix(_OF_MODEL): every[name] for name in named}
+        else:
+            shapes = _read_header(self.folder / WEIGHTS)["shapes"]
         position = self._position()
         counted = [
             shape
@@ -351,6 +365,7 @@ class Run(ABC):
             "run": str(self.folder),
             "task": self.task,
             "config": self.config.model_dump(),
+            "idle_options": idle_options(self.config),
             **self.facts(),
             "parameters": sum(math.prod(shape) for shape in counted),
             **{
@@ -372,6 +387,10 @@ class Run(ABC):
         text = _read_header(path)["metadata"].get("state", "")
         state = parse_json(text, dict[str, Any], f"{path} (its state)")
         return Position.restore(Saved(state, path).part("position"), self.config.training.epochs)
+
+    def row_names(self) -> dict[str, list[str]]:
+        """What the rows of tensors stand for, by the tensors' names: tokens, labels. Needs no weights."""
+        return {}
 
     def facts(self) -> dict[str, Any]:
         """The task's own numbers for `describe`: vocabulary size, labels..."""
@@ -398,11 +417,19 @@ def _read_header(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged or cut off: {error}") from None
 
 
+def refuse_text(inputs: object, function: str) -> None:
+    """Refuse one text or path where a list of them belongs, or each of its letters would be an input.
+
+    Raises:
+        OptionError: it is one.
+    """
+    if isinstance(inputs, (str, bytes, Path)):
+        raise OptionError(f"{function} takes a list: write {function}([...]) also for a single input")
+
+
 def require_torch() -> None:
     """Raise MissingExtraError where torch is not installed."""
     try:
         import torch  # noqa: F401
     except ImportError:
-        raise MissingExtraError(
-            "this needs PyTorch: install it with `pip install 'throughtime[train]'`"
-        ) from None
+        raise MissingExtraError(f"this needs PyTorch: install it with `{install_command('train')}`") from None

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.config.tagger import TaggerConfig
-from throughtime.data.clips import Encode, FrameReader, holds_clips, list_clips
+from throughtime.data.clips import Encode, FrameReader, clips_in, list_clips
 from throughtime.data.frame_labels import read_frame_labels
 from throughtime.data.lines import standard_input
 from throughtime.data.sequences import Sequences
-from throughtime.data.tables import BadRows
+from throughtime.data.tables import BadRows, find_metadata
 from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEncoder, in_blocks
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.facts import read_json
@@ -50,7 +50,7 @@ from throughtime.run.frame_preparation import (
     write_frames,
     write_labels,
 )
-from throughtime.run.run import Run
+from throughtime.run.run import Run, refuse_text
 from throughtime.runtime.outputs import check_output
 
 if TYPE_CHECKING:
@@ -86,10 +86,6 @@ class TaggerRun(Run):
     kind: str
     frame_rate: float | None
 
-    @classmethod
-    def recognises(cls, source: Path) -> bool:
-        return holds_clips(source)
-
     def prepare(self, show: Progress) -> None:
         encoder = self.config.data.image_encoder
         if encoder is not None:
@@ -123,6 +119,9 @@ class TaggerRun(Run):
 
     def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
         return (FRAMES,), {"labels": self.labels}
+
+    def row_names(self) -> dict[str, list[str]]:
+        return {"output.weight": self.labels, "output.bias": self.labels}
 
     def port_sizes(self) -> dict[tuple[str, str], int]:
         return {("tag", "logits"): len(self.labels)}
@@ -220,6 +219,7 @@ class TaggerRun(Run):
             DataError: a clip cannot be used.
             OptionError: a timeline is wanted of more than one clip.
         """
+        refuse_text(inputs, "predict")
         if list(map(str, inputs)) == [STANDARD_INPUT]:
             if timeline is not None or labels is not None:
                 raise OptionError("--timeline and --labels need a clip on disk, not standard input")
@@ -342,6 +342,8 @@ class TaggerRun(Run):
             self.config.data.frame_rate,
             self._encode if encodes else None,
             self._features if self.kind == "array" else None,
+            self.config.data.columns,
+            self.config.data.fill,
         )
 
     @property
@@ -357,7 +359,10 @@ class TaggerRun(Run):
         for path in map(Path, inputs):
             if str(path) == STANDARD_INPUT:
                 raise OptionError("standard input cannot be read beside other inputs")
-            if path.is_dir():
+            if path.is_dir() and find_metadata(path) is None:
+                found = clips_in(path, self.kind)
+                yield from ((clip, None) for clip in found)
+            elif path.is_dir():
                 yield from ((clip.path, clip.labels) for clip in list_clips(path, bad, allow_outside))
             else:
                 yield path, None

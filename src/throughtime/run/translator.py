@@ -17,13 +17,13 @@ from throughtime.data.limits import SOURCE
 from throughtime.data.lines import STANDARD_INPUT, standard_input_blocks
 from throughtime.data.parallel import Pair, read_pairs, read_texts
 from throughtime.data.sequences import Sequences, write_sequences
-from throughtime.data.tables import BadRows, column_names, is_table, read_rows
-from throughtime.errors import DataError, RunError, ThroughtimeError
+from throughtime.data.tables import BadRows, TableFormat, is_table, read_rows
+from throughtime.errors import DataError, RunError
 from throughtime.generation.beam import MAX_PENALTY, check_range
 from throughtime.generation.translation import BATCH, TextTranslator, Translated
 from throughtime.prediction.pairs import TokenPairs, Translator, evaluate
 from throughtime.program.network import Functions
-from throughtime.run.run import Run
+from throughtime.run.run import Run, refuse_text
 from throughtime.runtime.outputs import check_output
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 SOURCE_TOKENIZER = "source_tokenizer.json"
 TARGET_TOKENIZER = "target_tokenizer.json"
 SHARED_TOKENIZER = "tokenizer.json"
+# The rows of an embedding behind its tokens, in the order of their numbers; no token has such a name.
+ENDS = ("\0end", "\0start")
 
 BEAM = 5
 LENGTH_PENALTY = 1.0
@@ -59,13 +61,6 @@ class TranslatorRun(Run):
     config: TranslatorConfig
     source_tokenizer: Tokenizer
     target_tokenizer: Tokenizer
-
-    @classmethod
-    def recognises(cls, source: Path) -> bool:
-        try:
-            return source.is_file() and is_table(source) and {"source", "target"} <= set(column_names(source))
-        except ThroughtimeError:
-            return False
 
     def prepare(self, show: Progress) -> None:
         data = self.config.data
@@ -124,6 +119,18 @@ class TranslatorRun(Run):
         files = (SHARED_TOKENIZER,) if shared else (SOURCE_TOKENIZER, TARGET_TOKENIZER)
         return files, {"source_end": source, "end": target, "start": target + 1}
 
+    def row_names(self) -> dict[str, list[str]]:
+        source = [*self.source_tokenizer.token_texts(), *ENDS]
+        target = [*self.target_tokenizer.token_texts(), *ENDS]
+        written = target[:-1]
+        return {
+            "source_embedding.weight": source,
+            "target_embedding.weight": target,
+            "output.weight": written,
+            "output.bias": written,
+            "output_bias": written,
+        }
+
     def port_sizes(self) -> dict[tuple[str, str], int]:
         source, target = self.source_tokenizer.vocabulary_size, self.target_tokenizer.vocabulary_size
         return {
@@ -173,6 +180,7 @@ class TranslatorRun(Run):
         Raises:
             DataError: a text is empty, or holds a character that the model does not know.
         """
+        refuse_text(texts, "translate")
         translator = self.translator(beam, length_penalty, coverage_penalty)
         tokens = [translator.encode(text, "the text", line) for line, text in enumerate(texts, 1)]
         return translator.translate(texts, tokens, with_attention)
@@ -197,6 +205,7 @@ class TranslatorRun(Run):
         )
 
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
+        refuse_text(inputs, "predict")
         translator = self.translator()
         bad = BadRows(skip_bad)
         for path in inputs:
@@ -254,7 +263,7 @@ class TranslatorRun(Run):
         columns = (data.source_column, data.target_column)
         translator = self.translator(beam, length_penalty, coverage_penalty)
         pairs, arrays = [], []
-        for pair in read_pairs(path, target, bad, columns):
+        for pair in read_pairs(path, target, bad, columns, self._form):
             if (tokens := self._tokens(pair, path, bad, is_bounded=True)) is not None:
                 arrays.append(tokens)
                 pairs.append(pair)
@@ -287,6 +296,10 @@ class TranslatorRun(Run):
             "seconds": round(seconds, 2),
         }
 
+    @property
+    def _form(self) -> TableFormat:
+        return TableFormat(self.config.data.header, self.config.data.encoding)
+
     def _clean(self, text: str) -> str:
         text = text.strip()
         return text.lower() if self.config.data.lowercase else text
@@ -301,7 +314,7 @@ class TranslatorRun(Run):
     ) -> Iterator[Pair]:
         """The pairs of a file, cleaned."""
         what = f"reading {Path(source).name}"
-        for count, pair in enumerate(read_pairs(source, target, bad, columns), 1):
+        for count, pair in enumerate(read_pairs(source, target, bad, columns, self._form), 1):
             if count % 1000 == 0:
                 show.preparing(what, count, 0)
             yield Pair(self._clean(pair.source), self._clean(pair.target), pair.line)
@@ -364,8 +377,8 @@ class TranslatorRun(Run):
     def _sources_of(self, path: str | Path, bad: BadRows) -> Iterator[str]:
         """The texts to translate in a file: a table's source column, or the lines of a text."""
         if not is_table(path):
-            yield from read_texts(path)
+            yield from read_texts(path, self._form.encoding)
             return
         column = self.config.data.source_column
-        for row in read_rows(path, bad, [column]):
+        for row in read_rows(path, bad, [column], self._form):
             yield str(row.values[column])

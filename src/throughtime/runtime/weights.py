@@ -129,6 +129,13 @@ class Weights(Mapping[str, "NDArray[Any]"]):
             raise CheckpointError(f"{self.name} is damaged: its header has the precision {found[:40]!r}")
         return found
 
+    def part(self, prefix: str) -> Weights:
+        """The tensors whose names begin with a prefix, without it: the model's in a training's checkpoint."""
+        named = {name: tensor for name, tensor in self._tensors.items() if name.startswith(prefix)}
+        bfloats = [name.removeprefix(prefix) for name in self._bfloats if name in named]
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in named.items()}
+        return Weights(tensors, self.name, bfloats, self.metadata, self.programs)
+
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape, without reading it; () for one that is not there."""
         return self._tensors[name].shape if name in self._tensors else ()

@@ -14,7 +14,10 @@ from torch.nn import functional as F
 from throughtime.cells import State
 from throughtime.config.language_model import StreamTraining
 from throughtime.data import IGNORED_TARGET, ChunkLengths, ContiguousStreams, EvaluationStreams
-from throughtime.models import LanguageModel
+from throughtime.data.tokenizer import Tokenizer
+from throughtime.generation import SamplingOptions
+from throughtime.generation.text import stream
+from throughtime.models import LanguageModel, TorchStepper
 from throughtime.recurrent import Recurrent
 from throughtime.saved import Saved
 from throughtime.training.adaptive_chunk import LONGEST, SHORTEST, chunk_for, measure_decay
@@ -26,6 +29,9 @@ from throughtime.units import describe_loss
 # of a chunk, at 128 MB in float32 for any vocabulary.
 _EVALUATION_STEPS = 256
 _EVALUATION_LOGITS = 1 << 25
+
+# Enough to see words and lines, at a temperature where mistakes are the model's and not the draw's.
+_SAMPLE_LENGTH, _SAMPLE_TEMPERATURE = 160, 0.8
 
 
 class LanguageModelling(Task):
@@ -40,6 +46,7 @@ class LanguageModelling(Task):
         validation: tokens (N,), or None.
         config: batch, chunk and so on.
         tokenizer_kind: what a token is: characters have bits, the others perplexity.
+        tokenizer: turns what the model writes into text; without it there are no samples.
     """
 
     def __init__(
@@ -49,8 +56,10 @@ class LanguageModelling(Task):
         validation: NDArray[Any] | None,
         config: StreamTraining,
         tokenizer_kind: str = "character",
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         super().__init__(model)
+        self._tokenizer, self._seed = tokenizer, config.seed
         self._tokens = len(training)
         self._kind = tokenizer_kind
         if tokenizer_kind == "character":
@@ -66,7 +75,7 @@ class LanguageModelling(Task):
         self._text = training
         self._chosen: int | None = None  # a chunk length that is not logged yet
         watches = config.watch == "gradients"
-        self._watch = GradientWatch(model, config.watch_every) if watches else None
+        self._watch = GradientWatch(model, config.watch_every, self._adapts) if watches else None
         self._last: tuple[Any, Any, State | None] | None = None
         self._position = 0
         self._carried: State | None = None
@@ -77,6 +86,19 @@ class LanguageModelling(Task):
 
     def describe(self, metrics: dict[str, float]) -> str:
         return describe_loss(metrics["val_loss"], self._kind == "character")
+
+    def sample(self) -> str:
+        model = self._language_model
+        if self._tokenizer is None:
+            return ""
+        was_training = model.training
+        try:
+            # Drawn by NumPy from a seed of its own: PyTorch's generator, and so the training, stays as it is.
+            options = SamplingOptions(temperature=_SAMPLE_TEMPERATURE)
+            pieces = stream(TorchStepper(model), self._tokenizer, "", _SAMPLE_LENGTH, options, self._seed)
+            return "".join(text for _, text in pieces)
+        finally:
+            model.train(was_training)
 
     def start_epoch(self, epoch: int) -> None:
         self._position = 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.errors import MissingExtraError
+from throughtime.extras import install_command
 from throughtime.files import GrowingFile
 
 
@@ -30,7 +31,7 @@ class EventFile:
             from tensorboard.summary.writer.record_writer import RecordWriter
         except ImportError:
             raise MissingExtraError(
-                "--tensorboard needs TensorBoard: install it with `pip install 'throughtime[train]'`, or "
+                f"--tensorboard needs TensorBoard: install it with `{install_command('train')}`, or "
                 "train with --no-tensorboard"
             ) from None
         # Their classes are made when they are imported, so no type checker knows them.

@@ -17,14 +17,17 @@ from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
 from throughtime.presets import preset as preset_options
 from throughtime.program.files import PROGRAM, read_program, write_program
+from throughtime.recognition import settle
 from throughtime.recurrent import Recurrent
-from throughtime.run import CONFIG, PREPARED, Run, find_task, run_class
+from throughtime.run import CONFIG, PREPARED, Run, run_class
 from throughtime.run.lock import is_empty, writing
 from throughtime.run.position import Position
 from throughtime.saved import Saved
 from throughtime.training.checkpoint import Checkpoint, check_sizes
+from throughtime.training.initial_weights import take_weights
 from throughtime.training.log import METRICS, draw_loss
 from throughtime.training.progress import Progress
+from throughtime.training.replacing import set_aside
 from throughtime.training.signals import Interrupted
 from throughtime.training.task import Task
 from throughtime.training.trainer import CHECKPOINT, WEIGHTS, Trainer, resolve_precision, threads_of
@@ -35,6 +38,7 @@ def train(
     out: str | Path | None = None,
     preset: str | None = None,
     show: Progress | None = None,
+    overwrite: bool = False,
     **options: Any,
 ) -> Run:
     """Train on a file or a folder; the task is found out from it unless `task` names it.
@@ -48,6 +52,7 @@ def train(
         out: the run folder to make; None is runs/NAME-DATE.
         preset: options to begin with, by name; see `throughtime.presets`.
         show: where progress goes; None is nowhere.
+        overwrite: replace the run that is in `out`.
         **options: any option of the task in `throughtime.config`, by its name, and `task`.
     Returns:
         The finished run, with the weights that were best on the validation data.
@@ -59,33 +64,40 @@ def train(
         Interrupted: a signal came; the run can be resumed.
     """
     layers = [preset_options(preset)] if preset else []
-    config = resolve({"task": find_task(source, options)}, *layers, options, {"source": str(source)})
-    run, _ = start(config, out, show or Progress())
+    config, why = settle(source, options, *layers)
+    run, _ = start(config, out, show or Progress(), why, overwrite)
     return run
 
 
-def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Run, Position]:
+def start(
+    config: RunConfig, out: str | Path | None, show: Progress, why: str = "", overwrite: bool = False
+) -> tuple[Run, Position]:
     """Make a run folder for a resolved config and train in it.
 
     Args:
         config: with data.source.
         out: the folder, or None.
         show: where progress goes.
+        why: what the data was recognised as, which is the first line that the user sees.
+        overwrite: replace the run that is in the folder, once the new one can be trained.
     """
+    if why:
+        show.recognised(why)
     folder = Path(out) if out is not None else _default_folder(config)
-    _refuse_used(folder)
+    if not overwrite:
+        _refuse_used(folder)
     _check_paths(config)
     _set_threads(config.training.threads)
     device = _pick_device(config)
     # Saved as it is here: another machine must not go on with another precision.
     precision = resolve_precision(config.training, device)
     config = _with_whole_path(resolve(config.model_dump(exclude_none=True), {"precision": precision}))
-    with writing(folder, show.remark):
+    with set_aside(folder, config, overwrite, show.remark) as replaced, writing(folder, show.remark):
         _refuse_used(folder)  # in the meantime another process may have
         try:
             # Before the data is read, so that a run that is killed in between can be begun again.
             config.save(folder / CONFIG)
-            trainer, task = _make_trainer(_prepare(config, folder, show), device, show)
+            trainer, task = _make_trainer(_prepare(config, folder, show), device, show, begins=True)
         except BaseException:
             # Nothing was trained yet, and half a run would only be in the way of the next try.
             shutil.rmtree(folder, ignore_errors=True)
@@ -93,11 +105,17 @@ def start(config: RunConfig, out: str | Path | None, show: Progress) -> tuple[Ru
                 with contextlib.suppress(OSError):  # runs/ holds other runs, or never was
                     folder.parent.rmdir()
             raise
+        replaced()
         return _run(trainer, task, folder)
 
 
 def resume(
-    folder: str | Path, show: Progress | None = None, epochs: int | None = None, threads: int | None = None
+    folder: str | Path,
+    show: Progress | None = None,
+    epochs: int | None = None,
+    threads: int | None = None,
+    device: str | None = None,
+    checkpoint_seconds: float | None = None,
 ) -> tuple[Run, Position]:
     """Go on with a training from its last checkpoint, bit for bit as if it had never stopped.
 
@@ -111,6 +129,8 @@ def resume(
             then that of the longer training from here on.
         threads: a new number of CPU threads; 0 leaves the choice to PyTorch. With another number than before,
             sums are split otherwise, and numbers differ in their last bits from here on.
+        device: where to go on, as for `train`. On another kind of processor numbers differ in the same way.
+        checkpoint_seconds: as for `train`.
     Raises:
         RunError: the folder or the checkpoint is missing or damaged, or another process writes into it.
         OptionError: epochs is not above the epochs done.
@@ -120,7 +140,12 @@ def resume(
     with writing(folder, show.remark):
         saved_config = RunConfig.load(folder / CONFIG)
         remove_unfinished(folder)
-        given = {"epochs": epochs, "threads": threads}
+        given = {
+            "epochs": epochs,
+            "threads": threads,
+            "device": device,
+            "checkpoint_seconds": checkpoint_seconds,
+        }
         config = resolve(saved_config.model_dump(exclude_none=True), given)
         if not (folder / CHECKPOINT).exists():
             return _begin_again(config, folder, show)
@@ -128,10 +153,16 @@ def resume(
         run = run_class(config.task)(folder, config)
         run.load()
         run.check_data(show)
-        device = _pick_device(config)
+        processor = _pick_device(config)
         check_sizes(run.build_model, checkpoint.group("model"), folder / CHECKPOINT)
         _go_on_with_threads(checkpoint, folder, threads, show)
-        trainer, task = _make_trainer(run, device, show)
+        before = saved_config.training.device
+        if device is not None and device != before:
+            show.remark(
+                f"the training had --device {before} and goes on with {device}: its numbers will differ in "
+                f"their last bits where that is another kind of processor"
+            )
+        trainer, task = _make_trainer(run, processor, show)
         with contextlib.closing(trainer):
             trainer.resume(checkpoint, saved_config.training.epochs)
             position = trainer.position
@@ -161,7 +192,7 @@ def _begin_again(config: RunConfig, folder: Path, show: Progress) -> tuple[Run, 
     (folder / METRICS).unlink(missing_ok=True)
     config.save(folder / CONFIG)
     (folder / PROGRAM).unlink(missing_ok=True)
-    trainer, task = _make_trainer(_prepare(config, folder, show), device, show)
+    trainer, task = _make_trainer(_prepare(config, folder, show), device, show, begins=True)
     return _run(trainer, task, folder)
 
 
@@ -194,9 +225,14 @@ def _run(trainer: Trainer, task: Task, folder: Path) -> tuple[Run, Position]:
     return run, position
 
 
-def _make_trainer(run: Run, device: torch.device, show: Progress) -> tuple[Trainer, Task]:
+def _make_trainer(
+    run: Run, device: torch.device, show: Progress, begins: bool = False
+) -> tuple[Trainer, Task]:
     torch.manual_seed(run.config.training.seed)
-    model = run.build_model().to(device)
+    model = run.build_model()
+    if begins and run.config.training.init_from is not None:
+        show.remark(take_weights(model, run, run.config.training.init_from))
+    model = model.to(device)
     _save_program(run, model)
     task = run.make_task(model, device)
     show.described(_facts(run.config, task, device), task)
@@ -260,8 +296,8 @@ def _go_on_with_threads(checkpoint: Checkpoint, folder: Path, threads: int | Non
 def _refuse_used(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or not is_empty(folder)):
         raise RunError(
-            f"{folder} exists already: choose another --out, or go on with "
-            f"`throughtime train --resume {folder}`"
+            f"{folder} exists already: choose another --out, go on with "
+            f"`throughtime train --resume {folder}`, or replace it with --overwrite"
         )
 
 

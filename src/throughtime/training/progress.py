@@ -23,6 +23,9 @@ class Progress:
     def __exit__(self, *_: Any) -> None:
         pass
 
+    def recognised(self, why: str) -> None:
+        """What the data was taken for, and why."""
+
     def preparing(self, what: str, done: int, total: int) -> None:
         """The data is being read: so much of it is done, in bytes or examples."""
 
@@ -49,6 +52,9 @@ class Progress:
     def evaluated(self, position: Position, metrics: dict[str, float], improved: bool) -> None:
         """The model was evaluated."""
 
+    def sampled(self, text: str) -> None:
+        """What the model writes at an evaluation."""
+
     def finished(self, position: Position) -> None:
         """Training is complete."""
 
@@ -61,10 +67,12 @@ class ConsoleProgress(Progress):
     """
 
     _SECONDS_BETWEEN_LINES = 30.0
+    _SECONDS_OF_SILENCE = 1.0
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._model_task: Task | None = None
+        self._why, self._recognised_at = "", 0.0
         self._bar: Any = None
         self._reading: Any = None
         self._smooth_loss: float | None = None
@@ -94,7 +102,18 @@ class ConsoleProgress(Progress):
         if self._bar is not None:
             self._bar.stop()
 
+    def recognised(self, why: str) -> None:
+        # Shown with whatever comes next: where the data is refused at once, the error alone says all.
+        self._why, self._recognised_at = why, time.perf_counter()
+
+    def _show_recognised(self) -> None:
+        if self._why:
+            self._console.print(self._why, highlight=False, soft_wrap=True, markup=False)
+            self._why = ""
+
     def preparing(self, what: str, done: int, total: int) -> None:
+        if time.perf_counter() - self._recognised_at > self._SECONDS_OF_SILENCE:
+            self._show_recognised()
         if not self._console.is_terminal:
             return
         from rich.markup import escape
@@ -110,6 +129,7 @@ class ConsoleProgress(Progress):
         self._reading.update(task, completed=done)
 
     def remark(self, text: str) -> None:
+        self._show_recognised()
         self._console.print(text, highlight=False, soft_wrap=True, style="yellow", markup=False)
 
     def described(self, facts: str, task: Task) -> None:
@@ -117,6 +137,7 @@ class ConsoleProgress(Progress):
         if self._reading is not None:
             self._reading.stop()
             self._reading = None
+        self._show_recognised()
         self._console.print(facts, highlight=False, soft_wrap=True, markup=False)
 
     def started(self, position: Position, epochs: int) -> None:
@@ -191,6 +212,10 @@ class ConsoleProgress(Progress):
             highlight=False,
             soft_wrap=True,
         )
+
+    def sampled(self, text: str) -> None:
+        for line in text.splitlines():
+            self._console.print(f"  | {line}", highlight=False, soft_wrap=True, markup=False, style="dim")
 
     @property
     def _unit(self) -> str:

@@ -55,6 +55,10 @@ class Task(ABC):
     def facts(self) -> str:
         """What is trained on what, in a line for the user."""
 
+    def sample(self) -> str:
+        """What the model writes at this moment, for --show-samples; "" where the task writes nothing."""
+        return ""
+
     def describe(self, metrics: dict[str, float]) -> str:
         """Metrics of `evaluate` as the task's people write them."""
         return ", ".join(f"{name.removeprefix('val_')} {value:.4f}" for name, value in metrics.items())

@@ -221,6 +221,8 @@ class Trainer:
         position.evaluated_at = position.step
         self._log_window()
         metrics = self._task.evaluate(self._progress.evaluating)
+        if getattr(self._config, "show_samples", False) and (text := self._task.sample()):
+            self._progress.sampled(text)
         self._tick()
         if not metrics:
             self._save_weights()

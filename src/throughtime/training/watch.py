@@ -29,11 +29,13 @@ class GradientWatch:
     Args:
         model: the network, in training.
         every: steps between measurements.
+        adapts: whether the chunk's length follows the gradient by itself.
     """
 
-    def __init__(self, model: LanguageModel, every: int) -> None:
+    def __init__(self, model: LanguageModel, every: int, adapts: bool = False) -> None:
         self._model = model
         self._every = every
+        self._adapts = adapts
         self._norms: list[float] = []
         self._spent = 0.0
         self._last_cost = 0.0
@@ -127,13 +129,14 @@ class GradientWatch:
                 "rnn": "an LSTM or GRU (--cell lstm) carries it further, or --initialisation orthogonal",
                 "lstm": "a higher --forget-bias carries it further from the start",
                 "gru": "an LSTM with a high --forget-bias may carry it further",
-            }[cell]
+            }.get(cell, "an LSTM with a high --forget-bias may carry it further")
             return self._warn(
                 "vanishing",
                 f"the gradient vanishes: after {memory} of the chunk's {chunk} steps less than "
                 f"{FORGOTTEN:.0%} is left; {what}",
             )
-        if memory is None:
+        # --chunk auto lengthens the chunk by itself.
+        if memory is None and not self._adapts:
             return self._warn(
                 "chunk",
                 f"the gradient still reaches the chunk's beginning ({chunk} steps): a longer --chunk, or "

@@ -1,0 +1,158 @@
+"""What a user's data is for: the one place that decides which task learns from it, and says why.
+
+Example:
+    found = recognise("reviews.csv", {"label_column": "stars"})
+    found.task     # "classifier"
+    found.why      # "2 columns; `stars` has 5 values: classification of `text`"
+
+A table is never read as prose unless the user says so. Data that is nearly, but not quite, what a task
+reads is refused with the question that its owner has to answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from throughtime.config import CONFIGS, RunConfig, every_option, resolve
+from throughtime.config.idle import refuse_idle
+from throughtime.data.tables import TableFormat
+from throughtime.encodings import UTF8
+from throughtime.errors import DataError, OptionError
+from throughtime.recognition.kinds import KINDS, Kind
+from throughtime.recognition.match import Match
+from throughtime.recognition.survey import Survey, look_at
+from throughtime.recognition.wanted import Wanted
+from throughtime.tasks import TASKS
+
+__all__ = ["Recognised", "recognise", "settle"]
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What was found.
+
+    Args:
+        task: its name.
+        why: what was recognised, in a line.
+        options: what the data settles of the task's options: columns, the kind of input.
+    """
+
+    task: str
+    why: str
+    options: dict[str, Any]
+
+
+def recognise(source: str | Path, options: Mapping[str, Any] | None = None) -> Recognised:
+    """Find the task that training data is for.
+
+    Args:
+        source: a file or a folder.
+        options: of `train`, by name: `task` names the task, and so does an option that one task alone has.
+    Raises:
+        DataError: the data is missing, is not for the task that was named, or could be meant otherwise (the
+            message holds what to do).
+        OptionError: there is no such task.
+    """
+    options = options or {}
+    return _recognise(Path(source), options, *_named_task(options))
+
+
+def _recognise(path: Path, options: Mapping[str, Any], task: str | None, because: str) -> Recognised:
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
+    wanted = Wanted.of(options, task, because)
+    form = TableFormat(options.get("header") is not False, options.get("encoding") or UTF8)
+    survey = look_at(path, form)
+    kind, match = _first_kind(survey, wanted)
+    if kind is None or match is None:
+        raise DataError(_not_for(survey, wanted))
+    if match.advice or kind.task is None:
+        what = f"this looks like {kind.name} ({match.why})" if kind.name else match.why
+        raise DataError(f"{survey.path}: {what}: {match.advice or kind.instead}")
+    return Recognised(kind.task, f"{match.why}: {match.learning}", match.options)
+
+
+def settle(source: str | Path, given: Mapping[str, Any], *layers: Mapping[str, Any]) -> tuple[RunConfig, str]:
+    """Resolve the options of a training, the task among them.
+
+    Args:
+        source: the training data.
+        given: the options that the user gave; they win.
+        *layers: presets and files of options, each {option: value} or {section: {option: value}}.
+    Returns:
+        The options, and what was recognised, in a line.
+    Raises:
+        DataError: the data is not for the task, or for none.
+        OptionError: an option is unknown to the task or out of its range.
+    """
+    flat: dict[str, Any] = {}
+    for layer in (*layers, given):
+        for name, value in layer.items():
+            flat |= (
+                value
+                if isinstance(value, Mapping) and name in ("data", "model", "training")
+                else {name: value}
+            )
+    # An option of one task alone names it only where the user wrote it, and not in a preset.
+    task, because = _named_task({"task": flat.get("task"), **given})
+    found = _recognise(Path(source), flat, task, because)
+    if flat.get("init_from") is not None:
+        layers = (_options_of(Path(flat["init_from"]), found.task), *layers)
+    config = resolve({"task": found.task}, *layers, given, found.options, {"source": str(source)})
+    refuse_idle(config, given)
+    return config, f"{source}: {found.why}"
+
+
+def _options_of(folder: Path, task: str) -> dict[str, Any]:
+    """What a training that begins with a run takes over from it: the network, and how texts are cut."""
+    config = RunConfig.load(folder / "config.toml")
+    sections = CONFIGS[task].sections()
+    model = config.model.model_dump(exclude_none=True)
+    data = config.data.model_dump(exclude_none=True)
+    return {
+        "model": {name: value for name, value in model.items() if name in sections["model"].model_fields},
+        "data": {
+            name: data[name]
+            for name in ("tokenizer", "lowercase")
+            if name in data and name in sections["data"].model_fields
+        },
+    }
+
+
+def _first_kind(survey: Survey, wanted: Wanted) -> tuple[Kind | None, Match | None]:
+    for kind in KINDS:
+        if wanted.task is not None and wanted.task != (kind.task or kind.rival or wanted.task):
+            continue
+        match = kind.look(survey, wanted)
+        if match is not None:
+            return kind, match
+    return None, None
+
+
+def _named_task(options: Mapping[str, Any]) -> tuple[str | None, str]:
+    """The task that the options name, and the option that does; None where they leave it to the data."""
+    task = options.get("task")
+    if task is not None:
+        if task not in CONFIGS:
+            raise OptionError(f"task {task!r} is unknown: use {', '.join(CONFIGS)}")
+        return task, f"--task {task}"
+    known = every_option()
+    for name, value in options.items():
+        tasks = known.get(name, {})
+        if value is not None and len(tasks) == 1:
+            return next(iter(tasks)), f"--{name.replace('_', '-')}"
+    if options.get("target") is not None:
+        return "translator", "--target"
+    return None, ""
+
+
+def _not_for(survey: Survey, wanted: Wanted) -> str:
+    """Why data is not for the task that was named."""
+    assert wanted.task is not None
+    found = "a folder" if survey.path.is_dir() else "a table" if survey.table is not None else "a text file"
+    implied = "" if wanted.because.startswith("--task") else f" ({wanted.because} is its option)"
+    task = TASKS[wanted.task]
+    return f"{survey.path} is {found}, and a {wanted.task}{implied} reads {task.reads}"

@@ -1,0 +1,104 @@
+"""What to tell a user whose table is not recognised: the columns that it has, and the flags to name them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from throughtime.recognition.columns import Column
+from throughtime.recognition.survey import TableSurvey
+
+_LISTED = 8
+# Names under which people keep labels, best first.
+_LABEL_NAMES = [
+    "labels",
+    "class",
+    "category",
+    "target",
+    "sentiment",
+    "y",
+    "tag",
+    "intent",
+    "topic",
+    "type",
+    "genre",
+    "species",
+    "stars",
+    "rating",
+    "score",
+    "polarity",
+    "is_spam",
+    "spam",
+    "toxic",
+    "emotion",
+    "language",
+    "lang",
+    "author",
+    "outcome",
+    "result",
+]
+_KINDS = {
+    "text": "text",
+    "number": "number",
+    "time": "time",
+    "numbers": "lists of numbers",
+    "texts": "lists of words",
+    "lists": "lists of lists",
+    "record": "JSON objects",
+    "empty": "empty",
+}
+
+
+def columns_named(names: Sequence[str]) -> str:
+    """Some names for a sentence: `a`, `b` and `c`."""
+    quoted = [f"`{name}`" for name in names[:_LISTED]]
+    if len(names) > _LISTED:
+        return f"{', '.join(quoted)}... ({len(names):,} in all)"
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else "".join(quoted)
+
+
+def flag(name: str, *columns: str) -> str:
+    """An option with columns as its value, as a shell takes it."""
+    return f"--{name} {shlex.quote(','.join(columns))}"
+
+
+def describe_columns(table: TableSurvey) -> str:
+    """Which columns there are: "text columns: review; number columns: stars"."""
+    parts = []
+    for kind, what in _KINDS.items():
+        names = table.of_kind(kind)
+        if names:
+            title = f"{what} column{'s' * (len(names) != 1)}" if kind in ("text", "number", "time") else what
+            more = f"... ({len(names):,})" if len(names) > _LISTED else ""
+            parts.append(f"{title}: {', '.join(names[:_LISTED])}{more}")
+    return "; ".join(parts)
+
+
+def likely_label(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
+    """The column that most likely holds the labels; None where none does."""
+    found = [column for name, column in table.columns.items() if name not in but and column.is_category]
+    return min(found, key=_unlikely).name if found else None
+
+
+def likely_text(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
+    """The column with the longest texts; None where there is no text."""
+    names = [name for name in table.of_kind("text") if name not in but]
+    return max(names, key=lambda name: table.columns[name].mean_words, default=None)
+
+
+def _unlikely(column: Column) -> tuple[int, bool, int]:
+    name = column.name.strip().lower()
+    known = ("label", *_LABEL_NAMES)
+    return known.index(name) if name in known else len(known), column.mean_words > 2, column.different
+
+
+def which_columns(table: TableSurvey, label: str | None, texts: Sequence[str]) -> str:
+    """The flags that would make a classifier's table of this one; "" where nothing suggests itself."""
+    found_label = label or likely_label(table, texts)
+    if found_label is None:
+        return ""
+    text = None if texts else likely_text(table, [found_label])
+    flags = [flag("label-column", found_label)] if label is None or label != "label" else []
+    if text is not None and text != "text":
+        flags.insert(0, flag("text-column", text))
+    return " ".join(flags)

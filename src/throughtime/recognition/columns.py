@@ -1,0 +1,158 @@
+"""What the columns of a table hold, summed up over its first rows."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from throughtime.data.numbers import reads_as_number
+
+# Different values that are kept of a column: more than any classifier has labels for.
+_DIFFERENT = 10_000
+# Of a value that only has to be told from others. A text's beginning is as good as all of it.
+_KEPT_CHARACTERS = 200
+
+_DATE = re.compile(
+    r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?"
+    r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?"
+    r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
+)
+_TIME_NAMES = ("time", "timestamp", "date", "datetime", "ds", "seconds", "time_s", "time_ms", "t")
+
+
+@dataclass
+class Column:
+    """What one column holds.
+
+    Attributes:
+        name: as the header has it; a number from 1 where there is no header.
+        filled: values that are there.
+        missing: values that are not.
+        kinds: how many values are of each kind: number, time, text, numbers, texts, lists, record.
+        values: how often each value occurs; of the different ones only the first 10,000 are kept.
+        words: of all texts together.
+        lengths: of the lists, as far as they are kept.
+        rises: no number, and no time, is smaller than the one before it.
+        whole: every number is a whole one.
+    """
+
+    name: str
+    filled: int = 0
+    missing: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    values: Counter[str] = field(default_factory=Counter)
+    words: int = 0
+    lengths: list[int] = field(default_factory=list)
+    rises: bool = True
+    whole: bool = True
+    _last: Any = None
+
+    @property
+    def kind(self) -> str:
+        """What most of its values are; "empty" where there are none."""
+        if not self.filled:
+            return "empty"
+        # A word among numbers is a broken number, which is refused by its line; a column of them is words.
+        return self.kinds.most_common(1)[0][0]
+
+    @property
+    def different(self) -> int:
+        """How many different values it has."""
+        return len(self.values)
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it says when: dates and times of day, or numbers that rise under a name such as `time`."""
+        if self.kind == "time":
+            return True
+        named = self.name.strip().lower() in _TIME_NAMES
+        return named and self.kind == "number" and self.rises and self.different == self.filled > 1
+
+    @property
+    def is_category(self) -> bool:
+        """Whether few values occur again and again, as classes do."""
+        return self.kind in ("number", "text") and 1 < self.different <= max(2, self.filled / 2)
+
+    @property
+    def mean_words(self) -> float:
+        """Words a text."""
+        return self.words / max(self.kinds["text"], 1)
+
+    def add(self, value: Any) -> None:
+        """Take another row's value into account."""
+        kind = _kind_of(value)
+        if kind == "missing":
+            self.missing += 1
+            return
+        self.filled += 1
+        self.kinds[kind] += 1
+        if kind in ("numbers", "texts", "lists"):
+            self.lengths.append(len(value))
+            self._count("\0".join(map(str, value[:20])))
+            return
+        text = str(value).strip()
+        self._count(text[:_KEPT_CHARACTERS])
+        if kind == "text":
+            self.words += len(text.split())
+        elif kind in ("number", "time"):
+            self._follow(_as_float(value) if kind == "number" else text, kind)
+
+    def _count(self, text: str) -> None:
+        if text in self.values or len(self.values) < _DIFFERENT:
+            self.values[text] += 1
+
+    def _follow(self, value: Any, kind: str) -> None:
+        if kind == "number" and math.isfinite(value):
+            self.whole &= value.is_integer()
+        if self._last is not None and type(self._last) is type(value) and value < self._last:
+            self.rises = False
+        self._last = value
+
+
+def sum_up(names: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> dict[str, Column]:
+    """The columns of rows, by name."""
+    columns = {name: Column(name) for name in names}
+    for row in rows:
+        for name in row:
+            if name not in columns:
+                columns[name] = Column(name)
+        for name, column in columns.items():
+            column.add(row.get(name))
+    return columns
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf
+
+
+def _kind_of(value: Any) -> str:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return "missing"
+    if isinstance(value, float) and value != value:
+        return "missing"
+    if isinstance(value, dict):
+        return "record"
+    if isinstance(value, (list, tuple)):
+        return _kind_of_list(value)
+    if isinstance(value, (datetime.date, datetime.time)):
+        return "time"
+    if reads_as_number(value):
+        return "number"
+    return "time" if isinstance(value, str) and len(value) < 40 and _DATE.fullmatch(value.strip()) else "text"
+
+
+def _kind_of_list(values: Any) -> str:
+    first = values[:20]
+    if first and all(isinstance(one, str) for one in first):
+        return "texts"
+    if all(isinstance(one, (int, float)) or one is None for one in first):
+        return "numbers"
+    return "lists"

@@ -1,0 +1,160 @@
+"""What is no table: texts, files of other programs, folders without metadata."""
+
+from __future__ import annotations
+
+from throughtime.data.examples import FILE_COLUMN
+from throughtime.data.tables import is_table
+from throughtime.recognition.foreign import SERIES_AS_JSON
+from throughtime.recognition.match import Match
+from throughtime.recognition.plain_text import labelled_lines, marked_up, table_in_disguise, tagged_words
+from throughtime.recognition.survey import FolderSurvey, Survey
+from throughtime.recognition.wanted import Wanted
+
+# What a metadata.csv says of the files in a folder, by their kind.
+_METADATA_OF = {
+    "picture": f"{FILE_COLUMN},caption, a picture and what is said of it a row",
+    "sound": f"{FILE_COLUMN},label, a sound and its label a row",
+    "video": f"{FILE_COLUMN},labels, a video and the file with its labels a row",
+    "array": f"{FILE_COLUMN},label, an array and its label a row, or {FILE_COLUMN},labels",
+    "table": f"{FILE_COLUMN},label, a sequence and its label a row, or {FILE_COLUMN},labels",
+}
+
+
+def other_programs(survey: Survey, wanted: Wanted) -> Match | None:
+    """A spreadsheet, an archive, one picture..."""
+    if survey.foreign is None:
+        return None
+    what, advice = survey.foreign
+    return Match(f"this is {what}", advice=advice)
+
+
+def other_encoding(survey: Survey, wanted: Wanted) -> Match | None:
+    """A text that is not UTF-8, unless its owner has said what to do with such bytes."""
+    if survey.encoding is None:
+        return None
+    if survey.is_text and (wanted.errors == "replace" or wanted.tokenizer == "byte"):
+        return None
+    name, called = survey.encoding
+    others = "; --errors replace reads such bytes as U+FFFD" if survey.is_text else ""
+    return Match(
+        f"its text is not UTF-8, and looks like {called}", advice=f"--encoding {name} reads it{others}"
+    )
+
+
+def as_text(survey: Survey, wanted: Wanted) -> Match | None:
+    """Whatever its owner wants to be read as prose."""
+    if wanted.task != "language-model":
+        return None
+    # One JSON document is text, too.
+    if (
+        survey.is_text
+        or (is_table(survey.path) and survey.path.suffix != ".parquet")
+        or survey.suffix == ".json"
+    ):
+        if survey.path.suffix.lower() == ".gz":
+            return Match("this is a gzip file", advice=f"unpack it first: gunzip {survey.path}")
+        what = "text" if survey.is_text else f"{survey.suffix} read as text, because {wanted.because} says so"
+        return Match(what, "writing like it")
+    return None
+
+
+def tagged_lines(survey: Survey, wanted: Wanted) -> Match | None:
+    """Words with their tags, one a line (CoNLL)."""
+    why = tagged_words(survey.suffix, survey.lines) if survey.is_text and wanted.target is None else ""
+    return Match(why) if why else None
+
+
+def disguised_table(survey: Survey, wanted: Wanted) -> Match | None:
+    """A text that is a table by another name, or lines that begin with their labels."""
+    if not survey.is_text or wanted.target is not None:
+        return None
+    if marked_up(survey.lines):
+        return Match("this is an ARFF or sktime file", advice=SERIES_AS_JSON)
+    why, suffix = table_in_disguise(survey.suffix, survey.lines)
+    prose = "--task language-model reads it as text"
+    if why:
+        packed = ".gz" if survey.path.suffix.lower() == ".gz" else ""
+        stem = survey.path.name.lower().removesuffix(".gz").removesuffix(survey.suffix)
+        return Match(f"a table by another name: {why}", advice=f"call it {stem}{suffix}{packed}, or {prose}")
+    why = labelled_lines(survey.lines)
+    return Match(why, advice=f"make it a .tsv with the header label, tab, text, or {prose}") if why else None
+
+
+def text(survey: Survey, wanted: Wanted) -> Match | None:
+    """A text file, for a language model."""
+    if not survey.is_text:
+        return None
+    if survey.path.suffix.lower() == ".gz":
+        return Match("this is a gzip file", advice=f"unpack it first: gunzip {survey.path}")
+    return Match("text", "writing like it")
+
+
+def bare_folder(survey: Survey, wanted: Wanted) -> Match | None:
+    """A folder without metadata."""
+    folder = survey.folder
+    if folder is None or wanted.task in ("language-model", "translator"):
+        return None
+    if not folder.files and not folder.inside:
+        return Match("the folder is empty", advice="put the training data into it")
+    misnamed = [name for name in folder.tables if name.lower() not in ("metadata.csv",)]
+    found = {kind: count for kind, count in folder.files.items() if kind in _METADATA_OF}
+    media = {kind: count for kind, count in found.items() if kind != "table"}
+    if media and len(misnamed) == 1:
+        table = misnamed[0]
+        suffix = table[table.rfind(".") :].lower()
+        return Match(
+            f"a folder of {_counted(media)} without metadata.csv",
+            advice=f"if {table} says what they are, call it metadata{suffix}, with the column {FILE_COLUMN}",
+        )
+    classes = _classes(folder)
+    if classes:
+        kind, names = classes
+        return Match(
+            f"{len(names)} folders of {kind}s ({', '.join(names[:4])}{'...' if len(names) > 4 else ''})",
+            advice=_for_classes(kind),
+        )
+    if not media and len(folder.tables) == 1:
+        return Match("a folder with one table", advice=f"name the table: {survey.path / folder.tables[0]}")
+    if found:
+        kind = max(media or found, key=lambda one: found[one])
+        return Match(
+            f"a folder of {_counted(media or found)} without metadata.csv",
+            advice=f"put a metadata.csv beside them, with the header {_METADATA_OF[kind]}",
+        )
+    if folder.files["text"]:
+        return Match(
+            f"a folder with {_counted({'text': folder.files['text']})}",
+            advice=f"name one file ({folder.example['text']}), or join them: cat *.txt > all.txt",
+        )
+    return Match(
+        "a folder without metadata.csv",
+        advice="name a file, or see docs/reference.md for the folders that tasks read",
+    )
+
+
+def _classes(folder: FolderSurvey) -> tuple[str, list[str]] | None:
+    """The kind of files in folders that are named after their labels, and these names."""
+    for kind in ("picture", "sound", "text", "video", "array", "table"):
+        names = [
+            name for name, files in folder.inside.items() if files and files.most_common(1)[0][0] == kind
+        ]
+        if len(names) >= 2:
+            return kind, names
+    return None
+
+
+def _for_classes(kind: str) -> str:
+    if kind == "text":
+        return "make one table of them, with the columns text and label, and name it"
+    if kind == "picture":
+        return (
+            "no task names pictures; to learn captions, put a metadata.csv into the folder, with the columns "
+            f"{FILE_COLUMN},caption"
+        )
+    if kind == "video":
+        return f"put a metadata.csv into the folder, with the columns {_METADATA_OF['video']}"
+    return f"put a metadata.csv into the folder, with the columns {FILE_COLUMN},label, as in {kind}/a,LABEL"
+
+
+def _counted(files: dict[str, int]) -> str:
+    return " and ".join(f"{count:,} {kind}{'s' * (count != 1)}" for kind, count in files.items())

@@ -1,0 +1,85 @@
+"""Files that Throughtime does not read, told by name or first bytes, and what their owner can do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from throughtime.data.arrays import ARRAY_SUFFIXES
+from throughtime.data.audio import AUDIO_SUFFIXES
+from throughtime.data.images import IMAGE_SUFFIXES
+from throughtime.data.video import VIDEO_SUFFIXES
+
+SERIES_AS_JSON = "convert it to JSON Lines (.jsonl): a list of numbers for each channel, and a label"
+_SAVE_AS_TABLE = "save it as .csv (UTF-8) and name that file"
+_UNPACK = "unpack it and name the file or folder inside"
+_METADATA = "put it into a folder with a metadata.csv that names the files and their {} and name the folder"
+
+# What a file is, and what to do with it, by the end of its name.
+_BY_SUFFIX: dict[tuple[str, ...], tuple[str, str]] = {
+    (".xlsx", ".xlsm", ".xls", ".ods", ".numbers"): ("a spreadsheet", _SAVE_AS_TABLE),
+    (".docx", ".doc", ".odt", ".rtf", ".pages"): (
+        "a word processor's document",
+        "save it as plain text (.txt)",
+    ),
+    (".pdf", ".epub"): ("a book or a printed page", "convert it to plain text (.txt)"),
+    (".pkl", ".pickle", ".joblib", ".pt", ".pth"): (
+        "a pickle, which may run code when it is read",
+        "save the table as .parquet or .csv",
+    ),
+    (".h5", ".hdf5", ".mat", ".sav", ".dta", ".rds", ".rdata", ".feather", ".arrow", ".orc", ".avro"): (
+        "another program's table",
+        "save it as .parquet or .csv",
+    ),
+    (".arff", ".tsfile"): ("an ARFF or sktime file", SERIES_AS_JSON),
+    (".db", ".sqlite", ".sqlite3"): ("a database", "write the table out as .csv"),
+    (".json",): (
+        "one JSON document",
+        "write one object a line (JSON Lines) into a .jsonl file, as in `jq -c '.[]' data.json > data.jsonl`",
+    ),
+    (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst"): ("an archive", _UNPACK),
+    (".mp3", ".m4a", ".aac", ".opus", ".wma"): (
+        "a sound in a format that is not read",
+        f"convert it to {', '.join(AUDIO_SUFFIXES)}",
+    ),
+    (".heic", ".svg", ".psd"): ("a picture in a format that is not read", "convert it to .jpg or .png"),
+    AUDIO_SUFFIXES: ("one sound", _METADATA.format("labels (columns file_name and label)")),
+    IMAGE_SUFFIXES: ("one picture", _METADATA.format("captions (columns file_name and caption)")),
+    tuple(VIDEO_SUFFIXES): ("one video", _METADATA.format("label files (columns file_name and labels)")),
+    tuple(suffix for suffix in ARRAY_SUFFIXES if suffix.startswith(".np")): (
+        "one array",
+        _METADATA.format("labels (columns file_name and label, or file_name and labels)"),
+    ),
+}
+
+# The first bytes of what may go by another name.
+_BY_BYTES: tuple[tuple[bytes, str, str], ...] = (
+    (b"PK\x03\x04", "a ZIP archive or a spreadsheet", f"{_SAVE_AS_TABLE}, or {_UNPACK}"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", _SAVE_AS_TABLE),
+    (b"%PDF", "a PDF", "convert it to plain text (.txt)"),
+    (b"PAR1", "a Parquet file", "give it a name that ends in .parquet"),
+    (b"SQLite format 3", "a database", "write the table out as .csv"),
+    (b"\x89PNG", "a picture", "give it a name that ends in .png"),
+    (b"\xff\xd8\xff", "a picture", "give it a name that ends in .jpg"),
+    (b"RIFF", "a sound or a video", "give it a name that ends in .wav or .avi"),
+    (b"\x93NUMPY", "a NumPy array", "give it a name that ends in .npy"),
+    (b"\x89HDF", "an HDF5 file", "save it as .parquet or .csv"),
+    (b"\x1f\x8b", "a gzip file", "give it a name that ends in .gz"),
+)
+
+
+def what_it_is(path: Path, beginning: bytes) -> tuple[str, str] | None:
+    """What a file is that no task reads by itself, and what to do; None where it may be text or a table.
+
+    Args:
+        path: its name counts.
+        beginning: its first bytes, unpacked where it is a .gz.
+    """
+    suffix = path.suffix.lower()
+    for suffixes, found in _BY_SUFFIX.items():
+        # MPEG streams are called .ts, and so are TypeScript and sktime's files, which are text.
+        if suffix in suffixes and not (suffix == ".ts" and b"\0" not in beginning):
+            return found
+    for first, what, advice in _BY_BYTES:
+        if beginning.startswith(first):
+            return what, advice
+    return None

@@ -1,0 +1,92 @@
+"""The kinds of data that people bring, and the task of each, in the order in which they are looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from throughtime.recognition import files, labelled, unlabelled
+from throughtime.recognition.match import Match
+from throughtime.recognition.survey import Survey
+from throughtime.recognition.wanted import Wanted
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of data.
+
+    Args:
+        look: finds it, or not; `Match.advice` refuses what is nearly of this kind.
+        task: what learns from it; None where nothing does.
+        name: what it is, where nothing learns from it.
+        instead: what its owner can do then; "" where `look` says so.
+        rival: the task that would otherwise take it. Where another one is named, the kind is passed over.
+    """
+
+    look: Callable[[Survey, Wanted], Match | None]
+    task: str | None = None
+    name: str = ""
+    instead: str = ""
+    rival: str | None = None
+
+
+_PROSE = "--task language-model reads it as text"
+
+# The first kind that fits decides. What is refused for being something special comes before the task that
+# would otherwise take it. Once a task learns from a kind, name it here.
+KINDS: tuple[Kind, ...] = (
+    Kind(files.other_programs),
+    Kind(files.other_encoding),
+    Kind(files.as_text, "language-model"),
+    Kind(unlabelled.without_header),
+    Kind(
+        files.tagged_lines,
+        name="words with a tag each, in CoNLL's format",
+        instead=f"Throughtime does not tag words yet; {_PROSE}",
+    ),
+    Kind(
+        unlabelled.tagged_lists,
+        name="words with a tag each",
+        instead=f"Throughtime does not tag words yet; {_PROSE}",
+    ),
+    Kind(unlabelled.pairs, "translator"),
+    Kind(unlabelled.captions, "captioner"),
+    Kind(unlabelled.clips, "tagger"),
+    Kind(
+        labelled.several_labels,
+        name="several labels for an example",
+        rival="classifier",
+        instead="Throughtime's classifier gives one label so far: keep one of them in a column of its "
+        "own and name "
+        "it (--label-column); --any-labels takes each combination in a cell as a label",
+    ),
+    Kind(
+        labelled.quantity,
+        name="regression",
+        rival="classifier",
+        instead="Throughtime does not predict numbers yet: group them into classes, or pass --any-labels "
+        "to take "
+        "each number as a class",
+    ),
+    Kind(labelled.labels_of_their_own, rival="classifier"),
+    Kind(labelled.labelled_steps, rival="classifier"),
+    Kind(
+        labelled.events,
+        name="sequences of words or codes",
+        rival="classifier",
+        instead="Throughtime does not read lists of words yet: join each list into a text, with spaces "
+        "between, and "
+        "pass --tokenizer word",
+    ),
+    Kind(labelled.examples, "classifier"),
+    Kind(
+        unlabelled.series,
+        name="a time series",
+        instead="Throughtime does not forecast yet; to learn labels from it, name their column "
+        "(--label-column)",
+    ),
+    Kind(unlabelled.any_table),
+    Kind(files.disguised_table),
+    Kind(files.text, "language-model"),
+    Kind(files.bare_folder),
+)

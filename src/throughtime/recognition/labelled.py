@@ -1,0 +1,289 @@
+"""Tables with a label in each row: what a classifier takes, and what only looks like it."""
+
+from __future__ import annotations
+
+from throughtime.data.examples import FILE_COLUMN
+from throughtime.data.features import is_sequence_file, is_sound_file
+from throughtime.data.images import is_image
+from throughtime.data.tables import several_columns
+from throughtime.recognition.advice import columns_named, flag
+from throughtime.recognition.columns import Column
+from throughtime.recognition.match import Match
+from throughtime.recognition.survey import Survey, TableSurvey
+from throughtime.recognition.wanted import Wanted
+
+# Fewer examples say too little about their labels.
+_FEWEST = 10
+# More different numbers than this, with fractions among them, measure something; whole ones may be codes.
+_MOST_FRACTIONS, _MOST_WHOLE = 20, 1_000
+_INDEX_NAMES = ("", "id", "index", "idx", "unnamed: 0", "row", "row_id")
+_SEPARATORS = ("|", ";", ",")
+
+
+def several_labels(survey: Survey, wanted: Wanted) -> Match | None:
+    """A label column with several labels in a cell, or a column of 0 and 1 for each label beside a text."""
+    table = survey.table
+    if table is None:
+        return None
+    name = wanted.label(table)
+    if name is None:
+        return _label_columns(table, wanted)
+    column = table.columns[name]
+    if column.kind in ("texts", "numbers", "lists") and FILE_COLUMN not in table.columns:
+        as_long = [other for other in table.of_kind("texts", "numbers", "lists") if other != name]
+        if not any(table.columns[other].lengths == column.lengths for other in as_long):
+            return Match(f"`{name}` holds lists of labels")
+        return None
+    if wanted.any_labels or column.kind != "text":
+        return None
+    cell, separator = _cell_with_several(column)
+    return Match(f"`{name}` has several labels in a cell ({cell!r}, between {separator!r})") if cell else None
+
+
+def quantity(survey: Survey, wanted: Wanted) -> Match | None:
+    """Labels that are mostly different numbers."""
+    table = survey.table
+    name = None if table is None else wanted.label(table)
+    if table is None or name is None or wanted.any_labels:
+        return None
+    column = table.columns[name]
+    different = column.different
+    if column.kind != "number" or column.filled < _FEWEST or different < _FEWEST:
+        return None
+    bound = _MOST_WHOLE if column.whole else _MOST_FRACTIONS
+    if different <= column.filled / 2 and different <= bound:
+        return None
+    return Match(f"`{name}` has {different:,} different numbers in {column.filled:,} rows")
+
+
+def labels_of_their_own(survey: Survey, wanted: Wanted) -> Match | None:
+    """Labels that differ in nearly every row, which are no classes."""
+    table = survey.table
+    name = None if table is None else wanted.label(table)
+    if table is None or name is None or wanted.any_labels:
+        return None
+    column = table.columns[name]
+    if column.kind != "text" or column.filled < _FEWEST or column.different <= column.filled / 2:
+        return None
+    texts = [one for one in (wanted.texts(table) or table.of_kind("text")) if one != name]
+    pairs = (
+        f"; or, where it is a text to write: --task translator {flag('source-column', texts[0])} "
+        if texts
+        else ""
+    )
+    pairs += flag("target-column", name) if texts else ""
+    return Match(
+        f"`{name}` has {column.different:,} different values in {column.filled:,} rows, and a class needs "
+        f"several examples",
+        advice=f"name the column with the classes (--label-column){pairs}; --any-labels takes them as "
+        "they are",
+    )
+
+
+def labelled_steps(survey: Survey, wanted: Wanted) -> Match | None:
+    """A label and numbers in each row, and a time: steps of one recording rather than separate examples."""
+    table = survey.table
+    name = None if table is None else wanted.label(table)
+    if table is None or name is None or wanted.texts(table) or FILE_COLUMN in table.columns:
+        return None
+    rest = wanted.read(table, name)
+    times = [one for one in rest if table.columns[one].is_time]
+    numbers = [one for one in rest if table.columns[one].kind == "number" and one not in times]
+    if not times or not numbers:
+        return None
+    return Match(
+        f"`{times[0]}` is a time, and each row has numbers and `{name}`",
+        advice=(
+            "for a label at each step of a recording, put its numbers and its labels into files of "
+            "their own, "
+            "and name a folder with a metadata.csv of file_name,labels (a tagger); to learn from each "
+            "row by "
+            f"itself, leave the time out: {flag('columns', *numbers)}"
+        ),
+    )
+
+
+def events(survey: Survey, wanted: Wanted) -> Match | None:
+    """Lists of words or of codes with a label each."""
+    table = survey.table
+    name = None if table is None else wanted.label(table)
+    if table is None or name is None or wanted.texts(table):
+        return None
+    lists = [one for one in wanted.read(table, name) if table.columns[one].kind == "texts"]
+    return Match(f"`{lists[0]}` holds lists of words, and `{name}` a label for each") if lists else None
+
+
+def examples(survey: Survey, wanted: Wanted) -> Match | None:
+    """A classifier's table: texts, vectors, lists of numbers, or the names of arrays and sounds."""
+    table = survey.table
+    name = None if table is None else wanted.label(table)
+    if table is None or name is None:
+        return None
+    texts = wanted.texts(table)
+    rest = wanted.read(table, name, *texts)
+    if wanted.columns is not None and texts and wanted.text_column is None:
+        # --columns may leave out the column `text`, too.
+        texts = [one for one in texts if one in several_columns(list(table.columns), wanted.columns)]
+    labels = f"`{name}` has {_values(table, table.columns[name])}"
+    begin = f"{len(table.columns)} columns; {labels}"
+    settled = {} if name == "label" and wanted.label_column is None else {"label_column": name}
+    if FILE_COLUMN in table.columns and not (texts and wanted.text_column):
+        return _files(survey, table, begin, settled, texts)
+    if texts and wanted.input not in ("auto", "text") and wanted.columns is None:
+        return Match(
+            f"{begin}; {columns_named(texts)} is text",
+            advice=f"leave out --input {wanted.input}, or name the columns of numbers (--columns)",
+        )
+    if texts and wanted.input in ("auto", "text"):
+        return _texts(table, wanted, texts, rest, begin, settled)
+    return _numbers(table, wanted, rest, name, begin, settled)
+
+
+def _texts(
+    table: TableSurvey, wanted: Wanted, texts: list[str], rest: list[str], begin: str, settled: dict[str, str]
+) -> Match:
+    others = [one for one in rest if table.columns[one].kind not in ("number", "time", "empty")]
+    if others and wanted.columns is None:
+        more = [one for one in others if table.columns[one].kind == "text"]
+        both = f"{flag('text-column', *texts, *more)} reads them together; " if more else ""
+        return Match(
+            f"{begin}; {columns_named(texts)} is text, and so {'is' if len(others) == 1 else 'are'} "
+            f"{columns_named(others)}"
+            if more
+            else f"{begin}; {columns_named(others)} would not be read",
+            advice=f"{both}{flag('columns', *texts)} leaves {columns_named(others)} out",
+        )
+    unread = [one for one in rest if table.columns[one].filled] if wanted.columns is None else []
+    aside = f" ({columns_named(unread)} {'is' if len(unread) == 1 else 'are'} not read)" if unread else ""
+    if wanted.text_column is not None:
+        settled = {**settled, "text_column": ",".join(texts)}
+    return Match(
+        begin, f"classification of {columns_named(texts)}{aside}", options={**settled, "input": "text"}
+    )
+
+
+def _numbers(
+    table: TableSurvey, wanted: Wanted, rest: list[str], label: str, begin: str, settled: dict[str, str]
+) -> Match:
+    columns = {name: table.columns[name] for name in rest}
+    words = [name for name, column in columns.items() if column.kind == "text"]
+    lists = [name for name, column in columns.items() if column.kind in ("numbers", "lists")]
+    numbers = [name for name, column in columns.items() if column.kind == "number"]
+    counters = [name for name in numbers if _counts_rows(columns[name])]
+    listed = {} if wanted.columns is None else {"columns": ",".join(rest)}
+    if wanted.input == "text" or (words and not lists and not numbers):
+        best = max(words, key=lambda one: columns[one].mean_words, default="")
+        advice = (
+            f"name the column with the texts: {flag('text-column', best)}" if best else "there is no text"
+        )
+        return Match(f"{begin}; there is no column `text`", advice=advice)
+    if words or not rest:
+        usable = [name for name in (*numbers, *lists) if name not in counters]
+        what = (
+            f"{columns_named(words)} {'holds' if len(words) == 1 else 'hold'} words"
+            if words
+            else "no other column"
+        )
+        options = [flag("columns", *usable) + " reads the numbers only"] if usable else []
+        best = max(words, key=lambda one: columns[one].mean_words, default="")
+        options += [flag("text-column", best) + " reads the text only"] if best else []
+        return Match(f"{begin}; {what}", advice="; ".join(options) or "there is nothing to learn from")
+    if counters and wanted.columns is None:
+        usable = [name for name in (*numbers, *lists) if name not in counters]
+        return Match(
+            f"{begin}; `{counters[0]}` counts the rows, and says nothing about them",
+            advice=f"leave it out: {flag('columns', *usable)}"
+            if usable
+            else "there is nothing else to learn from",
+        )
+    records = [name for name, column in columns.items() if column.kind == "record"]
+    if records:
+        return Match(
+            f"{begin}; `{records[0]}` holds JSON objects", advice="write what counts into columns of its own"
+        )
+    if lists and numbers:
+        return Match(
+            f"{begin}; {columns_named(lists)} hold lists and {columns_named(numbers)} single numbers",
+            advice=f"{flag('columns', *lists)} reads the lists only",
+        )
+    kind = "sequences" if lists else "vectors"
+    what = f"sequences in {columns_named(lists)}" if lists else f"the numbers in {columns_named(numbers)}"
+    if wanted.input not in ("auto", kind):
+        return Match(
+            f"{begin}; the examples are {kind}",
+            advice=f"leave out --input {wanted.input}, or name other columns",
+        )
+    return Match(begin, f"classification of {what}", options={**settled, **listed, "input": kind})
+
+
+def _files(
+    survey: Survey, table: TableSurvey, begin: str, settled: dict[str, str], texts: list[str]
+) -> Match:
+    names = table.columns[FILE_COLUMN]
+    first = next(iter(names.values), "")
+    if texts:
+        return Match(
+            f"{begin}; `{FILE_COLUMN}` and {columns_named(texts)} could both be what is labelled",
+            advice=f"{flag('text-column', *texts)} labels the texts; for the files, take "
+            f"{columns_named(texts)} out",
+        )
+    if is_image(first):
+        return Match(
+            f"{begin}; `{FILE_COLUMN}` names pictures ({first})",
+            advice="a classifier reads texts, numbers and sounds; pictures can get captions (a column "
+            "`caption`), "
+            "and videos a label for each frame (files named in a column `labels`)",
+        )
+    if not is_sequence_file(first):
+        return Match(
+            f"{begin}; `{FILE_COLUMN}` names {first!r}",
+            advice="a classifier reads files of arrays (.csv, .tsv, .npy, .npz) and sounds (.wav, .flac, "
+            ".ogg)",
+        )
+    kind = "audio" if is_sound_file(first) else "sequences"
+    where = f"in {survey.path if survey.path.is_dir() else table.path.parent}"
+    return Match(
+        begin,
+        f"classification of {'sounds' if kind == 'audio' else 'arrays'} {where}",
+        options={**settled, "input": kind},
+    )
+
+
+def _label_columns(table: TableSurvey, wanted: Wanted) -> Match | None:
+    texts = wanted.texts(table) or [one for one in table.of_kind("text") if table.columns[one].mean_words > 2]
+    flags = [
+        name
+        for name, column in table.columns.items()
+        if set(column.values) <= {"0", "1"} and column.different == 2
+    ]
+    if not texts or len(flags) < 2 or wanted.task not in (None, "classifier"):
+        return None
+    return Match(f"{columns_named(flags)} are 0 or 1 for each text")
+
+
+def _cell_with_several(column: Column) -> tuple[str, str]:
+    """A cell with several labels, and what separates them; "" where labels are single ones."""
+    cells = list(column.values)
+    for cell in cells:
+        if len(cell) > 2 and cell[0] + cell[-1] in ("[]", "{}"):
+            return cell, ","
+    for separator in _SEPARATORS:
+        several = [cell for cell in cells if separator in cell]
+        parts = [{part.strip() for part in cell.split(separator)} for cell in cells]
+        together: set[str] = set().union(*parts)
+        # Parts that come together in ever new ways are labels; "Paris, France" has a new part each time.
+        if several and "" not in together and 2 <= len(together) <= len(cells):
+            return several[0], separator
+    return "", ""
+
+
+def _counts_rows(column: Column) -> bool:
+    named = column.name.strip().lower() in _INDEX_NAMES
+    return named and column.whole and column.rises and column.different == column.filled > 2
+
+
+def _values(table: TableSurvey, column: Column) -> str:
+    more = "" if table.complete else f" in the first {table.rows:,} rows"
+    if column.different == 2 or column.different < 2:
+        return f"{column.different} value{'s' * (column.different != 1)}{more}"
+    return f"{column.different:,} values{more}"

@@ -1,0 +1,117 @@
+"""What a plain text file is besides prose: tagged words, a table under another name, labelled lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from throughtime.data.numbers import reads_as_number
+
+CONLL_SUFFIXES = (".conll", ".conllu", ".bio", ".bioes", ".iob", ".iob2")
+# A log, a program or a page is text whatever its lines look like.
+TABLE_LIKE_SUFFIXES = (".txt", ".data", ".dat", ".text", "")
+_HEADERS = frozenset(
+    [
+        "text",
+        "label",
+        "labels",
+        "sentence",
+        "review",
+        "document",
+        "source",
+        "target",
+        "caption",
+        "image",
+        "file_name",
+        "filename",
+        "id",
+        "date",
+        "time",
+        "timestamp",
+        "class",
+        "category",
+        "sentiment",
+        "rating",
+        "title",
+        "question",
+        "answer",
+        "english",
+        "german",
+        "french",
+        "en",
+        "de",
+        "fr",
+    ]
+)
+_TAG = re.compile(r"O|[BIESLU]-[\w./-]+|_|[A-Z$.,:'`#()-]{1,6}")
+_FEWEST_LINES = 3
+# A label's line needs more lines to be believed, as a numbered list begins with numbers, too.
+_FEWEST_LABELLED = 10
+_MOST_LABELS = 50
+
+
+def tagged_words(suffix: str, lines: Sequence[str]) -> str:
+    """Why these lines are words with a tag each (CoNLL); "" where they are not."""
+    rows = [line for line in lines if line.strip() and not line.startswith("#")]
+    widths = {len(row.split("\t") if "\t" in row else row.split()) for row in rows}
+    if suffix in CONLL_SUFFIXES and rows:
+        return f"a {suffix} file"
+    blank = any(not line.strip() for line in lines)
+    if len(rows) < _FEWEST_LINES or not blank or len(widths) != 1 or not 2 <= next(iter(widths)) <= 14:
+        return ""
+    last = [row.split()[-1] for row in rows]
+    spans = sum(tag == "O" or tag[1:2] == "-" for tag in last)
+    if not all(_TAG.fullmatch(tag) for tag in last) or (spans < len(last) and len(set(last)) > len(last) / 2):
+        return ""
+    return f"{next(iter(widths))} columns of words and tags, and an empty line between sentences"
+
+
+def table_in_disguise(suffix: str, lines: Sequence[str]) -> tuple[str, str]:
+    """Why these lines are rows of a table, and the suffix of such files; "" where they are not."""
+    rows = [line for line in lines if line.strip()]
+    if suffix not in TABLE_LIKE_SUFFIXES or len(rows) < _FEWEST_LINES:
+        return "", ""
+    if all(row.lstrip().startswith("{") and row.rstrip().endswith("}") for row in rows):
+        return "every line is a JSON object", ".jsonl"
+    for separator, name, right in (
+        ("\t", "tabs", ".tsv"),
+        (",", "commas", ".csv"),
+        (";", "semicolons", ".csv"),
+    ):
+        cells = [row.split(separator) for row in rows]
+        if len(cells[0]) < 2:
+            continue
+        names = [cell.strip().strip('"').lower() for cell in cells[0]]
+        known = sum(name in _HEADERS for name in names) * 2 >= len(names)
+        wide = all(len(row) >= len(names) for row in cells)
+        # Prose has commas, too, but not as many in each line, and no header.
+        same = len({len(row) for row in cells}) == 1
+        numbers = same and any(
+            all(reads_as_number(row[place]) for row in cells[1:]) for place in range(len(cells[0]))
+        )
+        if (same and separator == "\t") or (known and wide) or numbers:
+            return f"its lines are {len(cells[0])} cells between {name}", right
+    return "", ""
+
+
+def marked_up(lines: Sequence[str]) -> bool:
+    """Whether these lines are of an ARFF file, or of one of sktime's .ts files."""
+    return any(line.lower().startswith(("@problemname", "@relation", "@attribute")) for line in lines)
+
+
+def labelled_lines(lines: Sequence[str]) -> str:
+    """Why each of these lines is a label and a text, as fastText and others write them; "" where not."""
+    rows = [line.split(maxsplit=1) for line in lines if line.strip()]
+    bare = sum(len(row) < 2 for row in rows)
+    if len(rows) < _FEWEST_LABELLED or bare > len(rows) / 20:
+        return ""
+    first = [row[0] for row in rows]
+    labels = dict.fromkeys(first)
+    is_label = all(one.isdigit() for one in labels) or all(one.startswith("__label__") for one in labels)
+    # Sorted files begin with many lines of one label.
+    fewest = 1 if len(rows) > _MOST_LABELS else 2
+    if not is_label or not fewest <= len(labels) <= min(_MOST_LABELS, len(rows) / 2):
+        return ""
+    listed = ", ".join(list(labels)[:4])
+    which = f"one of {len(labels)} labels" if len(labels) > 1 else "a label"
+    return f"every line begins with {which} ({listed}) and goes on with a text"

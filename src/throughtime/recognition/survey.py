@@ -1,0 +1,259 @@
+"""What is in a user's file or folder: facts from its name and its beginning, and no judgement."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from throughtime.data.audio import AUDIO_SUFFIXES
+from throughtime.data.images import IMAGE_SUFFIXES
+from throughtime.data.numbers import reads_as_number
+from throughtime.data.tables import (
+    USUAL,
+    BadRows,
+    TableFormat,
+    column_names,
+    find_metadata,
+    first_cells,
+    is_table,
+    read_rows,
+)
+from throughtime.data.video import VIDEO_SUFFIXES
+from throughtime.encodings import UTF8, guess_encoding
+from throughtime.errors import DataError
+from throughtime.recognition.columns import Column, sum_up
+from throughtime.recognition.foreign import what_it_is
+
+# Enough to see what the labels are; reading them takes a tenth of a second.
+_ROWS = 5_000
+# Of rows with long lists or texts fewer will do.
+_VALUES = 2_000_000
+_LINES = 200
+_BEGINNING = 1 << 16
+_FILES = 2_000
+# A header of so many words is a sentence.
+_WORDS_OF_A_NAME = 6
+
+
+@dataclass(frozen=True)
+class TableSurvey:
+    """What a table holds.
+
+    Args:
+        path: the table.
+        columns: by name; numbers from 1 where there is no header.
+        rows: how many were looked at.
+        complete: whether these are all.
+        no_header: why the first line looks like a row; "" where it looks like a header, or is none.
+    """
+
+    path: Path
+    columns: dict[str, Column]
+    rows: int
+    complete: bool
+    no_header: str
+
+    def of_kind(self, *kinds: str) -> list[str]:
+        """The names of the columns of some kinds."""
+        return [name for name, column in self.columns.items() if column.kind in kinds]
+
+
+@dataclass(frozen=True)
+class FolderSurvey:
+    """What lies in a folder that has no metadata.
+
+    Args:
+        files: how many of each kind: picture, sound, video, table, array, text, other.
+        inside: the same for the folders inside it, by their names.
+        tables: the tables in it.
+        example: a file's name, by kind.
+    """
+
+    files: Counter[str]
+    inside: dict[str, Counter[str]]
+    tables: list[str]
+    example: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a user named. Of a table, a text and a folder at most one is there.
+
+    Args:
+        path: as the user named it.
+        table: of a table, or of a folder's metadata.
+        lines: the first lines of a text.
+        foreign: what a file is that no task reads by itself, and what to do; None where it may be read.
+        folder: of a folder without metadata.
+        encoding: the name and the common name of what its text is encoded in, where that is not UTF-8.
+    """
+
+    path: Path
+    table: TableSurvey | None = None
+    lines: list[str] = field(default_factory=list)
+    foreign: tuple[str, str] | None = None
+    folder: FolderSurvey | None = None
+    encoding: tuple[str, str] | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a text file and no table."""
+        return bool(self.lines)
+
+    @property
+    def suffix(self) -> str:
+        """The end of its name, without .gz."""
+        return suffix_of(self.path.name)
+
+
+def look_at(path: Path, form: TableFormat = USUAL) -> Survey:
+    """Survey a file or folder.
+
+    Args:
+        path: it exists.
+        form: how its texts are written.
+    Raises:
+        DataError: it is empty, or a table that cannot be read.
+    """
+    if path.is_dir():
+        metadata = find_metadata(path)
+        if metadata is None:
+            return Survey(path, folder=_look_into(path))
+        return Survey(path, table=_look_at_table(metadata, form))
+    if suffix_of(path.name) == ".parquet":
+        return Survey(path, table=_look_at_table(path, form))
+    beginning = _beginning(path)
+    other = guess_encoding(beginning) if form.encoding == UTF8 else None
+    if is_table(path):
+        found = what_it_is(Path("table"), beginning)
+        # Read in the wrong encoding, a table may have no columns at all.
+        if found is not None or other is not None:
+            return Survey(path, foreign=found, encoding=other)
+        return Survey(path, table=_look_at_table(path, form))
+    if not beginning:
+        raise DataError(f"{path} is empty: there is nothing to read")
+    found = what_it_is(path.with_name(path.name.removesuffix(".gz")), beginning)
+    if found is not None:
+        return Survey(path, foreign=found)
+    lines = beginning.decode(form.encoding, "replace").removeprefix("\ufeff").splitlines()
+    # The last one may be cut.
+    return Survey(path, lines=lines[: min(_LINES, max(len(lines) - 1, 1))], encoding=other)
+
+
+def suffix_of(name: str) -> str:
+    """The end of a file's name in lower case, without .gz; "" where it has none."""
+    return Path(name.lower().removesuffix(".gz")).suffix
+
+
+def _beginning(path: Path) -> bytes:
+    try:
+        if path.name.lower().endswith(".gz"):
+            with gzip.open(path) as file:
+                return file.read(_BEGINNING)
+        with path.open("rb") as file:
+            return file.read(_BEGINNING)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is damaged or no gzip file: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _look_at_table(path: Path, form: TableFormat) -> TableSurvey:
+    bad = BadRows(skip=True)
+    cells = first_cells(path, form) if form.header else None
+    unnamed_form = replace(form, header=False)
+    no_header = ""
+    if cells is not None:
+        # Read as if it had none, so that a first row with equal cells can be told from a header.
+        unnamed = _columns_of(path, bad, unnamed_form, skip=1)
+        no_header = _why_no_header(cells, list(unnamed[0].values()))
+    if no_header:
+        columns, rows, complete = _columns_of(path, BadRows(skip=True), unnamed_form)
+    else:
+        column_names(path, form)  # an empty or repeated name is an error that says so
+        columns, rows, complete = _columns_of(path, BadRows(skip=True), form)
+    return TableSurvey(path, columns, rows, complete, no_header)
+
+
+def _columns_of(
+    path: Path, bad: BadRows, form: TableFormat, skip: int = 0
+) -> tuple[dict[str, Column], int, bool]:
+    names = column_names(path, form)
+    source = islice(read_rows(path, bad, form=form), skip, None)
+    count, values, complete = 0, 0, True
+
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal count, values, complete
+        for row in source:
+            if count == _ROWS or values > _VALUES:
+                complete = False
+                return
+            count += 1
+            values += sum(
+                len(value) if isinstance(value, (list, str)) else 1 for value in row.values.values()
+            )
+            yield row.values
+
+    return sum_up(names, rows()), count, complete
+
+
+def _why_no_header(cells: list[str], columns: list[Column]) -> str:
+    """Why the first line is a row like the others; "" where it may be a header."""
+    numbers = [cell.strip() for cell in cells if reads_as_number(cell)]
+    if len(numbers) > 2 and numbers in (_counted(0, len(numbers)), _counted(1, len(numbers))):
+        return ""  # columns that are numbered
+    for number, (cell, column) in enumerate(zip(cells, columns, strict=False), 1):
+        cell = cell.strip()
+        if not cell or not column.filled:
+            continue
+        if reads_as_number(cell) and column.kind == "number":
+            return f"its cell {number} is the number {cell}, as below it"
+        if column.kind == "text" and column.is_category and column.values[cell] > 0:
+            return f"its cell {number} is {cell!r}, which occurs below it, too"
+        if column.kind == "text" and len(cell.split()) >= _WORDS_OF_A_NAME:
+            return f"its cell {number} is a sentence of {len(cell.split())} words"
+    return ""
+
+
+def _counted(first: int, count: int) -> list[str]:
+    return [str(number) for number in range(first, first + count)]
+
+
+def _look_into(folder: Path) -> FolderSurvey:
+    files: Counter[str] = Counter()
+    inside: dict[str, Counter[str]] = {}
+    tables: list[str] = []
+    example: dict[str, str] = {}
+    for path in islice(sorted(folder.iterdir()), _FILES):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            found = (one for one in islice(path.iterdir(), _FILES) if one.is_file())
+            inside[path.name] = Counter(_kind_of_file(one.name) for one in found)
+            continue
+        kind = _kind_of_file(path.name)
+        files[kind] += 1
+        example.setdefault(kind, path.name)
+        if kind == "table":
+            tables.append(path.name)
+    return FolderSurvey(files, inside, tables, example)
+
+
+def _kind_of_file(name: str) -> str:
+    suffix = suffix_of(name)
+    kinds = {
+        "picture": IMAGE_SUFFIXES,
+        "sound": AUDIO_SUFFIXES,
+        # MPEG streams and sktime's texts are both called .ts.
+        "video": VIDEO_SUFFIXES - {".ts"},
+        "array": (".npy", ".npz"),
+        "table": (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"),
+        "text": (".txt", ".md", ".text"),
+    }
+    return next((kind for kind, suffixes in kinds.items() if suffix in suffixes), "other")

@@ -1,0 +1,200 @@
+"""Tables without a label: pairs, captions, clips, series, tagged words, and what only looks like them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from throughtime.data.captions import CAPTION_COLUMNS
+from throughtime.data.examples import FILE_COLUMN
+from throughtime.data.images import is_image
+from throughtime.recognition.advice import (
+    columns_named,
+    describe_columns,
+    flag,
+    likely_label,
+    likely_text,
+    which_columns,
+)
+from throughtime.recognition.match import Match
+from throughtime.recognition.survey import Survey, TableSurvey
+from throughtime.recognition.wanted import Wanted
+
+# Of a column that may hold whole texts: fewer words on average are names and categories.
+_WORDS_OF_A_TEXT = 3
+_PICTURE_COLUMNS = ("image", "image_path", "filename", "file", "path", "image_name", "photo")
+
+
+def without_header(survey: Survey, wanted: Wanted) -> Match | None:
+    """A CSV or TSV file whose first line is a row."""
+    table = survey.table
+    if table is None or not table.no_header:
+        return None
+    flags = which_columns(table, None, []) or "--label-column N"
+    return Match(
+        f"line 1 looks like a row and not like the columns' names ({table.no_header})",
+        advice=f"put a line with names above it, or name columns by number: --no-header {flags}",
+    )
+
+
+def tagged_lists(survey: Survey, wanted: Wanted) -> Match | None:
+    """A list of words and a list as long with their tags, as Hugging Face's data sets have them."""
+    table = survey.table
+    if table is None:
+        return None
+    lists = table.of_kind("texts", "numbers", "lists")
+    for words in lists:
+        if table.columns[words].kind != "texts":
+            continue
+        for tags in lists:
+            if tags != words and table.columns[tags].lengths == table.columns[words].lengths:
+                if "tag" in words.lower() and "tag" not in tags.lower():
+                    words, tags = tags, words
+                return Match(f"`{words}` holds lists of words, and `{tags}` lists as long")
+    return None
+
+
+def pairs(survey: Survey, wanted: Wanted) -> Match | None:
+    """A table with a source and a target in each row, or two files of lines."""
+    if wanted.target is not None:
+        if survey.table is not None:
+            return Match(
+                "a table holds both sides of a pair",
+                advice=f"leave out --target {wanted.target}, and name the columns: --source-column, "
+                "--target-column",
+            )
+        if not survey.is_text:
+            return None
+        return Match(f"a file of lines, and --target {Path(wanted.target).name}", "translation, line by line")
+    table = survey.table
+    pair = None if table is None else wanted.pair(table)
+    if table is None or pair is None:
+        return None
+    if wanted.task is None and wanted.label(table) is not None:
+        return Match(
+            f"it has {columns_named(pair)}, and a label",
+            advice="say which it is for: --task translator, or --task classifier "
+            f"{flag('text-column', *pair)}",
+        )
+    for name in pair:
+        if table.columns[name].kind not in ("text", "number", "time", "empty"):
+            return Match(f"`{name}` holds no texts", advice="put a text into each row, or name other columns")
+    settled = {"source_column": pair[0], "target_column": pair[1]}
+    others = [one for one in table.of_kind("text") if one not in pair]
+    aside = f" ({columns_named(others)} {'is' if len(others) == 1 else 'are'} not read)" if others else ""
+    return Match(
+        f"{len(table.columns)} columns",
+        f"translation of `{pair[0]}` into `{pair[1]}`{aside}",
+        options=settled,
+    )
+
+
+def captions(survey: Survey, wanted: Wanted) -> Match | None:
+    """A table that names pictures, with what is said of each."""
+    table = survey.table
+    if table is None or FILE_COLUMN not in table.columns:
+        return None
+    caption = next((name for name in CAPTION_COLUMNS if name in table.columns), None)
+    if caption is None or not _first_is_image(table):
+        return None
+    if wanted.task is None and wanted.label(table) is not None:
+        return Match(
+            f"it has `{FILE_COLUMN}`, `{caption}` and a label",
+            advice="say which it is for: --task captioner, or --task classifier "
+            f"{flag('text-column', caption)}",
+        )
+    return Match(
+        f"{len(table.columns)} columns; `{FILE_COLUMN}` names pictures", f"writing what stands in `{caption}`"
+    )
+
+
+def clips(survey: Survey, wanted: Wanted) -> Match | None:
+    """A table that names clips, and a file with the labels of each one's frames."""
+    table = survey.table
+    if table is None or not {FILE_COLUMN, "labels"} <= set(table.columns) or wanted.label_column is not None:
+        return None
+    names = [name for name in table.columns["labels"].values][:3]
+    files = [name for name in names if Path(name).suffix.lower() in (".csv", ".tsv", ".txt")]
+    if not files:
+        return None
+    return Match(
+        f"`{FILE_COLUMN}` names clips, and `labels` a file for each ({files[0]})", "a label for every frame"
+    )
+
+
+def series(survey: Survey, wanted: Wanted) -> Match | None:
+    """Numbers over time, and no label."""
+    table = survey.table
+    if table is None or wanted.label(table) is not None or FILE_COLUMN in table.columns:
+        return None
+    rest = wanted.read(table)
+    times = [name for name in rest if table.columns[name].is_time]
+    numbers = [name for name in rest if table.columns[name].kind == "number" and name not in times]
+    texts = [
+        name
+        for name in table.of_kind("text")
+        if name in rest and table.columns[name].mean_words > _WORDS_OF_A_TEXT
+    ]
+    if not times or not numbers or texts or wanted.texts(table):
+        return None
+    return Match(
+        f"`{times[0]}` is a time, and {columns_named(numbers)} "
+        f"{'is a number' if len(numbers) == 1 else 'are numbers'}"
+    )
+
+
+def any_table(survey: Survey, wanted: Wanted) -> Match | None:
+    """Every other table: the question that its owner has to answer."""
+    table = survey.table
+    if table is None:
+        return None
+    if wanted.task == "language-model":
+        return None
+    label, texts = wanted.label(table), wanted.texts(table)
+    missing = _missing(table, wanted, label)
+    flags = [which_columns(table, label, texts)] if wanted.task in (None, "classifier") else []
+    pair = [
+        name
+        for name in table.of_kind("text")
+        if table.columns[name].mean_words > 1 or len(table.columns) == 2
+    ]
+    if wanted.task in (None, "translator") and len(pair) >= 2 and label is None:
+        flags.append(f"{flag('source-column', pair[0])} {flag('target-column', pair[1])}")
+    pictures = next((name for name in _PICTURE_COLUMNS if name in table.columns), None)
+    if pictures is not None and wanted.task in (None, "captioner"):
+        advice = (
+            f"pictures and captions: call the columns {FILE_COLUMN} and caption, and the file "
+            "metadata.csv, in the "
+            f"pictures' folder"
+        )
+        return Match(f"{missing}; {describe_columns(table)}", advice=advice)
+    flags = [one for one in flags if one]
+    advice = f"use {', or '.join(flags)}" if flags else _last_resort(table, wanted)
+    return Match(f"{missing}; {describe_columns(table)}", advice=advice)
+
+
+def _missing(table: TableSurvey, wanted: Wanted, label: str | None) -> str:
+    if wanted.task == "translator":
+        names = [name for name in ("source", "target") if name not in table.columns]
+    elif wanted.task in ("captioner", "tagger"):
+        other = "caption" if wanted.task == "captioner" else "labels"
+        names = [name for name in (FILE_COLUMN, other) if name not in table.columns]
+    else:
+        names = [] if label is not None else ["label"]
+    return f"no column {columns_named(names)}" if names else f"{len(table.columns)} columns"
+
+
+def _last_resort(table: TableSurvey, wanted: Wanted) -> str:
+    text = likely_text(table)
+    if text is not None and likely_label(table) is None and wanted.task is None:
+        return (
+            "add a column with labels, or a second text to translate into; to learn to write like its "
+            "texts, put "
+            "them into a .txt file"
+        )
+    return (
+        "name the column with the labels (--label-column), or see docs/reference.md for what each task reads"
+    )
+
+
+def _first_is_image(table: TableSurvey) -> bool:
+    return is_image(next(iter(table.columns[FILE_COLUMN].values), ""))

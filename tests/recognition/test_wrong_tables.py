@@ -1,0 +1,580 @@
+"""Wrong tables and folders: none trains another task than its owner meant, and each says what to do."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from throughtime.data.tables import TABLE_SUFFIXES
+from throughtime.errors import DataError
+from throughtime.recognition import recognise
+
+REVIEWS = [("what a lovely film", 5), ("a bore from end to end", 1), ("it has its moments", 3)] * 5
+
+
+def rows(*header: str, of: list[tuple[Any, ...]], separator: str = ",") -> str:
+    return "".join(separator.join(map(str, row)) + "\n" for row in ([header] if header else []) + of)
+
+
+def json_lines(*objects: dict[str, Any], times: int = 12) -> str:
+    return "".join(json.dumps(one) + "\n" for one in objects * times)
+
+
+def hours(count: int) -> list[str]:
+    return [f"2016-07-{1 + hour // 24:02d} {hour % 24:02d}:00:00" for hour in range(count)]
+
+
+PRICES = [(f"{3 + number % 4}", 50 + number, 100_000 + 37 * number) for number in range(40)]
+TITLES = [(f"title {n}", f"what a film that was {n}", "good" if n % 2 else "bad") for n in range(12)]
+SENSORS = [(5_702_026 + 32 * n, n * 0.5, -n * 0.25, "rest" if n < 20 else "wave") for n in range(40)]
+FLOWERS = [(5.1 + n / 10, 3.5, "setosa" if n % 2 else "virginica") for n in range(12)]
+CONLL = "EU\tB-ORG\nrejects\tO\nGerman\tB-MISC\ncalls\tO\n\nPeter\tB-PER\nBlackburn\tI-PER\nsaid\tO\n" * 5
+UNIVERSAL = (
+    "# text = Two dogs\n1\tTwo\ttwo\tNUM\t_\t_\t2\tnummod\t_\t_\n2\tdogs\tdog\tNOUN\t_\t_\t0\troot\t_\t_\n\n"
+    * 3
+)
+
+# The file, what it holds, and what its owner is told; or the task that it is for.
+FILES: dict[str, tuple[str, str, str]] = {
+    "no label": (
+        "reviews.csv",
+        rows("review", "stars", of=REVIEWS),
+        r"no column `label`; text column: review; number column: stars.*use --text-column review "
+        r"--label-column stars",
+    ),
+    "no label, tabs": (
+        "reviews.tsv",
+        rows("review", "stars", of=REVIEWS, separator="\t"),
+        r"--label-column stars",
+    ),
+    "no label, JSON": (
+        "reviews.jsonl",
+        json_lines({"review": "so so", "stars": 3}, {"review": "good", "stars": 5}),
+        r"--text-column review --label-column stars",
+    ),
+    "no label, ndjson": (
+        "reviews.ndjson",
+        json_lines({"review": "a b", "y": 3}, {"review": "c", "y": 5}),
+        r"--label-column y",
+    ),
+    "no label, semicolons": (
+        "reviews.csv",
+        rows("review", "stars", of=REVIEWS, separator=";"),
+        r"--label-column stars",
+    ),
+    "other case": (
+        "reviews.csv",
+        rows("Text", "Label", of=REVIEWS),
+        r"--text-column Text --label-column Label",
+    ),
+    "no header, text": (
+        "reviews.csv",
+        rows(of=REVIEWS),
+        r"line 1 looks like a row.*--no-header .*--label-column 2",
+    ),
+    "no header, numbers": (
+        "iris.csv",
+        rows(of=FLOWERS),
+        r"line 1 looks like a row.*--no-header --label-column 3",
+    ),
+    "a series": (
+        "etth1.csv",
+        rows("date", "HUFL", "OT", of=[(hour, n % 7, 30.5 - n) for n, hour in enumerate(hours(60))]),
+        r"a time series \(`date` is a time, and `HUFL` and `OT` are numbers\).*does not forecast yet",
+    ),
+    "several series": (
+        "sales.csv",
+        rows(
+            "store", "month", "sales", of=[(s, f"2020-{m:02d}", s * m) for s in (1, 2) for m in range(1, 13)]
+        ),
+        r"a time series",
+    ),
+    "seconds and volts": (
+        "scope.tsv",
+        rows("time", "volts", of=[(n / 10, n % 3) for n in range(30)], separator="\t"),
+        "a time series",
+    ),
+    "tagged lists": (
+        "ner.jsonl",
+        json_lines({"tokens": ["EU", "rejects"], "ner_tags": [3, 0]}, {"tokens": ["a"], "ner_tags": [0]}),
+        r"words with a tag each \(`tokens` holds lists of words, and `ner_tags` lists as long\)",
+    ),
+    "tagged lists by names": (
+        "pos.jsonl",
+        json_lines({"tags": ["DET", "NOUN"], "tokens": ["the", "dog"]}),
+        r"words with a tag each",
+    ),
+    "CoNLL": ("train.conll", CONLL, r"CoNLL's format \(a \.conll file\).*does not tag words yet"),
+    "CoNLL as text": ("train.txt", CONLL, r"CoNLL"),
+    "CoNLL-U": ("en.conllu", UNIVERSAL, r"CoNLL"),
+    "lists of labels": (
+        "movies.jsonl",
+        json_lines(
+            {"text": "boy meets girl", "label": ["drama", "romance"]}, {"text": "boom", "label": ["action"]}
+        ),
+        r"several labels for an example \(`label` holds lists of labels\)",
+    ),
+    "labels in a cell": (
+        "movies.csv",
+        rows(
+            "text",
+            "label",
+            of=[("boy meets girl", "drama|romance"), ("boom", "action"), ("tears", "drama")] * 4
+            + [("tears and kisses", "romance")],
+        ),
+        r"several labels in a cell \('drama\|romance', between '\|'\)",
+    ),
+    "a column a label": (
+        "comments.csv",
+        rows(
+            "comment_text",
+            "toxic",
+            "threat",
+            of=[("you are a bad person", 1, n % 2) for n in range(9)] + [("have a nice day", 0, 0)],
+        ),
+        r"several labels for an example \(`toxic` and `threat` are 0 or 1",
+    ),
+    "prices": (
+        "houses.csv",
+        rows("rooms", "area", "label", of=PRICES),
+        r"looks like regression \(`label` has 40 different numbers",
+    ),
+    "prices by name": ("houses.csv", rows("rooms", "area", "label", of=PRICES), r"regression"),
+    "scores of texts": (
+        "scores.csv",
+        rows("text", "label", of=[(f"an essay {n}", n / 7) for n in range(30)]),
+        r"looks like regression",
+    ),
+    "labels that are texts": (
+        "summaries.csv",
+        rows("text", "label", of=[(f"a long story {n} of it", f"story {n}") for n in range(20)]),
+        r"20 different values in 20 rows.*--task translator --source-column text --target-column label",
+    ),
+    "two texts": (
+        "nli.csv",
+        rows(
+            "premise", "hypothesis", "label", of=[(f"a man {n}", f"a person {n}", n % 3) for n in range(12)]
+        ),
+        r"--text-column",
+    ),
+    "a title beside the text": (
+        "films.csv",
+        rows("title", "text", "label", of=TITLES),
+        r"`text` is text, and so is `title`.*--text-column text,title.*--columns text leaves `title` out",
+    ),
+    "source, target and label": (
+        "pairs.csv",
+        rows("source", "target", "label", of=[("ein Hund", "a dog", 1), ("zwei", "two", 0)] * 6),
+        r"--task translator, or --task classifier",
+    ),
+    "languages": (
+        "pairs.tsv",
+        rows("en", "de", of=[(f"a dog {n}", f"ein Hund {n}") for n in range(12)], separator="\t"),
+        r"--source-column en --target-column de",
+    ),
+    "pairs without a header": (
+        "pairs.tsv",
+        rows(of=[("Go.", "Va !"), ("Run!", "Cours !")] * 5, separator="\t"),
+        r"line 1 looks like a row",
+    ),
+    "translation records": (
+        "wmt.jsonl",
+        json_lines({"translation": {"en": "a dog", "de": "ein Hund"}}),
+        r"no column `label`; JSON objects: translation",
+    ),
+    "texts alone": (
+        "texts.csv",
+        rows("text", of=[(f"a line of text {n}",) for n in range(12)]),
+        r"no column `label`; text column: text.*\.txt file",
+    ),
+    "a stream with labels": (
+        "gestures.csv",
+        rows("timestamp", "x", "y", "label", of=SENSORS),
+        r"`timestamp` is a time, and each row has numbers and `label`.*--columns x,y",
+    ),
+    "row numbers": (
+        "iris.csv",
+        rows("", "x", "y", "label", of=[(n, *row) for n, row in enumerate(FLOWERS)]),
+        r"`` counts the rows.*--columns x,y",
+    ),
+    "a category among numbers": (
+        "people.csv",
+        rows("age", "job", "label", of=[(20 + n, "nurse" if n % 2 else "cook", n % 3) for n in range(12)]),
+        r"`job` holds words.*--columns age",
+    ),
+    "events": (
+        "clicks.jsonl",
+        json_lines({"events": ["open", "buy"], "label": 1}, {"events": ["open"], "label": 0}),
+        r"sequences of words or codes",
+    ),
+    "numbers alone": (
+        "numbers.csv",
+        rows("a", "b", of=[(n, n * n) for n in range(30)]),
+        r"no column `label`; number columns: a, b",
+    ),
+    "a header alone": ("empty.csv", "text,label\n", r"no usable rows"),
+    "a table called .txt": (
+        "ratings.txt",
+        rows("id", "document", "label", of=[(n, "good one", n % 2) for n in range(9)], separator="\t"),
+        r"by another name.*call it ratings\.tsv",
+    ),
+    "a CSV called .data": ("iris.data", rows(of=FLOWERS), r"call it iris\.csv"),
+    "JSON Lines called .txt": (
+        "reviews.txt",
+        json_lines({"text": "a", "label": 1}),
+        r"call it reviews\.jsonl",
+    ),
+    "labelled lines": (
+        "sst.txt",
+        "".join(f"{n % 2} what a film number {n}\n" for n in range(20)),
+        r"begins with one of 2 labels.*\.tsv",
+    ),
+    "fastText": (
+        "ft.txt",
+        "".join(f"__label__{n % 3} some words\n" for n in range(20)),
+        r"begins with one of 3 labels",
+    ),
+    "sktime": ("GunPoint_TRAIN.ts", "#x\n@problemName GunPoint\n@data\n1,2:a\n", r"sktime file.*JSON Lines"),
+    "captions called .txt": (
+        "captions.txt",
+        rows(
+            "image",
+            "caption",
+            of=[("a.jpg", "a dog, a cat"), ("b.jpg", "a bird"), ("c.jpg", "one, two, three")],
+        ),
+        r"call it captions\.csv",
+    ),
+    "one JSON document": ("data.json", '[{"text": "a", "label": 1}]', r"one JSON document.*\.jsonl"),
+    "a spreadsheet": ("data.xlsx", "PK\x03\x04", r"a spreadsheet.*save it as \.csv"),
+    "a spreadsheet called .csv": ("data.csv", "PK\x03\x04" + "x" * 99, r"a ZIP archive or a spreadsheet"),
+    "a sound": ("beep.wav", "RIFF", r"one sound.*metadata\.csv"),
+    "a picture": ("dog.png", "\x89PNG", r"one picture.*metadata\.csv"),
+    "an archive": ("data.zip", "PK\x03\x04", r"an archive: unpack it"),
+}
+
+
+def write(folder: Path, name: str, content: str) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode("latin-1" if content[:1] in "P\x89" and "PK" in content[:2] else "utf-8"))
+    return path
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_wrong_file_is_told_what_it_is(tmp_path: Path, case: str) -> None:
+    name, content, message = FILES[case]
+    with pytest.raises(DataError, match=message) as raised:
+        recognise(write(tmp_path, name, content))
+    assert "\n" not in str(raised.value) and name in str(raised.value)
+
+
+def folder_of(tmp_path: Path, *names: str, metadata: str = "", table: str = "metadata.csv") -> Path:
+    folder = tmp_path / "data"
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    folder.mkdir(exist_ok=True)
+    if metadata:
+        (folder / table).write_text(metadata)
+    return folder
+
+
+FOLDERS: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "empty": (lambda path: folder_of(path), r"the folder is empty"),
+    "photos alone": (
+        lambda path: folder_of(path, "a.jpg", "b.jpg"),
+        r"2 pictures without metadata\.csv.*file_name,caption",
+    ),
+    "photos in classes": (
+        lambda path: folder_of(path, "cat/a.jpg", "dog/b.jpg"),
+        r"2 folders of pictures \(cat, dog\)",
+    ),
+    "photos with labels": (
+        lambda path: folder_of(path, "a.jpg", metadata="file_name,label\na.jpg,cat\nb.jpg,dog\n"),
+        r"`file_name` names pictures \(a\.jpg\)",
+    ),
+    "photos, other columns": (
+        lambda path: folder_of(path, "a.jpg", metadata="image,caption\na.jpg,a cat\nb.jpg,a dog\n"),
+        r"call the columns file_name and caption",
+    ),
+    "photos, another table": (
+        lambda path: folder_of(path, "a.jpg", metadata="image,caption\na.jpg,a cat\n", table="captions.csv"),
+        r"call it metadata\.csv",
+    ),
+    "sounds alone": (lambda path: folder_of(path, "a.wav", "b.wav"), r"2 sounds.*file_name,label"),
+    "sounds in classes": (
+        lambda path: folder_of(path, "yes/a.wav", "no/b.wav"),
+        r"2 folders of sounds \(no, yes\)",
+    ),
+    "videos alone": (lambda path: folder_of(path, "a.mp4"), r"1 video without.*file_name,labels"),
+    "one table": (lambda path: folder_of(path, "a.csv"), r"one table: name the table: .*a\.csv"),
+    "series alone": (lambda path: folder_of(path, "a.csv", "b.csv"), r"2 tables without.*file_name,label"),
+    "texts in classes": (
+        lambda path: folder_of(path, "pos/1.txt", "neg/1.txt"),
+        r"2 folders of texts.*one table",
+    ),
+    "texts alone": (lambda path: folder_of(path, "a.txt", "b.txt"), r"2 texts.*name one file"),
+    "captions and labels": (
+        lambda path: folder_of(path, metadata="file_name,caption,label\na.jpg,a cat,1\n"),
+        r"--task captioner, or --task classifier",
+    ),
+    "labels in metadata": (
+        lambda path: folder_of(path, "a.wav", metadata="file_name,labels\na.wav,yes|no\n"),
+        r"no column `label`",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_a_wrong_folder_is_told_what_it_is(tmp_path: Path, case: str) -> None:
+    make, message = FOLDERS[case]
+    with pytest.raises(DataError, match=message) as raised:
+        recognise(make(tmp_path))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "message"),
+    [
+        ("language-model", "folder", r"is a folder, and a language-model reads one text file"),
+        ("translator", "folder", r"is a folder, and a translator reads a table"),
+        ("captioner", "a.txt", r"is a text file, and a captioner reads a folder of pictures"),
+        ("tagger", "a.txt", r"is a text file, and a tagger reads a folder of videos"),
+        ("classifier", "a.txt", r"is a text file, and a classifier reads a table"),
+        ("captioner", "a.csv", r"no column `file_name` and `caption`"),
+        ("tagger", "a.csv", r"no column `file_name` and `labels`"),
+        ("translator", "a.csv", r"no column `source` and `target`"),
+        ("language-model", "a.parquet", r"a\.parquet"),
+    ],
+)
+def test_a_file_for_a_folder_and_the_other_way_round(
+    tmp_path: Path, task: str, name: str, message: str
+) -> None:
+    if name == "folder":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text("text")
+    elif name == "a.parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.table({"text": ["a"]}), tmp_path / name)
+    else:
+        (tmp_path / name).write_text(rows("review", "stars", of=REVIEWS) if name == "a.csv" else "a text\n")
+    with pytest.raises(DataError, match=message):
+        recognise(tmp_path / name, {"task": task})
+
+
+def test_a_table_is_prose_only_where_its_owner_says_so(tmp_path: Path) -> None:
+    content = {".jsonl": json_lines({"a": 1}), ".ndjson": json_lines({"a": 1})}
+    for suffix in TABLE_SUFFIXES:
+        if suffix == ".parquet":
+            continue
+        path = write(tmp_path, f"t{suffix}", content.get(suffix, rows("a", "b", of=[(1, "x")] * 9)))
+        with pytest.raises(DataError):
+            recognise(path)
+        found = recognise(path, {"task": "language-model"})
+        assert found.task == "language-model" and "because --task language-model says so" in found.why
+        with gzip.open(tmp_path / f"t{suffix}.gz", "wb") as file:
+            file.write(path.read_bytes())
+        with pytest.raises(DataError):
+            recognise(tmp_path / f"t{suffix}.gz")
+
+
+def test_a_parquet_of_prices_and_of_tags_is_refused(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    numbers = np.arange(40) * 1.5
+    tables = {
+        "prices": {"area": numbers, "label": numbers * 2 + 0.1},
+        "tags": {"tokens": [["a", "b"]] * 3, "pos": [["x", "y"]] * 3},
+        "series": {"ds": np.arange("2020-01", "2020-03", dtype="datetime64[D]"), "y": np.arange(60.0)},
+        "reviews": {"review": ["a b c", "d e"] * 5, "stars": [1, 2] * 5},
+    }
+    for name, message in (
+        ("prices", "regression"),
+        ("tags", "words with a tag each"),
+        ("series", "a time series"),
+        ("reviews", "--label-column stars"),
+    ):
+        parquet.write_table(pyarrow.table(tables[name]), tmp_path / f"{name}.parquet")
+        with pytest.raises(DataError, match=message):
+            recognise(tmp_path / f"{name}.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "task", "why"),
+    [
+        (
+            "r.csv",
+            rows("text", "label", of=REVIEWS),
+            {},
+            "classifier",
+            "2 columns; `label` has 3 values: classification of `text`",
+        ),
+        (
+            "r.csv",
+            rows("id", "text", "label", of=[(n, *row) for n, row in enumerate(REVIEWS)]),
+            {},
+            "classifier",
+            "3 columns; `label` has 3 values: classification of `text` (`id` is not read)",
+        ),
+        (
+            "r.csv",
+            rows("review", "stars", of=REVIEWS),
+            {"text_column": "1", "label_column": "2"},
+            "classifier",
+            "2 columns; `stars` has 3 values: classification of `review`",
+        ),
+        (
+            "r.csv",
+            rows("review", "stars", of=REVIEWS),
+            {"text_column": "review", "label_column": "stars"},
+            "classifier",
+            "2 columns; `stars` has 3 values: classification of `review`",
+        ),
+        (
+            "r.csv",
+            rows(of=REVIEWS),
+            {"header": False, "text_column": "1", "label_column": "2"},
+            "classifier",
+            "2 columns; `2` has 3 values: classification of `1`",
+        ),
+        (
+            "i.csv",
+            rows(of=FLOWERS),
+            {"header": False, "label_column": "3"},
+            "classifier",
+            "3 columns; `3` has 2 values: classification of the numbers in `1` and `2`",
+        ),
+        (
+            "f.csv",
+            rows("title", "text", "label", of=TITLES),
+            {"text_column": "title,text"},
+            "classifier",
+            "3 columns; `label` has 2 values: classification of `title` and `text`",
+        ),
+        (
+            "f.csv",
+            rows("title", "text", "label", of=TITLES),
+            {"columns": "text"},
+            "classifier",
+            "3 columns; `label` has 2 values: classification of `text`",
+        ),
+        (
+            "g.csv",
+            rows("timestamp", "x", "y", "label", of=SENSORS),
+            {"columns": "2,3"},
+            "classifier",
+            "4 columns; `label` has 2 values: classification of the numbers in `x` and `y`",
+        ),
+        (
+            "h.csv",
+            rows("rooms", "area", "label", of=PRICES),
+            {"any_labels": True},
+            "classifier",
+            "3 columns; `label` has 40 values: classification of the numbers in `rooms` and `area`",
+        ),
+        (
+            "p.tsv",
+            rows("en", "de", of=[("a", "b")] * 9, separator="\t"),
+            {"source_column": "en", "target_column": "de"},
+            "translator",
+            "2 columns: translation of `en` into `de`",
+        ),
+        (
+            "t.txt",
+            "The quick brown fox, and more.\nA second line.\n",
+            {},
+            "language-model",
+            "text: writing like it",
+        ),
+        ("t.md", "# A title\n\n- one\n- two\n", {}, "language-model", "text: writing like it"),
+        ("names.txt", "emma\nolivia\nava\n" * 9, {}, "language-model", "text: writing like it"),
+        (
+            "people.txt",
+            "Smith, John\nDoe, Jane\nRoe, Richard\n",
+            {},
+            "language-model",
+            "text: writing like it",
+        ),
+        (
+            "steps.txt",
+            "1 Open the door\n2 Walk in\n3 Sit down\n",
+            {},
+            "language-model",
+            "text: writing like it",
+        ),
+        (
+            "server.log",
+            "".join(f"2020-01-01\tGET\t/{n}\n" for n in range(20)),
+            {},
+            "language-model",
+            "text: writing like it",
+        ),
+        (
+            "s.jsonl",
+            json_lines(
+                {"x": [1, 2, 3], "y": [4, 5, 6], "label": "up"}, {"x": [1], "y": [2], "label": "down"}
+            ),
+            {},
+            "classifier",
+            "3 columns; `label` has 2 values: classification of sequences in `x` and `y`",
+        ),
+    ],
+)
+def test_what_is_right_is_taken_and_said(
+    tmp_path: Path, name: str, content: str, options: dict[str, Any], task: str, why: str
+) -> None:
+    found = recognise(write(tmp_path, name, content), options)
+    assert (found.task, found.why) == (task, why)
+
+
+def test_columns_by_number_are_settled_as_names(tmp_path: Path) -> None:
+    path = write(tmp_path, "r.csv", rows("review", "stars", of=REVIEWS))
+    found = recognise(path, {"text_column": "1", "label_column": "2"})
+    assert found.options == {"text_column": "review", "label_column": "stars", "input": "text"}
+    with pytest.raises(DataError, match=r"no column '3' \(--label-column\); text column: review"):
+        recognise(path, {"label_column": "3"})
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "called"),
+    [
+        ("cp949", "영화가 정말 재미있다. 다시 보고 싶은 영화", "Korean"),
+        ("shift_jis", "とても面白い映画でした。また見たいです", "Japanese"),
+        ("gb18030", "这部电影非常好看，我还想再看一遍", "Chinese"),
+        ("cp1251", "Очень хороший фильм и хочу посмотреть еще раз", "Cyrillic"),
+        ("latin-1", "un très bon film à revoir", "Western European"),
+        ("utf-16", "a good film", "UTF-16"),
+    ],
+)
+def test_another_encoding_is_named_and_read(tmp_path: Path, encoding: str, text: str, called: str) -> None:
+    table, prose = tmp_path / "r.csv", tmp_path / "r.txt"
+    table.write_bytes(("text,label\n" + "".join(f"{text} {n},{n % 2}\n" for n in range(9))).encode(encoding))
+    prose.write_bytes(f"{text}\n".encode(encoding) * 9)
+    for path in (table, prose):
+        with pytest.raises(DataError, match=rf"looks like {called}.*--encoding \S+ reads it"):
+            recognise(path)
+        assert recognise(path, {"encoding": encoding}).task == (
+            "classifier" if path is table else "language-model"
+        )
+    assert recognise(prose, {"errors": "replace"}).task == "language-model"
+
+
+def test_a_broken_byte_in_utf_8_is_not_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_bytes("가나다라마바사".encode() * 9 + b"\xff\n")
+    assert recognise(path).task == "language-model"
+
+
+def test_an_option_of_one_task_names_the_task(tmp_path: Path) -> None:
+    path = write(tmp_path, "t.txt", "a text\n")
+    with pytest.raises(DataError, match=r"a classifier \(--label-column is its option\) reads a table"):
+        recognise(path, {"label_column": "stars"})
+    assert recognise(path, {"target": str(path)}).task == "translator"
