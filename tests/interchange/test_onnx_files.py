@@ -94,13 +94,13 @@ def test_without_onnxruntime_nothing_is_compared_unless_asked_for(
     monkeypatch.setattr(onnx_files, "find_spec", lambda name: None if name == "onnxruntime" else real(name))
     done = export_onnx(run)
     assert done.differences is None and done.unchecked == "onnxruntime is not installed"
-    with pytest.raises(MissingExtraError, match=r"throughtime\[export\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*onnxruntime"):
         export_onnx(run, compare=True)
 
 
 def test_without_onnx_the_extra_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'throughtime\[export\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*onnx"):
         export_onnx(run)
 
 

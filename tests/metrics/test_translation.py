@@ -42,5 +42,5 @@ def test_unequal_counts_are_a_fault():
 
 def test_without_sacrebleu_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'throughtime\[translation\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*sacrebleu"):
         translation_scores(["a"], ["a"])
