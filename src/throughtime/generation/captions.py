@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.arrays import log_softmax
 from throughtime.generation.beam import Hypothesis, beam_search
-from throughtime.generation.text import log_softmax
 from throughtime.runtime.outputs import check_output
 from throughtime.runtime.sampling import Sampler, SamplingOptions
 
@@ -72,9 +72,9 @@ def best_captions(
 
     def step(tokens: NDArray[np.int64], state: Any) -> tuple[NDArray[np.float64], Any]:
         logits, state = writer.feed(tokens, state)
-        return log_softmax(_without(logits, never)), state
+        return log_softmax(_without(logits, never).astype(np.float64)), state
 
-    first = log_softmax(_without(logits, never))
+    first = log_softmax(_without(logits, never).astype(np.float64))
     return beam_search(
         step,
         first,

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.arrays import log_softmax
 from throughtime.data import Tokenizer
 from throughtime.errors import OptionError, UnknownTokenError
 from throughtime.generation.beam import beam_search
@@ -158,9 +159,9 @@ def most_probable(
 
     def step(tokens: NDArray[np.int64], state: Any) -> tuple[NDArray[np.float64], Any]:
         logits, state = stepper.feed(tokens[:, None], state)
-        return log_softmax(logits), state
+        return log_softmax(logits.astype(np.float64)), state
 
-    found = beam_search(step, log_softmax(logits), state, stepper.select, width, length)
+    found = beam_search(step, log_softmax(logits.astype(np.float64)), state, stepper.select, width, length)
     results = []
     for hypothesis in found:
         decoder = tokenizer.stream_decoder()
@@ -197,12 +198,6 @@ def line_end(tokenizer: Tokenizer) -> int:
         return int(tokenizer.encode("\n")[-1])
     except UnknownTokenError:
         return 0
-
-
-def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """log softmax of each row, in float64."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def random_seed() -> int:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.arrays import softmax
+from throughtime.arrays import log_softmax, softmax
 from throughtime.data.batches import pad
 from throughtime.data.clip_streams import Chunk, ClipStreams, whole_clips
 from throughtime.data.sequences import Sequences
@@ -205,9 +205,7 @@ def evaluate(
         labels = np.asarray(clips.labels[clip], dtype=np.int64)
         labelled = labels != UNLABELLED
         targets, seen = labels[labelled], logits[labelled].astype(np.float64)
-        highest = seen.max(-1, initial=-np.inf)
-        sums = highest + np.log(np.exp(seen - highest[:, None]).sum(-1))
-        losses = sums - seen[np.arange(len(targets)), targets]
+        losses = -log_softmax(seen)[np.arange(len(targets)), targets]
         share = np.ones(len(targets)) if weights is None else weights[targets].astype(np.float64)
         found[clip] = float((losses * share).sum()), float(share.sum()), logits.argmax(-1)
     # In the order of the clips, so that the sums do not depend on how they were batched.
