@@ -51,7 +51,7 @@ def guess_encoding(beginning: bytes) -> tuple[str, str] | None:
     # A damaged UTF-8 file has more whole characters than broken bytes.
     if sum(letter > "\x7f" and letter != "\ufffd" for letter in text) > broken:
         return None
-    for name, called, belongs, share in _CANDIDATES:
+    for name, called, belongs, share in _CANDIDATES if broken >= _FEWEST_BYTES else ():
         decoded = _decode(beginning, name)
         others = [letter for letter in decoded or "" if letter > "\x7f"]
         is_rare = name == "cp1251" and len(others) < _FEWEST_OF_LETTERS * sum(map(str.isalpha, decoded or ""))
@@ -73,6 +73,8 @@ _CANDIDATES: tuple[tuple[str, str, Callable[[str], bool], float], ...] = (
     ("gb18030", "Chinese (GB 18030 or GBK)", _in((0x4E00, 0x9FFF), (0x3000, 0x303F), (0xFF00, 0xFFEF)), 0.85),
     ("cp1251", "Cyrillic (Windows-1251)", _in((0x0410, 0x044F), (0x0401, 0x0401), (0x0451, 0x0451)), 0.9),
 )
+# Fewer bytes say nothing about the language.
+_FEWEST_BYTES = 8
 # In a Western text accents are rare among letters; in Cyrillic nearly all letters are such bytes.
 _FEWEST_OF_LETTERS = 0.25
 

@@ -112,7 +112,7 @@ def test_draws_differ_by_seed_and_repeat_by_seed(trained: Path) -> None:
         (["caption", "none", "photos/0.png"], "none: no such run folder"),
         (["caption", "run", "photos", "--show", "out.png"], "--show and --influence draw one picture"),
         (["train", "photos", "--out", "x", "--fine-tune", 2], "fine_tune needs --image-encoder"),
-        (["train", "empty", "--task", "captioner", "--out", "x"], "holds no metadata"),
+        (["train", "empty", "--task", "captioner", "--out", "x"], "the folder is empty"),
     ],
 )
 def test_mistakes_are_one_line(trained: Path, arguments: list[object], message: str) -> None:
@@ -129,3 +129,13 @@ def test_bad_pictures_are_skipped_with_a_count(trained: Path) -> None:
     assert result.returncode == 0
     assert len(result.stdout.splitlines()) == 1
     assert "left out 1 bad example" in result.stderr and "broken.png" in result.stderr
+
+
+def test_the_n_best_captions_come_with_their_probabilities(trained: Path) -> None:
+    one = run("caption", "run", "photos/0.png", "--no-consensus", folder=trained).stdout.strip()
+    best = run(
+        "caption", "run", "photos/0.png", "--no-consensus", "--n-best", 2, folder=trained
+    ).stdout.splitlines()
+    assert len(best) == 2 and best[0].split("\t")[1] == one
+    refused = run("caption", "run", "photos/0.png", "--n-best", 2, "--temperature", 1, folder=trained)
+    assert refused.returncode == 2 and "--n-best 2 needs a --beam" in refused.stderr

@@ -124,7 +124,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(trained: Path) -> None:
         ("a\n\nb\n", "a\nb\nc\n", [], "p.en line 2: the source is empty (pass --skip-bad"),
         ("a\n", "a\n", ["--input-feeding", "--attention", "none"], "input_feeding is of luong"),
         ("a\n", None, [], "p.de: no such file"),
-        ("", "", [], "p.en has no usable pairs"),
+        ("", "", [], "p.en is empty"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing_behind(
@@ -154,3 +154,17 @@ def test_translating_with_another_kind_of_run_or_without_attention_is_refused(tr
     assert "lm is a language-model, and this needs a translator" in result.stderr
     wrong = throughtime("eval", "lm", "text.txt", "--target", "text.txt", folder=trained)
     assert "--target is for translators" in wrong.stderr
+
+
+def test_the_n_best_translations_come_with_their_scores(trained: Path) -> None:
+    (trained / "one.txt").write_text("one\n")
+    command = ["translate", "run", "one.txt"]
+    one = throughtime(*command, folder=trained).stdout
+    lines = throughtime(*command, "--n-best", "3", folder=trained).stdout.splitlines()
+    scores = [float(line.split("\t")[0]) for line in lines]
+    assert len(lines) == 3 and scores == sorted(scores, reverse=True)
+    assert lines[0].split("\t")[1] == one.strip("\n")
+    found = json.loads(throughtime(*command, "--n-best", "2", "--json", folder=trained).stdout)
+    assert [each["translation"] for each in found["n_best"]] == [line.split("\t")[1] for line in lines[:2]]
+    refused = throughtime(*command, "--n-best", "9", folder=trained)
+    assert refused.returncode == 2 and "--n-best 9 needs a --beam of 9 or more" in refused.stderr

@@ -559,7 +559,11 @@ def test_another_encoding_is_named_and_read(tmp_path: Path, encoding: str, text:
     table.write_bytes(("text,label\n" + "".join(f"{text} {n},{n % 2}\n" for n in range(9))).encode(encoding))
     prose.write_bytes(f"{text}\n".encode(encoding) * 9)
     for path in (table, prose):
-        with pytest.raises(DataError, match=rf"looks like {called}.*--encoding \S+ reads it"):
+        with pytest.raises(
+            DataError,
+            match=r"is not UTF-8, and the text looks like "
+            f"{called}.*--encoding \S+ reads it",
+        ):
             recognise(path)
         assert recognise(path, {"encoding": encoding}).task == (
             "classifier" if path is table else "language-model"

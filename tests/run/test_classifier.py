@@ -195,9 +195,9 @@ def test_texts_come_from_lines_tables_and_calls(
     run = runs["text"]
     lines = "The film was bad, the end was good!\n\nThe film was 좋다, the end was 나쁘다!\n"
     monkeypatch.setattr("sys.stdin", io.StringIO(lines))
-    assert [one["label"] for one in run.predict(["-"])] == ["up", "down"]
+    assert [one["label"] for one in run.predict(["-"])] == ["up", None, "down"]
     (tmp_path / "new.txt").write_text(lines, encoding="utf-8")
-    assert [one["label"] for one in run.predict([tmp_path / "new.txt"])] == ["up", "down"]
+    assert [one["label"] for one in run.predict([tmp_path / "new.txt"])] == ["up", None, "down"]
     table = write_csv(tmp_path / "new.csv", ["text"], [[line] for line in lines.splitlines() if line])
     found = list(run.predict([table]))
     assert [one["label"] for one in found] == ["up", "down"]

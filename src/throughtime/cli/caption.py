@@ -49,6 +49,9 @@ def caption(
             show_default="the run's",
         ),
     ] = None,
+    n_best: Annotated[
+        int, typer.Option("--n-best", min=1, help="Write so many captions, with their log-probabilities.")
+    ] = 1,
     temperature: Annotated[
         float | None,
         typer.Option(min=0, help="Draw the words instead of searching for them.", show_default=False),
@@ -94,6 +97,9 @@ def caption(
         elif top_k or top_p != 1:
             raise OptionError("--top-k and --top-p are for drawing: give a --temperature as well")
         opened = CaptionerRun.open(run, backend, precision, threads)
+        width = opened.config.model.beam if beam is None else beam
+        if n_best > 1 and (sampling is not None or n_best > width):
+            raise OptionError(f"--n-best {n_best} needs a --beam of {n_best} or more, and no --temperature")
         bad = BadRows(skip_bad)
         several = len(inputs) > 1 or inputs == ["-"] or Path(inputs[0]).is_dir()
         wants = influence is not None
@@ -111,12 +117,20 @@ def caption(
             consensus=consensus,
         ):
             if as_json:
-                facts = {
+                facts: dict[str, Any] = {
                     "image": found.image,
                     "caption": found.text,
                     "log_probability": found.log_probability,
                 }
+                if n_best > 1:
+                    facts["n_best"] = [
+                        {"caption": text, "log_probability": value}
+                        for text, value in found.alternatives[:n_best]
+                    ]
                 typer.echo(json_text(facts))
+            elif n_best > 1:
+                for text, value in found.alternatives[:n_best]:
+                    write(f"{f'{found.image}: ' if several else ''}{value:.4f}\t{text}", raw=raw)
             else:
                 write(f"{found.image}: {found.text}" if several else found.text, raw=raw)
             if show is not None:

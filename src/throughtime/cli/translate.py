@@ -30,6 +30,7 @@ Examples:
   echo "Two dogs play in the snow." | throughtime translate runs/german
   throughtime translate runs/german news.txt > news.de
   throughtime translate runs/german news.txt --beam 10 --json
+  throughtime translate runs/german news.txt --n-best 3
   echo "A man sleeps." | throughtime translate runs/german --show attention.png
   echo "A man sleeps." | throughtime translate runs/german --influence influence.png
 """
@@ -47,6 +48,10 @@ def translate(
     coverage_penalty: Annotated[
         float, typer.Option(min=0, help="Above 0 favours those that leave nothing out (beta).")
     ] = 0.0,
+    n_best: Annotated[
+        int,
+        typer.Option("--n-best", min=1, help="Write so many translations of each line, with their scores."),
+    ] = 1,
     show: Annotated[
         Path | None,
         typer.Option(help="Draw where the first line's words came from, as a picture.", show_default=False),
@@ -77,11 +82,16 @@ def translate(
         opened = TranslatorRun.open(run, backend, precision, threads)
         if show is not None and opened.config.model.attention == "none":
             raise OptionError(f"--show: {run} was trained with --attention none, so there is none to draw")
+        if n_best > beam:
+            raise OptionError(f"--n-best {n_best} needs a --beam of {n_best} or more, not {beam}")
         bad = BadRows(skip_bad)
         translator = opened.translator(beam, length_penalty, coverage_penalty)
         for result in opened.translate_lines(file, translator, bad, as_json or show is not None):
             if as_json:
-                typer.echo(json_text(_as_json(result)))
+                typer.echo(json_text(_as_json(result, n_best)))
+            elif n_best > 1:
+                for text, score in result.alternatives[:n_best] or [("", 0.0)]:
+                    write(f"{score:.4f}\t{text}", raw=raw)
             else:
                 write(result.text, raw=raw)
             sys.stdout.flush()
@@ -121,8 +131,8 @@ def _draw_influence(run: TranslatorRun, translator: TextTranslator, result: Tran
     )
 
 
-def _as_json(result: Translated) -> dict[str, Any]:
-    return {
+def _as_json(result: Translated, n_best: int) -> dict[str, Any]:
+    facts: dict[str, Any] = {
         "source": result.source,
         "translation": result.text,
         "log_probability": round(result.log_probability, 4),
@@ -131,6 +141,11 @@ def _as_json(result: Translated) -> dict[str, Any]:
         "target_tokens": result.target_tokens,
         "attention": None if result.attention is None else result.attention.astype(float).round(4).tolist(),
     }
+    if n_best > 1:
+        facts["n_best"] = [
+            {"translation": text, "score": round(score, 4)} for text, score in result.alternatives[:n_best]
+        ]
+    return facts
 
 
 def command() -> Callable[..., None]:

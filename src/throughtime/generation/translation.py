@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from throughtime.data.limits import SOURCE
 from throughtime.data.lines import check_text, shown
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError, NotANumberError
-from throughtime.generation.beam import beam_search_batch
+from throughtime.generation.beam import Hypothesis, beam_search_batch
 
 END_TEXT = "<end>"
 # Sources that are translated side by side: enough to fill the matrix products, few enough to answer soon.
@@ -65,6 +65,7 @@ class Translated:
         source_tokens, target_tokens: as text, one by one, END included where it was reached.
         attention: (target tokens, source tokens), each row summing to 1; None where it was not asked for, or
             the model has none.
+        alternatives: the translations that the search found, best first, each with its score.
     """
 
     source: str
@@ -74,6 +75,7 @@ class Translated:
     source_tokens: list[str]
     target_tokens: list[str]
     attention: NDArray[np.float32] | None
+    alternatives: list[tuple[str, float]] = field(default_factory=list)
 
 
 class TextTranslator:
@@ -233,9 +235,21 @@ class TextTranslator:
                     [*source_words, END_TEXT],
                     words,
                     attention if with_attention else None,
+                    self._alternatives(found[row], self._text(targets[row], words)),
                 )
             )
         return results
+
+    def _alternatives(self, hypotheses: Sequence[Hypothesis], best: str) -> list[tuple[str, float]]:
+        """All that the search found as texts; in the best one, unknown words may have been copied."""
+        others = []
+        for hypothesis in hypotheses[1:]:
+            tokens = np.array(hypothesis.tokens, dtype=np.int64)
+            words = [
+                self._target_tokenizer.token_text(token) for token in tokens[tokens < self._end].tolist()
+            ]
+            others.append((self._text(tokens[tokens < self._end], words), hypothesis.score))
+        return [(best, hypotheses[0].score), *others]
 
     def _source_words(self, text: str, tokens: NDArray[np.int64]) -> list[str]:
         """Each source token as text; an unknown word as it stands in the text."""

@@ -37,7 +37,8 @@ def other_encoding(survey: Survey, wanted: Wanted) -> Match | None:
     name, called = survey.encoding
     others = "; --errors replace reads such bytes as U+FFFD" if survey.is_text else ""
     return Match(
-        f"its text is not UTF-8, and looks like {called}", advice=f"--encoding {name} reads it{others}"
+        f"{survey.first_byte} is not UTF-8, and the text looks like {called}",
+        advice=f"--encoding {name} reads it{others}",
     )
 
 

@@ -92,6 +92,7 @@ class Survey:
         foreign: what a file is that no task reads by itself, and what to do; None where it may be read.
         folder: of a folder without metadata.
         encoding: the name and the common name of what its text is encoded in, where that is not UTF-8.
+        first_byte: the first one that is not, and where it is.
     """
 
     path: Path
@@ -100,6 +101,7 @@ class Survey:
     foreign: tuple[str, str] | None = None
     folder: FolderSurvey | None = None
     encoding: tuple[str, str] | None = None
+    first_byte: str = ""
 
     @property
     def is_text(self) -> bool:
@@ -134,7 +136,7 @@ def look_at(path: Path, form: TableFormat = USUAL) -> Survey:
         found = what_it_is(Path("table"), beginning)
         # Read in the wrong encoding, a table may have no columns at all.
         if found is not None or other is not None:
-            return Survey(path, foreign=found, encoding=other)
+            return Survey(path, foreign=found, encoding=other, first_byte=_first_byte(beginning))
         return Survey(path, table=_look_at_table(path, form))
     if not beginning:
         raise DataError(f"{path} is empty: there is nothing to read")
@@ -143,12 +145,26 @@ def look_at(path: Path, form: TableFormat = USUAL) -> Survey:
         return Survey(path, foreign=found)
     lines = beginning.decode(form.encoding, "replace").removeprefix("\ufeff").splitlines()
     # The last one may be cut.
-    return Survey(path, lines=lines[: min(_LINES, max(len(lines) - 1, 1))], encoding=other)
+    return Survey(
+        path,
+        lines=lines[: min(_LINES, max(len(lines) - 1, 1))],
+        encoding=other,
+        first_byte=_first_byte(beginning),
+    )
 
 
 def suffix_of(name: str) -> str:
     """The end of a file's name in lower case, without .gz; "" where it has none."""
     return Path(name.lower().removesuffix(".gz")).suffix
+
+
+def _first_byte(beginning: bytes) -> str:
+    try:
+        beginning.decode(UTF8)
+    except UnicodeDecodeError as error:
+        line = beginning.count(b"\n", 0, error.start) + 1
+        return f"byte 0x{beginning[error.start]:02x} at offset {error.start} (line {line})"
+    return ""
 
 
 def _beginning(path: Path) -> bytes:

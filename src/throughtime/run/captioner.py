@@ -60,6 +60,7 @@ class Caption:
         attention: (T, P), where the model looked for each token; None without attention.
         influence: (T, 1 + T), how much the image, START and the words before mattered to each token, as the
             norms of d log p / d input; None where it was not asked for.
+        alternatives: the captions that the search found, best first, each with its log-probability.
     """
 
     image: str
@@ -68,6 +69,7 @@ class Caption:
     words: list[str]
     attention: NDArray[np.float32] | None = None
     influence: NDArray[np.float64] | None = None
+    alternatives: tuple[tuple[str, float], ...] = ()
 
 
 class CaptionerRun(Run):
@@ -315,6 +317,7 @@ class CaptionerRun(Run):
     ) -> Caption:
         """The caption of what the model reads of an image."""
         network = self.config.model
+        alternatives: tuple[tuple[str, float], ...] = ()
         if sampling is None:
             width = network.beam if beam is None else beam
             penalty = network.length_penalty if length_penalty is None else length_penalty
@@ -331,6 +334,7 @@ class CaptionerRun(Run):
             )
             if network.consensus if consensus is None else consensus:
                 found = by_consensus(found, self.tokenizer.vocabulary_size)
+            alternatives = tuple((self._text(one.tokens), one.log_probability) for one in found)
             best = found[0]
             tokens, log_probability = list(best.tokens), best.log_probability
         else:
@@ -339,7 +343,8 @@ class CaptionerRun(Run):
         end = self.tokenizer.vocabulary_size
         words = [self.tokenizer.token_text(token) for token in tokens if token != end]
         attention = self.network.attention(image[None], np.array(tokens)) if self._images.grid else None
-        return Caption(name, self._text(tokens), log_probability, words, attention)
+        text = self._text(tokens)
+        return Caption(name, text, log_probability, words, attention, alternatives=alternatives)
 
     def _with_influence(self, caption: Caption, image: NDArray[Any]) -> Caption:
         require_torch()

@@ -67,7 +67,7 @@ class ConsoleProgress(Progress):
     """
 
     _SECONDS_BETWEEN_LINES = 30.0
-    _SECONDS_OF_SILENCE = 1.0
+    _SECONDS_OF_SILENCE = 2.0
 
     def __init__(self, console: Console) -> None:
         self._console = console
