@@ -48,6 +48,10 @@ def refuse_in_lines() -> None:
     raise DataError("a.csv line 2:\nnot a number")
 
 
+def remark_at_length() -> None:
+    print("left out: " + "x" * 5000, file=sys.stderr)
+
+
 def warn() -> None:
     import warnings
 
@@ -90,6 +94,7 @@ def outcome_of(function: Callable[[], None], monkeypatch: pytest.MonkeyPatch) ->
         (refuse, "refused"),
         (refuse_in_lines, "not one line"),
         (raise_error, "traceback"),
+        (remark_at_length, "endless message"),
         (warn, "warning"),
         (speak_as_a_library, "noise"),
         (os.abort, "crash"),

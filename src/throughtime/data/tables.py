@@ -15,6 +15,7 @@ from throughtime.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 _SHOWN = 3
+_LONGEST_SHOWN = 300
 _LISTED = 20
 
 
@@ -26,7 +27,7 @@ class BadRows:
         skip: leave them out.
     Attributes:
         count: rows left out.
-        examples: the first few messages.
+        examples: the first few messages, the middle of long ones left out.
     """
 
     skip: bool = False
@@ -48,7 +49,7 @@ class BadRows:
             raise DataError(f"{where}: {message} (pass --skip-bad to leave such examples out)")
         self.count += 1
         if len(self.examples) < _SHOWN:
-            self.examples.append(f"{where}: {message}")
+            self.examples.append(_shortened(f"{where}: {message}"))
 
     def summary(self) -> str:
         """One line about what was left out; "" where nothing was."""
@@ -56,6 +57,13 @@ class BadRows:
             return ""
         more = f", and {self.count - len(self.examples)} more" if self.count > len(self.examples) else ""
         return f"left out {self.count} bad example{'s' * (self.count > 1)}: {'; '.join(self.examples)}{more}"
+
+
+def _shortened(text: str) -> str:
+    """A message as a list of them shows it; what is wrong stands at the end."""
+    text = " ".join(text.splitlines())
+    half = _LONGEST_SHOWN // 2
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:half]} [...] {text[-half:]}"
 
 
 @dataclass(frozen=True)
