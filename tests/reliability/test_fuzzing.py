@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from fuzzing import execution, workers
-from fuzzing.damage import FORMATS, damage
+from fuzzing.damage import FORMATS, Damage, damage
 from fuzzing.damage_archives import checkpoint_with_checksum, snapshot_with_checksum
 from fuzzing.execution import FUNCTIONS, Executor, Outcome
 from fuzzing.report import Report
@@ -168,6 +168,13 @@ def test_the_same_number_is_the_same_damage(format: str) -> None:
         for number in range(60):
             first, second = (damage(Random(number), format, content, [b"other"]) for _ in range(2))
             assert first == second
+
+
+def test_no_file_grows_beyond_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    grow: Damage = lambda random, data, others: data * 1000  # noqa: E731
+    monkeypatch.setitem(FORMATS, "bytes", (grow,))
+    lengths = [len(damage(Random(number), "bytes", b"x" * 100_000, [])) for number in range(20)]
+    assert max(lengths) == 1 << 23
 
 
 def nothing(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
