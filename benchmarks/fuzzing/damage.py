@@ -72,6 +72,8 @@ FORMATS: dict[str, tuple[Damage, ...]] = {
 _BOMBS: dict[str, Damage] = {name: archives.gzip_bomb for name in ("text.gz", "csv.gz", "jsonl.gz")}
 _BOMBS["npz"] = archives.zip_bomb
 _BOMB_SHARE = 0.004
+# A long line a thousand times would be 150 MB, which are honest work for half a minute.
+_LARGEST = 1 << 23
 _WHOLE_FILE_SHARE = 0.03
 _STRUCTURED_SHARE = 0.65
 
@@ -101,7 +103,7 @@ def damage(random: Random, format: str, data: bytes, others: Sequence[bytes]) ->
             except Exception:
                 pass
         data = random.choice(EVERY_FORMAT)(random, data, others)
-    return data
+    return data[:_LARGEST]
 
 
 def prepare_bombs() -> None:

@@ -149,6 +149,8 @@ class Executor:
             return Outcome(REFUSED, name, where, line.strip())
         if code:
             return Outcome(f"exit code {code}", name, where, message)
+        if len(remark := max(errors.splitlines(), key=len, default="")) > 2 * _LONGEST_MESSAGE:
+            return Outcome("endless message", "remark", case.command[0], remark[:300])
         if "--json" in case.command and (fault := _fault_of_json(self.output)):
             return Outcome("bad JSON", fault, case.command[0], self.output[-300:])
         return Outcome(ACCEPTED)

@@ -96,3 +96,6 @@ def test_an_error_is_one_line_and_not_longer_than_a_screen(capsys: pytest.Captur
     said = capsys.readouterr().err
     assert said.startswith("error: a.csv line 2: 999") and said.endswith("999 is no number: mend it\n")
     assert " [...] " in said and said.count("\n") == 1 and len(said) < 1100
+    with pytest.raises(typer.Exit), user_errors():
+        raise DataError(f"no such file: {chr(0) * 900}")  # four characters each, as a terminal gets them
+    assert len(capsys.readouterr().err) < 1100

@@ -157,3 +157,12 @@ def test_thousands_of_columns_are_not_all_listed(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"\(5,000 in all\)") as raised:
             list(read_rows(tmp_path / "a.csv", BadRows(), columns))
         assert len(str(raised.value)) < 500
+
+
+def test_a_list_of_bad_rows_stays_short() -> None:
+    bad = BadRows(skip=True)
+    for number in range(9):
+        bad.report("a.csv", number, f"{'x' * 100_000}\nis no number")
+    assert len(bad.summary()) < 1100 and "\n" not in bad.summary()
+    assert bad.examples[0].startswith("a.csv line 0: xxx") and bad.examples[0].endswith("x is no number")
+    assert bad.summary().endswith(", and 6 more")

@@ -116,7 +116,10 @@ def test_what_does_not_fit_together_is_named() -> None:
         ({"bias_ih_l0": None}, "both belong together"),
         ({"weight_hh_l1": None}, r"lack weight_hh of \*_l1"),
         ({"weight_hh_l0": torch.full((20, 5), torch.nan)}, "weight_hh holds NaN"),
+        ({"weight_hh_l0": np.full((20, 5), 1e300)}, "weight_hh holds NaN, infinite values or some beyond 32"),
         ({"weight_ih_l0": "text"}, "no array of numbers"),
+        ({"weight_ih_l0": np.full((20, 3), "0.5")}, "is <U3, and no array of numbers"),
+        ({"weight_ih_l0": np.full((20, 3), 0x7FFFFFFF).view("<U1")}, "is <U1, and no array of numbers"),
     ]:
         changed = {name: value for name, value in {**state, **change}.items() if value is not None}
         with pytest.raises(DataError, match=message):

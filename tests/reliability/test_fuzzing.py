@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from fuzzing import execution, workers
-from fuzzing.damage import FORMATS, damage
+from fuzzing.damage import FORMATS, Damage, damage
 from fuzzing.damage_archives import checkpoint_with_checksum, snapshot_with_checksum
 from fuzzing.execution import FUNCTIONS, Executor, Outcome
 from fuzzing.report import Report
@@ -46,6 +46,10 @@ def refuse() -> None:
 
 def refuse_in_lines() -> None:
     raise DataError("a.csv line 2:\nnot a number")
+
+
+def remark_at_length() -> None:
+    print("left out: " + "x" * 5000, file=sys.stderr)
 
 
 def warn() -> None:
@@ -90,6 +94,7 @@ def outcome_of(function: Callable[[], None], monkeypatch: pytest.MonkeyPatch) ->
         (refuse, "refused"),
         (refuse_in_lines, "not one line"),
         (raise_error, "traceback"),
+        (remark_at_length, "endless message"),
         (warn, "warning"),
         (speak_as_a_library, "noise"),
         (os.abort, "crash"),
@@ -163,6 +168,13 @@ def test_the_same_number_is_the_same_damage(format: str) -> None:
         for number in range(60):
             first, second = (damage(Random(number), format, content, [b"other"]) for _ in range(2))
             assert first == second
+
+
+def test_no_file_grows_beyond_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    grow: Damage = lambda random, data, others: data * 1000  # noqa: E731
+    monkeypatch.setitem(FORMATS, "bytes", (grow,))
+    lengths = [len(damage(Random(number), "bytes", b"x" * 100_000, [])) for number in range(20)]
+    assert max(lengths) == 1 << 23
 
 
 def nothing(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:

@@ -138,12 +138,12 @@ def _silence_output() -> None:
 def _say_error(text: str) -> None:
     with suppress(OSError):  # where standard error is on a full disk as well
         typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        typer.echo(visible(_one_line(text)), err=True)
+        typer.echo(_one_line(text), err=True)
 
 
 def _one_line(text: str) -> str:
-    """An error without line breaks, and without the middle of what it quotes at length."""
-    text = " ".join(text.splitlines())
+    """An error as it is printed: without line breaks, and without the middle of what it quotes at length."""
+    text = visible(" ".join(text.splitlines()))
     if len(text) <= _LONGEST_ERROR:
         return text
     # What to do about it stands at the end.

@@ -20,6 +20,7 @@ _JSON_LINES = (".jsonl", ".ndjson")
 # What a folder calls the table of its files, best first.
 METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 _SHOWN = 3
+_LONGEST_SHOWN = 300
 _LISTED = 20
 
 
@@ -31,7 +32,7 @@ class BadRows:
         skip: leave them out.
     Attributes:
         count: rows left out.
-        examples: the first few messages.
+        examples: the first few messages, the middle of long ones left out.
     """
 
     skip: bool = False
@@ -53,7 +54,7 @@ class BadRows:
             raise DataError(f"{where}: {message} (pass --skip-bad to leave such examples out)")
         self.count += 1
         if len(self.examples) < _SHOWN:
-            self.examples.append(f"{where}: {message}")
+            self.examples.append(_shortened(f"{where}: {message}"))
 
     def summary(self) -> str:
         """One line about what was left out; "" where nothing was."""
@@ -61,6 +62,13 @@ class BadRows:
             return ""
         more = f", and {self.count - len(self.examples)} more" if self.count > len(self.examples) else ""
         return f"left out {self.count} bad example{'s' * (self.count > 1)}: {'; '.join(self.examples)}{more}"
+
+
+def _shortened(text: str) -> str:
+    """A message as a list of them shows it; what is wrong stands at the end."""
+    text = " ".join(text.splitlines())
+    half = _LONGEST_SHOWN // 2
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:half]} [...] {text[-half:]}"
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,15 @@ def as_array(value: object, name: str) -> Array:
     if hasattr(value, "detach"):
         value = value.detach().cpu().float().numpy()  # type: ignore[attr-defined]
     try:
-        array = np.asarray(value, dtype=np.float32)
+        array = np.asarray(value)
+        # Text would be read as numbers, where it is text at all.
+        if array.dtype.kind in "USOMmc":
+            raise TypeError
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32, copy=False)
     except (TypeError, ValueError):
-        raise DataError(f"{name} is {type(value).__name__}, and no array of numbers") from None
+        kind = getattr(value, "dtype", type(value).__name__)
+        raise DataError(f"{name} is {kind}, and no array of numbers") from None
     if not np.isfinite(array).all():
-        raise DataError(f"{name} holds NaN or infinite values")
+        raise DataError(f"{name} holds NaN, infinite values or some beyond 32 bits")
     return array
