@@ -287,7 +287,7 @@ void step_cell(const CellStep& step, int slots, int begin, int end) {
 
 struct LaneRow {
   float* at;
-  int stride;
+  std::ptrdiff_t stride;
 };
 
 template <class Operation>
@@ -321,10 +321,9 @@ inline F erf(F x) {
   return load(each);
 }
 
-inline void run_instruction(const LaneInstruction& instruction, int n, LaneRow out, LaneRow a, LaneRow b,
-                            LaneRow c) {
+inline void run_operation(LaneOperation operation, int n, LaneRow out, LaneRow a, LaneRow b, LaneRow c) {
   const F zero = set(0.0f), one = set(1.0f);
-  switch (instruction.operation) {
+  switch (operation) {
     case LaneOperation::kCopy:
       return on_one(n, out, a, [](F x) { return x; });
     case LaneOperation::kNegative:
@@ -389,11 +388,14 @@ void run_lanes(const LaneInstruction* instructions, int count, float* const* bas
     const int n = end - block < kBlocksTogether ? end - block : kBlocksTogether;
     for (int k = 0; k < count; ++k) {
       const LaneInstruction& one = instructions[k];
-      run_instruction(one, n, row(one.target, block), row(one.operands[0], block),
+      run_operation(one.operation, n, row(one.target, block), row(one.operands[0], block),
                       row(one.operands[1], block), row(one.operands[2], block));
     }
   }
 }
+
+#include "panels.h"
+#include "tiles.h"
 
 // ---- activations
 
@@ -469,7 +471,8 @@ std::uint32_t read_all(const std::uint32_t* lanes, std::size_t n) {
 }  // namespace
 
 extern const Kernels THROUGHTIME_TABLE;
-const Kernels THROUGHTIME_TABLE = {THROUGHTIME_NAME, accumulate, step_cell, run_lanes, prepare,
-                                   sigmoid_all,      tanh_all,   exp_all,   read_all};
+const Kernels THROUGHTIME_TABLE = {THROUGHTIME_NAME, accumulate, step_cell,   run_lanes, multiply_panels,
+                                   run_tiles,        sum_all,    prepare,     sigmoid_all, tanh_all,
+                                   exp_all,          read_all};
 
 }  // namespace throughtime

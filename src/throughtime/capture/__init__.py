@@ -1,5 +1,5 @@
 """From PyTorch definitions to programs. Needs torch."""
 
-from throughtime.capture.cell import capture_cell
+from throughtime.capture.cell import capture_cell, capture_step
 
-__all__ = ["capture_cell"]
+__all__ = ["capture_cell", "capture_step"]

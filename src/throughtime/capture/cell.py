@@ -47,21 +47,34 @@ def capture_cell(cell: Cell) -> CellProgram:
     try:
         initial = _capture(cell, lambda x: tuple(cell.initial_state(x.shape[0], x)), {"inputs": inputs})
         project = _capture(cell, lambda x: (cell.project(x),), {"inputs": inputs})
-        with torch.no_grad():
-            state = cell.initial_state(_BATCH, inputs)
-            projected = cell.project(inputs)
-        names = state_names(len(state))
-
-        def outputs(x: Tensor, *old: Tensor) -> tuple[Tensor, ...]:
-            output, new = cell.step(x, old)
-            return output, *new
-
-        step = _capture(cell, outputs, {"projected": projected, **dict(zip(names, state, strict=True))})
-        return CellProgram(initial, project, step).check()
+        return CellProgram(initial, project, _step(cell, inputs)).check()
     except RunError as error:
         raise OptionError(_cannot(cell, "", str(error))) from None
     finally:
         cell.train(training)
+
+
+def capture_step(cell: Cell) -> Function:
+    """A cell's `step`, in the mode in which the cell is.
+
+    Raises:
+        OptionError: as `capture_cell`; in training also where the step draws random numbers.
+    """
+    reference = next(cell.parameters(), torch.zeros(()))
+    return _step(cell, reference.new_zeros(_BATCH, cell.input_size))
+
+
+def _step(cell: Cell, inputs: Tensor) -> Function:
+    with torch.no_grad():
+        state = cell.initial_state(_BATCH, inputs)
+        projected = cell.project(inputs)
+    names = state_names(len(state))
+
+    def outputs(x: Tensor, *old: Tensor) -> tuple[Tensor, ...]:
+        output, new = cell.step(x, old)
+        return output, *new
+
+    return _capture(cell, outputs, {"projected": projected, **dict(zip(names, state, strict=True))})
 
 
 class _Wrapped(nn.Module):
@@ -113,7 +126,7 @@ def _raised_at(error: BaseException) -> str:
 def _capture(cell: Cell, function: Callable[..., tuple[Tensor, ...]], inputs: dict[str, Tensor]) -> Function:
     rows = torch.export.Dim("B")
     lines = _Lines()
-    module = _Wrapped(cell, function).eval()
+    module = _Wrapped(cell, function).train(cell.training)
     try:
         with lines, torch.no_grad(), _quiet():
             exported = torch.export.export(

@@ -320,7 +320,6 @@ class _Derivation:
             sums.append(WeightSum(weight, number, carried=True))
 
         late = self._late()
-        early = [node for node in built.nodes.values() if node.name not in late]
         free: dict[Operand, str] = {name: name for name in (*self.streams, *self.states)}
         for name, operand in zip((OUTPUT, *(f"{NEW}{s}" for s in self.states)), self.outputs, strict=True):
             if isinstance(operand, str):
@@ -328,10 +327,12 @@ class _Derivation:
         kept = self._kept(late, set(free), [*outputs, *rows], set(rows))
         named = {**free, **{value: f"{KEPT}{number}" for number, value in enumerate(kept)}}
         nodes, inputs = self._renamed(named, late)
+        flat = [self._flat(value) for value in kept]
+        early = [node for node in built.nodes.values() if node.name not in late]
         finals = [named.get(operand, operand) if isinstance(operand, str) else operand for operand in outputs]
         return Training(
             self.parts,
-            function_of(early, step.inputs, step.weights, (*self.outputs, *kept)),
+            function_of(early, step.inputs, step.weights, (*self.outputs, *flat)),
             tuple(named[value] for value in kept),
             function_of(nodes, inputs, built.weights, finals),
             tuple(names),
@@ -390,11 +391,23 @@ class _Derivation:
     ) -> tuple[list[Node], dict[str, Type]]:
         """All nodes with what is there under its name; the inputs of the backward step."""
         built = self.built
-        inputs = {name: built.type_of(operand) for operand, name in named.items()}
+        inputs: dict[str, Type] = {}
+        whole: dict[Operand, str] = {}  # what is kept as flat rows and read with its axes
+        nodes: list[Node] = []
+        for operand, name in named.items():
+            shape = built.shape(operand)
+            size = math.prod(side for side in shape if isinstance(side, int))
+            inputs[name] = Type("float32", ("B", size))
+            if shape != ("B", size):
+                axis = shape.index("B")
+                sides = ["B", *(side for side in shape if side != "B")]
+                order = [*range(1, axis + 1), 0, *range(axis + 1, len(shape))]
+                nodes.append(Node(f"rows.{name}", "reshape", (name,), {"shape": sides}))
+                nodes.append(Node(f"whole.{name}", "permute", (f"rows.{name}",), {"order": order}))
+                whole[operand] = f"whole.{name}"
         inputs |= {name: built.inputs[name] for name in built.inputs if name in late}
-        nodes = []
         for node in built.nodes.values():
             if node.name not in named:
-                operands = tuple(named.get(o, o) if isinstance(o, str) else o for o in node.operands)
+                operands = tuple(whole.get(o, named.get(o, o)) for o in node.operands)
                 nodes.append(Node(node.name, node.operation, operands, node.attributes))
         return nodes, inputs

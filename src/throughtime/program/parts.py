@@ -97,6 +97,8 @@ def take_apart(step: Function) -> Parts:
         target = ahead_nodes if within else step_nodes
         target.append(Node(node.name, node.operation, operands, node.attributes))
     outputs = tuple(renamed(operand, within=False) for operand in outputs)
+    if not streams:  # a step that reads no inputs still has as many steps as they have
+        renamed("projected", within=False)
     weights = {name: Type("float32", simple.shape(operand)) for operand, name in fixed.items()}
     ahead_nodes.sort(key=lambda node: node.name.startswith("flat."))
     whole = Function(

@@ -1,0 +1,333 @@
+"""A layer over a whole chunk in one call of the native part, as operators that autograd knows.
+
+`throughtime::scan` runs a step that `throughtime.program.gradient` derived, forward over all steps, and keeps
+what its gradient needs; `throughtime::scan_backward` goes back through time. Both are called with the number of
+a plan (`Plan`), as an operator takes tensors and numbers only.
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from throughtime import _native
+from throughtime.errors import OptionError
+from throughtime.program import Function, Type
+from throughtime.program.building import function_of
+from throughtime.program.gradient import Training
+from throughtime.program.program import Operand
+from throughtime.runtime.planning.training import TrainingPlan
+
+_LINE = 16
+
+
+class Plan:
+    """A derived step, planned for the native part.
+
+    Args:
+        training: the step.
+        isa: the instruction set; "" is the widest.
+    Attributes:
+        number: what the operators call it by.
+    """
+
+    def __init__(self, training: Training, isa: str = "") -> None:
+        self.training = training
+        parts = training.parts
+        types = [parts.fixed.type_of(operand) for operand in parts.fixed.outputs]
+        self.weight_types = dict(zip(parts.fixed_names, types, strict=True))
+        forward = training.forward
+        # Where each of the step's results lies: some are the same.
+        self.slots: list[Operand] = list(dict.fromkeys(forward.outputs))
+        self.widths = [_width(forward.type_of(operand)) for operand in self.slots]
+        states = len(training.states)
+        self.state_slots = [self.slots.index(operand) for operand in forward.outputs[1 : 1 + states]]
+        kept = [self.slots.index(operand) for operand in forward.outputs[1 + states :]]
+        self.named_slots = {
+            "output": 0,
+            **{f"new.{name}": slot for name, slot in zip(training.states, self.state_slots, strict=True)},
+            **dict(zip(training.kept, kept, strict=True)),
+        }
+        once = function_of(forward.nodes, forward.inputs, forward.weights, self.slots)
+        self.forward = self._planned(once, isa)
+        self.backward = self._planned(training.backward, isa)
+        self.state_sizes = [_width(forward.inputs[name]) for name in training.states]
+        self.number = len(PLANS)
+        PLANS.append(self)
+
+    def _planned(self, function: Function, isa: str) -> _native.TrainingStep:
+        names = self.training.parts.fixed_names
+        return _native.TrainingStep(TrainingPlan(function, names, self.weight_types).as_dictionary(), isa)
+
+    def room(self, T: int, B: int) -> tuple[list[int], int]:
+        """Where the slots behind the first begin in what is kept, in floats, and how many it takes."""
+        starts, at = [0], 0
+        for width in self.widths[1:]:
+            starts.append(at)
+            at += -(-T * B * width // _LINE) * _LINE
+        return starts, at
+
+
+PLANS: list[Plan] = []
+# The native part counts what lives when it is unloaded.
+atexit.register(PLANS.clear)
+
+
+def _width(found: Type) -> int:
+    width = found.shape[1]
+    assert isinstance(width, int)
+    return width
+
+
+def _new(*shape: int) -> Tensor:
+    """A tensor in memory that goes back to the native part's arena, of any content."""
+    return torch.from_numpy(_native.training_memory(math.prod(shape))).view(shape)
+
+
+class _Sequences:
+    """Where the inputs and outputs of a step lie at each step: rows for the native part."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, int, int, int, int]] = []
+
+    def every(self, address: int, stride: int) -> None:
+        """One matrix a step."""
+        self.rows.append((address, stride, 0, 0, 0))
+
+    def before(self, address: int, stride: int, shift: int, outside: Tensor) -> None:
+        """That of the step before, `shift` steps away, or `outside` where there is none."""
+        self.rows.append((address, stride, shift, outside.data_ptr(), 0))
+
+    def turns(self, one: Tensor, other: Tensor) -> None:
+        """Two matrices that take turns."""
+        self.rows.append((one.data_ptr(), 0, 0, 0, other.data_ptr()))
+
+    def array(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return np.array(self.rows, np.int64).reshape(-1, 5)
+
+
+def scan(
+    streams: list[Tensor], state: list[Tensor], weights: list[Tensor], plan: int, backward: bool
+) -> list[Tensor]:
+    """The outputs (T, B, O), the state after the last step, and what the gradient needs."""
+    mine = PLANS[plan]
+    T, B = streams[0].shape[:2]
+    streams, weights = [one.contiguous() for one in streams], [one.contiguous() for one in weights]
+    state = [one.contiguous() for one in state]
+    outputs = _new(T, B, mine.widths[0])
+    starts, floats = mine.room(T, B)
+    kept = _new(floats)
+    addresses = [kept.data_ptr() + 4 * start for start in starts]
+    addresses[0] = outputs.data_ptr()
+    found = _Sequences()
+    of_stream = dict(zip(mine.training.streams, streams, strict=True))
+    of_state = dict(zip(mine.training.states, zip(mine.state_slots, state, strict=True), strict=True))
+    for name in mine.training.forward.inputs:
+        if name in of_stream:
+            found.every(of_stream[name].data_ptr(), B * of_stream[name].shape[2])
+        else:
+            slot, initial = of_state[name]
+            found.before(addresses[slot], B * mine.widths[slot], 1 if backward else -1, initial)
+    for slot, width in enumerate(mine.widths):
+        found.every(addresses[slot], B * width)
+    mine.forward.run(
+        [weight.data_ptr() for weight in weights], found.array(), T, B, backward, torch.get_num_threads()
+    )
+    last = 0 if backward else T - 1
+    finals = []
+    for slot in mine.state_slots:
+        whole = outputs if slot == 0 else _slot(mine, kept, starts, slot, T, B)
+        finals.append(whole[last].clone())
+    return [outputs, *finals, kept]
+
+
+def _slot(plan: Plan, kept: Tensor, starts: list[int], slot: int, T: int, B: int) -> Tensor:
+    width = plan.widths[slot]
+    return kept[starts[slot] : starts[slot] + T * B * width].view(T, B, width)
+
+
+def scan_backward(
+    gradients: list[Tensor],
+    streams: list[Tensor],
+    state: list[Tensor],
+    weights: list[Tensor],
+    outputs: Tensor,
+    kept: Tensor,
+    plan: int,
+    backward: bool,
+) -> list[Tensor]:
+    """The gradients of streams, state and weights from those of the outputs and of the last state."""
+    mine, training = PLANS[plan], PLANS[plan].training
+    T, B = streams[0].shape[:2]
+    streams, weights = [one.contiguous() for one in streams], [one.contiguous() for one in weights]
+    state = [one.contiguous() for one in state]
+    gradients = [one.contiguous() for one in gradients]
+    starts, _ = mine.room(T, B)
+    slots = [outputs, *(_slot(mine, kept, starts, slot, T, B) for slot in range(1, len(mine.widths)))]
+    step = 1 if backward else -1
+    carried: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, gradient in zip(training.states, gradients[1:], strict=True):
+        first = _new(*gradient.shape)
+        first.copy_(gradient)
+        carried[f"gradient.{name}"] = first, _new(*gradient.shape)
+    found = _Sequences()
+    of_stream = dict(zip(training.streams, streams, strict=True))
+    for name, declared in training.backward.inputs.items():
+        if name in of_stream:
+            found.every(of_stream[name].data_ptr(), B * of_stream[name].shape[2])
+        elif name in training.states:
+            part = training.states.index(name)
+            whole = slots[mine.state_slots[part]]
+            found.before(whole.data_ptr(), B * whole.shape[2], step, state[part])
+        elif name in mine.named_slots:
+            whole = slots[mine.named_slots[name]]
+            found.every(whole.data_ptr(), B * whole.shape[2])
+        elif name == "gradient.output":
+            found.every(gradients[0].data_ptr(), B * gradients[0].shape[2])
+        elif name.startswith("gradient.new."):
+            found.turns(*carried[f"gradient.{name.removeprefix('gradient.new.')}"])
+        else:
+            pair = _new(B, _width(declared)), _new(B, _width(declared))
+            pair[0].zero_()
+            carried[name] = pair
+            found.turns(*pair)
+    results: list[Tensor] = []
+    for name, operand in zip(training.gradients, training.backward.outputs, strict=True):
+        if name in carried:
+            found.turns(*carried[name][::-1])
+            results.append(carried[name][T % 2])
+        else:
+            result = _new(T, B, _width(training.backward.type_of(operand)))
+            found.every(result.data_ptr(), B * result.shape[2])
+            results.append(result)
+    mine.backward.run(
+        [weight.data_ptr() for weight in weights], found.array(), T, B, not backward, torch.get_num_threads()
+    )
+    of_weights = {name: torch.zeros(()) for name in training.parts.fixed_names}
+    rows = {**of_stream, **{name: slots[slot] for name, slot in mine.named_slots.items()}}
+    for product in training.products:
+        gradient = results[product.gradients]
+        shape = weights[training.parts.fixed_names.index(product.weight)].shape
+        if product.rows in training.states:
+            part = training.states.index(product.rows)
+            total = _shifted(gradient, slots[mine.state_slots[part]], state[part], shape, backward)
+        else:
+            total = torch.mm(gradient.view(-1, shape[0]).t(), rows[product.rows].reshape(-1, shape[1]))
+        before = of_weights[product.weight]
+        of_weights[product.weight] = total if before.dim() == 0 else before + total
+    for one in training.sums:
+        total = results[one.output].flatten(0, -2).sum(0)
+        shape = weights[training.parts.fixed_names.index(one.weight)].shape
+        before = of_weights[one.weight]
+        of_weights[one.weight] = total.view(shape) if before.dim() == 0 else before + total.view(shape)
+    by_name = dict(zip(training.gradients, results, strict=True))
+    of_streams = [
+        by_name.get(f"gradient.{name}", torch.zeros(())).expand_as(stream)
+        for name, stream in zip(training.streams, streams, strict=True)
+    ]
+    of_state = [by_name[f"gradient.{name}"] for name in training.states]
+    final = [
+        one.expand_as(weight) for one, weight in zip(of_weights.values(), weights, strict=True)
+    ]
+    return [*of_streams, *of_state, *final]
+
+
+def _shifted(gradient: Tensor, states: Tensor, initial: Tensor, shape: torch.Size, backward: bool) -> Tensor:
+    """The gradient of a matrix that the state before each step was multiplied with."""
+    T = len(gradient)
+    later = gradient[: T - 1] if backward else gradient[1:]
+    before = states[1:] if backward else states[: T - 1]
+    first = gradient[T - 1] if backward else gradient[0]
+    total = torch.mm(first.view(-1, shape[0]).t(), initial.view(-1, shape[1]))
+    if T > 1:
+        total.addmm_(later.reshape(-1, shape[0]).t(), before.reshape(-1, shape[1]))
+    return total
+
+
+_scan = torch.library.custom_op("throughtime::scan", scan, mutates_args=())
+_scan_backward = torch.library.custom_op("throughtime::scan_backward", scan_backward, mutates_args=())
+
+
+@_scan.register_fake
+def _(
+    streams: list[Tensor], state: list[Tensor], weights: list[Tensor], plan: int, backward: bool
+) -> list[Tensor]:
+    T, B = streams[0].shape[:2]
+    outputs = streams[0].new_empty(T, B, PLANS[plan].widths[0])
+    finals = [torch.empty_like(one) for one in state]
+    return [outputs, *finals, streams[0].new_empty(PLANS[plan].room(T, B)[1])]
+
+
+@_scan_backward.register_fake
+def _(
+    gradients: list[Tensor],
+    streams: list[Tensor],
+    state: list[Tensor],
+    weights: list[Tensor],
+    outputs: Tensor,
+    kept: Tensor,
+    plan: int,
+    backward: bool,
+) -> list[Tensor]:
+    return [torch.empty_like(one) for one in (*streams, *state, *weights)]
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    streams, state, weights, ctx.plan, ctx.backward = inputs
+    ctx.counts = len(streams), len(state), len(weights)
+    ctx.save_for_backward(*streams, *state, *weights, output[0], output[-1])
+    ctx.set_materialize_grads(True)
+
+
+def _gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
+    saved = list(ctx.saved_tensors)
+    parts = []
+    for count in ctx.counts:
+        parts.append(saved[:count])
+        saved = saved[count:]
+    streams, state, weights = parts
+    outputs, kept = saved
+    wanted = [outputs, *state]
+    given = [
+        torch.zeros_like(like) if one is None else one for one, like in zip(gradients[:-1], wanted, strict=True)
+    ]
+    found = _scan_backward(given, streams, state, weights, outputs, kept, ctx.plan, ctx.backward)
+    at, results = 0, []
+    for count in ctx.counts:
+        results.append(list(found[at : at + count]))
+        at += count
+    return *results, None, None
+
+
+def _no_second_derivative(ctx: Any, *gradients: Any) -> Any:
+    raise OptionError(
+        "kernel 'native' has no second derivatives: run Recurrent with kernel='reference' where you need them"
+    )
+
+
+torch.library.register_autograd(_scan, _gradients, setup_context=_keep)
+torch.library.register_autograd(_scan_backward, _no_second_derivative)
+
+
+def run_chunk(
+    plan: Plan, streams: list[Tensor], state: list[Tensor], weights: list[Tensor], backward: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """Run a planned step over a chunk, under autograd.
+
+    Args:
+        plan: the step.
+        streams: (T, B, N) for each of the plan's, float32 on the CPU; T and B above 0.
+        state: (B, S) for each tensor of the state.
+        weights: the fixed tensors, in the order of `Parts.fixed_names`.
+        backward: from the last step to the first.
+    Returns:
+        The outputs (T, B, O), and the state after the last step.
+    """
+    outputs, *finals, _ = _scan(streams, state, weights, plan.number, backward)
+    return outputs, finals

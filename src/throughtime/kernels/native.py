@@ -1,0 +1,180 @@
+"""The native training kernel: any cell's program, forward and backward over a chunk in one call a layer."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.capture import capture_step
+from throughtime.cells import LSTM, Cell, State
+from throughtime.errors import ThroughtimeError
+from throughtime.kernels import chunk, functions, torch_builtin
+from throughtime.kernels.scan import Kernel, Scan
+from throughtime.program import Function
+from throughtime.program.gradient import derive
+from throughtime.program.program import state_names
+from throughtime.program.variants import COUNTS, DRAW, with_counts, with_zoneout
+
+# Packing the weights takes as long as some steps of the loop.
+_FEWEST_STEPS = 8
+
+# A step's program by what decides it, or the sentence that says why there is none.
+_steps: dict[Any, Function | str] = {}
+_plans: dict[Any, chunk.Plan | str] = {}
+# What cannot be compared is remembered for the very cell.
+_own_steps: weakref.WeakKeyDictionary[Cell, dict[Any, Any]] = weakref.WeakKeyDictionary()
+_lock = threading.RLock()
+atexit.register(_plans.clear)
+
+
+def reason_against(scan: Scan) -> str | None:
+    """Why the native part cannot run this scan, or None."""
+    inputs = scan.inputs
+    if inputs.device.type != "cpu":
+        return f"it runs on the CPU, and the inputs are on {inputs.device.type}"
+    tensors = [inputs, *scan.state, *(p for cell in scan.cells for p in cell.parameters())]
+    if any(one.dtype != torch.float32 for one in tensors):
+        return "it computes in float32 only"
+    if torch.is_autocast_enabled("cpu"):
+        return "it computes in float32, and autocast is on"
+    if inputs.numel() == 0 or 0 in scan.cells[0].state_sizes:
+        return "the input is empty"
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return "it cannot be transformed by torch.func"
+    plan = _plan(scan)
+    return plan if isinstance(plan, str) else None
+
+
+def reason_to_leave(scan: Scan) -> str | None:
+    """Why another kernel is the better choice for this scan, or None."""
+    if scan.inputs.shape[0] < _FEWEST_STEPS:
+        return f"for fewer than {_FEWEST_STEPS} steps, packing the weights takes longer than the loop"
+    if isinstance(scan.cells[0], LSTM) and torch_builtin.reason_against(scan) is None:
+        if not scan.cells[0].projection:
+            return "PyTorch runs the plain LSTM in oneDNN, which is as fast"
+    return None
+
+
+def run(scan: Scan) -> tuple[Tensor, State]:
+    """Run the layer, each direction in one call."""
+    outputs, finals = [], []
+    plan = _plan(scan)
+    assert isinstance(plan, chunk.Plan)
+    for direction, cell in enumerate(scan.cells):
+        state = [part[direction] for part in scan.state]
+        output, final = _one_direction(plan, cell, scan, state, backward=direction == 1)
+        outputs.append(output)
+        finals.append(final)
+    return torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0], tuple(
+        torch.stack(parts) for parts in zip(*finals, strict=True)
+    )
+
+
+def _one_direction(
+    plan: chunk.Plan, cell: Cell, scan: Scan, state: list[Tensor], backward: bool
+) -> tuple[Tensor, list[Tensor]]:
+    parts = plan.training.parts
+    T, B = scan.inputs.shape[:2]
+    fixed = functions.run(parts.fixed, {}, _weights(cell))
+    by_name = dict(zip(parts.fixed_names, fixed, strict=True))
+    others = _others(scan, state, backward)
+    flat = {"projected": cell.project(scan.inputs).flatten(0, 1)}
+    ahead = iter(functions.run(parts.ahead, flat, by_name))
+    streams = []
+    for name in plan.training.streams:
+        streams.append(others[name] if name in others else next(ahead).unflatten(0, (T, B)))
+    return chunk.run_chunk(plan, streams, state, fixed, backward)
+
+
+def _weights(cell: Cell) -> dict[str, Tensor]:
+    return {**dict(cell.named_parameters()), **dict(cell.named_buffers())}
+
+
+def _others(scan: Scan, state: list[Tensor], backward: bool) -> dict[str, Tensor]:
+    """What a step reads beside the inputs: zoneout's draws, and which steps count."""
+    found: dict[str, Tensor] = {}
+    T, B = scan.inputs.shape[:2]
+    if scan.zoneout is not None and scan.training:
+        # In the order in which the loop draws, so that a seed means the same with either kernel.
+        sizes = [B * part.shape[1] for part in state]
+        drawn = torch.rand(T, sum(sizes))
+        if backward:
+            drawn = drawn.flip(0)
+        for number, (piece, part) in enumerate(zip(drawn.split(sizes, 1), state, strict=True)):
+            found[f"{DRAW}{number}"] = piece.reshape(T, B, part.shape[1])
+    if scan.mask is not None:
+        found[COUNTS] = scan.mask.float().unsqueeze(-1)
+    return found
+
+
+def _plan(scan: Scan) -> chunk.Plan | str:
+    """The plan for a scan, made once for all cells of a configuration; or why there is none."""
+    cell = scan.cells[0]
+    step = _step(cell)
+    if isinstance(step, str):
+        return step
+    draws = scan.zoneout is not None and scan.training
+    key = id(step), scan.zoneout, draws, scan.mask is not None
+    with _lock:
+        if key not in _plans:
+            try:
+                if scan.zoneout is not None:
+                    step = with_zoneout(step, scan.zoneout, draws)
+                if scan.mask is not None:
+                    step = with_counts(step)
+                others = {name for name in step.inputs if name.startswith(DRAW) or name == COUNTS}
+                _plans[key] = chunk.Plan(derive(step, frozenset(others)))
+            except (ThroughtimeError, ValueError) as error:
+                _plans[key] = f"its step has no plan: {error}"
+        return _plans[key]
+
+
+def _step(cell: Cell) -> Function | str:
+    configuration = _configuration(cell)
+    with _lock:
+        known: dict[Any, Any] = _steps
+        if configuration is None:
+            known = _own_steps.setdefault(cell, {})
+            configuration = cell.training
+        if configuration not in known:
+            try:
+                step = capture_step(cell)
+                if list(step.inputs)[1:] != state_names(len(cell.state_sizes)):
+                    raise ValueError("its state has another number of tensors than it says")
+                known[configuration] = step
+            except (ThroughtimeError, ValueError) as error:
+                known[configuration] = str(error)
+        return known[configuration]
+
+
+def _configuration(cell: Cell) -> Any:
+    """What decides a cell's program, or None where its attributes cannot be compared."""
+    found: list[Any] = []
+    for name, module in cell.named_modules():
+        found += [name, type(module), module.training]
+        for attribute, value in vars(module).items():
+            if attribute in _OF_MODULES:
+                continue
+            if not _is_simple(value):
+                return None
+            found += [attribute, value]
+    found += [(name, tuple(one.shape)) for name, one in _weights(cell).items()]
+    return tuple(found)
+
+
+# What every module has; its hooks do not run in `step`.
+_OF_MODULES = frozenset(vars(nn.Module())) | {"_is_full_backward_hook"}
+
+
+def _is_simple(value: Any) -> bool:
+    if isinstance(value, (tuple, frozenset)):
+        return all(_is_simple(one) for one in value)
+    return value is None or isinstance(value, (bool, int, float, str, torch.dtype))
+
+
+NATIVE = Kernel("native", reason_against, run, reason_to_leave)
