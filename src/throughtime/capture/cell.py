@@ -64,6 +64,17 @@ def capture_step(cell: Cell) -> Function:
     return _step(cell, reference.new_zeros(_BATCH, cell.input_size))
 
 
+def capture_projection(cell: Cell) -> Function:
+    """A cell's `project`, in the mode in which the cell is.
+
+    Raises:
+        OptionError: as `capture_step`.
+    """
+    reference = next(cell.parameters(), torch.zeros(()))
+    inputs = reference.new_zeros(_BATCH, cell.input_size)
+    return _capture(cell, lambda x: (cell.project(x),), {"inputs": inputs})
+
+
 def _step(cell: Cell, inputs: Tensor) -> Function:
     with torch.no_grad():
         state = cell.initial_state(_BATCH, inputs)

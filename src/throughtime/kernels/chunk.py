@@ -18,6 +18,7 @@ from torch import Tensor
 
 from throughtime import _native
 from throughtime.errors import OptionError
+from throughtime.kernels import products
 from throughtime.program import Function, Type
 from throughtime.program.building import function_of
 from throughtime.program.gradient import Training
@@ -218,7 +219,7 @@ def scan_backward(
             part = training.states.index(product.rows)
             total = _shifted(gradient, slots[mine.state_slots[part]], state[part], shape, backward)
         else:
-            total = torch.mm(gradient.view(-1, shape[0]).t(), rows[product.rows].reshape(-1, shape[1]))
+            total = products.of_weight(gradient.view(-1, shape[0]), rows[product.rows].reshape(-1, shape[1]))
         before = of_weights[product.weight]
         of_weights[product.weight] = total if before.dim() == 0 else before + total
     for one in training.sums:
@@ -244,17 +245,25 @@ def _shifted(gradient: Tensor, states: Tensor, initial: Tensor, shape: torch.Siz
     later = gradient[: T - 1] if backward else gradient[1:]
     before = states[1:] if backward else states[: T - 1]
     first = gradient[T - 1] if backward else gradient[0]
-    total = torch.mm(first.view(-1, shape[0]).t(), initial.view(-1, shape[1]))
-    if T > 1:
-        total.addmm_(later.reshape(-1, shape[0]).t(), before.reshape(-1, shape[1]))
-    return total
+    if T == 1:
+        return products.of_weight(first.view(-1, shape[0]), initial.view(-1, shape[1]))
+    total = products.of_weight(later.reshape(-1, shape[0]), before.reshape(-1, shape[1]))
+    return total.addmm_(first.view(-1, shape[0]).t(), initial.view(-1, shape[1]))
 
 
-_scan = torch.library.custom_op("throughtime::scan", scan, mutates_args=())
-_scan_backward = torch.library.custom_op("throughtime::scan_backward", scan_backward, mutates_args=())
+# Defined by hand and not with `torch.library.custom_op`, whose checks take 0.2 ms a call: as long as forward and
+# backward of a small chunk.
+_LIBRARY = torch.library.Library("throughtime", "DEF")
+_LIBRARY.define("scan(Tensor[] streams, Tensor[] state, Tensor[] weights, int plan, bool backward) -> Tensor[]")
+_LIBRARY.define(
+    "scan_backward(Tensor[] gradients, Tensor[] streams, Tensor[] state, Tensor[] weights, Tensor outputs, "
+    "Tensor kept, int plan, bool backward) -> Tensor[]"
+)
+_LIBRARY.impl("scan", scan, "CPU")
+_LIBRARY.impl("scan_backward", scan_backward, "CPU")
 
 
-@_scan.register_fake
+@torch.library.register_fake("throughtime::scan", lib=_LIBRARY)
 def _(
     streams: list[Tensor], state: list[Tensor], weights: list[Tensor], plan: int, backward: bool
 ) -> list[Tensor]:
@@ -264,7 +273,7 @@ def _(
     return [outputs, *finals, streams[0].new_empty(PLANS[plan].room(T, B)[1])]
 
 
-@_scan_backward.register_fake
+@torch.library.register_fake("throughtime::scan_backward", lib=_LIBRARY)
 def _(
     gradients: list[Tensor],
     streams: list[Tensor],
@@ -278,41 +287,91 @@ def _(
     return [torch.empty_like(one) for one in (*streams, *state, *weights)]
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    streams, state, weights, ctx.plan, ctx.backward = inputs
-    ctx.counts = len(streams), len(state), len(weights)
-    ctx.save_for_backward(*streams, *state, *weights, output[0], output[-1])
-    ctx.set_materialize_grads(True)
+class _Scan(torch.autograd.Function):
+    """The derivative of `throughtime::scan`."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: int, backward: bool, counts: tuple[int, int, int], *tensors: Tensor) -> Any:
+        streams, state, weights = _parted(tensors, counts)
+        ctx.plan, ctx.backward, ctx.counts = plan, backward, counts
+        with torch._C._AutoDispatchBelowAutograd():
+            outputs, *finals, kept = torch.ops.throughtime.scan(streams, state, weights, plan, backward)
+        ctx.save_for_backward(*tensors, outputs, kept)
+        ctx.mark_non_differentiable(kept)
+        ctx.set_materialize_grads(False)
+        return outputs, *finals, kept
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        *tensors, outputs, kept = ctx.saved_tensors
+        streams, state, weights = _parted(tensors, ctx.counts)
+        given = [
+            torch.zeros_like(like) if one is None else one
+            for one, like in zip(gradients[:-1], [outputs, *state], strict=True)
+        ]
+        found = torch.ops.throughtime.scan_backward(
+            given, streams, state, weights, outputs, kept, ctx.plan, ctx.backward
+        )
+        return None, None, None, *found
 
 
-def _gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
-    saved = list(ctx.saved_tensors)
-    parts = []
-    for count in ctx.counts:
-        parts.append(saved[:count])
-        saved = saved[count:]
-    streams, state, weights = parts
-    outputs, kept = saved
-    wanted = [outputs, *state]
-    given = [
-        torch.zeros_like(like) if one is None else one for one, like in zip(gradients[:-1], wanted, strict=True)
-    ]
-    found = _scan_backward(given, streams, state, weights, outputs, kept, ctx.plan, ctx.backward)
-    at, results = 0, []
-    for count in ctx.counts:
-        results.append(list(found[at : at + count]))
+class _NoSecondDerivative(torch.autograd.Function):
+    """`throughtime::scan_backward` under autograd: it runs, and has no derivative of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: int, backward: bool, counts: tuple[int, ...], *tensors: Tensor) -> Any:
+        gradients, streams, state, weights, (outputs, kept) = _parted(tensors, counts)
+        with torch._C._AutoDispatchBelowAutograd():
+            return tuple(
+                torch.ops.throughtime.scan_backward(
+                    gradients, streams, state, weights, outputs, kept, plan, backward
+                )
+            )
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        raise OptionError(
+            "kernel 'native' has no second derivatives: use Recurrent(kernel='reference') where you need them"
+        )
+
+
+def _parted(tensors: Sequence[Tensor], counts: Sequence[int]) -> list[list[Tensor]]:
+    parts, at = [], 0
+    for count in counts:
+        parts.append(list(tensors[at : at + count]))
         at += count
-    return *results, None, None
+    return parts
 
 
-def _no_second_derivative(ctx: Any, *gradients: Any) -> Any:
-    raise OptionError(
-        "kernel 'native' has no second derivatives: run Recurrent with kernel='reference' where you need them"
-    )
+def _scan_under_autograd(
+    streams: list[Tensor], state: list[Tensor], weights: list[Tensor], plan: int, backward: bool
+) -> list[Tensor]:
+    counts = len(streams), len(state), len(weights)
+    return list(_Scan.apply(plan, backward, counts, *streams, *state, *weights))  # type: ignore[arg-type]
 
 
-torch.library.register_autograd(_scan, _gradients, setup_context=_keep)
-torch.library.register_autograd(_scan_backward, _no_second_derivative)
+def _scan_backward_under_autograd(
+    gradients: list[Tensor],
+    streams: list[Tensor],
+    state: list[Tensor],
+    weights: list[Tensor],
+    outputs: Tensor,
+    kept: Tensor,
+    plan: int,
+    backward: bool,
+) -> list[Tensor]:
+    tensors = [*gradients, *streams, *state, *weights, outputs, kept]
+    counts = len(gradients), len(streams), len(state), len(weights), 2
+    if torch.is_grad_enabled() and any(one.requires_grad for one in tensors):
+        return list(_NoSecondDerivative.apply(plan, backward, counts, *tensors))  # type: ignore[arg-type]
+    with torch._C._AutoDispatchBelowAutograd():
+        return torch.ops.throughtime.scan_backward(
+            gradients, streams, state, weights, outputs, kept, plan, backward
+        )
+
+
+_LIBRARY.impl("scan", _scan_under_autograd, "Autograd")
+_LIBRARY.impl("scan_backward", _scan_backward_under_autograd, "Autograd")
 
 
 def run_chunk(
@@ -329,5 +388,5 @@ def run_chunk(
     Returns:
         The outputs (T, B, O), and the state after the last step.
     """
-    outputs, *finals, _ = _scan(streams, state, weights, plan.number, backward)
+    outputs, *finals, _ = torch.ops.throughtime.scan(streams, state, weights, plan.number, backward)
     return outputs, finals

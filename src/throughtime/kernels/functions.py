@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from throughtime.kernels import products
 from throughtime.program import Function
 from throughtime.program.program import WEIGHT, Operand
 
@@ -55,10 +56,6 @@ def _concat(*pieces: Tensor, axis: int) -> Tensor:
     return torch.cat(pieces, axis)
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return F.linear(x, weight, bias)
-
-
 def _reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
     return x.reshape(shape)
 
@@ -90,7 +87,7 @@ _OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "or": torch.logical_or,
     "not": torch.logical_not,
     "where": torch.where,
-    "linear": _linear,
+    "linear": products.linear,
     "matmul": torch.matmul,
     "sum": _reduction(torch.sum),
     "mean": _reduction(torch.mean),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import atexit
 import threading
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from throughtime.capture import capture_step
+from throughtime.capture import capture_projection, capture_step
 from throughtime.cells import LSTM, Cell, State
 from throughtime.errors import ThroughtimeError
 from throughtime.kernels import chunk, functions, torch_builtin
@@ -23,12 +24,28 @@ from throughtime.program.variants import COUNTS, DRAW, with_counts, with_zoneout
 # Packing the weights takes as long as some steps of the loop.
 _FEWEST_STEPS = 8
 
-# A step's program by what decides it, or the sentence that says why there is none.
-_steps: dict[Any, Function | str] = {}
+
+
+@dataclass(frozen=True)
+class _Captured:
+    """A cell's functions as it is.
+
+    Args:
+        step: its step.
+        project: its projection, or None where that has no program: then it runs as it is written.
+    """
+
+    step: Function
+    project: Function | None
+
+
+# What was captured by what decides it, or the sentence that says why there is nothing.
+_steps: dict[Any, _Captured | str] = {}
 _plans: dict[Any, chunk.Plan | str] = {}
 # What cannot be compared is remembered for the very cell.
 _own_steps: weakref.WeakKeyDictionary[Cell, dict[Any, Any]] = weakref.WeakKeyDictionary()
 _lock = threading.RLock()
+_recent = threading.local()
 atexit.register(_plans.clear)
 
 
@@ -64,7 +81,7 @@ def run(scan: Scan) -> tuple[Tensor, State]:
     """Run the layer, each direction in one call."""
     outputs, finals = [], []
     plan = _plan(scan)
-    assert isinstance(plan, chunk.Plan)
+    assert not isinstance(plan, str)
     for direction, cell in enumerate(scan.cells):
         state = [part[direction] for part in scan.state]
         output, final = _one_direction(plan, cell, scan, state, backward=direction == 1)
@@ -76,15 +93,20 @@ def run(scan: Scan) -> tuple[Tensor, State]:
 
 
 def _one_direction(
-    plan: chunk.Plan, cell: Cell, scan: Scan, state: list[Tensor], backward: bool
+    planned: tuple[chunk.Plan, _Captured], cell: Cell, scan: Scan, state: list[Tensor], backward: bool
 ) -> tuple[Tensor, list[Tensor]]:
+    plan, captured = planned
     parts = plan.training.parts
     T, B = scan.inputs.shape[:2]
-    fixed = functions.run(parts.fixed, {}, _weights(cell))
+    weights = _weights(cell)
+    fixed = functions.run(parts.fixed, {}, weights)
     by_name = dict(zip(parts.fixed_names, fixed, strict=True))
     others = _others(scan, state, backward)
-    flat = {"projected": cell.project(scan.inputs).flatten(0, 1)}
-    ahead = iter(functions.run(parts.ahead, flat, by_name))
+    if captured.project is None:
+        projected = cell.project(scan.inputs).flatten(0, 1)
+    else:
+        (projected,) = functions.run(captured.project, {"inputs": scan.inputs.flatten(0, 1)}, weights)
+    ahead = iter(functions.run(parts.ahead, {"projected": projected}, by_name))
     streams = []
     for name in plan.training.streams:
         streams.append(others[name] if name in others else next(ahead).unflatten(0, (T, B)))
@@ -112,17 +134,25 @@ def _others(scan: Scan, state: list[Tensor], backward: bool) -> dict[str, Tensor
     return found
 
 
-def _plan(scan: Scan) -> chunk.Plan | str:
+def _plan(scan: Scan) -> tuple[chunk.Plan, _Captured] | str:
     """The plan for a scan, made once for all cells of a configuration; or why there is none."""
-    cell = scan.cells[0]
-    step = _step(cell)
-    if isinstance(step, str):
-        return step
+    # Whoever runs a scan has just asked whether it can be run.
+    if getattr(_recent, "scan", None) is not scan:
+        _recent.plan = _find_plan(scan)
+        _recent.scan = scan
+    return _recent.plan
+
+
+def _find_plan(scan: Scan) -> tuple[chunk.Plan, _Captured] | str:
+    captured = _capture(scan.cells[0])
+    if isinstance(captured, str):
+        return captured
     draws = scan.zoneout is not None and scan.training
-    key = id(step), scan.zoneout, draws, scan.mask is not None
+    key = id(captured), scan.zoneout, draws, scan.mask is not None
     with _lock:
         if key not in _plans:
             try:
+                step = captured.step
                 if scan.zoneout is not None:
                     step = with_zoneout(step, scan.zoneout, draws)
                 if scan.mask is not None:
@@ -131,13 +161,14 @@ def _plan(scan: Scan) -> chunk.Plan | str:
                 _plans[key] = chunk.Plan(derive(step, frozenset(others)))
             except (ThroughtimeError, ValueError) as error:
                 _plans[key] = f"its step has no plan: {error}"
-        return _plans[key]
+        plan = _plans[key]
+    return plan if isinstance(plan, str) else (plan, captured)
 
 
-def _step(cell: Cell) -> Function | str:
+def _capture(cell: Cell) -> _Captured | str:
     configuration = _configuration(cell)
     with _lock:
-        known: dict[Any, Any] = _steps
+        known: dict[Any, _Captured | str] = _steps
         if configuration is None:
             known = _own_steps.setdefault(cell, {})
             configuration = cell.training
@@ -146,10 +177,17 @@ def _step(cell: Cell) -> Function | str:
                 step = capture_step(cell)
                 if list(step.inputs)[1:] != state_names(len(cell.state_sizes)):
                     raise ValueError("its state has another number of tensors than it says")
-                known[configuration] = step
+                known[configuration] = _Captured(step, _projection(cell))
             except (ThroughtimeError, ValueError) as error:
                 known[configuration] = str(error)
         return known[configuration]
+
+
+def _projection(cell: Cell) -> Function | None:
+    try:
+        return capture_projection(cell)
+    except ThroughtimeError:
+        return None
 
 
 def _configuration(cell: Cell) -> Any:
