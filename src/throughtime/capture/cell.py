@@ -306,6 +306,8 @@ class Converter:
         name = self.name(node)
         if not _holds_tensors(node.meta.get("val")):
             return None  # sizes, and checks of them: shapes are known from the values that have them
+        if "dropout" in name and len(node.args) > 2 and node.args[1] and node.args[2]:
+            raise self.refusal(node, "it drops out at random: a step draws no random numbers")
         if name in aten.SAME:
             return self.operand(node.args[0])
         if name in aten.DIRECT:

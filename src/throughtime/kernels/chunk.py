@@ -114,37 +114,45 @@ class _Sequences:
 
 
 def scan(
-    streams: list[Tensor], state: list[Tensor], weights: list[Tensor], plan: int, backward: bool
+    streams: list[Tensor], state: list[Tensor], weights: list[Tensor], plan: int, backward: bool, keep: bool
 ) -> list[Tensor]:
-    """The outputs (T, B, O), the state after the last step, and what the gradient needs."""
+    """The outputs (T, B, O), the state after the last step, and what the gradient needs: nothing without `keep`."""
     mine = PLANS[plan]
     T, B = streams[0].shape[:2]
     streams, weights = [one.contiguous() for one in streams], [one.contiguous() for one in weights]
     state = [one.contiguous() for one in state]
     outputs = _new(T, B, mine.widths[0])
     starts, floats = mine.room(T, B)
-    kept = _new(floats)
-    addresses = [kept.data_ptr() + 4 * start for start in starts]
-    addresses[0] = outputs.data_ptr()
+    kept = _new(floats if keep else 0)
+    slots = [outputs]
+    for slot, width in enumerate(mine.widths[1:], 1):
+        # Without a gradient a value lives until the next step: the new state beside the old one.
+        slots.append(_slot(mine, kept, starts, slot, T, B) if keep else _new(2, B, width))
     found = _Sequences()
     of_stream = dict(zip(mine.training.streams, streams, strict=True))
     of_state = dict(zip(mine.training.states, zip(mine.state_slots, state, strict=True), strict=True))
     for name in mine.training.forward.inputs:
         if name in of_stream:
             found.every(of_stream[name].data_ptr(), B * of_stream[name].shape[2])
+            continue
+        slot, initial = of_state[name]
+        if keep or slot == 0:
+            found.before(slots[slot].data_ptr(), B * mine.widths[slot], 1 if backward else -1, initial)
         else:
-            slot, initial = of_state[name]
-            found.before(addresses[slot], B * mine.widths[slot], 1 if backward else -1, initial)
+            slots[slot][1].copy_(initial)
+            found.turns(slots[slot][1], slots[slot][0])
     for slot, width in enumerate(mine.widths):
-        found.every(addresses[slot], B * width)
+        if keep or slot == 0:
+            found.every(slots[slot].data_ptr(), B * width)
+        else:
+            found.turns(slots[slot][0], slots[slot][1])
     mine.forward.run(
         [weight.data_ptr() for weight in weights], found.array(), T, B, backward, torch.get_num_threads()
     )
     last = 0 if backward else T - 1
     finals = []
     for slot in mine.state_slots:
-        whole = outputs if slot == 0 else _slot(mine, kept, starts, slot, T, B)
-        finals.append(whole[last].clone())
+        finals.append(slots[slot][last if keep or slot == 0 else (T - 1) % 2].clone())
     return [outputs, *finals, kept]
 
 
@@ -254,7 +262,9 @@ def _shifted(gradient: Tensor, states: Tensor, initial: Tensor, shape: torch.Siz
 # Defined by hand and not with `torch.library.custom_op`, whose checks take 0.2 ms a call: as long as forward and
 # backward of a small chunk.
 _LIBRARY = torch.library.Library("throughtime", "DEF")
-_LIBRARY.define("scan(Tensor[] streams, Tensor[] state, Tensor[] weights, int plan, bool backward) -> Tensor[]")
+_LIBRARY.define(
+    "scan(Tensor[] streams, Tensor[] state, Tensor[] weights, int plan, bool backward, bool keep) -> Tensor[]"
+)
 _LIBRARY.define(
     "scan_backward(Tensor[] gradients, Tensor[] streams, Tensor[] state, Tensor[] weights, Tensor outputs, "
     "Tensor kept, int plan, bool backward) -> Tensor[]"
@@ -265,12 +275,12 @@ _LIBRARY.impl("scan_backward", scan_backward, "CPU")
 
 @torch.library.register_fake("throughtime::scan", lib=_LIBRARY)
 def _(
-    streams: list[Tensor], state: list[Tensor], weights: list[Tensor], plan: int, backward: bool
+    streams: list[Tensor], state: list[Tensor], weights: list[Tensor], plan: int, backward: bool, keep: bool
 ) -> list[Tensor]:
     T, B = streams[0].shape[:2]
     outputs = streams[0].new_empty(T, B, PLANS[plan].widths[0])
     finals = [torch.empty_like(one) for one in state]
-    return [outputs, *finals, streams[0].new_empty(PLANS[plan].room(T, B)[1])]
+    return [outputs, *finals, streams[0].new_empty(PLANS[plan].room(T, B)[1] if keep else 0)]
 
 
 @torch.library.register_fake("throughtime::scan_backward", lib=_LIBRARY)
@@ -295,7 +305,7 @@ class _Scan(torch.autograd.Function):
         streams, state, weights = _parted(tensors, counts)
         ctx.plan, ctx.backward, ctx.counts = plan, backward, counts
         with torch._C._AutoDispatchBelowAutograd():
-            outputs, *finals, kept = torch.ops.throughtime.scan(streams, state, weights, plan, backward)
+            outputs, *finals, kept = torch.ops.throughtime.scan(streams, state, weights, plan, backward, True)
         ctx.save_for_backward(*tensors, outputs, kept)
         ctx.mark_non_differentiable(kept)
         ctx.set_materialize_grads(False)
@@ -344,8 +354,11 @@ def _parted(tensors: Sequence[Tensor], counts: Sequence[int]) -> list[list[Tenso
 
 
 def _scan_under_autograd(
-    streams: list[Tensor], state: list[Tensor], weights: list[Tensor], plan: int, backward: bool
+    streams: list[Tensor], state: list[Tensor], weights: list[Tensor], plan: int, backward: bool, keep: bool
 ) -> list[Tensor]:
+    if not keep:
+        with torch._C._AutoDispatchBelowAutograd():
+            return torch.ops.throughtime.scan(streams, state, weights, plan, backward, False)
     counts = len(streams), len(state), len(weights)
     return list(_Scan.apply(plan, backward, counts, *streams, *state, *weights))  # type: ignore[arg-type]
 
@@ -388,5 +401,6 @@ def run_chunk(
     Returns:
         The outputs (T, B, O), and the state after the last step.
     """
-    outputs, *finals, _ = torch.ops.throughtime.scan(streams, state, weights, plan.number, backward)
+    keep = torch.is_grad_enabled() and any(one.requires_grad for one in (*streams, *state, *weights))
+    outputs, *finals, _ = torch.ops.throughtime.scan(streams, state, weights, plan.number, backward, keep)
     return outputs, finals
