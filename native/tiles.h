@@ -13,24 +13,24 @@ inline void copy_numbers(const float* from, int count, float* to) {
 // Where the loops find an operand: as it lies, or copied into a spare register.
 inline LaneRow tile_source(const TilePlace& place, const Tile& tile, float* const* bases, float* registers,
                            float* spare) {
-  if (place.base == kRegister) return {registers + place.offset * kTileFloats, tile.width};
+  if (place.base == kRegister) return {registers + place.offset * kTileFloats, kLanes, tile.width};
   float* at = bases[place.base] + place.offset + static_cast<std::ptrdiff_t>(tile.first) * place.stride;
   if (place.step == 0) {
-    if (place.stride == 0) return {at, tile.width};
+    if (place.stride == 0) return {at, kLanes, tile.width};
     for (int row = 0; row < tile.rows; ++row) {
       const F value = set(at[static_cast<std::ptrdiff_t>(row) * place.stride]);
       for (int c = 0; c < tile.width; c += W) store(spare + row * tile.width + c, value);
     }
-    return {spare, tile.width};
+    return {spare, kLanes, tile.width};
   }
   at += tile.begin;
-  if (!place.exact || tile.count == tile.width) return {at, place.stride};
+  if (!place.exact || tile.count == tile.width) return {at, kLanes, place.stride};
   for (int row = 0; row < tile.rows; ++row) {
     float* to = spare + row * tile.width;
     copy_numbers(at + static_cast<std::ptrdiff_t>(row) * place.stride, tile.count, to);
     for (int c = tile.count; c < tile.width; ++c) to[c] = 0.0f;
   }
-  return {spare, tile.width};
+  return {spare, kLanes, tile.width};
 }
 
 inline void run_tile(const TileInstruction& one, const Tile& tile, float* const* bases, float* registers,
@@ -38,27 +38,23 @@ inline void run_tile(const TileInstruction& one, const Tile& tile, float* const*
   LaneRow operands[3];
   for (int k = 0; k < 3; ++k)
     operands[k] = tile_source(one.operands[k], tile, bases, registers, spare + k * kTileFloats);
-  LaneRow out{registers + one.target.offset * kTileFloats, tile.width};
+  LaneRow out{registers + one.target.offset * kTileFloats, kLanes, tile.width};
   float* memory = nullptr;
   if (one.target.base != kRegister) {
     memory = bases[one.target.base] + one.target.offset +
              static_cast<std::ptrdiff_t>(tile.first) * one.target.stride + tile.begin;
     if (!one.target.exact || tile.count == tile.width) {
-      out = {memory, one.target.stride};
+      out = {memory, kLanes, one.target.stride};
       memory = nullptr;
     } else {
-      out = {spare + 3 * kTileFloats, tile.width};
+      out = {spare + 3 * kTileFloats, kLanes, tile.width};
     }
   }
-  const bool flat = out.stride == tile.width && operands[0].stride == tile.width &&
-                    operands[1].stride == tile.width && operands[2].stride == tile.width;
-  const int rows = flat ? 1 : tile.rows, blocks = (flat ? tile.rows : 1) * tile.width / kLanes;
-  for (int row = 0; row < rows; ++row) {
-    const auto at = [&](const LaneRow& whole) {
-      return LaneRow{whole.at + static_cast<std::ptrdiff_t>(row) * whole.stride, kLanes};
-    };
-    run_operation(one.operation, blocks, at(out), at(operands[0]), at(operands[1]), at(operands[2]));
-  }
+  const bool flat = out.row == tile.width && operands[0].row == tile.width && operands[1].row == tile.width &&
+                    operands[2].row == tile.width;
+  const int blocks = tile.width / kLanes;
+  run_operation(one.operation, flat ? LaneSize{1, tile.rows * blocks} : LaneSize{tile.rows, blocks}, out,
+                operands[0], operands[1], operands[2]);
   if (memory != nullptr)
     for (int row = 0; row < tile.rows; ++row)
       copy_numbers(out.at + row * tile.width, tile.count,

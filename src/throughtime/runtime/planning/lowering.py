@@ -144,7 +144,7 @@ def run_on_rows(
         if stored is not None and isinstance(found, Row):
             value = found.value
             # What others want lies in one piece, and one number for a whole row is computed once.
-            together = isinstance(value, Concat) and node.name in stored
+            together = isinstance(value, (Concat, Lane, Product)) and node.name in stored
             if together or (isinstance(value, Lane) and value.size == 1):
                 values[node.name] = Row(Stored(value.size, value), found.shape)
     return [

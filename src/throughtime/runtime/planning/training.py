@@ -17,7 +17,7 @@ import numpy as np
 
 from throughtime.errors import RunError
 from throughtime.program import Function
-from throughtime.program.operations import Type
+from throughtime.program.operations import OPERATIONS, Type
 from throughtime.runtime.planning.layout import LANE_OPERATIONS, LANES
 from throughtime.runtime.planning.lowering import Row, run_on_rows
 from throughtime.runtime.planning.rows import (
@@ -47,6 +47,8 @@ LANES_OF_ROWS, SUM, MAX, GATHER = range(4)
 _MOST_TOGETHER = 4
 # kTileFloats.
 _TILE = 256
+# Operations on whole rows.
+_OF_ROWS = frozenset(("sum", "mean", "amax", "amin", "softmax"))
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class TrainingPlan:
             function,
             {name: Row(Input(width, name), ("B", width)) for name, width in self.inputs.items()},
             self._elements.arrays,
-            stored={operand for operand in function.outputs if isinstance(operand, str)},
+            stored=_whole(function),
         )
         if not all(isinstance(row, Row) for row in rows):
             raise RunError("a step gives something that is no row")
@@ -176,8 +178,8 @@ class TrainingPlan:
         if isinstance(rebuilt, Concat):
             # Each piece is a lane of its own, which can be written in its place.
             rebuilt = Concat(rebuilt.size, tuple(self._own_lane(piece) for piece in rebuilt.pieces))
-        if isinstance(rebuilt, Stored) and not isinstance(rebuilt.source, Concat):
-            rebuilt = Stored(rebuilt.size, self._own_lane(rebuilt.source))
+        if isinstance(rebuilt, Stored) and isinstance(rebuilt.source, (Lane, Product)):
+            return rebuilt.source  # it lies in one piece by itself
         return self._add(rebuilt)
 
     def _own_lane(self, value: Value) -> Value:
@@ -526,6 +528,15 @@ def _program(run: LaneRun) -> tuple[Any, int]:
 def _repeats(value: Gather) -> bool:
     """Whether it is one element for as many as are wanted."""
     return bool((value.index == value.index[0]).all())
+
+
+def _whole(function: Function) -> set[str]:
+    """The values that are wanted in one piece: outputs, and what whole rows are summed from."""
+    summed: set[str] = set()
+    for node in reversed(function.nodes):
+        if node.operation in _OF_ROWS or (node.name in summed and OPERATIONS[node.operation].pointwise):
+            summed |= {operand for operand in node.operands if isinstance(operand, str)}
+    return summed | {operand for operand in function.outputs if isinstance(operand, str)}
 
 
 def _padded(size: int) -> int:
