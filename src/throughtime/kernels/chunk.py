@@ -58,7 +58,17 @@ class Plan:
         once = function_of(forward.nodes, forward.inputs, forward.weights, self.slots)
         self.forward = self._planned(once, isa)
         self.backward = self._planned(training.backward, isa)
-        self.state_sizes = [_width(forward.inputs[name]) for name in training.states]
+        # Looked up once: a call of a small chunk takes less than a millisecond.
+        self.streams, self.states = training.streams, training.states
+        self.backward_inputs = [(name, _width(found)) for name, found in training.backward.inputs.items()]
+        self.backward_outputs = [
+            (name, _width(training.backward.type_of(operand)))
+            for name, operand in zip(training.gradients, training.backward.outputs, strict=True)
+        ]
+        self.carried = {
+            name: width for name, width in self.backward_outputs if name in training.backward.inputs
+        } | {f"gradient.{name}": _width(forward.inputs[name]) for name in self.states}
+        self.weight_numbers = {name: number for number, name in enumerate(parts.fixed_names)}
         self.number = len(PLANS)
         PLANS.append(self)
 
@@ -129,8 +139,8 @@ def scan(
         # Without a gradient a value lives until the next step: the new state beside the old one.
         slots.append(_slot(mine, kept, starts, slot, T, B) if keep else _new(2, B, width))
     found = _Sequences()
-    of_stream = dict(zip(mine.training.streams, streams, strict=True))
-    of_state = dict(zip(mine.training.states, zip(mine.state_slots, state, strict=True), strict=True))
+    of_stream = dict(zip(mine.streams, streams, strict=True))
+    of_state = dict(zip(mine.states, zip(mine.state_slots, state, strict=True), strict=True))
     for name in mine.training.forward.inputs:
         if name in of_stream:
             found.every(of_stream[name].data_ptr(), B * of_stream[name].shape[2])
@@ -172,91 +182,118 @@ def scan_backward(
     backward: bool,
 ) -> list[Tensor]:
     """The gradients of streams, state and weights from those of the outputs and of the last state."""
-    mine, training = PLANS[plan], PLANS[plan].training
+    mine = PLANS[plan]
     T, B = streams[0].shape[:2]
     streams, weights = [one.contiguous() for one in streams], [one.contiguous() for one in weights]
     state = [one.contiguous() for one in state]
     gradients = [one.contiguous() for one in gradients]
     starts, _ = mine.room(T, B)
     slots = [outputs, *(_slot(mine, kept, starts, slot, T, B) for slot in range(1, len(mine.widths)))]
-    step = 1 if backward else -1
-    carried: dict[str, tuple[Tensor, Tensor]] = {}
-    for name, gradient in zip(training.states, gradients[1:], strict=True):
-        first = _new(*gradient.shape)
-        first.copy_(gradient)
-        carried[f"gradient.{name}"] = first, _new(*gradient.shape)
+    carried = _carried(mine, B, gradients[1:])
     found = _Sequences()
-    of_stream = dict(zip(training.streams, streams, strict=True))
-    for name, declared in training.backward.inputs.items():
+    of_stream = dict(zip(mine.streams, streams, strict=True))
+    for name, width in mine.backward_inputs:
         if name in of_stream:
-            found.every(of_stream[name].data_ptr(), B * of_stream[name].shape[2])
-        elif name in training.states:
-            part = training.states.index(name)
+            found.every(of_stream[name].data_ptr(), B * width)
+        elif name in mine.states:
+            part = mine.states.index(name)
             whole = slots[mine.state_slots[part]]
-            found.before(whole.data_ptr(), B * whole.shape[2], step, state[part])
+            found.before(whole.data_ptr(), B * width, 1 if backward else -1, state[part])
         elif name in mine.named_slots:
-            whole = slots[mine.named_slots[name]]
-            found.every(whole.data_ptr(), B * whole.shape[2])
+            found.every(slots[mine.named_slots[name]].data_ptr(), B * width)
         elif name == "gradient.output":
-            found.every(gradients[0].data_ptr(), B * gradients[0].shape[2])
-        elif name.startswith("gradient.new."):
-            found.turns(*carried[f"gradient.{name.removeprefix('gradient.new.')}"])
+            found.every(gradients[0].data_ptr(), B * width)
         else:
-            pair = _new(B, _width(declared)), _new(B, _width(declared))
-            pair[0].zero_()
-            carried[name] = pair
-            found.turns(*pair)
+            pair = carried[name.replace("gradient.new.", "gradient.")]
+            found.turns(pair[0], pair[1])
     results: list[Tensor] = []
-    for name, operand in zip(training.gradients, training.backward.outputs, strict=True):
+    for name, width in mine.backward_outputs:
         if name in carried:
-            found.turns(*carried[name][::-1])
-            results.append(carried[name][T % 2])
+            pair = carried[name]
+            found.turns(pair[1], pair[0])
+            results.append(pair[T % 2])
         else:
-            result = _new(T, B, _width(training.backward.type_of(operand)))
-            found.every(result.data_ptr(), B * result.shape[2])
-            results.append(result)
+            results.append(_new(T, B, width))
+            found.every(results[-1].data_ptr(), B * width)
     mine.backward.run(
         [weight.data_ptr() for weight in weights], found.array(), T, B, not backward, torch.get_num_threads()
     )
-    of_weights = {name: torch.zeros(()) for name in training.parts.fixed_names}
-    rows = {**of_stream, **{name: slots[slot] for name, slot in mine.named_slots.items()}}
-    for product in training.products:
-        gradient = results[product.gradients]
-        shape = weights[training.parts.fixed_names.index(product.weight)].shape
-        if product.rows in training.states:
-            part = training.states.index(product.rows)
-            total = _shifted(gradient, slots[mine.state_slots[part]], state[part], shape, backward)
-        else:
-            total = products.of_weight(gradient.view(-1, shape[0]), rows[product.rows].reshape(-1, shape[1]))
-        before = of_weights[product.weight]
-        of_weights[product.weight] = total if before.dim() == 0 else before + total
-    for one in training.sums:
-        total = results[one.output].flatten(0, -2).sum(0)
-        shape = weights[training.parts.fixed_names.index(one.weight)].shape
-        before = of_weights[one.weight]
-        of_weights[one.weight] = total.view(shape) if before.dim() == 0 else before + total.view(shape)
-    by_name = dict(zip(training.gradients, results, strict=True))
+    of_weights = _of_weights(mine, results, streams, state, weights, slots, backward)
+    by_name = {name: result for (name, _), result in zip(mine.backward_outputs, results, strict=True) if name}
     of_streams = [
-        by_name.get(f"gradient.{name}", torch.zeros(())).expand_as(stream)
-        for name, stream in zip(training.streams, streams, strict=True)
+        by_name[f"gradient.{name}"] if f"gradient.{name}" in by_name else torch.zeros_like(stream)
+        for name, stream in of_stream.items()
     ]
-    of_state = [by_name[f"gradient.{name}"] for name in training.states]
-    final = [
-        one.expand_as(weight) for one, weight in zip(of_weights.values(), weights, strict=True)
-    ]
-    return [*of_streams, *of_state, *final]
+    return [*of_streams, *(by_name[f"gradient.{name}"] for name in mine.states), *of_weights]
 
 
-def _shifted(gradient: Tensor, states: Tensor, initial: Tensor, shape: torch.Size, backward: bool) -> Tensor:
+def _carried(plan: Plan, B: int, of_state: list[Tensor]) -> dict[str, Tensor]:
+    """Pairs of matrices (2, B, N) that take turns, with what the scan begins with in the first."""
+    memory = _new(2 * B * sum(plan.carried.values()))
+    pairs, at = {}, 0
+    given = {f"gradient.{name}": one for name, one in zip(plan.states, of_state, strict=True)}
+    for name, width in plan.carried.items():
+        pairs[name] = memory[at : at + 2 * B * width].view(2, B, width)
+        at += 2 * B * width
+        if name in given:
+            pairs[name][0].copy_(given[name])
+        else:
+            pairs[name][0].zero_()
+    return pairs
+
+
+def _of_weights(
+    plan: Plan,
+    results: list[Tensor],
+    streams: list[Tensor],
+    state: list[Tensor],
+    weights: list[Tensor],
+    slots: list[Tensor],
+    backward: bool,
+) -> list[Tensor]:
+    """The gradients of the fixed tensors, from what the scan backward gave for all steps."""
+    found: list[Tensor | None] = [None] * len(weights)
+
+    def add(weight: str, gradient: Tensor) -> None:
+        number = plan.weight_numbers[weight]
+        before = found[number]
+        gradient = gradient.reshape(weights[number].shape)
+        found[number] = gradient if before is None else before + gradient
+
+    for product in plan.training.products:
+        gradient = results[product.gradients]
+        rows, columns = weights[plan.weight_numbers[product.weight]].shape
+        if product.rows in plan.states:
+            part = plan.states.index(product.rows)
+            add(
+                product.weight,
+                _shifted(gradient, slots[plan.state_slots[part]], state[part], rows, columns, backward),
+            )
+            continue
+        if product.rows in plan.named_slots:
+            multiplied = slots[plan.named_slots[product.rows]]
+        else:
+            multiplied = streams[plan.streams.index(product.rows)]
+        add(product.weight, products.of_weight(gradient.view(-1, rows), multiplied.reshape(-1, columns)))
+    for one in plan.training.sums:
+        add(one.weight, results[one.output].flatten(0, -2).sum(0))
+    return [
+        torch.zeros_like(weight) if one is None else one for one, weight in zip(found, weights, strict=True)
+    ]
+
+
+def _shifted(
+    gradient: Tensor, states: Tensor, initial: Tensor, rows: int, columns: int, backward: bool
+) -> Tensor:
     """The gradient of a matrix that the state before each step was multiplied with."""
     T = len(gradient)
+    first = gradient[T - 1 if backward else 0].view(-1, rows)
+    if T == 1:
+        return products.of_weight(first, initial.view(-1, columns))
     later = gradient[: T - 1] if backward else gradient[1:]
     before = states[1:] if backward else states[: T - 1]
-    first = gradient[T - 1] if backward else gradient[0]
-    if T == 1:
-        return products.of_weight(first.view(-1, shape[0]), initial.view(-1, shape[1]))
-    total = products.of_weight(later.reshape(-1, shape[0]), before.reshape(-1, shape[1]))
-    return total.addmm_(first.view(-1, shape[0]).t(), initial.view(-1, shape[1]))
+    total = products.of_weight(later.view(-1, rows), before.reshape(-1, columns))
+    return total.addmm_(first.t(), initial.view(-1, columns))
 
 
 # Defined by hand and not with `torch.library.custom_op`, whose checks take 0.2 ms a call: as long as forward and

@@ -54,7 +54,7 @@ def reason_against(scan: Scan) -> str | None:
     inputs = scan.inputs
     if inputs.device.type != "cpu":
         return f"it runs on the CPU, and the inputs are on {inputs.device.type}"
-    tensors = [inputs, *scan.state, *(p for cell in scan.cells for p in cell.parameters())]
+    tensors = [inputs, *scan.state, *(p for cell in scan.cells for p in _weights(cell).values())]
     if any(one.dtype != torch.float32 for one in tensors):
         return "it computes in float32 only"
     if torch.is_autocast_enabled("cpu"):
@@ -108,7 +108,7 @@ def _one_direction(
         (projected,) = functions.run(captured.project, {"inputs": scan.inputs.flatten(0, 1)}, weights)
     ahead = iter(functions.run(parts.ahead, {"projected": projected}, by_name))
     streams = []
-    for name in plan.training.streams:
+    for name in plan.streams:
         streams.append(others[name] if name in others else next(ahead).unflatten(0, (T, B)))
     return chunk.run_chunk(plan, streams, state, fixed, backward)
 
