@@ -64,8 +64,8 @@ class RecurrenceConfig(Section):
     initial_range: float = Field(default=0.1, gt=0, description="For --initialisation uniform.")
     kernel: Literal["auto", "native", "torch", "reference"] = Field(
         default="auto",
-        description="How to train the recurrence: native is Throughtime's own, for every cell; auto takes the "
-        "fastest that can.",
+        description="How to train the recurrence: native is Throughtime's own, for every cell; auto takes "
+        "the fastest that can.",
     )
 
     @model_validator(mode="after")

@@ -1,8 +1,8 @@
 """A layer over a whole chunk in one call of the native part, as operators that autograd knows.
 
-`throughtime::scan` runs a step that `throughtime.program.gradient` derived, forward over all steps, and keeps
-what its gradient needs; `throughtime::scan_backward` goes back through time. Both are called with the number of
-a plan (`Plan`), as an operator takes tensors and numbers only.
+`throughtime::scan` runs a step that `throughtime.program.gradient` derived, forward over all steps, and
+keeps what its gradient needs; `throughtime::scan_backward` goes back through time. Both are called with the
+number of a plan (`Plan`), as an operator takes tensors and numbers only.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class _Sequences:
 def scan(
     streams: list[Tensor], state: list[Tensor], weights: list[Tensor], plan: int, backward: bool, keep: bool
 ) -> list[Tensor]:
-    """The outputs (T, B, O), the state after the last step, and what the gradient needs: nothing without `keep`."""
+    """The outputs (T, B, O), the state after the last step, and, with `keep`, what the gradient needs."""
     mine = PLANS[plan]
     T, B = streams[0].shape[:2]
     streams, weights = [one.contiguous() for one in streams], [one.contiguous() for one in weights]
@@ -296,8 +296,8 @@ def _shifted(
     return total.addmm_(first.t(), initial.view(-1, columns))
 
 
-# Defined by hand and not with `torch.library.custom_op`, whose checks take 0.2 ms a call: as long as forward and
-# backward of a small chunk.
+# Defined by hand and not with `torch.library.custom_op`, whose checks take 0.2 ms a call: as long as forward
+# and backward of a small chunk.
 _LIBRARY = torch.library.Library("throughtime", "DEF")
 _LIBRARY.define(
     "scan(Tensor[] streams, Tensor[] state, Tensor[] weights, int plan, bool backward, bool keep) -> Tensor[]"

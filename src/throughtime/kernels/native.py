@@ -25,9 +25,8 @@ from throughtime.program.variants import COUNTS, DRAW, with_counts, with_zoneout
 _FEWEST_STEPS = 8
 
 
-
 @dataclass(frozen=True)
-class _Captured:
+class Captured:
     """A cell's functions as it is.
 
     Args:
@@ -40,7 +39,7 @@ class _Captured:
 
 
 # What was captured by what decides it, or the sentence that says why there is nothing.
-_steps: dict[Any, _Captured | str] = {}
+_steps: dict[Any, Captured | str] = {}
 _plans: dict[Any, chunk.Plan | str] = {}
 # What cannot be compared is remembered for the very cell.
 _own_steps: weakref.WeakKeyDictionary[Cell, dict[Any, Any]] = weakref.WeakKeyDictionary()
@@ -61,7 +60,7 @@ def reason_against(scan: Scan) -> str | None:
         return "it computes in float32, and autocast is on"
     if inputs.numel() == 0 or 0 in scan.cells[0].state_sizes:
         return "the input is empty"
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    if torch._C._functorch.peek_interpreter_stack() is not None:  # type: ignore[attr-defined]
         return "it cannot be transformed by torch.func"
     plan = _plan(scan)
     return plan if isinstance(plan, str) else None
@@ -71,9 +70,9 @@ def reason_to_leave(scan: Scan) -> str | None:
     """Why another kernel is the better choice for this scan, or None."""
     if scan.inputs.shape[0] < _FEWEST_STEPS:
         return f"for fewer than {_FEWEST_STEPS} steps, packing the weights takes longer than the loop"
-    if isinstance(scan.cells[0], LSTM) and torch_builtin.reason_against(scan) is None:
-        if not scan.cells[0].projection:
-            return "PyTorch runs the plain LSTM in oneDNN, which is as fast"
+    cell = scan.cells[0]
+    if isinstance(cell, LSTM) and not cell.projection and torch_builtin.reason_against(scan) is None:
+        return "PyTorch runs the plain LSTM in oneDNN, which is as fast"
     return None
 
 
@@ -84,7 +83,7 @@ def run(scan: Scan) -> tuple[Tensor, State]:
     assert not isinstance(plan, str)
     for direction, cell in enumerate(scan.cells):
         state = [part[direction] for part in scan.state]
-        output, final = _one_direction(plan, cell, scan, state, backward=direction == 1)
+        output, final = run_direction(plan, cell, scan, state, backward=direction == 1)
         outputs.append(output)
         finals.append(final)
     return torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0], tuple(
@@ -92,8 +91,8 @@ def run(scan: Scan) -> tuple[Tensor, State]:
     )
 
 
-def _one_direction(
-    planned: tuple[chunk.Plan, _Captured], cell: Cell, scan: Scan, state: list[Tensor], backward: bool
+def run_direction(
+    planned: tuple[chunk.Plan, Captured], cell: Cell, scan: Scan, state: list[Tensor], backward: bool
 ) -> tuple[Tensor, list[Tensor]]:
     plan, captured = planned
     parts = plan.training.parts
@@ -134,16 +133,17 @@ def _others(scan: Scan, state: list[Tensor], backward: bool) -> dict[str, Tensor
     return found
 
 
-def _plan(scan: Scan) -> tuple[chunk.Plan, _Captured] | str:
-    """The plan for a scan, made once for all cells of a configuration; or why there is none."""
+def _plan(scan: Scan) -> tuple[chunk.Plan, Captured] | str:
+    """`find_plan`, made once for all cells of a configuration."""
     # Whoever runs a scan has just asked whether it can be run.
     if getattr(_recent, "scan", None) is not scan:
-        _recent.plan = _find_plan(scan)
+        _recent.plan = find_plan(scan)
         _recent.scan = scan
     return _recent.plan
 
 
-def _find_plan(scan: Scan) -> tuple[chunk.Plan, _Captured] | str:
+def find_plan(scan: Scan) -> tuple[chunk.Plan, Captured] | str:
+    """The plan for a scan, and its cell's functions; or why there is none."""
     captured = _capture(scan.cells[0])
     if isinstance(captured, str):
         return captured
@@ -165,10 +165,10 @@ def _find_plan(scan: Scan) -> tuple[chunk.Plan, _Captured] | str:
     return plan if isinstance(plan, str) else (plan, captured)
 
 
-def _capture(cell: Cell) -> _Captured | str:
+def _capture(cell: Cell) -> Captured | str:
     configuration = _configuration(cell)
     with _lock:
-        known: dict[Any, _Captured | str] = _steps
+        known: dict[Any, Captured | str] = _steps
         if configuration is None:
             known = _own_steps.setdefault(cell, {})
             configuration = cell.training
@@ -177,7 +177,7 @@ def _capture(cell: Cell) -> _Captured | str:
                 step = capture_step(cell)
                 if list(step.inputs)[1:] != state_names(len(cell.state_sizes)):
                     raise ValueError("its state has another number of tensors than it says")
-                known[configuration] = _Captured(step, _projection(cell))
+                known[configuration] = Captured(step, _projection(cell))
             except (ThroughtimeError, ValueError) as error:
                 known[configuration] = str(error)
         return known[configuration]

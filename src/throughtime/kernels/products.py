@@ -15,8 +15,8 @@ _FEWEST_ROWS = 64
 def _has_onednn() -> bool:
     """Whether oneDNN multiplies 32-bit matrices here.
 
-    On an AMD EPYC (AVX-512) it reaches 91 to 102 GFLOP/s a core in these products; MKL, which `F.linear` calls,
-    74 to 95.
+    On an AMD EPYC (AVX-512) it reaches 91 to 102 GFLOP/s a core in these products; MKL, which `F.linear`
+    calls, 74 to 95.
     """
     if not torch.backends.mkldnn.is_available():
         return False
@@ -48,7 +48,7 @@ class _Linear(torch.autograd.Function):
         return _onednn(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
         x, weight = ctx.saved_tensors
         if torch.is_grad_enabled():  # a second derivative is wanted: by operations that have one
             of_x = gradient @ weight

@@ -17,8 +17,8 @@ def with_zoneout(step: Function, rates: Sequence[float], draws: bool) -> Functio
     Args:
         step: projected, state -> output, new state.
         rates: for each tensor of the state the probability that a unit keeps its old value.
-        draws: the step reads numbers of [0, 1) as "draw.k", and a unit below the rate keeps its value; otherwise
-            each keeps its mean.
+        draws: the step reads numbers of [0, 1) as "draw.k", and a unit below the rate keeps its value;
+            otherwise each keeps its mean.
     """
     built, outputs = _rebuilt(step)
     names = state_names(len(rates))

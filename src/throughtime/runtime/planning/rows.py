@@ -86,7 +86,7 @@ class Concat(Value):
 
 @dataclass(frozen=True, eq=False)
 class Stored(Value):
-    """A row that lies in memory in one piece, because others than its reader want it: it is never taken apart."""
+    """A row that lies in memory in one piece, because others want it, too: it is never taken apart."""
 
     source: Value
 

@@ -1,8 +1,8 @@
 """The native executor's plan of a step that is trained: forward or backward, over a batch.
 
-Every value is a matrix of rows, one a sequence; it lies in a tensor of the caller, in scratch memory, or, within
-one pass over the units, in a register. The work is cut into phases, which barriers part: in a phase of units
-(even numbers) each thread takes its share of the units for all sequences, multiplies them, and runs the
+Every value is a matrix of rows, one a sequence; it lies in a tensor of the caller, in scratch memory, or,
+within one pass over the units, in a register. The work is cut into phases, which barriers part: in a phase of
+units (even numbers) each thread takes its share of the units for all sequences, multiplies them, and runs the
 instructions on them; in a phase of rows (odd numbers) it takes its share of the sequences, so that whole rows
 can be summed. Weights are known by their places only: an executor packs them once a call.
 """
@@ -392,7 +392,11 @@ class TrainingPlan:
         phases = []
         for one in self.phases:
             units = [
-                (run.size, [g for g in one.groups if self.groups[g].products[0].size == run.size], *_program(run))
+                (
+                    run.size,
+                    [g for g in one.groups if self.groups[g].products[0].size == run.size],
+                    *_program(run),
+                )
                 for run in one.units.values()
             ]
             rows = [self._row_work(work) for work in one.rows]
