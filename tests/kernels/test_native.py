@@ -85,6 +85,13 @@ def test_the_native_kernel_equals_the_loop(name: str, around: str) -> None:
     assert_alike(results("native", scan), results("reference", scan))
 
 
+@pytest.mark.parametrize(("name", "options"), BUILT_IN)
+def test_zoneout_in_evaluation_takes_the_mean(name: str, options: dict[str, Any]) -> None:
+    cell = cell_of(name, 5, 24, **options).eval()
+    scan = scan_of(cell, 4, 3, zoneout=tuple(0.2 * (1 + part) for part in range(len(cell.state_sizes))))
+    assert_alike(results("native", scan), results("reference", scan))
+
+
 @pytest.mark.parametrize(
     ("T", "B", "input_size", "hidden_size"), [(1, 1, 3, 33), (3, 1, 1, 18), (2, 29, 50, 96)]
 )
