@@ -113,5 +113,6 @@ const Kernels& kernels_of(const std::string& isa);
 
 void bind_layers(nb::module_& module);
 void bind_engine(nb::module_& module);
+void bind_training(nb::module_& module);
 
 }  // namespace throughtime::bindings

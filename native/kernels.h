@@ -111,6 +111,41 @@ inline constexpr int kRegister = 0;
 // enough that the registers stay in the first cache.
 inline constexpr int kBlocksTogether = 8;
 
+// ---- training: whole batches of rows, as native/training.h has them
+
+// Rows of a matrix times rows of a batch. Panels of `vectors` groups of 16 rows each; within a panel the
+// columns follow one another, and a column is [vectors][16]. Panel p's group g goes to out[g] + p *
+// unit_step.
+struct PanelProduct {
+  const float* panels;
+  int columns;
+  int vectors;  // 1 to kMaxVectors
+  int unit_step;
+  const float* x;
+  std::ptrdiff_t x_stride;  // floats from one row of the batch to the next
+  float* out[kMaxVectors];
+  std::ptrdiff_t out_stride;
+};
+
+// Where an operand of a batch lies: element c of row r at bases[base] + offset + r * stride + c * step.
+struct TilePlace {
+  int base;  // kRegister: `offset` is the register's number
+  int step;  // 0: one number for all columns; with stride 0 it stands there kTileFloats times
+  int stride;
+  bool exact;  // what lies behind a row belongs to others: it is neither read nor written
+  std::ptrdiff_t offset;
+};
+
+struct TileInstruction {
+  LaneOperation operation;
+  TilePlace target, operands[3];
+};
+
+// Elements that go through all instructions together: whole rows where they are short, else a part of one.
+inline constexpr int kTileFloats = 256;
+// Registers beside those of the instructions, for operands that do not lie as the loops need them.
+inline constexpr int kSpareRegisters = 4;
+
 struct Kernels {
   const char* name;
 
@@ -126,6 +161,17 @@ struct Kernels {
   // each.
   void (*run_lanes)(const LaneInstruction* instructions, int count, float* const* bases, int begin, int end,
                     float* registers);
+
+  // The products of the panels [begin, end) with `rows` rows of a batch.
+  void (*multiply_panels)(const PanelProduct& product, int rows, int begin, int end);
+
+  // Runs instructions on the columns [begin, end) of the rows [first, last). registers: kTileFloats floats
+  // for each, and for kSpareRegisters more.
+  void (*run_tiles)(const TileInstruction* instructions, int count, float* const* bases, int first, int last,
+                    int begin, int end, float* registers);
+
+  // The sum and the largest of n numbers; NaN where one is.
+  float (*sum)(const float* values, int n);
 
   // Prepares one vector: `size` floats into `lanes` lanes, the rest filled with zeros.
   void (*prepare)(Precision precision, const float* values, int size, std::uint32_t* lanes, int lane_count,

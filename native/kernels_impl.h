@@ -285,33 +285,43 @@ void step_cell(const CellStep& step, int slots, int begin, int end) {
 
 // ---- the pointwise parts of programs
 
+// Blocks of 16 numbers in one or several rows.
 struct LaneRow {
   float* at;
-  int stride;
+  std::ptrdiff_t stride;   // from one block to the next
+  std::ptrdiff_t row = 0;  // from one row to the next
+};
+
+struct LaneSize {
+  int rows, blocks;
 };
 
 template <class Operation>
-inline void on_one(int blocks, LaneRow out, LaneRow a, const Operation& operation) {
-  for (int b = 0; b < blocks; ++b)
-    for (int part = 0; part < kLanes; part += W)
-      store(out.at + b * out.stride + part, operation(load(a.at + b * a.stride + part)));
+inline void on_one(LaneSize size, LaneRow out, LaneRow a, const Operation& operation) {
+  for (int row = 0; row < size.rows; ++row, out.at += out.row, a.at += a.row)
+    for (int k = 0; k < size.blocks; ++k)
+      for (int part = 0; part < kLanes; part += W)
+        store(out.at + k * out.stride + part, operation(load(a.at + k * a.stride + part)));
 }
 
 template <class Operation>
-inline void on_two(int blocks, LaneRow out, LaneRow a, LaneRow b, const Operation& operation) {
-  for (int k = 0; k < blocks; ++k)
-    for (int part = 0; part < kLanes; part += W)
-      store(out.at + k * out.stride + part,
-            operation(load(a.at + k * a.stride + part), load(b.at + k * b.stride + part)));
+inline void on_two(LaneSize size, LaneRow out, LaneRow a, LaneRow b, const Operation& operation) {
+  for (int row = 0; row < size.rows; ++row, out.at += out.row, a.at += a.row, b.at += b.row)
+    for (int k = 0; k < size.blocks; ++k)
+      for (int part = 0; part < kLanes; part += W)
+        store(out.at + k * out.stride + part,
+              operation(load(a.at + k * a.stride + part), load(b.at + k * b.stride + part)));
 }
 
 template <class Operation>
-inline void on_three(int blocks, LaneRow out, LaneRow a, LaneRow b, LaneRow c, const Operation& operation) {
-  for (int k = 0; k < blocks; ++k)
-    for (int part = 0; part < kLanes; part += W)
-      store(out.at + k * out.stride + part,
-            operation(load(a.at + k * a.stride + part), load(b.at + k * b.stride + part),
-                      load(c.at + k * c.stride + part)));
+inline void on_three(LaneSize size, LaneRow out, LaneRow a, LaneRow b, LaneRow c,
+                     const Operation& operation) {
+  for (int row = 0; row < size.rows; ++row, out.at += out.row, a.at += a.row, b.at += b.row, c.at += c.row)
+    for (int k = 0; k < size.blocks; ++k)
+      for (int part = 0; part < kLanes; part += W)
+        store(out.at + k * out.stride + part,
+              operation(load(a.at + k * a.stride + part), load(b.at + k * b.stride + part),
+                        load(c.at + k * c.stride + part)));
 }
 
 inline F erf(F x) {
@@ -321,10 +331,9 @@ inline F erf(F x) {
   return load(each);
 }
 
-inline void run_instruction(const LaneInstruction& instruction, int n, LaneRow out, LaneRow a, LaneRow b,
-                            LaneRow c) {
+inline void run_operation(LaneOperation operation, LaneSize n, LaneRow out, LaneRow a, LaneRow b, LaneRow c) {
   const F zero = set(0.0f), one = set(1.0f);
-  switch (instruction.operation) {
+  switch (operation) {
     case LaneOperation::kCopy:
       return on_one(n, out, a, [](F x) { return x; });
     case LaneOperation::kNegative:
@@ -389,11 +398,14 @@ void run_lanes(const LaneInstruction* instructions, int count, float* const* bas
     const int n = end - block < kBlocksTogether ? end - block : kBlocksTogether;
     for (int k = 0; k < count; ++k) {
       const LaneInstruction& one = instructions[k];
-      run_instruction(one, n, row(one.target, block), row(one.operands[0], block),
-                      row(one.operands[1], block), row(one.operands[2], block));
+      run_operation(one.operation, {1, n}, row(one.target, block), row(one.operands[0], block),
+                    row(one.operands[1], block), row(one.operands[2], block));
     }
   }
 }
+
+#include "panels.h"
+#include "tiles.h"
 
 // ---- activations
 
@@ -469,7 +481,8 @@ std::uint32_t read_all(const std::uint32_t* lanes, std::size_t n) {
 }  // namespace
 
 extern const Kernels THROUGHTIME_TABLE;
-const Kernels THROUGHTIME_TABLE = {THROUGHTIME_NAME, accumulate, step_cell, run_lanes, prepare,
+const Kernels THROUGHTIME_TABLE = {THROUGHTIME_NAME, accumulate, step_cell, run_lanes,
+                                   multiply_panels,  run_tiles,  sum_all,   prepare,
                                    sigmoid_all,      tanh_all,   exp_all,   read_all};
 
 }  // namespace throughtime

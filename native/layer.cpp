@@ -8,6 +8,8 @@ namespace {
 
 // torch.nn.LayerNorm's.
 constexpr double kNormEpsilon = 1e-5;
+// Rows that a member works on at once: four gates and the cell's tanh.
+constexpr int kRows = 5;
 
 int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -102,6 +104,9 @@ void Layer::reserve(Room& room, std::size_t slots, std::size_t rows, int members
   if (candidate_.bytes() > 0) workspace.inner.reserve(candidate_.view(), slots);
   workspace.inner_raw.reserve(slots *
                               static_cast<std::size_t>(std::max(projection_.rows(), candidate_.rows())));
+  // The rows that `step_normalised` and `step_reset_before` work on.
+  if (!norm_ih_.empty() || candidate_.bytes() > 0)
+    workspace.rows.reserve(static_cast<std::size_t>(members) * kRows * padded_hidden_);
   if (workspace.outputs.size() < places) {
     workspace.outputs.resize(places);
     workspace.starts.resize(places);
@@ -269,7 +274,8 @@ void Layer::step_normalised(const Member& member, Workspace& workspace, std::siz
   member.barrier();
   const auto H = static_cast<std::size_t>(padded_hidden_);
   const bool projects = projection_.bytes() > 0;
-  std::vector<float> i(H), f(H), g(H), o(H), t(H);
+  float* i = workspace.rows.data() + static_cast<std::size_t>(member.index) * kRows * H;
+  float *f = i + H, *g = f + H, *o = g + H, *t = o + H;
   for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {
     float* gates = raw + slot * stride;
     normalise(gates, norm_hh_);
@@ -287,9 +293,9 @@ void Layer::step_normalised(const Member& member, Workspace& workspace, std::siz
       g[unit] = value(gates_ - 2);
       o[unit] = value(gates_ - 1);
     }
-    kernels_.sigmoid(i.data(), H);
-    kernels_.sigmoid(f.data(), H);
-    kernels_.tanh(g.data(), H);
+    kernels_.sigmoid(i, H);
+    kernels_.sigmoid(f, H);
+    kernels_.tanh(g, H);
     double sum = 0;
     for (int unit = 0; unit < hidden_size_; ++unit) {
       const float forget = coupled_ ? 1.0f - i[unit] : f[unit];
@@ -309,8 +315,8 @@ void Layer::step_normalised(const Member& member, Workspace& workspace, std::siz
       t[unit] = static_cast<float>((next - mean) * inverse) * norm_cell_[unit] + norm_cell_bias_[unit];
       c[unit] = next + keep_cell_ * (c[unit] - next);
     }
-    kernels_.sigmoid(o.data(), H);
-    kernels_.tanh(t.data(), H);
+    kernels_.sigmoid(o, H);
+    kernels_.tanh(t, H);
     // `gates` has been read; the raw buffer's beginning of this slot takes what the projection reads.
     float* output = projects ? gates : hidden[slot];
     outputs[slot] = output;
@@ -348,12 +354,12 @@ void Layer::step_reset_before(const Member& member, Workspace& workspace, std::s
   kernels_.accumulate(gate_weights, h, static_cast<int>(n), static_cast<int>(member.begin(blocks)),
                       static_cast<int>(member.end(blocks)), raw, stride);
   member.barrier();
-  std::vector<float> reset(H);
+  float* reset = workspace.rows.data() + static_cast<std::size_t>(member.index) * kRows * H;
   for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {
     kernels_.sigmoid(raw + slot * stride, stride);
     for (int unit = 0; unit < hidden_size_; ++unit)
       reset[unit] = raw[slot * stride + two(0, unit)] * hidden[slot][unit];
-    kernels_.prepare(candidate.precision, reset.data(), state_size_, reset_h.lanes + slot * reset_h.stride,
+    kernels_.prepare(candidate.precision, reset, state_size_, reset_h.lanes + slot * reset_h.stride,
                      candidate.groups, reset_h.scales + slot);
   }
   member.barrier();

@@ -41,6 +41,7 @@ class Layer : public RecurrentLayer {
   struct Workspace : Room {
     Prepared x, h, inner;
     Buffer<float> raw, inner_raw;
+    Buffer<float> rows;  // some of padded_hidden_ floats for each member
     std::vector<float*> outputs;
     std::vector<const float*> starts;
   };

@@ -116,4 +116,5 @@ NB_MODULE(_native, module) {
 
   throughtime::bindings::bind_layers(module);
   throughtime::bindings::bind_engine(module);
+  throughtime::bindings::bind_training(module);
 }

@@ -16,8 +16,7 @@ constexpr int W = 16;
 using F = __m512;
 using I = __m512i;
 // What sums of whole numbers are kept in: of exactly the type that the instruction below has. GCC 12 spilled
-// an array of __m512i to memory at every product (64 slots of a 2 x 512 LSTM: 1005 us a step, against
-// SUMNEW).
+// an array of __m512i to memory at every product.
 using Whole = int __attribute__((vector_size(64)));
 inline F load(const float* p) { return _mm512_loadu_ps(p); }
 inline void store(float* p, F a) { _mm512_storeu_ps(p, a); }

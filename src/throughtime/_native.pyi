@@ -56,6 +56,21 @@ class Layer:
         threads: int = 1,
     ) -> tuple[NDArray[np.float32], tuple[NDArray[np.float32], ...]]: ...
 
+class TrainingStep:
+    work: float
+    def __init__(self, plan: Mapping[str, Any], isa: str = "") -> None: ...
+    def run(
+        self,
+        weights: Sequence[int],
+        sequences: NDArray[np.int64],
+        steps: int,
+        batch: int,
+        backward: bool,
+        threads: int,
+    ) -> None: ...
+
+def training_memory(floats: int) -> NDArray[np.float32]: ...
+
 class Engine:
     vocabulary_size: int
     state_size: int

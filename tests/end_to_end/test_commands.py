@@ -190,7 +190,10 @@ USER_ERRORS = [
     (["train", "text.txt", "--out", "run"], "run exists already"),
     (["train", "--resume", "none"], "is not a run folder"),
     (["train", "--resume", "run", "--hidden", "3"], "--hidden cannot be given with --resume"),
-    (["train", "text.txt", "--kernel", "cuda"], "--kernel: input should be 'auto', 'torch' or 'reference'"),
+    (
+        ["train", "text.txt", "--kernel", "cuda"],
+        "--kernel: input should be 'auto', 'native', 'torch' or 'reference'",
+    ),
     (["sample", "none"], "no such run folder"),
     (["sample", "text.txt"], "is a file"),
     (["sample", "."], "is not a run folder"),

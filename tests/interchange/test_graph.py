@@ -10,7 +10,8 @@ from throughtime.errors import OptionError
 onnx = pytest.importorskip("onnx")
 
 from throughtime.interchange import graph as module  # noqa: E402
-from throughtime.interchange.graph import FLOAT, INTEGER, IR_VERSION, OPSET, Graph, Port  # noqa: E402
+from throughtime.interchange.graph import FLOAT, IR_VERSION, OPSET, Graph  # noqa: E402
+from throughtime.program.network import Port  # noqa: E402
 
 
 def doubled() -> Graph:
@@ -74,6 +75,6 @@ def test_a_model_too_large_for_a_file_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_port_tells_its_range() -> None:
-    assert Port("tokens", INTEGER, ("T", "B"), "read", 5).describe()["range"] == [0, 4]
-    assert Port("lengths", INTEGER, ("B",), "of sequences", "T").describe()["range"] == [1, "T"]
+    assert Port("tokens", "int64", ("T", "B"), "read", 5).describe()["range"] == [0, 4]
+    assert Port("lengths", "int64", ("B",), "of sequences", "T").describe()["range"] == [1, "T"]
     assert "range" not in Port("x", FLOAT, ("B",), "any number").describe()

@@ -413,7 +413,7 @@ def _per_channel(
 # ---- scans
 
 
-@_rule("scan")
+@_rule("recurrence")
 def _scan(
     c: Converter,
     node: fx.Node,

@@ -101,7 +101,7 @@ def capture(
     """The program of a function.
 
     Args:
-        module: whose parameters it reads, in evaluation mode.
+        module: whose parameters it reads, in the mode that is to be captured.
         function: of tensors, in the order of `inputs`.
         inputs: their types by name; letters are free sizes.
         is_own: the function is Throughtime's, whose tests show that it treats all sizes alike. Its trace has
@@ -115,7 +115,7 @@ def capture(
     # Fake tensors have shapes, and no memory.
     fake = FakeTensorMode(allow_non_fake_inputs=True) if is_own else nullcontext()
     lines = _Lines()
-    wrapped = _Wrapped(module, function).eval()
+    wrapped = _Wrapped(module, function).train(module.training)
     subject = type(module).__name__
     try:
         with fake:
@@ -317,10 +317,13 @@ class Converter:
 
     def _converted(self, node: fx.Node) -> Any:
         if node.target is operator.getitem:
-            return self._found[node.args[0]][node.args[1]]  # type: ignore[index]
+            of, index = node.args[:2]
+            return self._found[of][index]  # type: ignore[index]
         name = self.name(node)
         if not _holds_tensors(node.meta.get("val")):
             return None  # sizes, and checks of them: shapes are known from the values that have them
+        if "dropout" in name and len(node.args) > 2 and node.args[1] and node.args[2]:
+            raise self.refusal(node, "it drops out at random: a step draws no random numbers")
         if name in aten.SAME:
             return self.operand(node.args[0])
         if name in aten.DIRECT:

@@ -24,7 +24,7 @@ _NAMES = {cell: name for name, cell in CELLS.items()}
 _OPTIONS = {"rnn": ("activation",), "gru": ("reset_after",)}
 
 
-@torch.library.custom_op("throughtime::scan", mutates_args=())
+@torch.library.custom_op("throughtime::recurrence", mutates_args=())
 def _scan(
     inputs: Tensor,
     state: list[Tensor],
@@ -142,7 +142,7 @@ def _forward_of(name: str, recurrent: Recurrent) -> Any:
     ) -> tuple[Tensor, State]:
         if recurrent.batch_first:
             raise OptionError(f"{name} has the batch first: give it the time first in what is captured")
-        outputs, *new = torch.ops.throughtime.scan(
+        outputs, *new = torch.ops.throughtime.recurrence(
             inputs,
             list(state or ()),
             lengths,

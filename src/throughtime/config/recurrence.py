@@ -64,8 +64,10 @@ class RecurrenceConfig(Section):
         "or torch.nn's defaults.",
     )
     initial_range: float = Field(default=0.1, gt=0, le=100, description="For --initialisation uniform.")
-    kernel: Literal["auto", "torch", "reference"] = Field(
-        default="auto", description="How to run the recurrence; auto takes the fastest that can."
+    kernel: Literal["auto", "native", "torch", "reference"] = Field(
+        default="auto",
+        description="How to train the recurrence: native is Throughtime's own, for every cell; auto takes "
+        "the fastest that can.",
     )
 
     @model_validator(mode="after")

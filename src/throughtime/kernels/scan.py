@@ -41,8 +41,10 @@ class Kernel:
         name: what `kernel=` and reports call it.
         reason_against: why it cannot run a scan, or None where it can.
         run: the outputs (T, B, D * output size), zero where masked, and the state after the last step.
+        reason_to_leave: why "auto" leaves a scan that it can run to a kernel behind it, or None.
     """
 
     name: str
     reason_against: Callable[[Scan], str | None]
     run: Callable[[Scan], tuple[Tensor, State]]
+    reason_to_leave: Callable[[Scan], str | None] = lambda scan: None

@@ -339,7 +339,8 @@ def _facts(config: RunConfig, task: Task, device: torch.device) -> str:
         kernel.name
         for module in task.model.modules()
         if isinstance(module, Recurrent)
-        for kernel in module.kernel_for(torch.zeros(2, 1, module.input_size, device=device))
+        # As many steps as a chunk or an example may have: for very few another kernel is faster.
+        for kernel in module.kernel_for(torch.zeros(32, 1, module.input_size, device=device))
     }
     kernels = " and ".join(sorted(names))
     threads = torch.get_num_threads()

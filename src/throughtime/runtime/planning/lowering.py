@@ -10,7 +10,7 @@ share of the inputs, which does not wait for the state, shows.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ from throughtime.runtime.planning.rows import (
     Reduce,
     Segment,
     Slice,
+    Stored,
     Value,
     choose,
     constant,
@@ -92,9 +93,9 @@ def lower(cell: CellProgram, weights: Mapping[str, NDArray[Any]], zoneout: Seque
     """
     inputs = Input(cell.input_size, "inputs")
     old = [Input(size, f"state.{part}") for part, size in enumerate(cell.state_sizes)]
-    (projected,) = _run(cell.project, {"inputs": Row(inputs, ("B", inputs.size))}, weights)
+    (projected,) = run_on_rows(cell.project, {"inputs": Row(inputs, ("B", inputs.size))}, weights)
     states = {value.name: Row(value, ("B", value.size)) for value in old}
-    output, *new = _run(cell.step, {"projected": projected, **states}, weights)
+    output, *new = run_on_rows(cell.step, {"projected": projected, **states}, weights)
     values = [_row_of(found, size) for found, size in zip(new, cell.state_sizes, strict=True)]
     first = _row_of(output, cell.output_size)
     kept = [
@@ -110,10 +111,27 @@ def lower(cell: CellProgram, weights: Mapping[str, NDArray[Any]], zoneout: Seque
     )
 
 
-def _run(function: Function, inputs: Mapping[str, Found], weights: Mapping[str, NDArray[Any]]) -> list[Found]:
+def run_on_rows(
+    function: Function,
+    inputs: Mapping[str, Found],
+    weights: Mapping[str, NDArray[Any]],
+    stored: Collection[str] | None = None,
+) -> list[Found]:
+    """A function's outputs as rows.
+
+    Args:
+        function: the program.
+        inputs: rows by the names that it has for them.
+        weights: its weights; arrays of whole numbers only stand for them (planning/training.py).
+        stored: the names of values that are not taken apart where they are joined; None where nobody else
+            wants any.
+    Raises:
+        RunError: an operation has no form for single rows.
+    """
     values: dict[str, Found] = dict(inputs)
     for name in function.weights:
-        values[f"{WEIGHT}{name}"] = np.asarray(weights[name], np.float32)
+        weight = weights[name]
+        values[f"{WEIGHT}{name}"] = weight if weight.dtype.kind == "i" else np.asarray(weight, np.float32)
     for node in function.nodes:
         operands = [
             values[operand] if isinstance(operand, str) else np.float32(operand) for operand in node.operands
@@ -122,6 +140,13 @@ def _run(function: Function, inputs: Mapping[str, Found], weights: Mapping[str, 
             values[node.name] = _node(node.operation, operands, dict(node.attributes))
         except _NoRowsError as error:
             raise RunError(f"node {node.name!r} ({node.operation}): {error}") from None
+        found = values[node.name]
+        if stored is not None and isinstance(found, Row):
+            value = found.value
+            # What others want lies in one piece, and one number for a whole row is computed once.
+            together = isinstance(value, (Concat, Lane, Product)) and node.name in stored
+            if together or (isinstance(value, Lane) and value.size == 1):
+                values[node.name] = Row(Stored(value.size, value), found.shape)
     return [
         values[operand] if isinstance(operand, str) else np.asarray(operand, np.float32)
         for operand in function.outputs
@@ -226,13 +251,17 @@ def _product(value: Value, matrix: Array) -> Value:
     """matrix (rows, columns) times a row; a sum over the pieces of a joined row."""
     rows = len(matrix)
     if isinstance(value, Constant):
+        if not value.array.any():
+            return constant(0, rows)
+        if matrix.dtype.kind == "i":
+            raise _NoRowsError("it multiplies a weight with fixed numbers")
         with np.errstate(all="ignore"):
             return constant(matrix @ np.broadcast_to(value.array, (value.size,)), rows)
     if isinstance(value, Concat):
         total: Value | None = None
         at = 0
         for piece in value.pieces:
-            part = _product(piece, np.ascontiguousarray(matrix[:, at : at + piece.size]))
+            part = _product(piece, matrix[:, at : at + piece.size])
             total = part if total is None else lane("add", total, part)
             at += piece.size
         assert total is not None
@@ -279,8 +308,7 @@ def _times_fixed(a: Row, b: NDArray[Any]) -> Row:
     matrices = np.broadcast_to(b.reshape(right), (*axes[:-1], K, N))
     pieces = []
     for place, index in zip(np.ndindex(axes), numbers, strict=True):
-        matrix = np.ascontiguousarray(matrices[place[:-1]].T)
-        pieces.append(_product(choose(a.value, index), matrix))
+        pieces.append(_product(choose(a.value, index), matrices[place[:-1]].T))
     return Row(join(pieces), tuple(out))
 
 

@@ -85,6 +85,13 @@ class Concat(Value):
 
 
 @dataclass(frozen=True, eq=False)
+class Stored(Value):
+    """A row that lies in memory in one piece, because others want it, too: it is never taken apart."""
+
+    source: Value
+
+
+@dataclass(frozen=True, eq=False)
 class Gather(Value):
     """Elements in another order, or several times."""
 
@@ -114,8 +121,11 @@ class Normalise(Value):
 
 
 def constant(value: Any, size: int = 1) -> Constant:
-    """A number, or an array of them."""
-    array = np.ascontiguousarray(np.broadcast_to(np.asarray(value, np.float32).reshape(-1), (size,)))
+    """A number, or an array of them; whole numbers stand for elements of weights, and stay what they are."""
+    array = np.asarray(value)
+    if array.dtype != np.int64:
+        array = array.astype(np.float32)
+    array = np.ascontiguousarray(np.broadcast_to(array.reshape(-1), (size,)))
     if size > 1 and array.size and (array == array[0]).all():
         array = array[:1]
     return Constant(size, array)
@@ -226,7 +236,7 @@ def reads(value: Value) -> list[tuple[Value, bool]]:
         return [(segment.source, False) for segment in value.segments]
     if isinstance(value, Concat):
         return [(piece, False) for piece in value.pieces]
-    if isinstance(value, (Slice, Gather, Reduce, Normalise)):
+    if isinstance(value, (Slice, Stored, Gather, Reduce, Normalise)):
         return [(value.source, False)]
     return []
 
@@ -248,6 +258,8 @@ def with_operands(value: Value, operands: list[Value]) -> Value:
     (source,) = operands
     if isinstance(value, Slice):
         return Slice(value.size, source, value.start)
+    if isinstance(value, Stored):
+        return Stored(value.size, source)
     if isinstance(value, Gather):
         return Gather(value.size, source, value.index)
     if isinstance(value, Reduce):
@@ -266,6 +278,8 @@ def key(value: Value) -> Any:
         return ("lane", value.size, value.operation, operands)
     if isinstance(value, Slice):
         return ("slice", value.size, value.start, operands)
+    if isinstance(value, Stored):
+        return ("stored", operands)
     if isinstance(value, Reduce):
         return ("reduce", value.size, value.kind, value.length, operands)
     if isinstance(value, Normalise):

@@ -1,0 +1,85 @@
+// Products of whole batches with matrices packed in panels. Included by kernels_impl.h only.
+//
+// A tile of rows of the batch shares each reading of a panel's column; its sums stay in registers from the
+// first column to the last. One chain of sums a result, so neither the batch nor the threads change a bit.
+#pragma once
+
+template <int R, int T, int S>
+inline void panel_tile(const PanelProduct& product, int panel, int row) {
+  // One pass over the 16 lanes of a group where the sums fit into registers, else one for each vector of it.
+  constexpr int L = R * T * S * kParts <= kSums ? kParts : 1;
+  const std::size_t floats = static_cast<std::size_t>(product.columns) * R * kLanes;
+  const float* x[S];
+  for (int s = 0; s < S; ++s) x[s] = product.x + (row + s) * product.x_stride;
+  for (int pass = 0; pass < kParts; pass += L) {
+    const float* w[T];
+    for (int t = 0; t < T; ++t) w[t] = product.panels + (panel + t) * floats + pass * W;
+    F sums[T][R][L][S];
+    for (int t = 0; t < T; ++t)
+      for (int r = 0; r < R; ++r)
+        for (int l = 0; l < L; ++l)
+          for (int s = 0; s < S; ++s) sums[t][r][l][s] = set(0.0f);
+    const int columns = product.columns;
+    for (int k = 0; k < columns; ++k) {
+      F input[S];
+      for (int s = 0; s < S; ++s) input[s] = set(x[s][k]);
+#pragma GCC unroll 4
+      for (int t = 0; t < T; ++t) {
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+          for (int l = 0; l < L; ++l) {
+            const F weight = load(w[t] + r * kLanes + l * W);
+#pragma GCC unroll 24
+            for (int s = 0; s < S; ++s) sums[t][r][l][s] = multiply_add(input[s], weight, sums[t][r][l][s]);
+          }
+        }
+        w[t] += R * kLanes;
+      }
+    }
+    for (int t = 0; t < T; ++t)
+      for (int r = 0; r < R; ++r)
+        for (int l = 0; l < L; ++l)
+          for (int s = 0; s < S; ++s)
+            store(product.out[r] + (row + s) * product.out_stride +
+                      static_cast<std::ptrdiff_t>(panel + t) * product.unit_step + (pass + l) * W,
+                  sums[t][r][l][s]);
+  }
+}
+
+// The tile of `size` rows, at most S.
+template <int R, int S>
+inline void panel_rows(const PanelProduct& product, int panel, int row, int size) {
+  if (size == S) return panel_tile<R, 1, S>(product, panel, row);
+  if constexpr (S > 1) panel_rows<R, S - 1>(product, panel, row, size);
+}
+
+template <int R>
+inline void multiply_panels_of(const PanelProduct& product, int rows, int begin, int end) {
+  constexpr int kAlone = at_least_one((kChains + R * kParts - 1) / (R * kParts));
+  constexpr int kMost = W == 1 ? 1 : kSums / R < 12 ? kSums / R : 12;
+  int panel = begin;
+  if (rows == 1)
+    for (; panel + kAlone <= end; panel += kAlone) panel_tile<R, kAlone, 1>(product, panel, 0);
+  // Tiles of equal size: a last one of one or two rows would wait for its weights.
+  const int tiles = (rows + kMost - 1) / kMost;
+  for (; panel < end; ++panel)
+    for (int tile = 0, row = 0; tile < tiles; ++tile) {
+      const int size = (rows - row + tiles - tile - 1) / (tiles - tile);
+      panel_rows<R, kMost>(product, panel, row, size);
+      row += size;
+    }
+}
+
+void multiply_panels(const PanelProduct& product, int rows, int begin, int end) {
+  switch (product.vectors) {
+    case 1:
+      return multiply_panels_of<1>(product, rows, begin, end);
+    case 2:
+      return multiply_panels_of<2>(product, rows, begin, end);
+    case 3:
+      return multiply_panels_of<3>(product, rows, begin, end);
+    default:
+      return multiply_panels_of<4>(product, rows, begin, end);
+  }
+}
