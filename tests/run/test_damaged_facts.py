@@ -13,6 +13,7 @@ from throughtime.config import resolve
 from throughtime.data import Tokenizer
 from throughtime.errors import RunError
 from throughtime.run import Run
+from throughtime.runtime import Engine
 from throughtime.runtime.weights import write_weights
 
 FACTS: dict[str, dict[str, Any]] = {
@@ -138,6 +139,14 @@ def test_a_size_without_bound_is_refused(task: str, line: str, said: str, tmp_pa
     message = str(raised.value)
     assert message.startswith(f"{folder / 'config.toml'} is damaged: ") and said in message
     assert "\n" not in message and len(message) < 300 + len(str(folder))
+
+
+def test_a_task_of_any_length_is_quoted_in_part(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "run", "language-model")
+    (folder / "config.toml").write_text(f'task = "{"a" * 50_000}"\n')
+    with pytest.raises(RunError, match=r"is a 'aaa.*\.\.\., and this needs a language-model") as raised:
+        Engine.load(folder)
+    assert len(str(raised.value)) < 200 + len(str(folder))
 
 
 def test_sizes_are_held_against_the_weights_before_they_take_memory(tmp_path: Path) -> None:
