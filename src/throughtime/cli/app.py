@@ -28,7 +28,7 @@ Examples:
 
 # Each module has HELP and command().
 COMMANDS: dict[str, tuple[str, str]] = {
-    "train": ("train", "Train on a file or a folder of yours."),
+    "train": ("train", "Train on your own file or folder."),
     "sample": ("sample", "Let a trained language model write."),
     "predict": ("predict", "Predict with a trained model of any other task."),
     "translate": ("translate", "Translate lines with a trained translator."),

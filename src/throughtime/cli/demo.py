@@ -47,7 +47,7 @@ def demo(
         int | None,
         typer.Option("--bytes", min=20_000, help="program: how much source to train on.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of data, weights and dropout.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds data, weights and dropout.")] = 1,
 ) -> None:
     """Write the data, train, show."""
     with user_errors():

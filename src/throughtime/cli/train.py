@@ -17,9 +17,9 @@ from throughtime.errors import OptionError
 from throughtime.presets import PRESETS, preset
 
 HELP = """
-Train on a file or a folder of yours.
+Train on your own file or folder.
 
-What kind of model it becomes is found out from the data, or given with --task:
+Throughtime infers the kind of model from the data, or takes --task:
 a text makes a language model, a table with text and label a classifier, and so
 on; docs/reference.md lists the formats.
 

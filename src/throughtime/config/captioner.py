@@ -119,7 +119,7 @@ class CaptionerNetwork(RecurrenceConfig):
     )
     consensus: bool = Field(
         default=False,
-        description="Of the beam's captions take not the best one but that which agrees most with all.",
+        description="Pick the caption that agrees best with the rest of the beam, not the most probable one.",
     )
     fine_tune: int = Field(
         default=0, ge=0, le=18, description="So many of MobileNetV2's last blocks learn as well; 0 is frozen."

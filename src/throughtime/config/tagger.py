@@ -98,7 +98,7 @@ class TaggerTraining(TrainingConfig):
         default=32,
         ge=0,
         le=MOST_COUNTED,
-        description="Bidirectional: frames read on either side of a chunk, of which nothing is learned.",
+        description="Bidirectional: frames read on either side of a chunk that add nothing to the loss.",
     )
     class_weights: Literal["none", "balanced"] = Field(
         default="none",

@@ -61,7 +61,7 @@ class TrainingConfig(Section):
     )
     checkpoint_seconds: float = Field(default=60.0, ge=0, description="Longest time that a crash can cost.")
     tensorboard: bool = Field(default=True, description="Write TensorBoard events.")
-    seed: int = Field(default=1, ge=0, lt=2**63, description="Of everything random: weights, dropout, order.")
+    seed: int = Field(default=1, ge=0, lt=2**63, description="Seeds weights, dropout and data order.")
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0 leaves the choice to PyTorch.")
     device: str = Field(
         default="auto", description="cpu, cuda, cuda:1...; auto takes a GPU where there is one."

@@ -41,7 +41,7 @@ def read_pairs(
         bad: what happens to pairs that cannot be used: an empty side, a value that is no text.
         columns: the table's columns.
     Raises:
-        DataError: a file is missing, empty or unreadable, a column is missing, the text files have not as
+        DataError: a file is missing, empty or unreadable, a column is missing, the text files do not have as
             many lines (the message names both counts), or a pair is bad and `bad` does not skip.
     """
     source = Path(source)

@@ -41,7 +41,7 @@ def write_all(folder: Path, seed: int) -> Iterator[tuple[str, Path | MissingExtr
     """Write the data of every demonstration, each in a folder of its name.
 
     Yields:
-        The name with the file or folder to train on, or with the error where the library that draws it is missing.
+        The name with the file or folder to train on, or with the error where a library is missing.
     """
     for name in DEMOS:
         try:

@@ -23,7 +23,7 @@ class Encoder(nn.Module, ABC):
 
     Args:
         size: F, the number of features.
-        grid: give the features of each place, for attention; else one vector an image.
+        grid: give the features of each place, for attention; else one vector for each image.
     """
 
     def __init__(self, size: int, grid: bool) -> None:

@@ -88,7 +88,7 @@ def to_keras(weights: RecurrenceWeights) -> list[Array]:
     """The arrays in Keras's layout and order, for `layer.set_weights`; the way back of `from_keras`.
 
     Args:
-        weights: also `RecurrenceWeights.of(recurrent)`, for a layer of ours.
+        weights: also `RecurrenceWeights.of(recurrent)`, for a layer of Throughtime.
     Raises:
         OptionError: Keras has no such layer (the message names the option).
     """

@@ -21,7 +21,7 @@ class Exported:
 
     Args:
         graphs: by the stem of their file: "step", "sequence", "encoder".
-        missing: graphs that such a run may have and this one has not, each with the reason.
+        missing: graphs that such a run may have and this one lacks, each with the reason.
         files: of the run folder, that whoever runs the graphs needs beside them: vocabularies.
         facts: what else he needs, as JSON can hold it: labels, numbers of special tokens.
     """

@@ -71,7 +71,7 @@ class CellWeights:
 
     @property
     def output_size(self) -> int:
-        """Of a step."""
+        """The size of a step's output."""
         return self.state_sizes[0] if self.program is None else self.program.output_size
 
     @property
@@ -106,7 +106,7 @@ class RecurrenceWeights:
 
     @classmethod
     def of(cls, recurrent: Recurrent) -> RecurrenceWeights:
-        """The weights of a layer of ours.
+        """The weights of one of Throughtime's layers.
 
         Raises:
             OptionError: it has a cell of the user's own.
@@ -185,12 +185,12 @@ class RecurrenceWeights:
 
     @property
     def output_size(self) -> int:
-        """Of a step, with all directions."""
+        """The size of a step's output, with all directions."""
         return self.cells[0].output_size * self.directions
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """Of the state's tensors."""
+        """The sizes of the state's tensors."""
         return state_names(len(self.state_sizes))
 
 

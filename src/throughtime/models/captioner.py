@@ -233,7 +233,7 @@ class TorchCaptionWriter:
     def log_probability(
         self, image: NDArray[Any], tokens: NDArray[np.int64], never: Sequence[int] = ()
     ) -> float:
-        """Of a caption (T,), with END where it ended, in nats; the tokens of `never` cannot come."""
+        """The log-probability in nats of a caption (T,), with END where it ended; `never` cannot come."""
         read = np.concatenate([[self._model.start], tokens[:-1]])
         images = torch.from_numpy(np.ascontiguousarray(image)).to(self._device)
         logits, _ = self._model(images, torch.from_numpy(read)[:, None].to(self._device))

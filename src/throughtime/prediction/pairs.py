@@ -36,7 +36,7 @@ class TranslationNetwork(Tokens, Protocol):
         ...
 
     def score(self, batch: PairBatch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Of each token that a batch wants, in the order of `wanted[counts]`: the loss in nats, and whether
+        """For each token that a batch wants, in the order of `wanted[counts]`: the loss in nats, and whether
         it is the most probable one.
         """
         ...

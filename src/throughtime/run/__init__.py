@@ -29,7 +29,7 @@ def run_class(task: str) -> type[Run]:
 
 
 def find_task(source: str | Path, options: Mapping[str, Any] | None = None) -> str:
-    """The task that training data is for, found out from the file or folder.
+    """The task that training data is for, inferred from the file or folder.
 
     A text with a file of targets beside it (the option `target`) is for a translator. A language model takes
     any text, so it is what remains.

@@ -193,7 +193,7 @@ class CaptionWriter:
     def log_probability(
         self, image: NDArray[Any], tokens: NDArray[np.int64], never: Sequence[int] = ()
     ) -> float:
-        """Of a caption (T,), with END where it ended, in nats; the tokens of `never` cannot come."""
+        """The log-probability in nats of a caption (T,), with END where it ended; `never` cannot come."""
         logits, _ = self._model.read(image, self._fed(tokens))
         logits[:, :, list(never)] = -np.inf
         logs = log_softmax(logits[:, 0])

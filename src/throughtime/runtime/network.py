@@ -67,7 +67,7 @@ def recurrent_of(
             for name, shape in _cell_shapes(config, read, H, S).items():
                 weights.expect(f"{prefix}cells.{number}.{name}", shape)
                 expected.add(f"{prefix}cells.{number}.{name}")
-        # A peephole that the config knows nothing of would be used all the same.
+        # A peephole that the config knows nothing of would be used anyway.
         weights.refuse_others((f"{prefix}cells.", f"{prefix}initial."), expected)
     return Recurrent(
         weights,

@@ -39,7 +39,7 @@ def train(
     show: Progress | None = None,
     **options: Any,
 ) -> Run:
-    """Train on a file or a folder; the task is found out from it unless `task` names it.
+    """Train on a file or a folder; the task is inferred from it unless `task` names it.
 
     Example:
         run = train("input.txt", cell="lstm", hidden=512, layers=2)
