@@ -26,7 +26,7 @@ class LabelledData(Section):
         description="Share of each label's examples, drawn by --seed, kept for validation; 0 for none.",
     )
     input: Literal["auto", "vectors", "text", "sequences", "audio"] = Field(
-        default="auto", description="What the examples are; auto finds it out from the files."
+        default="auto", description="What the examples are; auto infers it from the files."
     )
     text_column: str = Field(default="text", description="The column with the text.")
     label_column: str = Field(default="label", description="The column with the label.")
