@@ -4,7 +4,7 @@
 
 Both learn the adding problem of benchmarks/adding_problem.py: two of T numbers are marked, and the answer is
 their sum. Always answering 1 has a mean squared error of 1/6 = 0.167. Each cell has the learning rate at
-which it did best (--rates tries others), and the LSTM's gates begin such that its units remember for 1 to T steps.
+which it did best (--rates tries others). The LSTM begins with gates that remember for 1 to T steps.
 Prints for each seed the error on unseen sequences and the effective memory (the first lag from which the
 gradient stays below 1 % of lag 0), and says whether the LSTM has the lower error and three times the memory.
 """
