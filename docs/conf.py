@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ def read_outside(app: Any, name: str, source: list[str]) -> None:
         )
 
 
-def show_examples_as_code(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Make a block of code of a docstring's example, which Napoleon takes for prose."""
+def read_docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Make code of a docstring's example, which Napoleon takes for prose, and let |x| be a norm."""
     for number in reversed(range(len(lines))):
+        lines[number] = re.sub(r"\|([^|]+)\|", r"\\|\1\\|", lines[number])
         if lines[number].strip() == "Example:":
             indent = lines[number][: -len("Example:")]
             lines[number : number + 1] = ["", f"{indent}.. code-block:: python", ""]
@@ -58,4 +60,4 @@ def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("source-read", read_outside)
     # Before Napoleon, whose priority is 500.
-    app.connect("autodoc-process-docstring", show_examples_as_code, priority=400)
+    app.connect("autodoc-process-docstring", read_docstring, priority=400)
