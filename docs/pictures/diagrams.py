@@ -55,6 +55,30 @@ def five_shapes() -> Figure:
     return picture
 
 
+def rnn_cell() -> Figure:
+    """One step: two products, a sum, tanh; and the answer read off the state."""
+    picture, axes = board(6.6, 2.8)
+    axes.add_patch(_region(14, 3, 34, 16))
+    label(axes, 6, 13.8, "$h_{t-1}$", 11)
+    arrow(axes, (3, 11), (17, 11), BLUE)
+    box(axes, 21, 11, "$W_{hh}$", "white", 8, 4.4)
+    arrow(axes, (25, 11), (29.4, 11), BLUE)
+    dot(axes, 31, 11, "+")
+    box(axes, 31, 5.6, "$W_{xh}$", "white", 8, 3.6)
+    arrow(axes, (31, 0.6), (31, 3.8), GREEN)
+    label(axes, 33.6, 1.5, "$x_t$", 11)
+    arrow(axes, (31, 7.4), (31, 9.4), GREEN)
+    arrow(axes, (32.6, 11), (37, 11))
+    box(axes, 41, 11, "tanh", "white", 8, 4.4)
+    arrow(axes, (45, 11), (63, 11), BLUE)
+    label(axes, 60, 13.4, "$h_t$", 11)
+    arrow(axes, (53, 11), (53, 16), ORANGE)
+    box(axes, 53, 18.2, "$W_{hy}$", "white", 8, 4.4)
+    arrow(axes, (53, 20.4), (53, 25), ORANGE)
+    label(axes, 56, 24.4, "$y_t$", 11)
+    return picture
+
+
 def unrolled() -> Figure:
     """The loop, and the same loop unrolled over four steps with the same three matrices."""
     picture, axes = board(8.6, 3.1)

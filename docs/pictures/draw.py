@@ -26,6 +26,7 @@ IMAGES = HERE.parent / "images"
 
 PICTURES: dict[str, Callable[[], Figure]] = {
     "five_shapes": diagrams.five_shapes,
+    "rnn_cell": diagrams.rnn_cell,
     "unrolled": diagrams.unrolled,
     "truncated": diagrams.truncated,
     "captioning": diagrams.captioning,

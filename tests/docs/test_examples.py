@@ -38,7 +38,7 @@ BLOCK = re.compile(
 )
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d*)?(?:e[+-]?\d+)?")
 # The pages that begin in an empty folder; the others have a text, input.txt.
-BEGIN_EMPTY = {"docs/tutorial.md"}
+BEGIN_EMPTY = {"README.md", "docs/tutorial.md"}
 
 TEXT = (
     "ROMEO:\nBut, soft! what light through yonder window breaks?\nIt is the east, and Juliet is the sun.\n\n"
