@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import lesson
+import lesson  # pyright: ignore[reportMissingImports] - pytest finds benchmarks/
 import pytest
 
 MEASURED = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "measured.json"

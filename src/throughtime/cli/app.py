@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "info": ("info", "Show what is in a run folder."),
     "inspect": ("inspect", "Look inside: gradient flow, gates, neurons."),
     "compare": ("compare", "Put runs side by side on one page."),
-    "demo": ("demo", "No data? Train on data that is drawn here, and see."),
+    "demo": ("demo", "No data? Train on data that Throughtime draws itself."),
 }
 
 
