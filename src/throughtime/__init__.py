@@ -37,7 +37,7 @@ def train(source: str | Path, **options: Any) -> Run:
 
     Args:
         source: a text makes a language model, a table with text and label a classifier...
-        **options: task (None finds it out from the data), out (the run folder), preset, show (a `Progress`,
+        **options: task (None infers it from the data), out (the run folder), preset, show (a `Progress`,
             for other displays), and every option of `throughtime.config`: cell, hidden, layers, epochs...
     Returns:
         The finished run, with the weights that were best on the validation text.

@@ -13,7 +13,7 @@ Exception
     └── MissingExtraError (also an ImportError) an optional library is missing
 ```
 
-A message holds what went wrong, where, and what to do about it. Any other exception is a bug of ours.
+A message holds what went wrong, where, and what to do about it. Any other exception is a bug in Throughtime.
 """
 
 

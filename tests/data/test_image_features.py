@@ -111,7 +111,7 @@ def test_features_of_places_and_of_whole_images() -> None:
     assert grid.shape == (2, 4, 3) and grid[0, 1].tolist() == [1, 5, 9]
     assert as_features(maps, False, "it")[0].tolist() == [1.5, 5.5, 9.5]
     assert as_features(grid, False, "it")[0].tolist() == [1.5, 5.5, 9.5]
-    with pytest.raises(DataError, match="gives one vector an image"):
+    with pytest.raises(DataError, match="gives one vector for each image"):
         as_features(np.ones((2, 3)), True, "it")
     with pytest.raises(DataError, match=r"it: feature \[0\]: inf is not a finite number"):
         as_features(np.full((2, 3), np.inf), False, "it")

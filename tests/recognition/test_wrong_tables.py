@@ -562,7 +562,7 @@ def test_another_encoding_is_named_and_read(tmp_path: Path, encoding: str, text:
         with pytest.raises(
             DataError,
             match=r"is not UTF-8, and the text looks like "
-            f"{called}.*--encoding \S+ reads it",
+            rf"{called}.*--encoding \S+ reads it",
         ):
             recognise(path)
         assert recognise(path, {"encoding": encoding}).task == (

@@ -77,7 +77,7 @@ def test_a_name_that_is_missing_wrong_or_left_over_is_told(tmp_path: Path) -> No
         weights["n"]
     assert weights.tensor("w", (2, None)).shape == (2, 3)
     weights.refuse_unused()
-    with pytest.raises(CheckpointError, match="holds 'w', which the model has not"):
+    with pytest.raises(CheckpointError, match="holds 'w', which the model does not have"):
         Weights({"w": np.zeros(1)}).refuse_unused()
 
 

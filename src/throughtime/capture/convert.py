@@ -322,7 +322,8 @@ class Converter:
         name = self.name(node)
         if not _holds_tensors(node.meta.get("val")):
             return None  # sizes, and checks of them: shapes are known from the values that have them
-        if "dropout" in name and len(node.args) > 2 and node.args[1] and node.args[2]:
+        rate, is_training = (*node.args, None, None)[1:3]
+        if "dropout" in name and rate and is_training:
             raise self.refusal(node, "it drops out at random: a step draws no random numbers")
         if name in aten.SAME:
             return self.operand(node.args[0])

@@ -1,4 +1,4 @@
-"""Recurrent cells: the equations, one family a file. Their `step` is what every fast kernel is held to."""
+"""The equations of recurrent cells, one family in each file. Tests compare every kernel with `step`."""
 
 from throughtime.cells.cell import Cell, GatedCell, State
 from throughtime.cells.gru import GRU

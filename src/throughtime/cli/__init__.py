@@ -1,4 +1,4 @@
-"""The command line: `throughtime` and the short `tt`, one file a command."""
+"""The command line: `throughtime` and the short `tt`, one file for each command."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Examples:
 
 # Each module has HELP and command().
 COMMANDS: dict[str, tuple[str, str]] = {
-    "train": ("train", "Train on a file or a folder of yours."),
+    "train": ("train", "Train on your own file or folder."),
     "sample": ("sample", "Let a trained language model write."),
     "predict": ("predict", "Predict with a trained model of any other task."),
     "translate": ("translate", "Translate lines with a trained translator."),
@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "info": ("info", "Show what is in a run folder."),
     "inspect": ("inspect", "Look inside: gradient flow, gates, neurons."),
     "compare": ("compare", "Put runs side by side on one page."),
-    "demo": ("demo", "No data? Train on data that is drawn here, and see."),
+    "demo": ("demo", "No data? Train on data that Throughtime draws itself."),
 }
 
 

@@ -45,7 +45,7 @@ def caption(
         bool | None,
         typer.Option(
             "--consensus/--no-consensus",
-            help="Of the beam's captions, take that which agrees most with all.",
+            help="Pick the caption that agrees best with the rest of the beam.",
             show_default="the run's",
         ),
     ] = None,
@@ -58,7 +58,7 @@ def caption(
     ] = None,
     top_k: Annotated[int, typer.Option(min=0, help="Draw from the K most probable words; 0 is off.")] = 0,
     top_p: Annotated[float, typer.Option(help="Draw from the words that hold this probability.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the drawing.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds the drawing.")] = 0,
     show: Annotated[
         Path | None,
         typer.Option(
@@ -78,7 +78,7 @@ def caption(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read, with a count.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object a picture.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object for each picture.")] = False,
     raw: Raw = False,
     backend: Backend = "native",
     precision: Precision = None,

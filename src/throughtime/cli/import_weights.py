@@ -36,7 +36,7 @@ def import_weights(
         Path | None,
         typer.Option(help="A text whose characters, sorted, are the vocabulary.", show_default=False),
     ] = None,
-    activation: Annotated[str, typer.Option(metavar="tanh|relu", help="Of an RNN.")] = "tanh",
+    activation: Annotated[str, typer.Option(metavar="tanh|relu", help="The activation of an RNN.")] = "tanh",
     embedding: Annotated[
         str | None,
         typer.Option(help="Name of the embedding's matrix, if it is not found.", show_default=False),
@@ -46,7 +46,7 @@ def import_weights(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
-    """Read the weights, find out what they are, write the run."""
+    """Read the weights, infer what they are, write the run."""
     with user_errors():
         from throughtime.data import Tokenizer
         from throughtime.errors import OptionError

@@ -21,9 +21,9 @@ Look inside: where the gradient goes, what truncation costs, what the gates do,
 what single neurons know.
 
 Numbers and a verdict in words go to the terminal, pictures to RUN/inspection.
-A language model is measured on its own validation text unless a file is given.
-Of other tasks' runs every recurrence is measured on a batch of the run's own
-training data: gradient flow and gates.
+Throughtime measures a language model on its own validation text, or on a file
+that you give. For other tasks, it measures the gradient flow and the gates of
+every recurrence, on a batch of the run's own training data.
 
 \b
 Examples:

@@ -52,7 +52,7 @@ def sample(
     stop: Annotated[
         list[str] | None, typer.Option(help=r"End before this text; may be given several times.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the draws.", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seeds the draws.", show_default=False)] = None,
     samples: Annotated[int, typer.Option("--samples", help="Texts to write, in one batch.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the texts as JSON.")] = False,
     raw: Raw = False,

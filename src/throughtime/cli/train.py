@@ -18,7 +18,7 @@ from throughtime.errors import OptionError
 from throughtime.presets import PRESETS, preset
 
 HELP = """
-Train on a file or a folder of yours.
+Train on your own file or folder.
 
 Throughtime infers the task from your data, and says what it recognised. --task
 names the task where the data leaves it open; docs/reference.md lists the formats.

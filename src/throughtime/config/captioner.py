@@ -17,18 +17,17 @@ class CaptionData(Section):
 
     source: str = Field(default="", description="A folder of images with a metadata table, or that table.")
     validation: str | None = Field(
-        default=None, description="Another such folder to validate on, in place of a split of the source."
+        default=None, description="Another such folder to validate on, instead of a part of the source."
     )
     validation_fraction: float = Field(
         default=0.1,
         ge=0,
         lt=1,
-        description="Share of the images kept for validation where the table has no column `split`; 0 for "
-        "none.",
+        description="Share of the images kept for validation if the table has no column `split`; 0 for none.",
     )
     image_features: str | None = Field(
         default=None,
-        description="Features computed elsewhere: an .npz with `names` and `features`; images are not read.",
+        description="Features computed elsewhere: an .npz with `names` and `features`; no image is read.",
     )
     image_encoder: str | None = Field(
         default=None,
@@ -39,7 +38,7 @@ class CaptionData(Section):
         default=None,
         ge=16,
         le=4096,
-        description="Images are resized to this; default 224, for our own CNN 64.",
+        description="Resize images to this; by default 224, or 64 for our own CNN.",
     )
     pixels: Literal["imagenet", "symmetric", "unit"] = Field(
         default="imagenet",
@@ -47,7 +46,7 @@ class CaptionData(Section):
         "from 0 to 1.",
     )
     tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
-        default="word", description="What a token is."
+        default="word", description="The unit of text that is one token."
     )
     vocabulary: int | None = Field(
         default=None,
@@ -59,7 +58,7 @@ class CaptionData(Section):
         default=1,
         ge=1,
         le=MOST_COUNTED,
-        description="Words that occur less often in the training captions are unknown.",
+        description="Treat words that occur less often in the training captions as unknown.",
     )
     normalise_captions: bool = Field(
         default=True,
@@ -90,39 +89,39 @@ class CaptionerNetwork(RecurrenceConfig):
         default=256,
         ge=0,
         le=MOST_UNITS,
-        description="Size that features are projected to for every-step and attention; 0 feeds them as they "
-        "are.",
+        description="For every-step and attention: project the features to this size; 0 does not project.",
     )
     attention_size: int = Field(default=256, ge=1, le=MOST_UNITS, description="Units of the attention's MLP.")
     input_dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout on the word embeddings.")
     output_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout before the output layer.")
     feature_dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout on the image's features.")
-    beam: int = Field(
-        default=5, ge=1, le=1000, description="Beginnings kept when a caption is written; 1 is greedy."
-    )
+    beam: int = Field(default=5, ge=1, le=1000, description="Beam width when writing captions; 1 is greedy.")
     length_penalty: float = Field(
-        default=1.0, ge=0, le=10, description="How far the beam search makes up for the length of a caption."
+        default=1.0, ge=0, le=10, description="How strongly the beam search favours longer captions."
     )
     word_reward: float = Field(
         default=0.0,
         ge=0,
         le=100,
-        description="Nats that the beam search adds for each token of a caption, END among them; use it with "
-        "--length-penalty 0.",
+        description="Nats that the beam search adds for each token of a caption, END included; use "
+        "it with --length-penalty 0.",
     )
     rewarded_length: int | None = Field(
         default=None,
         ge=1,
         le=MOST_COUNTED,
-        description="Tokens of a caption that --word-reward counts at most; by default those of the longest "
-        "training caption.",
+        description="Reward at most this many tokens of a caption; by default, as many as the "
+        "longest training caption has.",
     )
     consensus: bool = Field(
         default=False,
-        description="Of the beam's captions take not the best one but that which agrees most with all.",
+        description="Pick the caption that agrees best with the rest of the beam, not the most probable one.",
     )
     fine_tune: int = Field(
-        default=0, ge=0, le=18, description="So many of MobileNetV2's last blocks learn as well; 0 is frozen."
+        default=0,
+        ge=0,
+        le=18,
+        description="Train this many of MobileNetV2's last blocks as well; 0 freezes all.",
     )
 
 
@@ -130,7 +129,7 @@ class CaptionTraining(TrainingConfig):
     """How the network learns: each caption is an example."""
 
     epochs: int = Field(default=20, ge=1, le=MOST_COUNTED, description="Passes over the training captions.")
-    batch: int = Field(default=64, ge=1, le=MOST_COUNTED, description="Captions in a step.")
+    batch: int = Field(default=64, ge=1, le=MOST_COUNTED, description="Captions per update.")
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Probability given to all words alike in the targets."
     )
@@ -138,7 +137,7 @@ class CaptionTraining(TrainingConfig):
         default=1.0,
         ge=0,
         le=MOST_RATE,
-        description="Weight of the demand that attention looks at every place alike over a caption.",
+        description="Weight of the penalty that makes attention visit every place equally over a caption.",
     )
 
 

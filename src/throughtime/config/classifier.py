@@ -25,7 +25,7 @@ class LabelledData(Section):
 
     source: str = Field(default="", description="The training examples.")
     validation: str | None = Field(
-        default=None, description="Examples to validate on, in place of a share of the training examples."
+        default=None, description="Examples to validate on, instead of some of the training examples."
     )
     validation_fraction: float = Field(
         default=0.1,
@@ -34,7 +34,7 @@ class LabelledData(Section):
         description="Share of each label's examples, drawn by --seed, kept for validation; 0 for none.",
     )
     input: Literal["auto", "vectors", "text", "sequences", "audio"] = Field(
-        default="auto", description="What the examples are; auto finds it out from the files."
+        default="auto", description="What the examples are; auto infers it from the files."
     )
     text_column: str = Field(
         default="text",
@@ -68,7 +68,7 @@ class LabelledData(Section):
         "labels in a cell.",
     )
     tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
-        default="bpe", description="What a token of a text is."
+        default="bpe", description="The unit of text that is one token."
     )
     vocabulary: int | None = Field(
         default=None,
@@ -82,11 +82,16 @@ class LabelledData(Section):
         description="Characters that training did not see: stop and name them, or read them as unknown.",
     )
     longest: int = Field(
-        default=0, ge=0, le=MOST_COUNTED, description="Read so many steps of an example at most; 0 for all."
+        default=0,
+        ge=0,
+        le=MOST_COUNTED,
+        description="Read at most this many steps of an example; 0 reads all.",
     )
-    mel_bands: int = Field(default=40, ge=1, le=1024, description="Sounds: features a frame.")
+    mel_bands: int = Field(default=40, ge=1, le=1024, description="Sounds: features per frame.")
     frame_seconds: float = Field(default=0.025, gt=0, le=60, description="Sounds: length of a frame.")
-    frame_hop: float = Field(default=0.01, gt=0, le=60, description="Sounds: seconds from frame to frame.")
+    frame_hop: float = Field(
+        default=0.01, gt=0, le=60, description="Sounds: seconds from one frame to the next."
+    )
     skip_bad: bool = Field(
         default=False,
         description="Leave out examples that cannot be used, with a count, instead of stopping.",
@@ -104,7 +109,7 @@ class ClassifierNetwork(RecurrenceConfig):
 
     cell: str = Field(
         default="gru",
-        description="The recurrent cell; none is a feed-forward layer at each step, to compare with.",
+        description="The recurrent cell; none puts a feed-forward layer at each step, as a baseline.",
     )
     hidden: int = Field(
         default=128, ge=1, le=MOST_UNITS, description="Hidden units in each layer and direction."
@@ -123,10 +128,10 @@ class ClassifierNetwork(RecurrenceConfig):
         default=1,
         ge=1,
         le=1000,
-        description="Networks that are trained side by side; the mean of their probabilities decides.",
+        description="Train this many networks side by side and average their probabilities.",
     )
     word_dropout: float = Field(
-        default=0.0, ge=0, lt=1, description="Probability to hide a whole token of a text in training."
+        default=0.0, ge=0, lt=1, description="Probability of hiding a whole token of a text in training."
     )
 
 
@@ -136,7 +141,7 @@ class ClassifierTraining(TrainingConfig):
     learning_rate: float = Field(default=1e-3, gt=0, le=MOST_RATE, description="Peak learning rate.")
     class_weights: Literal["none", "balanced"] = Field(
         default="none",
-        description="Balanced: a rare label's examples count more, so that all labels count alike.",
+        description="Balanced: weight the loss so that all labels count equally, however rare they are.",
     )
 
 

@@ -20,7 +20,7 @@ class TextData(Section):
 
     source: str = Field(default="", description="The training text.")
     validation: str | None = Field(
-        default=None, description="A text file to validate on, in place of the end of the training text."
+        default=None, description="A text file to validate on, instead of the end of the training text."
     )
     validation_fraction: float = Field(
         default=0.1,
@@ -29,7 +29,7 @@ class TextData(Section):
         description="Share of the text, from its end, kept for validation; 0 for none.",
     )
     tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
-        default="character", description="What a token is."
+        default="character", description="The unit of text that is one token."
     )
     vocabulary: int | None = Field(
         default=None,
@@ -72,16 +72,14 @@ class LanguageNetwork(RecurrenceConfig):
 class StreamTraining(TrainingConfig):
     """Truncated BPTT over parallel streams of one text."""
 
-    batch: int = Field(
-        default=32, ge=1, le=MOST_COUNTED, description="Streams of text that are read in parallel."
-    )
+    batch: int = Field(default=32, ge=1, le=MOST_COUNTED, description="Streams of text to read in parallel.")
     chunk: Annotated[int, Field(ge=0, le=MOST_COUNTED)] | Literal["auto"] = Field(
         default=64,
-        description="Steps between the cuts of truncated backpropagation; 0 cuts nowhere; auto follows the "
+        description="Steps between the cuts of truncated backpropagation; 0 never cuts; auto follows the "
         "measured decay of the gradient.",
     )
     chunk_mode: Literal["fixed", "random"] = Field(
-        default="fixed", description="Random chunk lengths around --chunk, or always the same."
+        default="fixed", description="Use --chunk for every chunk, or random lengths around it."
     )
     evaluation_streams: int = Field(
         default=16, ge=1, le=MOST_COUNTED, description="Parallel streams of validation during training."
@@ -89,7 +87,7 @@ class StreamTraining(TrainingConfig):
     show_samples: bool = Field(default=False, description="Show what the model writes at each evaluation.")
     watch: Literal["none", "gradients"] = Field(
         default="none",
-        description="Measure where the gradient goes while training, within 5 % of the time, and warn.",
+        description="Measure during training where the gradient goes, within 5 % of the time, and warn.",
     )
     watch_every: int = Field(
         default=200, ge=1, le=MOST_COUNTED, description="Steps between measurements of --watch."

@@ -36,13 +36,14 @@ class RecurrenceConfig(Section):
     layers: int = Field(default=2, ge=1, le=MOST_LAYERS, description="Recurrent layers.")
     dropout: float = Field(default=0.2, ge=0, lt=1, description="Dropout between layers.")
     locked_dropout: bool = Field(
-        default=False, description="One dropout mask a sequence instead of one a step (variational dropout)."
+        default=False,
+        description="Use one dropout mask per sequence instead of one per step (variational dropout).",
     )
     zoneout: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="Probability that a unit keeps its old state; slow, runs the plain loop.",
+        description="Probability that a unit keeps its old state; slow, because it runs the plain loop.",
     )
     activation: Literal["tanh", "relu"] = Field(default="tanh", description="Activation of the rnn cell.")
     forget_bias: float = Field(
@@ -60,10 +61,12 @@ class RecurrenceConfig(Section):
     )
     initialisation: Literal["orthogonal", "uniform", "torch"] = Field(
         default="orthogonal",
-        description="Recurrent matrices orthogonal; or every weight from U(-initial_range, initial_range); "
-        "or torch.nn's defaults.",
+        description="Draw recurrent matrices orthogonal, every weight from U(-initial_range, "
+        "initial_range), or all as torch.nn does.",
     )
-    initial_range: float = Field(default=0.1, gt=0, le=100, description="For --initialisation uniform.")
+    initial_range: float = Field(
+        default=0.1, gt=0, le=100, description="The range of --initialisation uniform."
+    )
     kernel: Literal["auto", "native", "torch", "reference"] = Field(
         default="auto",
         description="How to train the recurrence: native is Throughtime's own, for every cell; auto takes "

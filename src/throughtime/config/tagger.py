@@ -17,25 +17,25 @@ class FrameData(Section):
 
     source: str = Field(default="", description="A folder of clips with a metadata file.")
     validation: str | None = Field(
-        default=None, description="A folder of clips to validate on, in place of some of the training clips."
+        default=None, description="A folder of clips to validate on, instead of some of the training clips."
     )
     validation_fraction: float = Field(
         default=0.15,
         ge=0,
         lt=1,
-        description="Share of the clips (of the groups, where metadata has them), drawn by --seed, kept for "
-        "validation; 0 for none. A split column in the metadata goes before it.",
+        description="Share of the clips (of the groups, if the metadata has them), drawn by --seed, kept for "
+        "validation; 0 for none. A split column in the metadata overrides it.",
     )
     image_encoder: str | None = Field(
         default=None,
         description="Video: a trained CNN, MobileNetV2 weights (.safetensors or .npz) or any model (.onnx), "
-        "that is not trained further. Without it, a small CNN is trained along.",
+        "which stays frozen. Without it, a small CNN trains along.",
     )
     image_size: int | None = Field(
         default=None,
         ge=16,
         le=1024,
-        description="Video: pixels of a side to which frames are resized (default 32; 224 with "
+        description="Video: resize frames to this many pixels on each side (default 32; 224 with "
         "--image-encoder).",
     )
     pixels: Literal["imagenet", "symmetric", "unit"] = Field(
@@ -59,7 +59,7 @@ class FrameData(Section):
         default=None,
         gt=0,
         le=MOST_RATE,
-        description="Feature arrays: frames a second, for labels and timelines in seconds.",
+        description="Feature arrays: frames per second, for labels and timelines in seconds.",
     )
     skip_bad: bool = Field(
         default=False,
@@ -78,8 +78,8 @@ class TaggerNetwork(RecurrenceConfig):
 
     cell: str = Field(
         default="lstm",
-        description="The recurrent cell; none is a feed-forward network for each frame by itself, as large "
-        "as the LSTM, to compare with.",
+        description="The recurrent cell; none is a feed-forward network that sees one frame, as "
+        "large as the LSTM, as a baseline.",
     )
     hidden: int = Field(
         default=128, ge=1, le=MOST_UNITS, description="Hidden units in each layer and direction."
@@ -87,10 +87,13 @@ class TaggerNetwork(RecurrenceConfig):
     layers: int = Field(default=1, ge=1, le=MOST_LAYERS, description="Recurrent layers.")
     bidirectional: bool = Field(
         default=False,
-        description="Read from both ends: sees what comes after a frame, and cannot run as a stream.",
+        description="Read from both ends: this sees what comes after a frame, but cannot run as a stream.",
     )
     encoder_features: int = Field(
-        default=64, ge=1, le=MOST_UNITS, description="Video: features of a frame that the small CNN gives."
+        default=64,
+        ge=1,
+        le=MOST_UNITS,
+        description="Video: number of features that the small CNN computes for a frame.",
     )
     input_dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout on the features of a frame.")
     output_dropout: float = Field(default=0.2, ge=0, lt=1, description="Dropout before the output layer.")
@@ -100,22 +103,22 @@ class TaggerTraining(TrainingConfig):
     """Truncated BPTT over clips that are read in parallel."""
 
     epochs: int = Field(default=30, ge=1, le=MOST_COUNTED, description="Passes over the training data.")
-    batch: int = Field(default=8, ge=1, le=MOST_COUNTED, description="Clips that are read in parallel.")
+    batch: int = Field(default=8, ge=1, le=MOST_COUNTED, description="Clips to read in parallel.")
     chunk: int = Field(
         default=64,
         ge=0,
         le=MOST_COUNTED,
-        description="Frames between the cuts of truncated backpropagation; 0 cuts nowhere.",
+        description="Frames between the cuts of truncated backpropagation; 0 never cuts.",
     )
     context: int = Field(
         default=32,
         ge=0,
         le=MOST_COUNTED,
-        description="Bidirectional: frames read on either side of a chunk, of which nothing is learned.",
+        description="Bidirectional: frames read on either side of a chunk that add nothing to the loss.",
     )
     class_weights: Literal["none", "balanced"] = Field(
         default="none",
-        description="Balanced: a rare label's frames count more, so that all labels count alike.",
+        description="Balanced: weight the loss so that all labels count equally, however rare they are.",
     )
 
 

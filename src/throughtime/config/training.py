@@ -18,7 +18,7 @@ class TrainingConfig(Section):
         "tokens and labels that it does not know begin at random.",
     )
     epochs: int = Field(default=10, ge=1, le=MOST_COUNTED, description="Passes over the training data.")
-    batch: int = Field(default=32, ge=1, le=MOST_COUNTED, description="Examples in a step.")
+    batch: int = Field(default=32, ge=1, le=MOST_COUNTED, description="Examples per update.")
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="The optimiser.")
     learning_rate: float = Field(default=2e-3, gt=0, le=MOST_RATE, description="Peak learning rate.")
     weight_decay: float = Field(default=0.01, ge=0, le=MOST_RATE, description="Weight decay.")
@@ -27,53 +27,60 @@ class TrainingConfig(Section):
         default="cosine", description="How the learning rate changes."
     )
     warmup: float = Field(
-        default=0.03, ge=0, lt=1, description="Share of the training in which the rate rises to its peak."
+        default=0.03,
+        ge=0,
+        lt=1,
+        description="Share of the training during which the learning rate rises to its peak.",
     )
     final_learning_rate: float = Field(
         default=0.02, ge=0, le=1, description="Where cosine ends, as a fraction of --learning-rate."
     )
-    decay: float = Field(default=0.5, gt=0, le=1, description="Factor of each cut of zaremba and plateau.")
+    decay: float = Field(
+        default=0.5, gt=0, le=1, description="Factor by which zaremba and plateau cut the rate."
+    )
     decay_after: int = Field(
         default=4,
         ge=0,
         le=MOST_COUNTED,
-        description="Zaremba: full rate for so many epochs, then a cut in each.",
+        description="Zaremba: keep the full rate for this many epochs, then cut it in each.",
     )
     patience: int = Field(
         default=1,
         ge=1,
         le=MOST_COUNTED,
-        description="Plateau: cut after so many evaluations without improvement.",
+        description="Plateau: cut the rate after this many evaluations without improvement.",
     )
     clip_norm: float = Field(
-        default=1.0, ge=0, le=MOST_RATE, description="Scale gradients down to this norm; 0 for never."
+        default=1.0,
+        ge=0,
+        le=MOST_RATE,
+        description="Clip the norm of all gradients together to this; 0 never clips.",
     )
     clip_value: float = Field(
-        default=0.0, ge=0, le=MOST_RATE, description="Limit each gradient value to this; 0 for never."
+        default=0.0, ge=0, le=MOST_RATE, description="Clip each gradient value to this; 0 never clips."
     )
     precision: Literal["fp32", "bf16", "auto"] = Field(
-        default="fp32", description="Mixed precision bf16; auto takes it where the processor has it."
+        default="fp32", description="Mixed precision bf16; auto takes it if the processor has it."
     )
     early_stopping: int = Field(
         default=0,
         ge=0,
         le=MOST_COUNTED,
-        description="Stop after so many evaluations without improvement; 0 for never.",
+        description="Stop after this many evaluations without improvement; 0 never stops.",
     )
     evaluate_every: int = Field(
-        default=0, ge=0, le=MOST_COUNTED, description="Steps between evaluations; 0 for each epoch's end."
+        default=0,
+        ge=0,
+        le=MOST_COUNTED,
+        description="Steps between evaluations; 0 evaluates at the end of each epoch.",
     )
     log_every: int = Field(
         default=20, ge=1, le=MOST_COUNTED, description="Steps between lines of metrics.jsonl."
     )
     checkpoint_seconds: float = Field(
-        default=60.0, ge=0, le=MOST_COUNTED, description="Longest time that a crash can cost."
+        default=60.0, ge=0, le=MOST_COUNTED, description="Longest time in seconds that a crash can cost."
     )
     tensorboard: bool = Field(default=True, description="Write TensorBoard events.")
-    seed: int = Field(
-        default=1, ge=0, lt=2**63, description="Seeds everything random: weights, dropout, data order."
-    )
+    seed: int = Field(default=1, ge=0, lt=2**63, description="Seeds weights, dropout and data order.")
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0 leaves the choice to PyTorch.")
-    device: str = Field(
-        default="auto", description="cpu, cuda, cuda:1...; auto takes a GPU where there is one."
-    )
+    device: str = Field(default="auto", description="cpu, cuda, cuda:1...; auto takes a GPU if there is one.")

@@ -19,13 +19,14 @@ class ParallelData(Section):
         default="", description="A table with source and target columns, or the text file of sources."
     )
     target: str | None = Field(
-        default=None, description="The text file of targets, line by line beside the sources; also .gz."
+        default=None,
+        description="The text file of targets, whose lines match those of the sources; .gz works too.",
     )
     validation: str | None = Field(
-        default=None, description="A table or text file to validate on, in place of a part of the pairs."
+        default=None, description="A table or text file to validate on, instead of some of the pairs."
     )
     validation_target: str | None = Field(
-        default=None, description="The targets beside --validation, where it is a text file."
+        default=None, description="The targets that go with --validation, if that is a text file."
     )
     validation_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the pairs, drawn at random, kept for validation."
@@ -45,7 +46,7 @@ class ParallelData(Section):
         description="What the text files are encoded in: utf-8, utf-16, cp949, latin-1, cp1252, shift_jis...",
     )
     tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
-        default="bpe", description="What a token is."
+        default="bpe", description="The unit of text that is one token."
     )
     vocabulary: int | None = Field(
         default=None,
@@ -61,7 +62,7 @@ class ParallelData(Section):
         default=100,
         ge=1,
         le=MOST_COUNTED,
-        description="Leave out training pairs with more tokens than this on a side.",
+        description="Leave out training pairs with more tokens than this on either side.",
     )
     skip_bad: bool = Field(
         default=False,
@@ -85,7 +86,7 @@ class TranslatorNetwork(RecurrenceConfig):
         le=MOST_UNITS,
         description="Hidden units of each direction of the encoder; 0 for half of --hidden.",
     )
-    bidirectional: bool = Field(default=True, description="The encoder reads backwards as well.")
+    bidirectional: bool = Field(default=True, description="Let the encoder read backwards as well.")
     embedding: int = Field(default=256, ge=1, le=MOST_UNITS, description="Size of the token embeddings.")
     tie_weights: bool = Field(
         default=True, description="The output layer uses the weights of the target embedding."
@@ -100,7 +101,7 @@ class TranslatorNetwork(RecurrenceConfig):
         default=False, description="Luong: each readout enters the next step; slower, step by step."
     )
     dropout: float = Field(
-        default=0.3, ge=0, lt=1, description="Dropout between layers, and on what the encoder gives out."
+        default=0.3, ge=0, lt=1, description="Dropout between layers and on the encoder's outputs."
     )
     input_dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout on the embeddings.")
     output_dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout before the output layer.")
@@ -132,7 +133,9 @@ class TranslatorNetwork(RecurrenceConfig):
 class PairTraining(TrainingConfig):
     """Teacher forcing on whole pairs."""
 
-    batch: int = Field(default=64, ge=1, le=MOST_COUNTED, description="Pairs in a step, of similar length.")
+    batch: int = Field(
+        default=64, ge=1, le=MOST_COUNTED, description="Pairs per update; they have similar lengths."
+    )
     epochs: int = Field(default=15, ge=1, le=MOST_COUNTED, description="Passes over the training data.")
     label_smoothing: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the target's probability spread over all tokens."
@@ -141,7 +144,7 @@ class PairTraining(TrainingConfig):
         default=0.0,
         ge=0,
         le=1,
-        description="Chance to read the model's own token in training, rising from 0 to this; slower.",
+        description="Probability of reading the model's own token in training; rises from 0 to this; slower.",
     )
 
 

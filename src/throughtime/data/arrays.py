@@ -1,4 +1,4 @@
-"""Sequences of numbers on disk, a step a row and a feature a column: CSV, TSV, .npy and .npz."""
+"""Sequences of numbers on disk, with steps in rows and features in columns: CSV, TSV, .npy and .npz."""
 
 from __future__ import annotations
 

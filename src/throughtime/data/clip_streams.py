@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 class Window:
     """Frames [start, stop) of a clip, of which [counted_from, counted_to) count.
 
-    The others are context: the network reads them, and no loss is taken there.
+    The others are context: the network reads them, and they add nothing to the loss.
     """
 
     clip: int

@@ -89,7 +89,7 @@ class ExampleReader:
         """The examples of a table, or of a folder with metadata.csv, one after the other.
 
         Raises:
-            DataError: a file is missing or has not the columns; an example is bad, and `bad` does not skip.
+            DataError: a file is missing or lacks the columns; an example is bad, and `bad` does not skip.
         """
         table = table_of(path)
         names = column_names(table, self.form)

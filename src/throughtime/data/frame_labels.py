@@ -1,4 +1,4 @@
-"""Labels of frames on disk: ranges of frames or seconds, or one label a frame."""
+"""Labels of frames on disk: ranges of frames or seconds, or one label for each frame."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def read_frame_labels(
 
     A .csv or .tsv file has a header. With the columns `start`, `end`, `label` a row labels the frames from
     start up to, not including, end, counted from 0; with `start_seconds`, `end_seconds`, `label` it labels
-    the frames shown from start up to, not including, end. Frames in no range have no label. With the column
-    `label` alone (others are passed over) there is one row a frame. A .txt file has one line a frame, and no
-    header. An empty label is no label.
+    the frames shown from start up to, not including, end. Frames outside every range have no label. With
+    the column `label` alone (others are passed over) each row is a frame. In a .txt file each line is a
+    frame, and there is no header. An empty label is no label.
 
     Args:
         path: the file.

@@ -132,7 +132,7 @@ def read_features(file: str | Path) -> tuple[list[str], NDArray[Any]]:
         raise DataError(f"{file}: no such file (the working directory is {Path.cwd()})") from None
     if names.ndim != 1 or not features.ndim or len(names) != len(features):
         raise DataError(
-            f"{file}: names are {names.shape}, features {features.shape}: one name a row is needed"
+            f"{file}: names are {names.shape}, features {features.shape}: each row needs one name"
         )
     if features.dtype.kind not in "fiu" or features.ndim not in (2, 3, 4):
         raise DataError(
@@ -170,8 +170,8 @@ def as_features(found: NDArray[Any], grid: bool, name: str) -> NDArray[Any]:
         features = found
     elif found.ndim == 2:
         raise DataError(
-            f"{name} gives one vector an image, {found.shape[1:]}: attention needs the grid of the last "
-            f"convolution; use a model that ends there, or another --image-input"
+            f"{name} gives one vector for each image, {found.shape[1:]}: attention needs the grid of the "
+            f"last convolution; use a model that ends there, or another --image-input"
         )
     else:
         raise DataError(f"{name} gives {found.shape}: expected (B, features) or (B, channels, height, width)")

@@ -1,8 +1,8 @@
 """How much a file may ask for: bounds on what is read into memory, each with its reason.
 
 A file of a few bytes can announce gigabytes: an image's size, an array's shape, the rate of a sound. What is
-announced is held to these bounds before anything is decoded. An environment variable raises each of them,
-and the error names it.
+announced is checked against these bounds before anything is decoded. An environment variable raises each of
+them, and the error names it.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def read_pairs(
         columns: the table's columns.
         form: how the files are written.
     Raises:
-        DataError: a file is missing, empty or unreadable, a column is missing, the text files have not as
+        DataError: a file is missing, empty or unreadable, a column is missing, the text files do not have as
             many lines (the message names both counts), or a pair is bad and `bad` does not skip.
     """
     source = Path(source)

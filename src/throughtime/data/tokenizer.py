@@ -181,7 +181,7 @@ class Tokenizer:
         """
         if self.kind == "byte":
             try:
-                # Bytes of a command line that are not UTF-8 come as such halves, and are bytes all the same.
+                # Bytes of a command line that are not UTF-8 come as such halves, and are still bytes.
                 content = text.encode("utf-8", "surrogateescape")
             except UnicodeEncodeError:
                 raise _no_text(text, name, line) from None

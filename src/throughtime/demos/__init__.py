@@ -9,10 +9,12 @@ A demonstration is a module with
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
-from throughtime.errors import OptionError
+from throughtime.errors import MissingExtraError, OptionError
 
 DEMOS: dict[str, str] = {
     "program": "program",
@@ -33,3 +35,16 @@ def demo_named(name: str) -> ModuleType:
     if name not in DEMOS:
         raise OptionError(f"demo {name!r} is unknown: use {', '.join(DEMOS)}")
     return import_module(f"throughtime.demos.{DEMOS[name]}")
+
+
+def write_all(folder: Path, seed: int) -> Iterator[tuple[str, Path | MissingExtraError]]:
+    """Write the data of every demonstration, each in a folder of its name.
+
+    Yields:
+        The name with the file or folder to train on, or with the error where a library is missing.
+    """
+    for name in DEMOS:
+        try:
+            yield name, demo_named(name).write(folder / name, seed)
+        except MissingExtraError as error:
+            yield name, error

@@ -38,7 +38,7 @@ COLUMNS = ("width", "height", "area", "outline", "corners_seen")
 
 
 def write(folder: Path, seed: int) -> Path:
-    """Write shapes.csv (2,000) and unseen.csv (500 others), with a column a measurement and the label."""
+    """Write shapes.csv (2,000) and unseen.csv (500 others), a column for each measurement and the label."""
     generator = np.random.Generator(np.random.PCG64(seed))
     for name, count in ((TRAINING, 2000), (TEST, 500)):
         rows: list[tuple[str, ...]] = [(*COLUMNS, "label")]

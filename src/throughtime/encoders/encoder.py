@@ -23,7 +23,7 @@ class Encoder(nn.Module, ABC):
 
     Args:
         size: F, the number of features.
-        grid: give the features of each place, for attention; else one vector an image.
+        grid: give the features of each place, for attention; else one vector for each image.
         shape: of what is cached of an image.
     Attributes:
         reads: shape, dtype and meaning of what is cached of an image.

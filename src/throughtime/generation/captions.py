@@ -42,7 +42,7 @@ class CaptionNetwork(CaptionWriter, Protocol):
     def log_probability(
         self, image: NDArray[Any], tokens: NDArray[np.int64], never: Sequence[int] = ()
     ) -> float:
-        """Of a caption (T,), in nats; the tokens of `never` cannot come."""
+        """The log-probability of a caption (T,), in nats; the tokens of `never` cannot come."""
         ...
 
 

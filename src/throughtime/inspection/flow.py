@@ -93,7 +93,7 @@ class LayerFlow:
 
     @property
     def cell_share(self) -> float | None:
-        """Of the gradient at c that survives to half the lags, the share that went through c alone."""
+        """The share of the gradient at c, at half the lags, that went through c alone."""
         if self.cell_path is None or "c" not in self.norms:
             return None
         middle = self.lags // 2
@@ -122,7 +122,7 @@ class GradientFlow:
     layers: list[LayerFlow]
 
     def verdict(self, horizon: int | None = None) -> Verdict:
-        """Of the network: exploding if any layer explodes; healthy if any layer carries the gradient."""
+        """The verdict: exploding if any layer explodes; healthy if any layer carries the gradient."""
         verdicts = [layer.verdict(horizon) for layer in self.layers]
         if "exploding" in verdicts:
             return "exploding"

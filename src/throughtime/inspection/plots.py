@@ -42,7 +42,7 @@ def save(picture: Any, path: Path) -> Path:
 
 
 def draw_flow(flows: dict[str, GradientFlow], path: Path) -> Path:
-    """The gradient's norm against lag: a line a layer of one run, or the longest layer of several runs."""
+    """The gradient's norm against lag: all layers of one run, or the longest layer of several."""
     picture = figure(7, 4.2)
     axes = picture.subplots()
     for index, (name, flow) in enumerate(flows.items()):

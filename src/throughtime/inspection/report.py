@@ -80,7 +80,7 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """Of the network, over the chunk that it is trained with."""
+        """The network's verdict over the chunk that it is trained with."""
         return self.flow.verdict(self.chunk)
 
     def sentences(self) -> list[str]:

@@ -93,7 +93,7 @@ def check(run: Run, models: list[Model], seed: int = 0) -> list[Difference]:
             raise RunError(
                 f"{difference.graph}.onnx: {difference.output} is off by {difference.largest:.2g} from the "
                 f"run's model, {difference.relative:.2g} of its largest value and more than {TOLERANCE:.0e}: "
-                f"nothing was written (--no-check writes it all the same)"
+                f"nothing was written (--no-check writes it anyway)"
             )
     return differences
 

@@ -42,10 +42,10 @@ def from_keras(
         weights: kernel (I, G * H), recurrent_kernel (H, G * H) and the bias, then those of the next
             direction, then those of the next layer: what get_weights() gives, in lists within lists or not;
             or an .npz file that numpy.savez wrote of them.
-        cell: "rnn", "lstm" or "gru"; None finds it out from the shapes.
+        cell: "rnn", "lstm" or "gru"; None infers it from the shapes.
         bidirectional: each layer has a forward and a backward direction, and Keras's merge_mode "concat".
         bias: whether the layers have biases.
-        reset_after: of a GRU; None finds it out from the bias, and is Keras's default, True, without one.
+        reset_after: of a GRU; None infers it from the bias, and is Keras's default, True, without one.
         activation: of a SimpleRNN, "tanh" or "relu".
     Returns:
         Cell, sizes and options; float32.
@@ -88,7 +88,7 @@ def to_keras(weights: RecurrenceWeights) -> list[Array]:
     """The arrays in Keras's layout and order, for `layer.set_weights`; the way back of `from_keras`.
 
     Args:
-        weights: also `RecurrenceWeights.of(recurrent)`, for a layer of ours.
+        weights: also `RecurrenceWeights.of(recurrent)`, for a layer of Throughtime.
     Raises:
         OptionError: Keras has no such layer (the message names the option).
     """

@@ -39,8 +39,8 @@ def import_language_model(
         tokenizer: whose numbers the model reads and writes.
         folder: the run folder to make.
         activation: of an RNN: the weights do not say.
-        embedding: the name of the embedding's matrix; None finds it out.
-        output: the name of the output layer's matrix; None finds it out.
+        embedding: the name of the embedding's matrix; None infers it.
+        output: the name of the output layer's matrix; None infers it.
     Returns:
         The run. Its config.toml has what the weights say; the options of a training are the defaults.
     Raises:

@@ -83,7 +83,7 @@ class RecurrenceWeights:
 
     @classmethod
     def of(cls, recurrent: Recurrent) -> RecurrenceWeights:
-        """The weights of a layer of ours.
+        """The weights of one of Throughtime's layers.
 
         Raises:
             OptionError: it has a cell of the user's own.

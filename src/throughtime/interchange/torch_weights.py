@@ -59,7 +59,7 @@ def to_torch(weights: RecurrenceWeights) -> dict[str, Array]:
     """The arrays by the names that torch.nn's layers give them; the way back of `from_torch`.
 
     Args:
-        weights: also `RecurrenceWeights.of(recurrent)`, for a layer of ours.
+        weights: also `RecurrenceWeights.of(recurrent)`, for a layer of Throughtime.
     Raises:
         OptionError: torch.nn has no such layer (the message names the option).
     """

@@ -59,7 +59,7 @@ class FeedForward(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Tokens or features -> recurrence -> one vector a sequence -> logits of the classes.
+    """Tokens or features -> recurrence -> one vector for each sequence -> logits of the classes.
 
     Args:
         config: the sizes and options.

@@ -111,7 +111,7 @@ class Decoder(nn.Module):
     def step(
         self, embedded: Tensor, state: DecoderState, memory: Memory | None
     ) -> tuple[Tensor, Tensor | None, DecoderState]:
-        """Read one target token: the definition that `forward` and `run_steps` are held to.
+        """Read one target token: the definition that `forward` and `run_steps` must agree with.
 
         Args:
             embedded: (B, E), or (B * W, E) for W hypotheses beside each other of each source.

@@ -33,7 +33,7 @@ class Scorer(Tokens, Protocol):
     """What knows how probable given translations are."""
 
     def score(self, batch: PairBatch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Of each token that a batch wants, in the order of `wanted[counts]`: the loss in nats, and whether
+        """For each token that a batch wants, in the order of `wanted[counts]`: the loss in nats, and whether
         it is the most probable one.
         """
         ...

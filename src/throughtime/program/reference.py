@@ -1,4 +1,4 @@
-"""Programs run by NumPy, one node after the other: the oracle that every other way to run one is held to."""
+"""Runs programs in NumPy, one node after the other: the oracle for every other way to run one."""
 
 from __future__ import annotations
 

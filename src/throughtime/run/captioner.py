@@ -196,7 +196,7 @@ class CaptionerRun(Run):
                 input as they come.
             beam: beginnings kept at every step; None is the run's option.
             length_penalty, word_reward: see `throughtime.generation.beam_search`; None is the run's option.
-            consensus: take of the beam's captions that which agrees most with all; None is the run's option.
+            consensus: pick the caption that agrees best with the rest of the beam; None is the run's option.
             sampling: draw captions instead of searching for the most probable one.
             seed: of the drawing.
             encode: a function that gives the features of images (B, S, S, 3), uint8; for a run that was

@@ -236,7 +236,7 @@ class ClassifierRun(Run):
         """Label the examples of files.
 
         Args:
-            inputs: tables, folders with metadata.csv, single arrays or sounds, .txt files with a text a line;
+            inputs: tables, folders with metadata.csv, single arrays or sounds, .txt files of texts;
                 "-" is standard input: a line is a text, the numbers of a vector, or a file's name.
             skip_bad: leave out what cannot be used; `left_out` says what.
             allow_outside_files: read files that a table names outside its own folder.

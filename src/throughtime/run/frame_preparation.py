@@ -197,7 +197,7 @@ def _parts(config: TaggerConfig, bad: BadRows) -> tuple[list[Clip], list[Clip]]:
 
 
 def _kind_of_first(clips: Sequence[Clip], bad: BadRows) -> str:
-    """What the clips are, by the first whose name tells; the others are held to it as they are read."""
+    """What the clips are, by the first whose name tells; the others must agree with it."""
     for clip in clips:
         try:
             return kind_of(clip.path)

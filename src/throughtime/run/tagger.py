@@ -304,7 +304,7 @@ class TaggerRun(Run):
     def _clips(folder: Path, part: str) -> LabelledClips:
         frames, labels = Sequences.open(frames_file(folder, part)), Sequences.open(labels_file(folder, part))
         if not np.array_equal(frames.lengths, labels.lengths):
-            raise RunError(f"{folder} is damaged: the {part} clips have not as many labels as frames")
+            raise RunError(f"{folder} is damaged: the {part} clips do not have as many labels as frames")
         return LabelledClips(frames, labels)
 
     @property

@@ -371,7 +371,7 @@ class TranslatorRun(Run):
         sources.expect_numbers(0, self.source_tokenizer.vocabulary_size)
         targets.expect_numbers(0, self.target_tokenizer.vocabulary_size)
         if len(sources) != len(targets):
-            raise RunError(f"{folder} is damaged: the {name} pairs have not as many sources as targets")
+            raise RunError(f"{folder} is damaged: the {name} pairs do not have as many sources as targets")
         return TokenPairs(sources, targets)
 
     def _sources_of(self, path: str | Path, bad: BadRows) -> Iterator[str]:

@@ -353,7 +353,7 @@ class Engine:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the model: equal for equal weights and options, whatever the precision."""
+        """The model's fingerprint: equal for equal weights and options, whatever the precision."""
         import hashlib  # here, as it brings a library of cryptography with it
 
         digest = hashlib.sha256(json.dumps(self.options.equation(), sort_keys=True).encode())

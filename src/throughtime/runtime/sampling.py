@@ -139,7 +139,7 @@ class Sampler:
         return tokens
 
     def uniforms(self, steps: int) -> NDArray[np.float64]:
-        """The next random numbers (T, N) in [0, 1), a row a step: whoever takes them draws the tokens.
+        """The next random numbers (T, N) in [0, 1), a row for each step: whoever takes them draws the tokens.
 
         An exception of a signal's handler leaves the generators as they were.
         """

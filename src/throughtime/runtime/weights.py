@@ -193,7 +193,7 @@ class Weights(Mapping[str, "NDArray[Any]"]):
         others = sorted(name for name in self._tensors if name.startswith(prefixes) and name not in known)
         if others:
             raise CheckpointError(
-                f"{self.name} holds {others[0]!r}, which the model has not: it does not belong to this "
+                f"{self.name} holds {others[0]!r}, which the model does not have: it does not belong to this "
                 f"config.toml"
             )
 
@@ -201,7 +201,7 @@ class Weights(Mapping[str, "NDArray[Any]"]):
 def read_weights(path: str | Path) -> Weights:
     """Map a safetensors file into memory.
 
-    The file's own numbers are believed only once they have been held against its size and each other.
+    The file's own numbers are believed only once they agree with its size and each other.
 
     Args:
         path: the file.

@@ -86,7 +86,7 @@ def _in_memory(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _checksum(state: str, tensors: dict[str, Tensor]) -> str:
-    """Of all that a checkpoint holds, whatever the order in the file."""
+    """The digest of all that a checkpoint holds, whatever the order in the file."""
     digest = hashlib.sha256(state.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -17,7 +17,7 @@ class EventFile:
     """A file of TensorBoard events.
 
     torch's SummaryWriter writes in a thread of its own, which meets a full disk with a traceback and leaves
-    the training to find out later.
+    the training to notice later.
 
     Args:
         folder: where to; the name has the time and the process.

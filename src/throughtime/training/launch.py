@@ -41,7 +41,7 @@ def train(
     overwrite: bool = False,
     **options: Any,
 ) -> Run:
-    """Train on a file or a folder; the task is found out from it unless `task` names it.
+    """Train on a file or a folder; the task is inferred from it unless `task` names it.
 
     Example:
         run = train("input.txt", cell="lstm", hidden=512, layers=2)

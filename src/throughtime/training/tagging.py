@@ -32,7 +32,7 @@ class Tagging(Task):
 
     The gradient is cut at each chunk's start; the state is not, until the clip's end. A row whose clip has
     ended takes the next one. A network that reads backwards cannot carry a state into what it has not seen:
-    its clips are cut into windows that are read with some context on either side, of which nothing is
+    its clips are cut into windows that are read with some context on either side, which add nothing
     learned. Frames without a label are read, and give no loss.
 
     Args:
@@ -155,7 +155,7 @@ class Tagging(Task):
         return np.concatenate(self._order.epoch(epoch))
 
     def _targets(self, chunk: Chunk) -> NDArray[np.int64]:
-        """(T, B), with `IGNORED_TARGET` where no loss is taken: padding, context, frames without a label."""
+        """(T, B), with `IGNORED_TARGET` where there is nothing to learn: padding, context, no label."""
         columns = []
         for piece in chunk.pieces:
             frames, window = piece.frames, piece.window

@@ -87,7 +87,7 @@ class GradientWatch:
         return notes | self._judge(flow, len(tokens))
 
     def percentile(self, share: float) -> float:
-        """Of the recent gradient norms."""
+        """The median of the recent gradient norms."""
         return float(np.percentile(self._norms, share)) if self._norms else 0.0
 
     def state(self) -> dict[str, Any]:

@@ -301,7 +301,7 @@ class Plan:
         phase_of: Mapping[Value, int],
         stores: Mapping[int, tuple[int, Value]],
     ) -> set[Value]:
-        """The lanes whose values somebody reads who has not their registers."""
+        """The lanes whose values somebody reads who does not have their registers."""
         kept: set[Value] = set()
         own = set(mine)
         for value in self._step.order:
