@@ -135,7 +135,7 @@ def main() -> None:
             torch.manual_seed(0)
             cell, others = CELLS[name]
             if name == "sLSTM" and H % 4:
-                others = {"heads": 2}
+                others = dict[str, Any](heads=2)
             inputs = torch.randn(T, B, H, requires_grad=True)
             lstm = nn.LSTM(H, H)
             native = Recurrent(cell, H, H, kernel="native", **others)

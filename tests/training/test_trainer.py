@@ -79,6 +79,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"cell": "rnn", "chunk_mode": "random", "precision": "bf16", "learned_initial_state": True},
     {"dropout": 0.3, "zoneout": 0.1, "locked_dropout": True, "embedding": 0, "schedule": "zaremba"},
     {"chunk": 0, "clip_value": 0.01, "validation_fraction": 0.0, "epochs": 20, "log_every": 3},
+    {"layer_norm": True, "zoneout": 0.1, "kernel": "native"},
 ]
 
 

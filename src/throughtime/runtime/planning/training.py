@@ -18,7 +18,7 @@ import numpy as np
 from throughtime.errors import RunError
 from throughtime.program import Function
 from throughtime.program.operations import OPERATIONS, Type
-from throughtime.runtime.planning.layout import LANE_OPERATIONS, LANES
+from throughtime.runtime.planning.layout import LANES
 from throughtime.runtime.planning.lowering import Row, run_on_rows
 from throughtime.runtime.planning.rows import (
     Concat,
@@ -36,11 +36,17 @@ from throughtime.runtime.planning.rows import (
     reads,
     with_operands,
 )
+from throughtime.runtime.planning.training_lanes import (
+    CONSTANT,
+    FIRST,
+    SCRATCH,
+    Emitter,
+    LaneRun,
+    Place,
+    program_of,
+)
 from throughtime.runtime.planning.weights import Elements
 
-# Where an operand lies, as in native/training.h: inputs and then outputs follow.
-REGISTER, SCRATCH, CONSTANT, FIRST = range(4)
-_CODES = {name: code for code, name in enumerate(LANE_OPERATIONS)}
 # What work on rows is, as in native/training.h.
 LANES_OF_ROWS, SUM, MAX, GATHER = range(4)
 # Rows of 16 that a pass multiplies together: what the kernels have registers for.
@@ -49,31 +55,6 @@ _MOST_TOGETHER = 4
 _TILE = 256
 # Operations on whole rows.
 _OF_ROWS = frozenset(("sum", "mean", "amax", "amin", "softmax"))
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the rows of a value lie.
-
-    Args:
-        base: REGISTER, SCRATCH, CONSTANT, or FIRST and the number of an input or output.
-        block: floats of a sequence's scratch memory before it: the batch's are `block` times as many.
-        start: floats after that.
-        stride: floats from one row to the next; 0 is one row for all.
-        step: 1, or 0 where one number stands for as many as are wanted.
-        exact: whether what lies behind it belongs to others.
-    """
-
-    base: int
-    block: int = 0
-    start: int = 0
-    stride: int = 0
-    step: int = 1
-    exact: bool = False
-
-    @property
-    def numbers(self) -> list[int]:
-        return [self.base, self.block, self.start, self.stride, self.step, int(self.exact)]
 
 
 @dataclass
@@ -87,16 +68,6 @@ class Group:
 
     products: list[Product]
     places: list[Place]
-
-
-@dataclass
-class LaneRun:
-    """Lanes of one size that run as one program."""
-
-    size: int
-    lanes: list[Lane] = field(default_factory=list)
-    instructions: list[list[int]] = field(default_factory=list)
-    registers: int = 0
 
 
 @dataclass
@@ -374,7 +345,7 @@ class TrainingPlan:
                     same = isinstance(value, Lane) and run_of.get(value) is run_of[operand]
                     near[operand] = near.get(operand, True) and same
         for run in runs:
-            _Emitter(self, run, {lane for lane in run.lanes if not near.get(lane, False)}).emit()
+            Emitter(self, run, {lane for lane in run.lanes if not near.get(lane, False)}).emit()
         return phases
 
     def place_of(self, value: Value) -> Place:
@@ -395,7 +366,7 @@ class TrainingPlan:
                 (
                     run.size,
                     [g for g in one.groups if self.groups[g].products[0].size == run.size],
-                    *_program(run),
+                    *program_of(run),
                 )
                 for run in one.units.values()
             ]
@@ -435,7 +406,7 @@ class TrainingPlan:
     def _row_work(self, work: LaneRun | Value) -> tuple[Any, ...]:
         none = np.zeros((0, 25), np.int64)
         if isinstance(work, LaneRun):
-            instructions, registers = _program(work)
+            instructions, registers = program_of(work)
             return LANES_OF_ROWS, work.size, instructions, registers, [], [], 0, 0
         assert isinstance(work, (Reduce, Gather))
         source, target = self._place(work.source).numbers, self._place(work).numbers
@@ -445,88 +416,6 @@ class TrainingPlan:
         start = len(self._index)
         self._index += work.index.tolist()
         return GATHER, work.size, none, 1, source, target, 1, start
-
-
-class _Emitter:
-    """The instructions of a run of lanes.
-
-    Args:
-        plan: says where values lie.
-        run: gets the instructions.
-        kept: lanes that others read than those of the run.
-    """
-
-    def __init__(self, plan: TrainingPlan, run: LaneRun, kept: set[Lane]) -> None:
-        self._plan, self._run, self._kept = plan, run, kept
-        self._uses: dict[Value, int] = {}
-        for lane in run.lanes:
-            for operand in lane.operands:
-                self._uses[operand] = self._uses.get(operand, 0) + 1
-        self._registers: dict[Value, int] = {}
-        self._free: list[int] = []
-
-    def emit(self) -> None:
-        fused = self._fused()
-        for lane in self._run.lanes:
-            if lane in fused:
-                continue
-            operation, operands = lane.operation, lane.operands
-            if operation == "add" and any(operand in fused for operand in operands):
-                product, other = sorted(operands, key=lambda operand: operand not in fused)
-                assert isinstance(product, Lane)
-                operation, operands = "multiply_add", (*product.operands, other)
-            places = [self._operand(operand) for operand in operands]
-            for operand in operands:
-                self._release(operand)
-            if lane in self._kept or self._plan.has_place(lane):
-                target = self._plan.place_of(lane)
-            else:
-                number = self._free.pop() if self._free else self._new()
-                self._registers[lane] = number
-                target = Place(REGISTER, 0, number)
-            numbers = [n for place in (target, *places) for n in place.numbers]
-            numbers += Place(CONSTANT, step=0).numbers * (3 - len(places))
-            self._run.instructions.append([_CODES[operation], *numbers])
-        self._run.registers = max(self._run.registers, 1)
-
-    def _fused(self) -> set[Value]:
-        """Products that one sum alone reads become part of it."""
-        fused: set[Value] = set()
-        inside = set(self._run.lanes)
-        for lane in self._run.lanes:
-            if lane.operation != "add" or lane.operands[0] is lane.operands[1]:
-                continue
-            for operand in lane.operands:
-                if (
-                    isinstance(operand, Lane)
-                    and operand in inside
-                    and operand.operation == "mul"
-                    and operand not in self._kept
-                    and not self._plan.has_place(operand)
-                    and self._uses[operand] == 1
-                ):
-                    fused.add(operand)
-                    break
-        return fused
-
-    def _new(self) -> int:
-        self._run.registers += 1
-        return self._run.registers - 1
-
-    def _operand(self, value: Value) -> Place:
-        if value in self._registers:
-            return Place(REGISTER, 0, self._registers[value])
-        return self._plan.place_of(value)
-
-    def _release(self, value: Value) -> None:
-        if value in self._registers:
-            self._uses[value] -= 1
-            if not self._uses[value]:
-                self._free.append(self._registers.pop(value))
-
-
-def _program(run: LaneRun) -> tuple[Any, int]:
-    return np.array(run.instructions, np.int64).reshape(-1, 25), max(run.registers, 1)
 
 
 def _repeats(value: Gather) -> bool:
