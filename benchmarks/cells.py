@@ -31,7 +31,8 @@ import torch
 from onnxruntime.quantization import quantize_dynamic
 
 from throughtime import _native
-from throughtime.capture import capture_cell, capture_network
+from throughtime.capture import capture_cell
+from throughtime.capture.network import capture_network
 from throughtime.config.language_model import LanguageNetwork
 from throughtime.interchange.onnx_network import build_graph, plans_of
 from throughtime.interchange.onnx_recurrence import under

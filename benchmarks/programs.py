@@ -26,7 +26,7 @@ import numpy as np
 from tests.networks import NETWORKS, draw, make, weights_of
 from tests.program.test_program import mutated
 
-from throughtime.capture import capture_network
+from throughtime.capture.network import capture_network
 from throughtime.errors import ThroughtimeError
 from throughtime.models.functions import TorchNetwork
 from throughtime.program.network import network_from_json, network_to_json

@@ -10,7 +10,7 @@ import torch
 
 from tests.networks import NETWORKS, SIZES, draw, make, weights_of
 from throughtime import Recurrent
-from throughtime.capture import capture_network
+from throughtime.capture.network import capture_network
 from throughtime.errors import OptionError, RunError
 from throughtime.models.functions import Definition, TorchNetwork
 from throughtime.program.network import Port, network_from_json, network_to_json

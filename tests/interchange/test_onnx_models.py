@@ -11,7 +11,7 @@ import torch
 
 from tests.interchange.runs import make_run
 from tests.networks import draw, make, weights_of
-from throughtime.capture import capture_network
+from throughtime.capture.network import capture_network
 from throughtime.models.functions import TorchNetwork
 
 pytest.importorskip("onnx")

@@ -15,7 +15,7 @@ from throughtime.config import RecurrenceConfig
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from throughtime.capture import capture_network  # noqa: E402
+from throughtime.capture.network import capture_network  # noqa: E402
 from throughtime.interchange.graph import FLOAT, Graph  # noqa: E402
 from throughtime.interchange.onnx_recurrence import OnnxRecurrence, lengths_of  # noqa: E402
 from throughtime.models.functions import state_names  # noqa: E402

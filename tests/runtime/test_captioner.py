@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.networks import weights_of  # noqa: E402
-from throughtime.capture import capture_network  # noqa: E402
+from throughtime.capture.network import capture_network  # noqa: E402
 from throughtime.config.captioner import CaptionerNetwork  # noqa: E402
 from throughtime.encoders.encoder import Encoder as TorchEncoder  # noqa: E402
 from throughtime.encoders.encoder import MobileNetTail, ReadyFeatures  # noqa: E402

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.networks import weights_of  # noqa: E402
-from throughtime.capture import capture_network  # noqa: E402
+from throughtime.capture.network import capture_network  # noqa: E402
 from throughtime.config.classifier import ClassifierNetwork  # noqa: E402
 from throughtime.models.classifier import Classifier, Ensemble  # noqa: E402
 from throughtime.models.functions import TorchNetwork  # noqa: E402

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.networks import NETWORKS, SIZES, draw, make, weights_of  # noqa: E402
-from throughtime.capture import capture_network  # noqa: E402
+from throughtime.capture.network import capture_network  # noqa: E402
 from throughtime.errors import CheckpointError, RunError  # noqa: E402
 from throughtime.models.functions import TorchNetwork  # noqa: E402
 from throughtime.program.network import NetworkProgram  # noqa: E402

@@ -11,7 +11,8 @@ import torch
 import throughtime as tt
 from tests.capture.cells import LearnedStart, MinimalGatedUnit
 from tests.networks import make
-from throughtime.capture import capture_cell, capture_network
+from throughtime.capture import capture_cell
+from throughtime.capture.network import capture_network
 from throughtime.cells import Cell
 from throughtime.errors import CheckpointError, OptionError, RunError
 from throughtime.program.files import PROGRAM, read_program, write_program

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.networks import weights_of  # noqa: E402
-from throughtime.capture import capture_network  # noqa: E402
+from throughtime.capture.network import capture_network  # noqa: E402
 from throughtime.config.translator import TranslatorNetwork  # noqa: E402
 from throughtime.data.sequences import Sequences  # noqa: E402
 from throughtime.generation.beam import beam_search_batch  # noqa: E402

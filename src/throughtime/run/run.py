@@ -282,7 +282,7 @@ class Run(ABC):
                 f"{self.folder} has no {PROGRAM}, as older versions left none: use the run once where "
                 f"PyTorch is installed, and it is written"
             ) from None
-        from throughtime.capture import capture_network
+        from throughtime.capture.network import capture_network
 
         print(f"{self.folder}: writing {PROGRAM}, which this version runs the network by", file=sys.stderr)
         return capture_network(self.build_model(), self.config.model.computed())

@@ -246,7 +246,7 @@ def _save_program(run: Run, model: nn.Module) -> None:
         OptionError: a cell cannot become a program (the message names the line).
         RunError: the program that the folder has is another.
     """
-    from throughtime.capture import capture_network
+    from throughtime.capture.network import capture_network
 
     path = run.folder / PROGRAM
     own = run.config.model.cell.rpartition(":")[1] != ""
