@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The workers share the cores already.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Deadlines measure the machine, and these tests share theirs with trainings.
 settings.register_profile("throughtime", deadline=None, max_examples=60)
 settings.load_profile("throughtime")
