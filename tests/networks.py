@@ -74,7 +74,7 @@ _MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
     "one-hot with a learned state": lambda: language_model(
         embedding=0, cell="gru", learned_initial_state=True, zoneout=0.1
     ),
-    "a cell of our own": lambda: language_model(cell="slstm", cell_option={"heads": 2}),
+    "a cell of our own": lambda: language_model(cell="mogrifier", cell_option={"rounds": 3}),
     **{
         f"classifier by {pooling}, {directions}": lambda pooling=pooling, directions=directions: classifier(
             pooling=pooling, bidirectional=directions == 2, layers=1

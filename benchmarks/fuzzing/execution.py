@@ -267,7 +267,7 @@ def program() -> Callable[[list[str]], Any]:
 
     def call(arguments: list[str]) -> None:
         sys.argv = ["throughtime", *arguments]
-        app.main()
+        app.run()
 
     return call
 

@@ -301,7 +301,7 @@ def _weights() -> None:
 
 
 _FEW = {"embedding": 4}
-_NARROW = {**_FEW, "attention_size": 4, "image_embedding": 3}
+_NARROW = {**_FEW, "image_embedding": 3}
 _LANGUAGE_MODEL, _CLASSIFIER, _TAGGER, _CAPTIONER = "language-model", "classifier", "tagger", "captioner"
 _RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "text": (_LANGUAGE_MODEL, "text.txt", {**_FEW, "chunk": 6, "learned_initial_state": True}),
@@ -314,7 +314,11 @@ _RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "tagged": (_TAGGER, "tagged", {"chunk": 8, "batch": 2}),
     "clips": (_TAGGER, "clips", {"chunk": 8, "batch": 2, "cell": "gru", "encoder_features": 4}),
     "pairs": ("translator", "pairs.csv", {**_FEW, "hidden": 6, "tokenizer": "character"}),
-    "pictures": (_CAPTIONER, "pictures", {**_NARROW, "image_size": 16, "image_input": "attention"}),
+    "pictures": (
+        _CAPTIONER,
+        "pictures",
+        {**_NARROW, "image_size": 16, "image_input": "attention", "attention_size": 4},
+    ),
     "features": (_CAPTIONER, "captions.csv", {**_NARROW, "image_features": "features.npz"}),
     "cnn": (_CAPTIONER, "pictures", {**_NARROW, "image_encoder": "cnn.onnx"}),
 }

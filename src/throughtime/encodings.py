@@ -25,7 +25,7 @@ def check_encoding(name: str) -> str:
         OptionError: there is none of this name.
     """
     try:
-        "".encode(name).decode(name)
+        "a".encode(name).decode(name)  # an empty text is not even looked at
         return name
     except (LookupError, TypeError, ValueError):
         raise OptionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -66,7 +67,8 @@ def test_a_file_gives_the_tokens_of_its_whole_text(
     tmp_path: Path, kind: TokenizerKind, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer = make(tmp_path, kind)
-    monkeypatch.setattr(text_module.read_blocks, "__defaults__", ("strict", block_bytes, None))
+    read = functools.partial(text_module.read_blocks, block_bytes=block_bytes)
+    monkeypatch.setattr("throughtime.data.tokenizer.read_blocks", read)
     blocks = list(tokenizer.encode_file(tmp_path / "train.txt"))
     np.testing.assert_array_equal(np.concatenate(blocks), tokenizer.encode(TEXT))
 

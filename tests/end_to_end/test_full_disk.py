@@ -171,7 +171,7 @@ def test_quantize_that_met_a_full_disk_leaves_nothing_half(
     with largest_file(2_000):
         code, errors = call("quantize", tmp_path / "run")
     assert code == 2
-    assert errors.endswith(f"error: {tmp_path / 'run-int8' / 'model.safetensors'}: File too large\n")
+    assert errors.startswith(f"error: {tmp_path / 'run-int8'}/") and errors.endswith(": File too large\n")
     assert not (tmp_path / "run-int8").exists()
 
 

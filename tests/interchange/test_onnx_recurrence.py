@@ -67,7 +67,7 @@ def build(
     for parameter in recurrent.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     recurrent.kernel = "reference"
-    alone = Alone(recurrent)
+    alone = Alone(recurrent).eval()
     arrays = {key: value.numpy() for key, value in alone.state_dict().items()}
     program = capture_network(alone)
     return recurrent, lambda graph: OnnxRecurrence(graph, program, "recurrent", arrays)

@@ -34,14 +34,7 @@ def test_only_what_predicts_is_taken_over(trained: Path, tmp_path: Path) -> None
     names = sorted(
         path.relative_to(tmp_path / "run-int8").as_posix() for path in (tmp_path / "run-int8").rglob("*")
     )
-    assert names == [
-        "config.toml",
-        "inspection",
-        "inspection/gates.png",
-        "loss.png",
-        "model.safetensors",
-        "tokenizer.json",
-    ]
+    assert names == ["config.toml", "model.safetensors", "program.json", "tokenizer.json"]
 
 
 @pytest.mark.parametrize("name", ["secret", "inspection", "tokenizer.json"])

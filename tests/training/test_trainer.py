@@ -169,7 +169,7 @@ def test_a_longer_training_goes_on_after_the_last_epoch(tmp_path: Path, text: Pa
 
 
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path, text: Path) -> None:
-    options = {**SMALL, "optimizer": "sgd", "learning_rate": 1e38, "clip_norm": 0.0, "warmup": 0.0}
+    options = {**SMALL, "optimizer": "sgd", "learning_rate": 1e6, "clip_norm": 0.0, "warmup": 0.0}
     with pytest.raises(DivergedError, match=r"diverged at step \d+: .*lower --learning-rate"):
         train(text, out=tmp_path / "run", **options)
     tensors = Checkpoint.load(tmp_path / "run" / CHECKPOINT).group("model")
@@ -177,7 +177,7 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path, tex
 
 
 def test_a_watched_divergence_says_where_the_gradient_used_to_be(tmp_path: Path, text: Path) -> None:
-    options = {**SMALL, "optimizer": "sgd", "learning_rate": 1e38, "clip_norm": 0.0, "warmup": 0.0}
+    options = {**SMALL, "optimizer": "sgd", "learning_rate": 1e6, "clip_norm": 0.0, "warmup": 0.0}
     with pytest.raises(DivergedError, match=r"90th percentile of the gradient's norm was \d"):
         train(text, out=tmp_path / "run", watch="gradients", **options)
 

@@ -60,7 +60,7 @@ class CaptionWriter:
     def log_probability(
         self, image: NDArray[Any], tokens: NDArray[np.int64], never: Sequence[int] = ()
     ) -> float:
-        """Of a caption (T,), with END where it ended, in nats; the tokens of `never` cannot come."""
+        """The log-probability in nats of a caption (T,), with END where it ended; `never` cannot come."""
         logits = np.concatenate([found["logits"] for found in self._read(image, tokens)])
         logits[:, list(never)] = -np.inf
         return float(log_softmax(logits)[np.arange(len(tokens)), tokens].sum(dtype=np.float64))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,7 +54,7 @@ class GraphPlan:
         return plural.get(port.name, port.name) if "T" in self.dropped else port.name
 
     def axes(self, port: Port) -> list[int]:
-        """The axes of a function's port that the graph's has not."""
+        """The axes of a function's port that the graph's port lacks."""
         return [axis for axis, side in enumerate(port.shape) if str(side) in (*self.dropped,)]
 
     def _says_nothing(self, port: Port) -> bool:
@@ -106,32 +106,16 @@ def build_graph(program: NetworkProgram, plan: GraphPlan, arrays: Mapping[str, N
         axes = plan.axes(given[plan.inner(port)])
         values[plan.inner(port)] = graph.node("Unsqueeze", value, graph.numbers(*axes)) if axes else value
     recurrences: dict[str, OnnxRecurrence] = {}
+
+    def recurrence(name: str) -> OnnxRecurrence:
+        if name not in recurrences:
+            recurrences[name] = OnnxRecurrence(graph, program, name, arrays)
+        return recurrences[name]
+
     for name in plan.functions:
         named = program.functions[name]
         sizes = _Sizes(graph, named, values, plan.dropped)
-        counted: dict[str, Lengths] = {}
-
-        def scan(node: Node, operands: Sequence[str]) -> list[str]:
-            which = node.attributes["recurrence"]
-            if which not in recurrences:
-                recurrences[which] = OnnxRecurrence(graph, program, which, arrays)
-            one, has_lengths = recurrences[which], node.attributes["lengths"]
-            state = list(operands[1 : len(operands) - has_lengths])
-            shape = named.function.type_of(node.operands[0]).shape  # noqa: B023 - called before the next
-            if sizes.is_one(shape[0]):  # noqa: B023
-                axis = graph.numbers(0)
-                row = graph.node("Squeeze", operands[0], axis)
-                state = state or one.initial_state(graph.node("Shape", row, start=0, end=1))
-                output, after = one.step(row, state)
-                return [graph.node("Unsqueeze", output, axis), *after]
-            lengths = None
-            if has_lengths:
-                if operands[-1] not in counted:  # noqa: B023
-                    counted[operands[-1]] = lengths_of(graph, operands[-1], operands[0])  # noqa: B023
-                lengths = counted[operands[-1]]  # noqa: B023
-            output, after = one.run(operands[0], state or None, lengths)
-            return [output, *after]
-
+        scan = _Scan(graph, named, sizes, recurrence)
         known = {port.name: values.get(port.name, "") for port in named.inputs}
         found = convert(graph, named.function, known, weights, sizes, scan)
         values |= {port.name: value for port, value in zip(named.outputs, found, strict=True)}
@@ -141,6 +125,41 @@ def build_graph(program: NetworkProgram, plan: GraphPlan, arrays: Mapping[str, N
         value = values[port.name]
         graph.output(graph.node("Squeeze", value, graph.numbers(*axes)) if axes else value, port)
     return graph
+
+
+class _Scan:
+    """Writes the scans of a function: a step where the time is dropped, else a whole sequence.
+
+    Args:
+        graph: the graph.
+        named: the function.
+        sizes: of this graph.
+        recurrence: its recurrences by name.
+    """
+
+    def __init__(
+        self, graph: Graph, named: NamedFunction, sizes: _Sizes, recurrence: Callable[[str], OnnxRecurrence]
+    ) -> None:
+        self._graph, self._named, self._sizes, self._recurrence = graph, named, sizes, recurrence
+        self._lengths: dict[str, Lengths] = {}
+
+    def __call__(self, node: Node, operands: Sequence[str]) -> list[str]:
+        graph, inputs = self._graph, operands[0]
+        recurrence, has_lengths = self._recurrence(node.attributes["recurrence"]), node.attributes["lengths"]
+        state = list(operands[1 : len(operands) - has_lengths])
+        if self._sizes.is_one(self._named.function.type_of(node.operands[0]).shape[0]):
+            axis = graph.numbers(0)
+            row = graph.node("Squeeze", inputs, axis)
+            state = state or recurrence.initial_state(graph.node("Shape", row, start=0, end=1))
+            output, after = recurrence.step(row, state)
+            return [graph.node("Unsqueeze", output, axis), *after]
+        lengths = None
+        if has_lengths:
+            if operands[-1] not in self._lengths:
+                self._lengths[operands[-1]] = lengths_of(graph, operands[-1], inputs)
+            lengths = self._lengths[operands[-1]]
+        output, after = recurrence.run(inputs, state or None, lengths)
+        return [output, *after]
 
 
 class _Sizes:

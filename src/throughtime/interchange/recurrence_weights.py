@@ -157,7 +157,7 @@ class RecurrenceWeights:
 
     @property
     def output_size(self) -> int:
-        """Of a step, with all directions."""
+        """The size of a step's output, with all directions."""
         return self.cells[0].state_sizes[0] * self.directions
 
 

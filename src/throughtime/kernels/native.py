@@ -1,4 +1,4 @@
-"""The native training kernel: any cell's program, forward and backward over a chunk in one call a layer."""
+"""The native training kernel: any cell's program, forward and back, in one call for each layer of a chunk."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def __call__(self, function: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Compute a function; lengths stay on the CPU, as `Recurrent` wants them."""
+        """Compute a function: arrays by the names of its ports; floats come back as float32."""
         definition = self.functions[function]
         tensors = [torch.from_numpy(np.ascontiguousarray(inputs[port.name])) for port in definition.inputs]
         found = definition.call(*(tensor.to(self._device) for tensor in tensors))

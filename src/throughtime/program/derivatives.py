@@ -121,7 +121,7 @@ def _matmul(b: Builder, node: Node, g: Operand) -> list[Operand | None]:
 
 
 def normal(b: Builder, result: Operand, inverse: Operand, g: Operand) -> Operand:
-    """Of a row less its mean over its deviation; `inverse` is 1 over that deviation."""
+    """The derivative of a row less its mean over its deviation; `inverse` is 1 over that deviation."""
     axis = len(b.shape(g)) - 1
     shift = b.add("mean", g, axis=axis)
     tilt = b.add("mul", result, b.add("mean", b.add("mul", g, result), axis=axis))

@@ -219,7 +219,7 @@ class _Derivation:
         return built.add("reshape", gradient, shape=list(shape))
 
     def _give_weight(self, weight: str, gradient: Operand) -> None:
-        """Of a weight that is used element by element: a row for each sequence, to be summed afterwards."""
+        """The gradient of a weight used element by element: a row for each sequence, summed afterwards."""
         built = self.built
         shape, found = built.weights[weight].shape, built.shape(gradient)
         batch = found.index("B")

@@ -198,7 +198,7 @@ class NetworkProgram:
             ):
                 raise RunError(f"{names[number]} has other sizes than the cells beside it")
         if recurrence.zoneout and len(recurrence.zoneout) != len(first.state_sizes):
-            raise RunError(f"the recurrence {recurrence.name!r} has not as many zoneout rates as states")
+            raise RunError(f"the recurrence {recurrence.name!r} has more or fewer zoneout rates than states")
 
     def _check_scan(self, function: str, inputs: Type, attributes: Mapping[str, Any]) -> None:
         recurrence = self.recurrences.get(attributes["recurrence"])

@@ -141,7 +141,7 @@ def _taken(types: Sequence[Type]) -> Type:
     shape, indices = types[0].shape, types[1:]
     _integers(indices)
     if len(indices) > len(shape):
-        raise ValueError(f"{shape} has not {len(indices)} axes to take from")
+        raise ValueError(f"{shape} lacks some of {len(indices)} axes to take from")
     return Type(types[0].dtype, (*broadcast(*(found.shape for found in indices)), *shape[len(indices) :]))
 
 

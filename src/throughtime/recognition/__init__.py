@@ -19,7 +19,7 @@ from typing import Any
 from throughtime.config import CONFIGS, RunConfig, every_option, resolve
 from throughtime.config.idle import refuse_idle
 from throughtime.data.tables import TableFormat
-from throughtime.encodings import UTF8
+from throughtime.encodings import UTF8, check_encoding
 from throughtime.errors import DataError, OptionError
 from throughtime.recognition.kinds import KINDS, Kind
 from throughtime.recognition.match import Match
@@ -64,7 +64,7 @@ def _recognise(path: Path, options: Mapping[str, Any], task: str | None, because
     if not path.exists():
         raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
     wanted = Wanted.of(options, task, because)
-    form = TableFormat(options.get("header") is not False, options.get("encoding") or UTF8)
+    form = TableFormat(options.get("header") is not False, check_encoding(options.get("encoding") or UTF8))
     survey = look_at(path, form)
     kind, match = _first_kind(survey, wanted)
     if kind is None or match is None:

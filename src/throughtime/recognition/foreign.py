@@ -34,7 +34,8 @@ _BY_SUFFIX: dict[tuple[str, ...], tuple[str, str]] = {
     (".db", ".sqlite", ".sqlite3"): ("a database", "write the table out as .csv"),
     (".json",): (
         "one JSON document",
-        "write one object a line (JSON Lines) into a .jsonl file, as in `jq -c '.[]' data.json > data.jsonl`",
+        "write one object on each line (JSON Lines) of a .jsonl file, as in "
+        "`jq -c '.[]' data.json > data.jsonl`",
     ),
     (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst"): ("an archive", _UNPACK),
     (".mp3", ".m4a", ".aac", ".opus", ".wma"): (

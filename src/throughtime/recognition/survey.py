@@ -83,7 +83,7 @@ class FolderSurvey:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a user named. Of a table, a text and a folder at most one is there.
+    """What a user named. At most one of table, text and folder is there.
 
     Args:
         path: as the user named it.

@@ -19,7 +19,7 @@ def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadR
         reader: of examples without labels.
         kind: what the examples are.
         path: a table, a folder with metadata.csv, a single array or sound, a folder of these without
-            metadata, or a .txt file with a text a line.
+            metadata, or a .txt file of texts.
         bad: what happens to examples that cannot be used.
     """
     path = Path(path)
