@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from throughtime.encoders.encoder import MobileNetTail, ReadyFeatures
 from throughtime.encoders.frames import SmallCNN, Standardise
 from throughtime.encoders.mobilenet import MobileNetV2
 from throughtime.encoders.small_image_cnn import SmallImageCNN
+from throughtime.interchange.check import random_inputs
 from throughtime.models.captioner import Captioner
 from throughtime.models.classifier import Classifier, Ensemble
 from throughtime.models.language_model import LanguageModel
@@ -116,7 +117,8 @@ def make(name: str) -> torch.nn.Module:
         for parameter in model.parameters():
             parameter.uniform_(-0.5, 0.5)
         for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
+            if isinstance(module, torch.nn.BatchNorm2d) and module.running_mean is not None:
+                assert module.running_var is not None
                 module.running_mean.uniform_(-0.1, 0.1)
                 module.running_var.uniform_(0.5, 2.0)
     return model
@@ -126,19 +128,6 @@ def weights_of(model: torch.nn.Module) -> Weights:
     return Weights({name: tensor.numpy() for name, tensor in model.state_dict().items()}, "model")
 
 
-def draw(ports: Iterable[Port], sizes: Mapping[str, int], seed: int = 0) -> dict[str, Any]:
-    """Inputs as the ports say: numbers, tokens, pixels, and lengths of which one is the longest."""
-    generator, inputs = np.random.default_rng(seed), {}
-    for port in ports:
-        shape = [sizes[side] if isinstance(side, str) else side for side in port.shape]
-        if isinstance(port.below, str):
-            lengths = generator.integers(1, sizes[port.below] + 1, shape)
-            lengths[0] = sizes[port.below]
-            inputs[port.name] = lengths
-        elif port.below is not None:
-            inputs[port.name] = generator.integers(0, port.below, shape)
-        elif port.dtype == "uint8":
-            inputs[port.name] = generator.integers(0, 256, shape, dtype=np.uint8)
-        else:
-            inputs[port.name] = generator.standard_normal(shape, dtype=np.float32)
-    return inputs
+def draw(ports: Sequence[Port], sizes: Mapping[str, int], seed: int = 0) -> dict[str, Any]:
+    """Inputs as the ports say; see `random_inputs`."""
+    return random_inputs(tuple(ports), sizes, np.random.default_rng(seed))

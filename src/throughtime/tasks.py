@@ -37,8 +37,7 @@ TASKS: dict[str, Task] = {
         run=("classifier", "ClassifierRun"),
         summary="tell the label of a text, a sequence of numbers or a sound",
         reads="a table with the columns text and label (or numbers and label), or a folder whose "
-        "metadata.csv has "
-        "the columns file_name and label",
+        "metadata.csv has the columns file_name and label",
     ),
     "translator": Task(
         config=("translator", "TranslatorConfig"),

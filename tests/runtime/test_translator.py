@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tests.generation.test_translation_search import search  # noqa: E402
 from tests.networks import weights_of  # noqa: E402
 from throughtime.capture.network import capture_network  # noqa: E402
 from throughtime.config.translator import TranslatorNetwork  # noqa: E402
 from throughtime.data.sequences import Sequences  # noqa: E402
-from throughtime.generation.beam import beam_search_batch  # noqa: E402
 from throughtime.models.functions import TorchNetwork  # noqa: E402
 from throughtime.models.translator import Translator as TorchModel  # noqa: E402
 from throughtime.prediction.pairs import PairBatch, TokenPairs, Translator, evaluate  # noqa: E402
@@ -57,28 +57,15 @@ def sources(lengths: list[int]) -> list[np.ndarray]:
     return [generator.integers(TARGET, size=length) for length in lengths]
 
 
-def search(searcher: Any, texts: list[np.ndarray], width: int) -> Any:
-    first, state = searcher.begin(texts)
-    return beam_search_batch(
-        searcher.step,
-        first,
-        state,
-        searcher.select,
-        width,
-        [2 * len(text) + 4 for text in texts],
-        searcher.end_token,
-        0.8,
-        searcher.penalties,
-    )
-
-
 @pytest.mark.parametrize("coverage", [0.0, 0.5])
 @pytest.mark.parametrize("width", [1, 4, 30])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_translations_are_those_of_torch(options: dict[str, Any], width: int, coverage: float) -> None:
     with_torch, native = (translator.searcher(coverage) for translator in pair(options))
     texts = sources([5, 1, 3, 8])
-    for found, expected in zip(search(native, texts, width), search(with_torch, texts, width), strict=True):
+    for found, expected in zip(
+        *(search(one, texts, width, length_penalty=0.8) for one in (native, with_torch)), strict=True
+    ):
         assert [one.tokens for one in found] == [one.tokens for one in expected]
         for name in ("log_probability", "score"):
             assert [getattr(one, name) for one in found] == pytest.approx(

@@ -51,8 +51,7 @@ class LabelledData(Section):
     fill: Literal["none", "zero", "previous", "linear"] = Field(
         default="none",
         description="What takes the place of empty cells and NaN in arrays: zeros, the value before, or "
-        "the line "
-        "between the values around; none refuses them.",
+        "the line between the values around; none refuses them.",
     )
     header: bool = Field(
         default=True,

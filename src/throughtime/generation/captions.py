@@ -32,20 +32,6 @@ class CaptionWriter(Protocol):
         ...
 
 
-class CaptionNetwork(CaptionWriter, Protocol):
-    """A captioner that also tells about a caption that has been written."""
-
-    def attention(self, image: NDArray[Any], tokens: NDArray[np.int64]) -> NDArray[np.float32] | None:
-        """Where it looked for each token (T,) of an image's (1, ...) caption: (T, P), or None."""
-        ...
-
-    def log_probability(
-        self, image: NDArray[Any], tokens: NDArray[np.int64], never: Sequence[int] = ()
-    ) -> float:
-        """The log-probability of a caption (T,), in nats; the tokens of `never` cannot come."""
-        ...
-
-
 def best_captions(
     writer: CaptionWriter,
     image: NDArray[Any],

@@ -322,14 +322,7 @@ def _(
 
 @torch.library.register_fake("throughtime::scan_backward", lib=_LIBRARY)
 def _(
-    gradients: list[Tensor],
-    streams: list[Tensor],
-    state: list[Tensor],
-    weights: list[Tensor],
-    outputs: Tensor,
-    kept: Tensor,
-    plan: int,
-    backward: bool,
+    gradients: list[Tensor], streams: list[Tensor], state: list[Tensor], weights: list[Tensor], *_: Any
 ) -> list[Tensor]:
     return [torch.empty_like(one) for one in (*streams, *state, *weights)]
 

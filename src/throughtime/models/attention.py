@@ -25,14 +25,6 @@ class Memory:
     keys: Tensor
     mask: Tensor
 
-    def select(self, rows: Tensor) -> Memory:
-        """The memory whose row i is row rows[i] of this one."""
-        return Memory(
-            self.values.index_select(0, rows),
-            self.keys.index_select(0, rows),
-            self.mask.index_select(0, rows),
-        )
-
 
 class Attention(nn.Module, ABC):
     """Scores each place of a memory for a query; their softmax weighs the values into one context.

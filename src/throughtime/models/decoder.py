@@ -28,12 +28,6 @@ class DecoderState:
     recurrent: State
     feed: Tensor
 
-    def select(self, rows: Tensor) -> DecoderState:
-        """The state whose row i is row rows[i] of this one."""
-        return DecoderState(
-            tuple(part.index_select(1, rows) for part in self.recurrent), self.feed.index_select(0, rows)
-        )
-
 
 class Decoder(nn.Module):
     """Target embeddings and a source -> readouts, from which the output layer makes logits.

@@ -120,11 +120,6 @@ class CaptionerRun(Run):
         facts = read_json(self.folder / IMAGES, ImageFacts)
         self._shape, self._longest = facts.shape, facts.longest
 
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """What the network reads of one image: (S, S, 3) pixels, or the shape of its features."""
-        return self._shape
-
     def build_model(self) -> Captioner:
         from throughtime.encoders.encoder import MobileNetTail, ReadyFeatures
         from throughtime.encoders.mobilenet import load_mobilenet

@@ -169,10 +169,6 @@ class Weights(Mapping[str, "NDArray[Any]"]):
                 f"belong to this config.toml"
             )
 
-    def optional(self, name: str, shape: Sequence[int | None]) -> NDArray[np.float32] | None:
-        """As `tensor`, or None where there is none of this name."""
-        return self.tensor(name, shape) if name in self else None
-
     def release(self) -> None:
         """Let go of the memory that reading a file has filled; what is asked for again is read again."""
         stored = [*self._tensors.values(), *self._scales.values()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -239,6 +239,32 @@ def reads(value: Value) -> list[tuple[Value, bool]]:
     if isinstance(value, (Slice, Stored, Gather, Reduce, Normalise)):
         return [(value.source, False)]
     return []
+
+
+def bottom_up(
+    value: Value, done: dict[int, Value], alive: list[Value], keep: Callable[[Value], Value]
+) -> Value:
+    """What `keep` makes of a value, after it has made something of all that the value is computed from.
+
+    Args:
+        value: where to begin.
+        done: what was made before, by the id of the value.
+        alive: takes the values whose ids are in `done`, so that no other value gets one of these.
+        keep: a value whose operands are done -> the value in its place.
+    """
+    alive.append(value)
+    stack = [value]
+    while stack:
+        top = stack[-1]
+        waiting = [operand for operand, _ in reads(top) if id(operand) not in done]
+        if waiting:
+            stack += waiting
+            alive += waiting
+            continue
+        stack.pop()
+        if id(top) not in done:
+            done[id(top)] = keep(top)
+    return done[id(value)]
 
 
 def with_operands(value: Value, operands: list[Value]) -> Value:

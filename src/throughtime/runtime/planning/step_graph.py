@@ -13,6 +13,7 @@ from throughtime.runtime.planning.rows import (
     Product,
     Value,
     base,
+    bottom_up,
     key,
     reads,
     with_operands,
@@ -53,21 +54,7 @@ class StepGraph:
 
     def _unique(self, value: Value) -> Value:
         """The value, or the one that was found before and computes the same."""
-        if id(value) in self._done:
-            return self._done[id(value)]
-        self._alive.append(value)
-        stack = [value]
-        while stack:
-            top = stack[-1]
-            waiting = [o for o, _ in reads(top) if id(o) not in self._done]
-            if waiting:
-                stack += waiting
-                self._alive += waiting
-                continue
-            stack.pop()
-            if id(top) not in self._done:
-                self._done[id(top)] = self._keep(top)
-        return self._done[id(value)]
+        return bottom_up(value, self._done, self._alive, self._keep)
 
     def _keep(self, value: Value) -> Value:
         rebuilt = with_operands(value, [self._done[id(o)] for o, _ in reads(value)])

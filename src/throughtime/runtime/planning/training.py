@@ -32,6 +32,7 @@ from throughtime.runtime.planning.rows import (
     Slice,
     Stored,
     Value,
+    bottom_up,
     key,
     reads,
     with_operands,
@@ -123,19 +124,7 @@ class TrainingPlan:
     # ---- each value once
 
     def _unique(self, value: Value) -> Value:
-        stack = [value]
-        self._alive.append(value)
-        while stack:
-            top = stack[-1]
-            waiting = [o for o, _ in reads(top) if id(o) not in self._done]
-            if waiting:
-                stack += waiting
-                self._alive += waiting
-                continue
-            stack.pop()
-            if id(top) not in self._done:
-                self._done[id(top)] = self._keep(top)
-        return self._done[id(value)]
+        return bottom_up(value, self._done, self._alive, self._keep)
 
     def _keep(self, value: Value) -> Value:
         rebuilt = with_operands(value, [self._done[id(o)] for o, _ in reads(value)])
@@ -177,7 +166,6 @@ class TrainingPlan:
 
     def _place_results(self, results: Sequence[Value]) -> None:
         """Outputs are written where they belong; what is wanted twice, or is no lane, is copied."""
-        self._wanted: set[Value] = set()
         for number, (value, width) in enumerate(zip(results, self.outputs, strict=True)):
             place = Place(FIRST + len(self.inputs) + number, stride=width, exact=True)
             if not self._claim(value, place):
