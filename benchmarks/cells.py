@@ -33,13 +33,13 @@ from onnxruntime.quantization import quantize_dynamic
 from throughtime import _native
 from throughtime.capture import capture_cell
 from throughtime.capture.network import capture_network
-from throughtime.config.language_model import LanguageNetwork
 from throughtime.interchange.onnx_network import build_graph, plans_of
 from throughtime.interchange.onnx_recurrence import under
-from throughtime.models import LanguageModel
 from throughtime.program.reference import initial_state
 from throughtime.runtime import Engine
 from throughtime.runtime.weights import Weights
+from throughtime.tasks.language_model.model import LanguageModel
+from throughtime.tasks.language_model.options import LanguageNetwork
 
 V = 96
 CELLS = ("lstm", "mogrifier", "mingru", "slstm")

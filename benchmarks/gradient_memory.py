@@ -19,7 +19,7 @@ import torch
 import throughtime as tt
 from throughtime.inspection.comparison import Compared
 from throughtime.inspection.report import Options, inspect_language_model
-from throughtime.run.language_model import LanguageModelRun
+from throughtime.tasks.language_model.run import LanguageModelRun
 from throughtime.training.log import read_metrics
 
 

@@ -39,9 +39,9 @@ import torch
 from step_model import Setup, Weights, reference_logits
 
 from throughtime import _native
-from throughtime.run.language_model import LanguageModelRun
 from throughtime.runtime import Engine
 from throughtime.runtime.sampling import Sampler, SamplingOptions
+from throughtime.tasks.language_model.run import LanguageModelRun
 
 TOLERANCE = 1e-4
 STEPS_CHECKED = 8

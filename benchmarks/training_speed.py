@@ -26,8 +26,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from throughtime.config import RunConfig, resolve
-from throughtime.models import LanguageModel
-from throughtime.training.bptt import LanguageModelling
+from throughtime.tasks.language_model.model import LanguageModel
+from throughtime.tasks.language_model.training import LanguageModelling
 from throughtime.training.progress import Progress
 from throughtime.training.trainer import Trainer
 

@@ -8,23 +8,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from throughtime.config.captioner import CaptionerNetwork
-from throughtime.config.classifier import ClassifierNetwork
-from throughtime.config.language_model import LanguageNetwork
-from throughtime.config.tagger import TaggerNetwork
-from throughtime.config.translator import TranslatorNetwork
 from throughtime.encoders.encoder import MobileNetTail, ReadyFeatures
 from throughtime.encoders.frames import SmallCNN, Standardise
 from throughtime.encoders.mobilenet import MobileNetV2
 from throughtime.encoders.small_image_cnn import SmallImageCNN
 from throughtime.interchange.check import random_inputs
-from throughtime.models.captioner import Captioner
-from throughtime.models.classifier import Classifier, Ensemble
-from throughtime.models.language_model import LanguageModel
-from throughtime.models.tagger import Tagger
-from throughtime.models.translator import Translator
 from throughtime.program.network import Port
 from throughtime.runtime import Weights
+from throughtime.tasks.captioner.model import Captioner
+from throughtime.tasks.captioner.options import CaptionerNetwork
+from throughtime.tasks.classifier.model import Classifier, Ensemble
+from throughtime.tasks.classifier.options import ClassifierNetwork
+from throughtime.tasks.language_model.model import LanguageModel
+from throughtime.tasks.language_model.options import LanguageNetwork
+from throughtime.tasks.tagger.model import Tagger
+from throughtime.tasks.tagger.options import TaggerNetwork
+from throughtime.tasks.translator.model import Translator
+from throughtime.tasks.translator.options import TranslatorNetwork
 
 EVERY_OPTION: dict[str, Any] = {
     "cell": "lstm",

@@ -316,7 +316,7 @@ def _fault_of_json(text: str) -> str:
 
 def _restore(folder: str, snapshot: str) -> None:
     """Go on with a session whose snapshot is damaged."""
-    from throughtime.run.language_model import LanguageModelRun
+    from throughtime.tasks.language_model.run import LanguageModelRun
 
     run = LanguageModelRun.open(folder, threads=1)
     with run.restore_session(Path(snapshot).read_bytes()) as session:

@@ -29,8 +29,8 @@ from throughtime.demos import demo_named
 from throughtime.demos.program import write_corpus
 from throughtime.inspection.neurons import rank_units
 from throughtime.inspection.report import hidden_states
-from throughtime.run.captioner import CaptionerRun
-from throughtime.run.language_model import LanguageModelRun
+from throughtime.tasks.captioner.run import CaptionerRun
+from throughtime.tasks.language_model.run import LanguageModelRun
 
 HERE = Path(__file__).parent
 MEASURED = HERE / "measured.json"

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from throughtime import Recurrent
-from throughtime.config.captioner import CaptionerNetwork
 from throughtime.data import IGNORED_TARGET
 from throughtime.encoders.encoder import ReadyFeatures
-from throughtime.models.captioner import Captioner
-from throughtime.training.bptt import token_loss
-from throughtime.training.captioning import word_loss
+from throughtime.tasks.captioner.model import Captioner
+from throughtime.tasks.captioner.options import CaptionerNetwork
+from throughtime.tasks.captioner.training import word_loss
+from throughtime.tasks.language_model.training import token_loss
 
 
 @pytest.fixture(scope="module")

@@ -109,7 +109,7 @@ def test_10_clipping_scales_by_exactly_threshold_over_norm() -> None:
 
 
 def test_11_zero_logits_lose_ln_v() -> None:
-    from throughtime.training.bptt import token_loss
+    from throughtime.tasks.language_model.training import token_loss
 
     logits = torch.zeros(7, 1, 11, requires_grad=True)
     loss = token_loss(logits, torch.arange(7)[:, None])

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from throughtime.data.clips import list_clips
-from throughtime.data.frame_labels import read_frame_labels
 from throughtime.data.tables import BadRows
 from throughtime.data.video import decode_video
 from throughtime.demos import DEMOS, clips, demo_named
-from throughtime.run.tagger import TaggerRun
+from throughtime.tasks.tagger.clips import list_clips
+from throughtime.tasks.tagger.frame_labels import read_frame_labels
+from throughtime.tasks.tagger.run import TaggerRun
 from throughtime.training import train
 
 pytest.importorskip("av")

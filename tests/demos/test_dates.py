@@ -7,9 +7,9 @@ import datetime
 import numpy as np
 import pytest
 
-from throughtime.data.parallel import read_pairs
 from throughtime.data.tables import BadRows
 from throughtime.demos import dates
+from throughtime.tasks.translator.parallel import read_pairs
 
 
 def test_the_same_seed_writes_the_same_dates_and_no_unseen_day_is_in_the_training_data(tmp_path):

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from throughtime.data.captions import read_captions
 from throughtime.data.tables import BadRows
 from throughtime.demos import scenes
 from throughtime.demos.scenes import COLOURS, Scene, Thing
+from throughtime.tasks.captioner.captions import read_captions
 
 pytest.importorskip("PIL")
 

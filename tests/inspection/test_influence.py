@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from throughtime.config.language_model import LanguageNetwork
 from throughtime.inspection.influence import (
     by_lag,
     caption_influence,
@@ -14,7 +13,8 @@ from throughtime.inspection.influence import (
     language_model_influence,
     translation_influence,
 )
-from throughtime.models import LanguageModel
+from throughtime.tasks.language_model.model import LanguageModel
+from throughtime.tasks.language_model.options import LanguageNetwork
 
 
 def test_a_linear_function_has_its_weights_as_influence() -> None:
@@ -59,8 +59,8 @@ def test_a_given_target_is_taken() -> None:
 
 
 def test_a_translations_influence_is_its_derivative() -> None:
-    from throughtime.config.translator import TranslatorNetwork
-    from throughtime.models.translator import Translator
+    from throughtime.tasks.translator.model import Translator
+    from throughtime.tasks.translator.options import TranslatorNetwork
 
     for attention, shared in (("none", False), ("luong", True), ("bahdanau", False)):
         torch.manual_seed(0)
@@ -96,9 +96,9 @@ def test_a_translations_influence_is_its_derivative() -> None:
 
 @pytest.mark.parametrize("image_input", ["every-step", "first-input", "initial-state", "attention"])
 def test_a_captions_influence_reaches_the_image_and_no_later_word(image_input: str) -> None:
-    from throughtime.config.captioner import CaptionerNetwork
     from throughtime.encoders.encoder import ReadyFeatures
-    from throughtime.models.captioner import Captioner
+    from throughtime.tasks.captioner.model import Captioner
+    from throughtime.tasks.captioner.options import CaptionerNetwork
 
     torch.manual_seed(0)
     network = CaptionerNetwork(hidden=8, embedding=6, image_input=image_input)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 
 from throughtime.errors import MissingExtraError
 from throughtime.pictures.alignment import draw_alignment
-from throughtime.pictures.timeline import draw_timeline
+from throughtime.tasks.tagger.timeline import draw_timeline
 
 
 def test_a_picture_without_matplotlib_says_what_to_install(

@@ -11,17 +11,17 @@ torch = pytest.importorskip("torch")
 
 from tests.networks import weights_of  # noqa: E402
 from throughtime.capture.network import capture_network  # noqa: E402
-from throughtime.config.captioner import CaptionerNetwork  # noqa: E402
 from throughtime.encoders.encoder import Encoder as TorchEncoder  # noqa: E402
 from throughtime.encoders.encoder import MobileNetTail, ReadyFeatures  # noqa: E402
 from throughtime.encoders.mobilenet import MobileNetV2  # noqa: E402
 from throughtime.encoders.small_image_cnn import SmallImageCNN  # noqa: E402
 from throughtime.generation import SamplingOptions  # noqa: E402
-from throughtime.generation.caption_writer import CaptionWriter  # noqa: E402
-from throughtime.generation.captions import best_captions, sample_captions  # noqa: E402
-from throughtime.models.captioner import Captioner  # noqa: E402
 from throughtime.models.functions import TorchNetwork  # noqa: E402
 from throughtime.runtime.network import Network  # noqa: E402
+from throughtime.tasks.captioner.generation import best_captions, sample_captions  # noqa: E402
+from throughtime.tasks.captioner.model import Captioner  # noqa: E402
+from throughtime.tasks.captioner.options import CaptionerNetwork  # noqa: E402
+from throughtime.tasks.captioner.writer import CaptionWriter  # noqa: E402
 
 V, F, P, N = 7, 6, 4, 3
 INPUTS = ("every-step", "first-input", "initial-state", "attention")

@@ -11,11 +11,11 @@ torch = pytest.importorskip("torch")
 
 from tests.networks import weights_of  # noqa: E402
 from throughtime.capture.network import capture_network  # noqa: E402
-from throughtime.config.classifier import ClassifierNetwork  # noqa: E402
-from throughtime.models.classifier import Classifier, Ensemble  # noqa: E402
 from throughtime.models.functions import TorchNetwork  # noqa: E402
-from throughtime.prediction.labels import Labeller  # noqa: E402
 from throughtime.runtime.network import Network  # noqa: E402
+from throughtime.tasks.classifier.model import Classifier, Ensemble  # noqa: E402
+from throughtime.tasks.classifier.options import ClassifierNetwork  # noqa: E402
+from throughtime.tasks.classifier.prediction import Labeller  # noqa: E402
 
 CLASSES, VOCABULARY = 3, 11
 STATISTICS = ([1.0, -2.0, 0.0], [3.0, 0.5, 1.0])
@@ -80,7 +80,7 @@ def test_a_long_sequence_is_read_in_blocks_and_nothing_changes(
     _, native = pair(options, tokens=False)
     inputs = np.random.default_rng(1).normal(size=(length, 1, 3)).astype(np.float32)
     whole = native.logits(inputs, np.array([length]))
-    monkeypatch.setattr("throughtime.prediction.labels._BLOCK_STEPS", 4)
+    monkeypatch.setattr("throughtime.tasks.classifier.prediction._BLOCK_STEPS", 4)
     blocks = native.logits(inputs, np.array([length]))
     if options.get("pooling") == "mean":
         np.testing.assert_allclose(blocks, whole, rtol=1e-5, atol=1e-6)

@@ -17,8 +17,8 @@ from throughtime.runtime.stepper import EngineStepper
 
 torch = pytest.importorskip("torch")
 
-from throughtime.config.language_model import LanguageNetwork  # noqa: E402
-from throughtime.models import LanguageModel  # noqa: E402
+from throughtime.tasks.language_model.model import LanguageModel  # noqa: E402
+from throughtime.tasks.language_model.options import LanguageNetwork  # noqa: E402
 
 ISAS = _native.available_isas().split()
 # The largest difference of a logit. int8 keeps two digits of a weight and of what it is multiplied with, bf16

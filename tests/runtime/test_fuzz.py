@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from throughtime import Run
-from throughtime.config.language_model import LanguageModelConfig
 from throughtime.data import Tokenizer
 from throughtime.errors import ThroughtimeError
-from throughtime.run.language_model import LanguageModelRun
 from throughtime.runtime import Engine
 from throughtime.runtime.weights import write_weights
+from throughtime.tasks.language_model.options import LanguageModelConfig
+from throughtime.tasks.language_model.run import LanguageModelRun
 
 Tensors = dict[str, NDArray[Any]]
 V, E, H, LAYERS = 3, 2, 3, 2

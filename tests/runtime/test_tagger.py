@@ -11,20 +11,20 @@ torch = pytest.importorskip("torch")
 
 from tests.networks import weights_of  # noqa: E402
 from throughtime.capture.network import capture_network  # noqa: E402
-from throughtime.config.tagger import TaggerNetwork  # noqa: E402
 from throughtime.data.sequences import Sequences  # noqa: E402
 from throughtime.encoders.frames import SmallCNN, Standardise  # noqa: E402
 from throughtime.errors import OptionError  # noqa: E402
 from throughtime.models.functions import TorchNetwork  # noqa: E402
-from throughtime.models.tagger import Tagger as TorchModel  # noqa: E402
-from throughtime.prediction.frames import (  # noqa: E402
+from throughtime.runtime.network import Network  # noqa: E402
+from throughtime.tasks.tagger.model import Tagger as TorchModel  # noqa: E402
+from throughtime.tasks.tagger.options import TaggerNetwork  # noqa: E402
+from throughtime.tasks.tagger.prediction import (  # noqa: E402
     FrameStepper,
     LabelledClips,
     Tagger,
     evaluate,
     label_whole_clip,
 )
-from throughtime.runtime.network import Network  # noqa: E402
 
 C, F = 4, 3
 OPTIONS: list[dict[str, Any]] = [

@@ -12,12 +12,12 @@ torch = pytest.importorskip("torch")
 from tests.generation.test_translation_search import search  # noqa: E402
 from tests.networks import weights_of  # noqa: E402
 from throughtime.capture.network import capture_network  # noqa: E402
-from throughtime.config.translator import TranslatorNetwork  # noqa: E402
 from throughtime.data.sequences import Sequences  # noqa: E402
 from throughtime.models.functions import TorchNetwork  # noqa: E402
-from throughtime.models.translator import Translator as TorchModel  # noqa: E402
-from throughtime.prediction.pairs import PairBatch, TokenPairs, Translator, evaluate  # noqa: E402
 from throughtime.runtime.network import Network  # noqa: E402
+from throughtime.tasks.translator.model import Translator as TorchModel  # noqa: E402
+from throughtime.tasks.translator.options import TranslatorNetwork  # noqa: E402
+from throughtime.tasks.translator.prediction import PairBatch, TokenPairs, Translator, evaluate  # noqa: E402
 
 SOURCE, TARGET = 9, 7
 OPTIONS: list[dict[str, Any]] = [

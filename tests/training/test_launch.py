@@ -166,7 +166,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(
         # What is made of the folder after a real error stays as it is after a kill.
         patch.setattr(shutil, "rmtree", lambda *_, **__: None)
         if moment == "prepare":
-            patch.setattr("throughtime.run.language_model.write_tokens", die)
+            patch.setattr("throughtime.tasks.language_model.run.write_tokens", die)
         else:
             patch.setattr(Trainer, "_checkpoint", die)
         with pytest.raises(Killed):

@@ -89,7 +89,7 @@ def caption(
         from throughtime.data.tables import BadRows
         from throughtime.errors import OptionError
         from throughtime.generation import SamplingOptions
-        from throughtime.run.captioner import CaptionerRun
+        from throughtime.tasks.captioner.run import CaptionerRun
 
         sampling = None
         if temperature is not None:
@@ -143,7 +143,7 @@ def caption(
 
 def _draw(path: Path, found: Any) -> None:
     from throughtime.data.images import open_image
-    from throughtime.pictures.caption_picture import draw_caption
+    from throughtime.tasks.captioner.picture import draw_caption
 
     draw_caption(path, open_image(found.image), found.text, found.words, found.attention)
     error_console().print(f"Drawn in {path}", soft_wrap=True)

@@ -42,7 +42,7 @@ def compare(
 
         from throughtime.inspection.comparison import Compared, write_comparison
         from throughtime.inspection.report import Options, inspect_language_model
-        from throughtime.run.language_model import LanguageModelRun
+        from throughtime.tasks.language_model.run import LanguageModelRun
         from throughtime.training.log import read_metrics
 
         opened = [LanguageModelRun.open(run) for run in runs]

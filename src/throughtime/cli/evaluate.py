@@ -65,7 +65,7 @@ def evaluate(
 
         from throughtime.errors import OptionError
         from throughtime.run import Run
-        from throughtime.run.language_model import LanguageModelRun
+        from throughtime.tasks.language_model.run import LanguageModelRun
 
         if errors not in ("strict", "replace"):
             raise OptionError(f"--errors must be strict or replace, not {errors!r}")

@@ -65,7 +65,7 @@ def inspect(
 
         require_torch()
         from throughtime.inspection.report import Options, inspect_language_model
-        from throughtime.run.language_model import LanguageModelRun
+        from throughtime.tasks.language_model.run import LanguageModelRun
 
         if errors not in ("strict", "replace"):
             raise OptionError(f"--errors must be strict or replace, not {errors!r}")

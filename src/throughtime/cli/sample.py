@@ -63,7 +63,7 @@ def sample(
     """Open the run and write."""
     with user_errors():
         from throughtime.generation.text import random_seed
-        from throughtime.run.language_model import LanguageModelRun
+        from throughtime.tasks.language_model.run import LanguageModelRun
 
         prompt, stops = unescape(prompt), [unescape(text) for text in stop or []]
         opened = LanguageModelRun.open(run, backend, precision, threads)

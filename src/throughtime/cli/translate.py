@@ -14,8 +14,8 @@ from throughtime.cli.terminal import Raw, error_console, json_text, user_errors,
 from throughtime.errors import OptionError
 
 if TYPE_CHECKING:
-    from throughtime.generation.translation import TextTranslator, Translated
-    from throughtime.run.translator import TranslatorRun
+    from throughtime.tasks.translator.run import TranslatorRun
+    from throughtime.tasks.translator.translation import TextTranslator, Translated
 
 HELP = """
 Translate lines, each into one line.
@@ -77,7 +77,7 @@ def translate(
     """Open the run and translate."""
     with user_errors():
         from throughtime.data.tables import BadRows
-        from throughtime.run.translator import TranslatorRun
+        from throughtime.tasks.translator.run import TranslatorRun
 
         opened = TranslatorRun.open(run, backend, precision, threads)
         if show is not None and opened.config.model.attention == "none":

@@ -1,7 +1,6 @@
 """Every option of a run, typed and described once: command line, API and config.toml all read this."""
 
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 
 from pydantic.fields import FieldInfo
 
@@ -16,8 +15,7 @@ class _Configs(Mapping[str, type[RunConfig]]):
     """The options of each task, imported when first asked for: no command waits for those of all of them."""
 
     def __getitem__(self, task: str) -> type[RunConfig]:
-        module, name = TASKS[task].config
-        return getattr(import_module(f"throughtime.config.{module}"), name)
+        return TASKS[task].config_class()
 
     def __contains__(self, task: object) -> bool:
         return isinstance(task, str) and task in TASKS

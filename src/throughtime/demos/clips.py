@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from throughtime.data.video import write_video
 from throughtime.demos.tables import write_table
-from throughtime.metrics.segments import find_segments
+from throughtime.tasks.tagger.segments import find_segments
 
 if TYPE_CHECKING:
-    from throughtime.run.tagger import TaggerRun
+    from throughtime.tasks.tagger.run import TaggerRun
 
 SUMMARY = "a small CNN and a GRU label every frame of a video: which way does a shape move?"
 

@@ -129,9 +129,9 @@ def ordinal(day: int) -> str:
 
 def show(run: Run, folder: Path) -> Iterator[str]:
     """Translate the unseen dates: how many are exactly right, and some of them beside the truth."""
-    from throughtime.data.parallel import read_pairs
     from throughtime.data.tables import BadRows
-    from throughtime.run.translator import TranslatorRun
+    from throughtime.tasks.translator.parallel import read_pairs
+    from throughtime.tasks.translator.run import TranslatorRun
 
     assert isinstance(run, TranslatorRun)
     pairs = list(read_pairs(folder / UNSEEN, None, BadRows()))

@@ -140,8 +140,8 @@ def write(folder: Path, seed: int) -> Path:
 
 def show(run: Any, folder: Path) -> Iterator[str]:
     """Captions of unseen scenes beside what is there, and how many say something true."""
-    from throughtime.data.captions import read_captions
     from throughtime.data.tables import BadRows
+    from throughtime.tasks.captioner.captions import read_captions
 
     test = read_captions(folder, BadRows(), normalise=True).of_split("test")
     captions = run.caption([image.path for image in test])

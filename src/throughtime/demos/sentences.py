@@ -15,7 +15,7 @@ import numpy as np
 from throughtime.demos.tables import write_table
 
 if TYPE_CHECKING:
-    from throughtime.run.classifier import ClassifierRun
+    from throughtime.tasks.classifier.run import ClassifierRun
 
 SUMMARY = "remarks about films, with negations and contrasts, and whether they praise (many to one)"
 OPTIONS: dict[str, Any] = {

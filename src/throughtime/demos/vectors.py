@@ -16,7 +16,7 @@ import numpy as np
 from throughtime.demos.tables import write_table
 
 if TYPE_CHECKING:
-    from throughtime.run.classifier import ClassifierRun
+    from throughtime.tasks.classifier.run import ClassifierRun
 
 SUMMARY = "five measurements of a shape, and which shape it is (one to one)"
 OPTIONS: dict[str, Any] = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from throughtime.run.classifier import ClassifierRun
+    from throughtime.tasks.classifier.run import ClassifierRun
 
 _SHOWN = 10
 

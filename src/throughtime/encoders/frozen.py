@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.image_features import as_features
+from throughtime.data.numbers import as_float32
 from throughtime.errors import DataError, MissingExtraError, OptionError
 from throughtime.extras import install_command
 from throughtime.facts import shown
@@ -197,3 +197,39 @@ def in_blocks(encoder: FrozenEncoder) -> Callable[[NDArray[np.uint8]], NDArray[n
         return np.concatenate(blocks).astype(np.float32)
 
     return encode
+
+
+def as_features(found: NDArray[Any], grid: bool, name: str) -> NDArray[Any]:
+    """Features as the captioner reads them, of whatever a model gave: (B, F), or (B, P, F) for a grid.
+
+    Args:
+        found: (B, F), (B, C, h, w), or (B, P, F).
+        grid: whether places are wanted; without, they are averaged.
+        name: of the model, for errors.
+    Raises:
+        DataError: the shape is another, or places are wanted and there are none; or a number is NaN,
+            infinite, or too large for the bits that it is kept in.
+    """
+    if found.ndim in (2, 3, 4):
+        found = as_float32(found, lambda _, *place: f"{name}: feature {list(place)}")
+    if found.ndim == 4:
+        # (B, C, h, w) to (B, h * w, C)
+        found = found.reshape(*found.shape[:2], -1).transpose(0, 2, 1)
+    if found.ndim == 3 and grid:
+        with np.errstate(over="ignore"):
+            features = found.astype(np.float16)  # which halves the cache
+        if not np.isfinite(features).all():
+            largest = float(np.finfo(np.float16).max)
+            raise DataError(f"{name} gives features above {largest:,.0f}, and grids are kept in 16 bits")
+    elif found.ndim == 3:
+        features = found.mean(1)
+    elif found.ndim == 2 and not grid:
+        features = found
+    elif found.ndim == 2:
+        raise DataError(
+            f"{name} gives one vector for each image, {found.shape[1:]}: attention needs the grid of the "
+            f"last convolution; use a model that ends there, or another --image-input"
+        )
+    else:
+        raise DataError(f"{name} gives {found.shape}: expected (B, features) or (B, channels, height, width)")
+    return features

@@ -21,7 +21,7 @@ from throughtime.inspection.neurons import Probe, rank_units
 from throughtime.inspection.trace import trace
 from throughtime.inspection.truncation import TruncationError, truncation_error
 from throughtime.inspection.windows import Windows, cut_windows, embed
-from throughtime.models import LanguageModel
+from throughtime.tasks.language_model.model import LanguageModel
 
 _NEURON_STREAMS = 16
 _JACOBIAN_STEPS = 60

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from throughtime.cells import State
 from throughtime.errors import DataError
-from throughtime.models import LanguageModel
+from throughtime.tasks.language_model.model import LanguageModel
 
 _PIECE = 256
 

@@ -16,7 +16,7 @@ from throughtime.interchange.weight_files import as_array, read_weight_file
 
 if TYPE_CHECKING:
     from throughtime.data import Tokenizer
-    from throughtime.run.language_model import LanguageModelRun
+    from throughtime.tasks.language_model.run import LanguageModelRun
 
 
 def import_language_model(
@@ -62,7 +62,7 @@ def import_language_model(
     tensors = _around(others, recurrence, tokenizer.vocabulary_size, embedding, output, source)
 
     from throughtime.run import CONFIG, WEIGHTS
-    from throughtime.run.language_model import TOKENIZER, LanguageModelRun
+    from throughtime.tasks.language_model.run import TOKENIZER, LanguageModelRun
 
     config = _config(tensors, recurrence, tokenizer.kind, source)
     tensors |= {f"recurrent.{name}": array for name, array in _with_biases(recurrence).items()}

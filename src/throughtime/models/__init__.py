@@ -1,6 +1,1 @@
-"""The networks, one shape of problem a file."""
-
-from throughtime.models.initialise import initialise
-from throughtime.models.language_model import LanguageModel, TorchStepper
-
-__all__ = ["LanguageModel", "TorchStepper", "initialise"]
+"""What several networks are made of; the networks themselves are in `throughtime.tasks`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from throughtime.data.examples import FILE_COLUMN
 from throughtime.data.features import is_sequence_file, is_sound_file
 from throughtime.data.images import is_image
 from throughtime.data.tables import several_columns
@@ -11,6 +10,7 @@ from throughtime.recognition.columns import Column
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
+from throughtime.tasks.classifier.examples import FILE_COLUMN
 
 # Fewer examples say too little about their labels.
 _FEWEST = 10

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from throughtime.data.captions import CAPTION_COLUMNS
-from throughtime.data.examples import FILE_COLUMN
 from throughtime.data.images import is_image
 from throughtime.recognition.advice import (
     columns_named,
@@ -18,6 +16,8 @@ from throughtime.recognition.advice import (
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
+from throughtime.tasks.captioner.captions import CAPTION_COLUMNS
+from throughtime.tasks.classifier.examples import FILE_COLUMN
 
 # Of a column that may hold whole texts: fewer words on average are names and categories.
 _WORDS_OF_A_TEXT = 3

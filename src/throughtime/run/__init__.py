@@ -1,8 +1,6 @@
-"""A run folder: what a training leaves, and everything that can be done with it. One file a task."""
+"""A run folder: what a training leaves, and everything that can be done with it."""
 
 from __future__ import annotations
-
-from importlib import import_module
 
 from throughtime.run.run import CONFIG, PREPARED, WEIGHTS, Run, require_torch
 from throughtime.tasks import TASKS
@@ -12,5 +10,4 @@ __all__ = ["CONFIG", "PREPARED", "WEIGHTS", "Run", "require_torch", "run_class"]
 
 def run_class(task: str) -> type[Run]:
     """The kind of run that a task leaves."""
-    module, name = TASKS[task].run
-    return getattr(import_module(f"throughtime.run.{module}"), name)
+    return TASKS[task].run_class()

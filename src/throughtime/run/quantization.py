@@ -9,10 +9,10 @@ from typing import Any
 
 from throughtime.errors import OptionError, RunError
 from throughtime.files import copy_atomically, is_unfinished, write_atomically
-from throughtime.run.language_model import LanguageModelRun
 from throughtime.run.lock import LOCK
 from throughtime.run.run import CHECKPOINT, PREPARED, WEIGHTS, Run
 from throughtime.runtime.quantize import PRECISIONS, quantise
+from throughtime.tasks.language_model.run import LanguageModelRun
 
 # What training left for itself; the new folder predicts, and cannot be trained further. Pictures of the old
 # weights would say something else than what the new ones do.

@@ -1,0 +1,66 @@
+"""The examples of whatever a user may name to a classifier: files, folders, and lines as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from throughtime.data.features import is_sound_file
+from throughtime.data.lines import read_lines
+from throughtime.data.tables import BadRows, find_metadata
+from throughtime.errors import DataError
+from throughtime.tasks.classifier.examples import Example, ExampleReader, InputKind, is_example_file
+
+
+def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadRows) -> Iterator[Example]:
+    """The examples of a path.
+
+    Args:
+        reader: of examples without labels.
+        kind: what the examples are.
+        path: a table, a folder with metadata.csv, a single array or sound, a folder of these without
+            metadata, or a .txt file of texts.
+        bad: what happens to examples that cannot be used.
+    """
+    path = Path(path)
+    if kind == "text" and path.suffix.lower() == ".txt" and path.is_file():
+        yield from read_inputs(reader, path, read_lines(path, encoding=reader.form.encoding), bad)
+    elif path.is_dir() and find_metadata(path) is None and kind in ("sequences", "audio"):
+        sounds = kind == "audio"
+        files = sorted(
+            file
+            for file in path.iterdir()
+            if is_example_file(file, kind) and is_sound_file(file.name) == sounds
+        )
+        if not files:
+            raise DataError(f"{path} has neither metadata.csv nor {'sounds' if sounds else 'arrays'} in it")
+        for file in files:
+            yield from read_any(reader, kind, file, bad)
+    elif is_example_file(path, kind):
+        try:
+            yield Example(reader.read_file(path), None, str(path), 1)
+        except DataError as error:
+            bad.report(path, None, str(error))
+    else:
+        yield from reader.read(path, bad)
+
+
+def read_inputs(
+    reader: ExampleReader, name: str | Path, lines: Iterable[str], bad: BadRows
+) -> Iterator[Example]:
+    """A line an example, as it comes. A blank line is an example without an input, so that it gets an answer.
+
+    Args:
+        reader, bad: as for `read_any`.
+        name: where the lines come from, for errors.
+        lines: texts, the numbers of vectors, or the names of files.
+    """
+    for number, line in enumerate(lines, 1):
+        text = line.rstrip("\r\n")
+        if not text.strip():
+            yield Example(None, None, "", number)
+            continue
+        try:
+            yield Example(reader.read_line(text), None, text, number)
+        except DataError as error:
+            bad.report(name, number, str(error))

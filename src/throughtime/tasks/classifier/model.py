@@ -1,0 +1,268 @@
+"""One label for a whole sequence: many to one; with sequences of one step, one to one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from throughtime.cells import State
+from throughtime.encoders.pooling import Pooling
+from throughtime.models.functions import Definition, begin_of, state_ports
+from throughtime.models.initialise import initialise
+from throughtime.program.network import Port
+from throughtime.recurrent import Recurrent, locked_dropout
+
+if TYPE_CHECKING:
+    from throughtime.tasks.classifier.options import ClassifierNetwork
+
+
+_EMBEDDING_DEVIATION = 0.1
+
+
+class FeedForward(nn.Module):
+    """The same layers at every step, without any memory: what a recurrence has to beat.
+
+    Takes what `Recurrent` takes and gives the same shapes.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        num_layers: linear layers with a ReLU each.
+        dropout: probability to zero an output between layers.
+    """
+
+    directions = 1
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, dropout: float = 0.0) -> None:
+        super().__init__()
+        sizes = [input_size] + [hidden_size] * num_layers
+        self.layers = nn.ModuleList(nn.Linear(size, hidden_size) for size in sizes[:-1])
+        self.dropout = dropout
+        self.output_size = hidden_size
+
+    def forward(
+        self, inputs: Tensor, state: None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, tuple[()]]:
+        """(T, B, I) to (T, B, H), and an empty state."""
+        for index, layer in enumerate(self.layers):
+            if index > 0:
+                inputs = F.dropout(inputs, self.dropout, self.training)
+            inputs = layer(inputs).relu()
+        return inputs, ()
+
+
+class Classifier(nn.Module):
+    """Tokens or features -> recurrence -> one vector for each sequence -> logits of the classes.
+
+    Args:
+        config: the sizes and options.
+        classes: C, the number of labels.
+        vocabulary_size: V, for sequences of tokens. Token V stands for what the vocabulary lacks; its
+            embedding is zero and stays so. None for sequences of numbers.
+        statistics: (mean, deviation), each (F,), for sequences of numbers: the inputs are standardised by
+            them. They are saved with the weights.
+    """
+
+    def __init__(
+        self,
+        config: ClassifierNetwork,
+        classes: int,
+        vocabulary_size: int | None = None,
+        statistics: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = None
+        if vocabulary_size is not None:
+            self.embedding = nn.Embedding(vocabulary_size + 1, config.embedding, padding_idx=vocabulary_size)
+            input_size = config.embedding
+        elif statistics is not None:
+            mean, deviation = (torch.tensor(part, dtype=torch.float32) for part in statistics)
+            self.mean, self.deviation = nn.Buffer(mean), nn.Buffer(deviation)
+            input_size = len(mean)
+        else:
+            raise ValueError("give vocabulary_size for tokens, or statistics for numbers")
+        self.recurrent = self._recurrent(input_size)
+        self.pooling = Pooling(config.pooling, self.recurrent.output_size, self.recurrent.directions)
+        self.output = nn.Linear(self.recurrent.output_size, classes)
+        initialise(self, config)
+        self._shrink_embedding()
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Logits of each sequence's classes; they do not depend on the other sequences of the batch.
+
+        Args:
+            inputs: (T, B) int64 tokens, or (T, B, F) float features; what lies past a length is ignored.
+            lengths: (B,) int64 on the CPU, each in [1, T].
+        Returns:
+            (B, C).
+        """
+        outputs, _ = self.read(inputs, None, lengths)
+        pooled = self.pooling(outputs, lengths)
+        return self.output(F.dropout(pooled, self.config.output_dropout, self.training))
+
+    def read(
+        self, inputs: Tensor, state: State | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """The outputs (T, B, D * H) of the recurrence and its state: what is pooled over time."""
+        steps = self._embed(inputs) if self.embedding is not None else (inputs - self.mean) / self.deviation
+        return self.recurrent(steps, state, lengths)
+
+    @property
+    def members(self) -> list[Classifier]:
+        """Those that answer together: this one alone."""
+        return [self]
+
+    def answer(self, each: list[Tensor]) -> Tensor:
+        """The logits (B, C) from those of the members."""
+        return each[0]
+
+    def functions(self) -> dict[str, Definition]:
+        """See `functions_of`."""
+        return functions_of(self)
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        assert self.embedding is not None
+        embedded = drop_words(self.embedding(tokens), self.config.word_dropout, self.training)
+        if self.config.locked_dropout:
+            return locked_dropout(embedded, self.config.input_dropout, self.training)
+        return F.dropout(embedded, self.config.input_dropout, self.training)
+
+    def _recurrent(self, input_size: int) -> Recurrent | FeedForward:
+        config = self.config
+        if config.cell == "none":
+            return FeedForward(input_size, config.hidden, config.layers, config.dropout)
+        return Recurrent(
+            config.cell,
+            input_size,
+            config.hidden,
+            bidirectional=config.bidirectional,
+            **config.recurrent_options(),
+        )
+
+    @torch.no_grad()
+    def _shrink_embedding(self) -> None:
+        if self.embedding is None:
+            return
+        if self.config.initialisation == "orthogonal":
+            # N(0, 1), torch's default, would drown what a few thousand sentences can teach a word.
+            nn.init.normal_(self.embedding.weight, std=_EMBEDDING_DEVIATION)
+        self.embedding.weight[-1].zero_()
+
+
+class Ensemble(nn.Module):
+    """Several classifiers that learn side by side and answer together.
+
+    They see the same batches and differ in their first weights and in what dropout hides from each. Where
+    examples are few, each goes wrong in its own places, and the mean of their probabilities does so less.
+
+    Args:
+        members: networks with the same inputs and classes.
+    Source: Hansen and Salamon 1990; of networks that differ by their weights' seed alone, Lakshminarayanan et
+        al. 2017.
+    """
+
+    def __init__(self, members: Iterable[Classifier]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """The logarithm of the mean of the members' probabilities, (B, C); arguments as of `Classifier`."""
+        return self.answer(list(self.each(inputs, lengths)))
+
+    def answer(self, each: list[Tensor]) -> Tensor:
+        """The logits (B, C) from those of the members."""
+        return torch.stack(each).log_softmax(-1).logsumexp(0) - math.log(len(each))
+
+    def functions(self) -> dict[str, Definition]:
+        """See `functions_of`."""
+        return functions_of(self)
+
+    def each(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """The members' logits (M, B, C): in training each has a loss of its own."""
+        return torch.stack([member(inputs, lengths) for member in self.members])
+
+
+def functions_of(model: Classifier | Ensemble) -> dict[str, Definition]:
+    """What a classifier can be asked for.
+
+    sequence: tokens (T, B) or features (T, B, F), and lengths (B,), to logits (B, C).
+
+    A sequence may be too long for its outputs to be in memory at once. Where they are only pooled, it can be
+    read in blocks:
+
+    outputs: a block and the state before it to what is pooled, (T, B, M, D, H) of M members in D directions,
+        and the state after it.
+    begin: the state before the first block.
+    answer: what was pooled (B, M * D * H) to logits.
+    """
+    members: list[Classifier] = list(model.members)  # type: ignore[arg-type]
+    first = members[0]
+    if first.embedding is not None:
+        unknown = first.embedding.num_embeddings - 1
+        what = Port("tokens", "int64", ("T", "B"), f"what is read; {unknown} is an unknown one", unknown + 1)
+    else:
+        what = Port("features", "float32", ("T", "B", len(first.mean)), "what is read, not standardised")
+    lengths = Port("lengths", "int64", ("B",), "steps of each sequence that count", "T")
+    meaning = "of the classes"
+    if len(members) > 1:
+        meaning = "log-probabilities of the classes: the members' mean"
+    result = {"logits": meaning}
+    found = {"sequence": Definition(lambda *inputs: (model(*inputs),), (what, lengths), result)}
+    directions, pooling = first.recurrent.directions, first.config.pooling
+    # Layers that read both ways need all outputs of the one below; attention needs both directions.
+    if pooling == "attention" or (directions == 2 and first.config.layers > 1):
+        return found
+    states = [
+        replace(port, name=f"{number}.{port.name}" if len(members) > 1 else port.name)
+        for number, member in enumerate(members)
+        if isinstance(member.recurrent, Recurrent)
+        for port in state_ports(member.recurrent)
+    ]
+    parts = len(states) // len(members)
+
+    def outputs(inputs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        read, after = [], []
+        for number, member in enumerate(members):
+            own = state[number * parts : (number + 1) * parts]
+            seen, new = member.read(inputs, own or None)
+            read.append(seen.unflatten(-1, (directions, -1)))
+            after += new
+        return torch.stack(read, 2), *after
+
+    def answer(pooled: Tensor) -> tuple[Tensor]:
+        each = pooled.chunk(len(members), -1)
+        return (model.answer([member.output(own) for member, own in zip(members, each, strict=True)]),)
+
+    after = {f"new_{port.name}": f"{port.meaning} after the last step" for port in states}
+    width = sum(member.recurrent.output_size for member in members)
+    pooled = Port("pooled", "float32", ("B", width), f"outputs pooled over time: {pooling}")
+    found["outputs"] = Definition(outputs, (what, *states), {"outputs": "what is pooled", **after})
+    if states:
+        recurrents = [member.recurrent for member in members if isinstance(member.recurrent, Recurrent)]
+        found["begin"] = begin_of(recurrents, states)
+    found["answer"] = Definition(answer, (pooled,), result)
+    return found
+
+
+def drop_words(embedded: Tensor, probability: float, training: bool) -> Tensor:
+    """Zero whole steps, so that no label hangs on one word alone. What stays is not scaled up.
+
+    A dropped word looks as an unknown one does (both are zero), so that the network learns what to make of
+    words that it will meet for the first time.
+
+    Args:
+        embedded: (T, B, E).
+    Source: Iyyer et al. 2015 ("Deep Unordered Composition"), section 2.3.
+    """
+    if not training or probability == 0:
+        return embedded
+    kept = torch.rand(embedded.shape[:2], device=embedded.device) >= probability
+    return embedded * kept[:, :, None]

@@ -1,0 +1,1 @@
+"""Text that goes on: a language model of characters, bytes or tokens."""

@@ -1,0 +1,222 @@
+"""From a folder of clips to what training reads: frames, labels and statistics, in the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat
+
+from throughtime.data.labels import natural_order
+from throughtime.data.sequences import Sequences, write_sequences
+from throughtime.data.tables import BadRows
+from throughtime.errors import DataError
+from throughtime.tasks.tagger.clips import Clip, Encode, FrameReader, kind_of, list_clips, split_clips
+from throughtime.tasks.tagger.frame_labels import NO_LABEL, read_frame_labels
+from throughtime.tasks.tagger.options import TaggerConfig
+from throughtime.tasks.tagger.segments import UNLABELLED
+
+if TYPE_CHECKING:
+    from throughtime.training.progress import Progress
+
+DATA = Path("data")
+
+
+@dataclass(frozen=True)
+class FrameFacts:
+    """What predicting needs to know of the training's clips: what frames.json holds.
+
+    Args:
+        labels: C names, sorted.
+        kind: "video" or "array".
+        frame_rate: frames a second of the training clips, or None where that is not known.
+        mean, deviation: of each feature; None where the network reads pictures.
+    """
+
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    kind: Literal["video", "array"]
+    frame_rate: Annotated[FiniteFloat, Field(gt=0)] | None
+    mean: tuple[FiniteFloat, ...] | None
+    deviation: tuple[Annotated[FiniteFloat, Field(ge=0)], ...] | None
+
+    def __post_init__(self) -> None:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("labels: a label occurs twice")
+        if len(self.mean or ()) != len(self.deviation or ()) or (self.mean is None and self.kind == "array"):
+            raise ValueError("mean and deviation do not fit together")
+
+
+def frames_file(folder: Path, part: str) -> Path:
+    """Where the frames of a part are."""
+    return folder / f"{part}.frames.npy"
+
+
+def labels_file(folder: Path, part: str) -> Path:
+    """Where the labels of a part are."""
+    return folder / f"{part}.labels.npy"
+
+
+def prepare_clips(
+    folder: Path, config: TaggerConfig, frame_size: int, encode: Encode | None, show: Progress
+) -> FrameFacts:
+    """Read the clips once and write their frames and labels below the run folder.
+
+    Args:
+        folder: the run folder.
+        config: which clips, and how.
+        frame_size: video: frames are resized to it.
+        encode: a frozen CNN, or None.
+        show: where progress and remarks go.
+    Returns:
+        What frames.json holds.
+    Raises:
+        DataError: the clips cannot be used.
+    """
+    data = config.data
+    bad = BadRows(data.skip_bad)
+    training, validation = _parts(config, bad)
+    if not training:
+        raise DataError(f"{data.source} has no clip to train on: every row is of another split")
+    reader = FrameReader(
+        _kind_of_first(training, bad),
+        frame_size,
+        data.frame_rate,
+        encode,
+        columns=data.columns,
+        fill=data.fill,
+    )
+    done, total = 0, len(training) + len(validation)
+
+    def progress(share: float) -> None:
+        nonlocal done
+        done += 1
+        show.preparing("reading the clips", done, total)
+
+    target = folder / DATA
+    found: dict[str, int] = {}
+    labels = write_frames(target, "training", training, reader, found, True, bad, progress)
+    if not labels:
+        raise DataError(f"{data.source} has no clip that can be used ({bad.summary()})")
+    names = sorted(found, key=natural_order)
+    if len(names) < 2:
+        what = f"only the label {names[0]!r}" if names else "not a single label"
+        raise DataError(f"{data.source}: the training clips have {what}: a tagger needs at least two")
+    # Labels were numbered as they came; their sorted order is easier to read everywhere.
+    sorted_number = np.array([names.index(name) for name in found])
+    write_labels(target, "training", [np.where(one < 0, one, sorted_number[one]) for one in labels])
+    known = {name: number for number, name in enumerate(names)}
+    held_out = write_frames(target, "validation", validation, reader, known, False, bad, progress)
+    if held_out:
+        write_labels(target, "validation", held_out)
+        if not any((one != UNLABELLED).any() for one in held_out):
+            raise DataError(f"{data.source}: no frame of the {len(held_out)} validation clips has a label")
+    else:
+        show.remark("no clips are held out for validation: the last weights are kept")
+    if bad.count:
+        show.remark(bad.summary())
+    mean = deviation = None
+    if reader.kind == "array" or encode is not None:
+        mean, deviation = _statistics(Sequences.open(frames_file(target, "training")))
+    rates = reader.rates
+    rate = float(np.median(rates)) if rates else None
+    return FrameFacts(tuple(names), reader.kind, rate, mean, deviation)  # type: ignore[arg-type]
+
+
+def write_frames(
+    folder: Path,
+    part: str,
+    clips: Sequence[Clip],
+    reader: FrameReader,
+    numbers: dict[str, int],
+    may_grow: bool,
+    bad: BadRows,
+    progress: Callable[[float], None] | None = None,
+) -> list[NDArray[np.int64]]:
+    """Write the frames of clips, one clip in memory at a time, and read their labels.
+
+    Args:
+        folder, part: where to, see `frames_file`.
+        clips: which.
+        reader: how.
+        numbers: of the labels; new ones are added where that is allowed, else they are bad.
+        may_grow: whether it is.
+        bad: what happens to clips that cannot be used.
+        progress: called with the share that is done, after each clip.
+    Returns:
+        The labels (T_i,) of each clip that could be used; where there is none, no file is written.
+    """
+    labels: list[NDArray[np.int64]] = []
+
+    def frames() -> Iterator[NDArray[Any]]:
+        for count, clip in enumerate(clips, start=1):
+            try:
+                array, seconds = reader.read(clip.path)
+                known = None if may_grow else numbers
+                times = None if seconds is None else seconds.tolist()
+                names = read_frame_labels(clip.labels, len(array), times, known)
+            except DataError as error:
+                bad.report(clip.table, clip.line, str(error))
+            else:
+                # Only now, so that a clip that is left out adds no label.
+                for name in dict.fromkeys(names):
+                    if name != NO_LABEL:
+                        numbers.setdefault(name, len(numbers))
+                labels.append(np.array([numbers.get(name, UNLABELLED) for name in names]))
+                reader.accept(array, seconds)
+                yield array
+            if progress is not None:
+                progress(count / len(clips))
+
+    usable = frames()
+    first = next(usable, None)
+    if first is not None:
+        path = frames_file(folder, part)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_sequences(path, chain([first], usable))
+    return labels
+
+
+def write_labels(folder: Path, part: str, labels: Sequence[NDArray[np.int64]]) -> None:
+    """Write the labels of clips beside their frames."""
+    write_sequences(labels_file(folder, part), labels, np.int16)
+
+
+def _parts(config: TaggerConfig, bad: BadRows) -> tuple[list[Clip], list[Clip]]:
+    data = config.data
+    clips = list_clips(data.source, bad, data.allow_outside_files)
+    if data.validation is None:
+        return split_clips(clips, data.validation_fraction, config.training.seed)
+    others = list_clips(data.validation, bad, data.allow_outside_files)
+    validation = [clip for clip in others if clip.part == "validation"] or others
+    return [clip for clip in clips if clip.part in ("", "training")], validation
+
+
+def _kind_of_first(clips: Sequence[Clip], bad: BadRows) -> str:
+    """What the clips are, by the first whose name tells; the others must agree with it."""
+    for clip in clips:
+        try:
+            return kind_of(clip.path)
+        except DataError as error:
+            # Counted when it is read.
+            if not bad.skip:
+                bad.report(clip.table, clip.line, str(error))
+    raise DataError(f"{clips[0].table} names no video and no array")
+
+
+def _statistics(frames: Sequences) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each feature over all frames."""
+    count, total = 0, np.zeros(frames.values.shape[1])
+    for index in range(len(frames)):
+        total += frames[index].sum(0, dtype=np.float64)
+        count += len(frames[index])
+    mean = total / count
+    # The second pass costs a read, and loses no digits where the mean is far from 0.
+    squares = np.zeros_like(mean)
+    for index in range(len(frames)):
+        squares += np.square(frames[index] - mean).sum(0)
+    return tuple(mean.tolist()), tuple(np.sqrt(squares / count).tolist())

@@ -1,0 +1,221 @@
+"""The labels of every frame: of a stream as it comes, of a whole clip, of a set of clips with its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.arrays import log_softmax, softmax
+from throughtime.data.batches import pad
+from throughtime.data.sequences import Sequences
+from throughtime.errors import OptionError
+from throughtime.program.network import Functions
+from throughtime.tasks.tagger.clip_streams import Chunk, ClipStreams, whole_clips
+from throughtime.tasks.tagger.segments import UNLABELLED, FrameScores
+
+# Frames a chunk in evaluation. Its length does not change the result, as the state is carried exactly.
+_EVALUATION_FRAMES = 256
+# Frames that go through a CNN together.
+_FRAMES_AT_A_TIME = 64
+
+
+class FrameTagger(Protocol):
+    """A tagger, whatever runs it; the caller carries the state.
+
+    Attributes:
+        classes: C.
+        looks_ahead: whether a frame's label depends on later frames.
+    """
+
+    classes: int
+    looks_ahead: bool
+
+    def encode(self, frames: NDArray[Any]) -> NDArray[np.float32]:
+        """The features (N, F) of frames (N, ...), each by itself."""
+        ...
+
+    def tag(
+        self, features: NDArray[np.float32], state: Any = None, lengths: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.float32], Any]:
+        """Logits (T, B, C) of features (T, B, F), and the state after each clip's last frame.
+
+        Args:
+            features: what lies past a length is ignored.
+            state: what the previous call returned, or None at the beginning of clips.
+            lengths: (B,), each in [1, T]; None is T for all.
+        """
+        ...
+
+    def carry(self, state: Any, kept: NDArray[np.int64], beginning: int) -> Any:
+        """A chunk's state: rows `kept` of the state before, then so many that begin a clip."""
+        ...
+
+
+class Tagger:
+    """A tagger by its functions.
+
+    Args:
+        network: its functions; those that carry a state have "begin".
+        classes: C.
+        looks_ahead: whether a frame's label depends on later frames.
+    """
+
+    def __init__(self, network: Functions, classes: int, looks_ahead: bool) -> None:
+        self._network = network
+        self.classes, self.looks_ahead = classes, looks_ahead
+
+    def encode(self, frames: NDArray[Any]) -> NDArray[np.float32]:
+        """The features (N, F) of frames (N, ...), each by itself."""
+        # In blocks, so that a long clip needs little memory.
+        starts = range(0, len(frames), _FRAMES_AT_A_TIME)
+        blocks = (frames[start : start + _FRAMES_AT_A_TIME, None] for start in starts)
+        found = [self._network("encode", {"frames": block})["features"][:, 0] for block in blocks]
+        return np.concatenate(found)
+
+    def tag(
+        self, features: NDArray[np.float32], state: Any = None, lengths: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.float32], Any]:
+        """As of `FrameTagger`; the state is a table of arrays."""
+        T, B = features.shape[:2]
+        given = self._begin(B) if state is None else state
+        counted = np.full(B, T) if lengths is None else lengths
+        found = self._network("tag", {"features": features, "lengths": counted, **given})
+        return found["logits"], {name: found[f"new_{name}"] for name in given}
+
+    def carry(self, state: Any, kept: NDArray[np.int64], beginning: int) -> Any:
+        """A chunk's state: rows `kept` of the state before, then so many that begin a clip."""
+        new = self._begin(beginning)
+        return {name: np.concatenate([state[name][:, kept], part], 1) for name, part in new.items()}
+
+    def _begin(self, rows: int) -> dict[str, NDArray[Any]]:
+        if "begin" not in self._network.functions:
+            return {}
+        return self._network("begin", {"rows": np.zeros(rows, np.int64)})
+
+
+@dataclass(frozen=True)
+class LabelledClips:
+    """Clips with the label of each frame.
+
+    Args:
+        frames: (T_i, ...) each.
+        labels: (T_i,) each, below C, or `UNLABELLED`.
+    """
+
+    frames: Sequences
+    labels: Sequences
+
+
+class FrameStepper:
+    """A causal tagger that is fed as frames come, with nothing kept but its state.
+
+    Args:
+        tagger: the network; its encoder's part of the work is done here as well.
+    Raises:
+        OptionError: the network reads backwards.
+    """
+
+    def __init__(self, tagger: FrameTagger) -> None:
+        if tagger.looks_ahead:
+            raise OptionError(
+                "this tagger is bidirectional: the label of a frame depends on frames that have not come "
+                "yet, so it cannot run as a stream; train one without --bidirectional, or predict whole clips"
+            )
+        self._tagger = tagger
+        self._state: Any = None
+
+    def feed(self, frames: NDArray[Any]) -> NDArray[np.float32]:
+        """Read frames (N, ...); return the probabilities (N, C) of each one's label."""
+        logits, self._state = self._tagger.tag(self._tagger.encode(frames)[:, None], self._state)
+        return softmax(logits[:, 0])
+
+
+def label_whole_clip(tagger: FrameTagger, blocks: Iterable[NDArray[Any]]) -> NDArray[np.float32]:
+    """The probabilities (T, C) of a clip's labels, from the whole clip at once.
+
+    Args:
+        tagger: the network.
+        blocks: the clip's frames, (N, ...) at a time; only their features are kept.
+    """
+    features = np.concatenate([tagger.encode(block) for block in blocks])
+    logits, _ = tagger.tag(features[:, None])
+    return softmax(logits[:, 0])
+
+
+def clip_logits(
+    tagger: FrameTagger, frames: Sequences, batch: int, progress: Callable[[float], None] | None = None
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The logits (T, C) of each whole clip, by its number, as each is done.
+
+    Args:
+        tagger: the network.
+        frames: of the clips.
+        batch: clips beside each other.
+        progress: called with the share that is done.
+    """
+    # A network that reads backwards needs the whole clip; another gets it in parts, with the state carried.
+    streams = ClipStreams(
+        whole_clips(frames.lengths.tolist()), batch, 0 if tagger.looks_ahead else _EVALUATION_FRAMES
+    )
+    streams.start(np.argsort(frames.lengths, kind="stable"))
+    state: Any = None
+    waiting: dict[int, list[NDArray[np.float32]]] = {}
+    while (chunk := streams.next()) is not None:
+        pieces = read_pieces(frames, chunk)
+        # Padding is left out: encoding a picture costs far more than gathering it.
+        encoded = tagger.encode(np.concatenate(pieces))
+        ends = np.cumsum([len(piece) for piece in pieces])
+        features = pad(np.split(encoded, ends[:-1]))
+        lengths = np.array([len(piece) for piece in pieces])
+        state = tagger.carry(state, chunk.kept, len(pieces) - len(chunk.kept)) if len(chunk.kept) else None
+        logits, state = tagger.tag(features, state, lengths if (lengths < len(features)).any() else None)
+        for row, piece in enumerate(chunk.pieces):
+            clip = piece.window.clip
+            waiting.setdefault(clip, []).append(logits[: piece.stop - piece.start, row])
+            if piece.stop == piece.window.length:
+                yield clip, np.concatenate(waiting.pop(clip))
+        if progress is not None:
+            progress(streams.progress)
+
+
+def evaluate(
+    tagger: FrameTagger,
+    clips: LabelledClips,
+    batch: int,
+    weights: NDArray[np.float32] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[float, FrameScores]:
+    """The loss in nats a labelled frame, and the scores, over whole clips.
+
+    Args:
+        tagger: the network.
+        clips: to measure on.
+        batch: clips beside each other.
+        weights: of the classes in the loss, (C,); the scores know none.
+        progress: called with the share that is done.
+    """
+    scores = FrameScores(tagger.classes)
+    total = weight = 0.0
+    found: dict[int, tuple[float, float, NDArray[np.int64]]] = {}
+    for clip, logits in clip_logits(tagger, clips.frames, batch, progress):
+        labels = np.asarray(clips.labels[clip], dtype=np.int64)
+        labelled = labels != UNLABELLED
+        targets, seen = labels[labelled], logits[labelled].astype(np.float64)
+        losses = -log_softmax(seen)[np.arange(len(targets)), targets]
+        share = np.ones(len(targets)) if weights is None else weights[targets].astype(np.float64)
+        found[clip] = float((losses * share).sum()), float(share.sum()), logits.argmax(-1)
+    # In the order of the clips, so that the sums do not depend on how they were batched.
+    for clip in range(len(clips.frames)):
+        loss, share, predicted = found[clip]
+        total, weight = total + loss, weight + share
+        scores.add(clips.labels[clip], predicted)
+    return total / max(weight, 1e-12), scores
+
+
+def read_pieces(clips: Sequences, chunk: Chunk) -> list[NDArray[Any]]:
+    """The frames (T_i, ...) of each row of a chunk."""
+    return [np.asarray(clips[piece.window.clip][piece.frames]) for piece in chunk.pieces]

@@ -1,0 +1,427 @@
+"""The run of a tagger: a label for every frame of a clip, whole or as it comes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.data.lines import standard_input
+from throughtime.data.sequences import Sequences
+from throughtime.data.tables import BadRows, find_metadata
+from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEncoder, in_blocks
+from throughtime.errors import DataError, OptionError, RunError
+from throughtime.facts import read_json
+from throughtime.files import copy_atomically, write_atomically
+from throughtime.program.network import Functions
+from throughtime.run.run import Run, refuse_text
+from throughtime.runtime.outputs import check_output
+from throughtime.tasks.tagger.clips import Encode, FrameReader, clips_in, list_clips
+from throughtime.tasks.tagger.frame_labels import read_frame_labels
+from throughtime.tasks.tagger.frame_predictions import (
+    FrameLabel,
+    check_features,
+    check_picture,
+    frame_labels,
+    kept_as_well,
+    rows_of_numbers,
+    segments,
+)
+from throughtime.tasks.tagger.frame_preparation import (
+    DATA,
+    FrameFacts,
+    frames_file,
+    labels_file,
+    prepare_clips,
+    write_frames,
+    write_labels,
+)
+from throughtime.tasks.tagger.options import TaggerConfig
+from throughtime.tasks.tagger.prediction import (
+    FrameStepper,
+    FrameTagger,
+    LabelledClips,
+    Tagger,
+    evaluate,
+    label_whole_clip,
+)
+from throughtime.tasks.tagger.segments import UNLABELLED
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from throughtime.tasks.tagger.model import Tagger as TorchTagger
+    from throughtime.training.progress import Progress
+    from throughtime.training.task import Task
+
+FRAMES = "frames.json"
+STANDARD_INPUT = "-"
+
+
+class TaggerRun(Run):
+    """A trained tagger in its folder.
+
+    Example:
+        run = TaggerRun.open("runs/gestures")
+        print(run.label_frames("clip.mp4"))
+        for label in run.stream(camera):                    # frame in, label out
+            print(label)
+
+    Attributes:
+        labels: C names, sorted.
+        kind: "video" or "array".
+        frame_rate: frames a second of the training clips, or None where that is not known.
+    """
+
+    task = "tagger"
+    config: TaggerConfig
+    labels: list[str]
+    kind: str
+    frame_rate: float | None
+
+    def prepare(self, show: Progress) -> None:
+        encoder = self.config.data.image_encoder
+        if encoder is not None:
+            if not Path(encoder).is_file():
+                raise DataError(f"{encoder}: no such file (the working directory is {Path.cwd()})")
+            # The run has to work where the file is not.
+            copy_atomically(encoder, self._encoder_file)
+        facts = prepare_clips(self.folder, self.config, self._frame_size, self._encode, show)
+        write_atomically(self.folder / FRAMES, json.dumps(asdict(facts), ensure_ascii=False).encode())
+        self.load()
+
+    def load(self) -> None:
+        facts = read_json(self.folder / FRAMES, FrameFacts)
+        self.labels, self.kind, self.frame_rate = list(facts.labels), facts.kind, facts.frame_rate
+        self._mean, self._deviation = (
+            None if values is None else np.array(values, dtype=np.float64)
+            for values in (facts.mean, facts.deviation)
+        )
+
+    def build_model(self) -> TorchTagger:
+        import torch
+
+        from throughtime.encoders.frames import SmallCNN, Standardise
+        from throughtime.tasks.tagger.model import Tagger as TorchTagger
+
+        if self._mean is None or self._deviation is None:
+            encoder = SmallCNN(self.config.model.encoder_features, self._frame_size)
+        else:
+            encoder = Standardise(torch.from_numpy(self._mean), torch.from_numpy(self._deviation))
+        return TorchTagger(self.config.model, encoder, len(self.labels))
+
+    def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
+        return (FRAMES,), {"labels": self.labels}
+
+    def row_names(self) -> dict[str, list[str]]:
+        return {"output.weight": self.labels, "output.bias": self.labels}
+
+    def port_sizes(self) -> dict[tuple[str, str], int]:
+        return {("tag", "logits"): len(self.labels)}
+
+    def predictor(self, network: Functions) -> FrameTagger:
+        model = self.config.model
+        return Tagger(network, len(self.labels), model.bidirectional and model.cell != "none")
+
+    def make_task(self, model: nn.Module, device: torch.device) -> Task:
+        from throughtime.tasks.tagger.training import Tagging
+
+        folder = self.folder / DATA
+        parts = [self._clips(folder, "training")]
+        if frames_file(folder, "validation").exists():
+            parts.append(self._clips(folder, "validation"))
+        for part in parts:
+            part.labels.expect_numbers(UNLABELLED, len(self.labels))
+            if self._mean is None:
+                part.frames.expect_steps((self._frame_size, self._frame_size, 3), "u")
+            else:
+                part.frames.expect_steps((self._features,), "f")
+        return Tagging(
+            model,  # type: ignore[arg-type]
+            parts[0],
+            parts[1] if len(parts) > 1 else None,
+            self.config.training,
+            self.labels,
+            self.kind,
+        )
+
+    def next_command(self) -> str:
+        name = "clip.mp4" if self.kind == "video" else "clip.npy"
+        return f"Label a clip: throughtime predict {self.folder} {name} --timeline timeline.png"
+
+    def facts(self) -> dict[str, Any]:
+        return {"labels": self.labels, "clips": self.kind, "frame_rate": self.frame_rate}
+
+    # Predictions
+
+    def stream(self, frames: Iterable[NDArray[Any]]) -> Iterator[str]:
+        """Label frames as they come: a frame in, its label out, at constant memory.
+
+        Args:
+            frames: video: (H, W, 3) uint8, RGB, of any size; arrays: (F,) numbers.
+        Raises:
+            OptionError: the tagger is bidirectional, and needs frames that have not come yet.
+            DataError: a frame has another shape or is not finite (the message names its number).
+        """
+        for probabilities in self._stream_probabilities(frames):
+            yield self.labels[int(probabilities.argmax())]
+
+    def label_frames(self, path: str | Path) -> list[str]:
+        """The label of each frame of a clip on disk."""
+        return [self.labels[frame.label] for frame in self._label_clip(path)]
+
+    def read_labels(self, path: str | Path, clip: str | Path) -> NDArray[np.int64]:
+        """The true labels of a clip as numbers, `UNLABELLED` where there is none.
+
+        Args:
+            path: the labels file.
+            clip: the video or the array.
+        Raises:
+            DataError: one of them cannot be used, or a label is unknown to the model.
+        """
+        count, times = 0, []
+        for frames, seconds in self._reader(encodes=False).blocks(clip):
+            count += len(frames)
+            times += [] if seconds is None else seconds.tolist()
+        names = read_frame_labels(path, count, times or None, self.labels)
+        known = {label: number for number, label in enumerate(self.labels)}
+        return np.array([known.get(name, UNLABELLED) for name in names])
+
+    def predict(
+        self,
+        inputs: Sequence[str | Path],
+        skip_bad: bool = False,
+        timeline: str | Path | None = None,
+        labels: str | Path | None = None,
+        allow_outside_files: bool = False,
+    ) -> Iterator[dict[str, Any]]:
+        """The segments of clips: neighbouring frames with one label.
+
+        Args:
+            inputs: videos or arrays, or folders of clips with a metadata file; "-" reads the frames of one
+                array from standard input, a line of numbers each, and answers with each one's label.
+            skip_bad: leave out clips that cannot be used; `left_out` says which.
+            timeline: draw the labels of the one clip as a picture, there.
+            labels: a file with the true labels of the clip, to draw beside them.
+            allow_outside_files: read clips outside the folder of the metadata file that names them.
+        Yields:
+            clip, start and end (frames; the end is not in it), their times in seconds where these are known,
+            label, and the mean probability that the model gave it. From standard input: frame, label,
+            probability.
+        Raises:
+            DataError: a clip cannot be used.
+            OptionError: a timeline is wanted of more than one clip.
+        """
+        refuse_text(inputs, "predict")
+        if list(map(str, inputs)) == [STANDARD_INPUT]:
+            if timeline is not None or labels is not None:
+                raise OptionError("--timeline and --labels need a clip on disk, not standard input")
+            yield from self._predict_lines(standard_input(), skip_bad)
+            return
+        bad = BadRows(skip_bad)
+        clips = list(self._find_inputs(inputs, bad, allow_outside_files))
+        if timeline is not None and len(clips) != 1:
+            raise OptionError(f"--timeline draws one clip, and there are {len(clips)}")
+        if labels is not None and timeline is None:
+            raise OptionError("--labels are for --timeline: where is the picture to go?")
+        for path, own_labels in clips:
+            try:
+                given = labels if labels is not None else own_labels if timeline is not None else None
+                truth = None if given is None else self.read_labels(given, path)
+                found: list[FrameLabel] = []
+                frames = self._label_clip(path)
+                if timeline is not None:
+                    frames = kept_as_well(frames, found)
+                predicted = segments(frames, str(path), self.labels)
+                # With skip_bad nothing of a clip is told before its end is known to be whole.
+                yield from list(predicted) if skip_bad else predicted
+                if timeline is not None:
+                    self._draw(timeline, path, found, truth)
+            except DataError as error:
+                if not skip_bad:
+                    raise
+                bad.report(path, None, str(error).removeprefix(f"{path} "))
+        self.left_out = bad.summary()
+
+    def evaluate(
+        self,
+        path: str | Path,
+        skip_bad: bool = False,
+        progress: Callable[[float], None] | None = None,
+        allow_outside_files: bool = False,
+    ) -> dict[str, Any]:
+        """Measure on clips with labels.
+
+        Args:
+            path: a folder with a metadata file, as for training. Where it has a split column with test rows,
+                only these count.
+            skip_bad: leave out clips that cannot be used.
+            progress: called with the share that is done.
+            allow_outside_files: read clips outside the folder of the metadata file.
+        Returns:
+            clips, frames (with a label), left_out, loss (nats a frame, unweighted), accuracy, macro_f1, edit,
+            f1@10, f1@25, f1@50; see `throughtime.tasks.tagger.segments`.
+        Raises:
+            DataError: the data cannot be used, or a label is unknown to the model.
+        """
+        import tempfile
+
+        bad = BadRows(skip_bad)
+        clips = list_clips(path, bad, allow_outside_files)
+        clips = [clip for clip in clips if clip.part == "test"] or clips
+        # On disk, so that the clips may be larger than memory.
+        with tempfile.TemporaryDirectory() as name:
+            folder, known = Path(name), {label: number for number, label in enumerate(self.labels)}
+            # Reading takes most of the time, so that is the progress that is shown.
+            labels = write_frames(folder, "test", clips, self._reader(), known, False, bad, progress)
+            if not labels:
+                raise DataError(f"{path} has no clip that can be used ({bad.summary()})")
+            labelled = sum(int((one != UNLABELLED).sum()) for one in labels)
+            if labelled == 0:
+                raise DataError(f"{path}: no frame has a label, so there is nothing to measure")
+            write_labels(folder, "test", labels)
+            clips = self._clips(folder, "test")
+            loss, scores = evaluate(self.network, clips, self.config.training.batch)
+            check_output(np.array(loss), str(path))
+        return {
+            "clips": len(labels),
+            "frames": labelled,
+            "left_out": bad.count,
+            "loss": loss,
+            **scores.result(),
+        }
+
+    # How
+
+    @staticmethod
+    def _clips(folder: Path, part: str) -> LabelledClips:
+        frames, labels = Sequences.open(frames_file(folder, part)), Sequences.open(labels_file(folder, part))
+        if not np.array_equal(frames.lengths, labels.lengths):
+            raise RunError(f"{folder} is damaged: the {part} clips do not have as many labels as frames")
+        return LabelledClips(frames, labels)
+
+    @property
+    def _encoder_file(self) -> Path:
+        """The copy of --image-encoder in the run folder."""
+        return self.folder / f"encoder{Path(self.config.data.image_encoder or '').suffix}"
+
+    @cached_property
+    def _frozen(self) -> FrozenEncoder | None:
+        """The run's CNN; None where one is trained along, or no pictures are read."""
+        data = self.config.data
+        if data.image_encoder is None:
+            return None
+        if self._encoder_file.suffix == ".onnx":
+            return OnnxEncoder(self._encoder_file, self.config.frame_size, False, data.pixels)
+        size = self.config.frame_size
+        return MobileNetEncoder(self._encoder_file, size, grid=False, backend=self.backend)
+
+    @property
+    def _frame_size(self) -> int:
+        """H and W of the frames that are read; an .onnx model may settle it."""
+        return self.config.frame_size if self._frozen is None else self._frozen.image_size
+
+    @property
+    def _encode(self) -> Encode | None:
+        """Frames (N, H, W, 3) to the features (N, F) of the run's CNN."""
+        if self._frozen is None:
+            return None
+        return in_blocks(self._frozen)
+
+    def _reader(self, encodes: bool = True) -> FrameReader:
+        return FrameReader(
+            self.kind,
+            self._frame_size,
+            self.config.data.frame_rate,
+            self._encode if encodes else None,
+            self._features if self.kind == "array" else None,
+            self.config.data.columns,
+            self.config.data.fill,
+        )
+
+    @property
+    def _features(self) -> int:
+        """F of the frames of arrays."""
+        assert self._mean is not None
+        return len(self._mean)
+
+    def _find_inputs(
+        self, inputs: Sequence[str | Path], bad: BadRows, allow_outside: bool
+    ) -> Iterator[tuple[Path, Path | None]]:
+        """Each clip, and its labels where a metadata file names them."""
+        for path in map(Path, inputs):
+            if str(path) == STANDARD_INPUT:
+                raise OptionError("standard input cannot be read beside other inputs")
+            if path.is_dir() and find_metadata(path) is None:
+                found = clips_in(path, self.kind)
+                yield from ((clip, None) for clip in found)
+            elif path.is_dir():
+                yield from ((clip.path, clip.labels) for clip in list_clips(path, bad, allow_outside))
+            else:
+                yield path, None
+
+    def _label_clip(self, path: str | Path) -> Iterator[FrameLabel]:
+        """What the model says of each frame of a clip; block by block where it does not look ahead."""
+        blocks = self._reader().blocks(path)
+        if not self.network.looks_ahead:
+            stepper = FrameStepper(self.network)
+            for frames, seconds in blocks:
+                yield from frame_labels(check_output(stepper.feed(frames), str(path)), seconds)
+            return
+        times: list[NDArray[np.float64]] = []
+
+        def frames_only() -> Iterator[NDArray[Any]]:
+            for frames, seconds in blocks:
+                times.extend([] if seconds is None else [seconds])
+                yield frames
+
+        probabilities = label_whole_clip(self.network, frames_only())
+        check_output(probabilities, str(path))
+        yield from frame_labels(probabilities, np.concatenate(times) if times else None)
+
+    def _stream_probabilities(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+        stepper, encode = FrameStepper(self.network), self._encode
+        for number, frame in enumerate(frames):
+            try:
+                one = self._check_frame(np.asarray(frame))[None]
+            except DataError as error:
+                raise DataError(f"frame {number} of the stream: {error}") from None
+            found = stepper.feed(one if encode is None else encode(one))[0]
+            yield check_output(found, f"frame {number} of the stream")
+
+    def _check_frame(self, frame: NDArray[Any]) -> NDArray[Any]:
+        """A frame of a stream as the network reads it."""
+        if self.kind == "array":
+            return check_features(frame, self._features)
+        return check_picture(frame, self._frame_size)
+
+    def _predict_lines(self, lines: Iterable[str], skip_bad: bool) -> Iterator[dict[str, Any]]:
+        """Rows of numbers from a stream, each answered before the next is read."""
+        if self.kind == "video":
+            raise OptionError(
+                "video is not read from standard input: name the file, or feed frames to TaggerRun.stream"
+            )
+        bad = BadRows(skip_bad)
+        rows = rows_of_numbers(lines, self._features, bad)
+        for frame, probabilities in enumerate(self._stream_probabilities(rows)):
+            label = int(probabilities.argmax())
+            probability = round(float(probabilities[label]), 4)
+            yield {"frame": frame, "label": self.labels[label], "probability": probability}
+        self.left_out = bad.summary()
+
+    def _draw(
+        self, timeline: str | Path, path: Path, found: list[FrameLabel], truth: NDArray[np.int64] | None
+    ) -> None:
+        from throughtime.tasks.tagger.timeline import draw_timeline
+
+        last = found[-1].seconds
+        rate = (len(found) - 1) / last if last else None
+        predicted = np.array([frame.label for frame in found])
+        draw_timeline(timeline, self.labels, predicted, truth, rate, path.name)

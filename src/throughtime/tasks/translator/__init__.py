@@ -1,0 +1,1 @@
+"""One text for another: an encoder reads, a decoder writes until END."""
