@@ -16,12 +16,13 @@ _BATCHES = 8
 _SMALLEST_BATCH = 4
 
 
-def fit_to_data(config: RunConfig, examples: int) -> tuple[RunConfig, str]:
+def fit_to_data(config: RunConfig, examples: int, what: str = "examples") -> tuple[RunConfig, str]:
     """Choose the batch and the epochs that few examples need.
 
     Args:
         config: what the user or a preset gave stays as it is.
-        examples: to learn from.
+        examples: to learn from; of streams, how many chunks.
+        what: they are, in the plural.
     Returns:
         The options, and what was chosen, in a line; "" where nothing was.
     """
@@ -44,5 +45,5 @@ def fit_to_data(config: RunConfig, examples: int) -> tuple[RunConfig, str]:
         return config, ""
     flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in chosen.items())
     return config.changed(chosen), (
-        f"fitted to {examples:,} training examples: {flags}, which are {epochs * steps:,} steps"
+        f"fitted to {examples:,} training {what}: {flags}, which are {epochs * steps:,} steps"
     )

@@ -138,9 +138,9 @@ class Run(ABC):
             RunError: a file is missing or damaged.
         """
 
-    def fit_to_data(self, examples: int, show: Progress) -> None:
-        """Let the batch and the epochs that nobody gave follow the number of examples, and say so."""
-        self.config, chosen = fit_to_data(self.config, examples)
+    def fit_to_data(self, examples: int, show: Progress, what: str = "examples") -> None:
+        """Let the batch and the epochs that nobody gave follow the size of the data; see `fit_to_data`."""
+        self.config, chosen = fit_to_data(self.config, examples, what)
         if chosen:
             show.remark(chosen)
 
