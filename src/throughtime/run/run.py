@@ -28,6 +28,7 @@ from throughtime.run.program_functions import ProgramFunctions
 from throughtime.runtime.layers import PRECISIONS, Compute
 from throughtime.runtime.weights import SCALE, Weights, read_weights
 from throughtime.saved import Saved
+from throughtime.tasks import TASKS
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +76,20 @@ class Run(ABC):
         self.left_out = ""
         self._check_cell()
         self.backend, self.precision, self.threads = BACKENDS[0], PRECISIONS[0], 0
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say whose an attribute is that this task's run lacks."""
+            from throughtime.run import run_class
+
+            if name.startswith("_") or hasattr(type(self), name):  # or a property that failed
+                return object.__getattribute__(self, name)
+            owners = [task for task in TASKS if hasattr(run_class(task), name)]
+            raise AttributeError(
+                f"{self.folder} is a {self.task}, which has no {name!r}"
+                + (f": that is for a {' or a '.join(owners)}" if owners else "")
+            )
 
     def _check_cell(self) -> None:
         """Refuse a cell whose source lies in the run folder: who gives one away must not say what is run."""
