@@ -8,6 +8,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,8 +24,10 @@ from throughtime.facts import parse_json
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.program.network import Functions, NetworkProgram
 from throughtime.run.folds import FoldMetrics
+from throughtime.run.history import read_metrics
 from throughtime.run.position import Position
 from throughtime.run.program_functions import ProgramFunctions
+from throughtime.run.summary import summary
 from throughtime.runtime.layers import PRECISIONS, Compute
 from throughtime.runtime.weights import SCALE, Weights, read_weights
 from throughtime.saved import Saved
@@ -412,6 +415,32 @@ class Run(ABC):
         text = _read_header(path)["metadata"].get("state", "")
         state = parse_json(text, dict[str, Any], f"{path} (its state)")
         return Position.restore(Saved(state, path).part("position"), self.config.training.epochs)
+
+    @property
+    def history(self) -> Any:
+        """What training logged, a row for each line of metrics.jsonl: step, epoch, losses, rates...
+
+        Returns:
+            A pandas DataFrame where pandas is installed, and otherwise a list of dictionaries.
+        """
+        entries = read_metrics(self.folder)
+        try:
+            from pandas import DataFrame  # type: ignore[import-not-found]
+        except ImportError:
+            return entries
+        return DataFrame(entries)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        """The run as notebooks show it: the table of `throughtime info`."""
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(text)}"
+            f"</td></tr>"
+            for name, text in summary(self.describe(), self.objective)
+        )
+        return f"<table>{rows}</table>"
 
     def row_names(self) -> dict[str, list[str]]:
         """What the rows of tensors stand for, by the tensors' names: tokens, labels. Needs no weights."""
