@@ -67,13 +67,17 @@ def _rows(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
         rows.append(("tokenizers", f"{data['tokenizer']}, {sizes}"))
     if "labels" in facts:
         rows.append(("labels", ", ".join(facts["labels"])))
+    if "numbers" in facts:
+        known = facts["numbers"]
+        rows.append(("numbers", f"{', '.join(known['columns'])} (loss {known['loss']})"))
     if facts["step"] is not None:
         epochs = f"{facts['epoch']} of {training['epochs']} epochs"
         state = "complete" if facts["finished"] else "can be resumed"
         rows.append(("training", f"{epochs}, {facts['step']:,} steps, {duration(facts['seconds'])}, {state}"))
     if facts["best"] is not None:
         shown = f"{facts['best']:.4f}"
-        if objective == "val_loss":
+        # Of several labels at once, and of numbers, a perplexity says nothing.
+        if objective == "val_loss" and data.get("target", "label") not in ("labels", "number"):
             shown = describe_loss(facts["best"], data.get("tokenizer") == "character")
         rows.append((f"best {objective.removeprefix('val_').replace('_', ' ')}", shown))
     sizes = facts["files"]
