@@ -95,7 +95,7 @@ class Numbers(Target):
         quantiles: Sequence[float] = (),
         interval: float = 0.9,
     ) -> Self:
-        """From the truth (N, D) of the training examples."""
+        """With the statistics of the truth (N, D) of the training examples."""
         mean, deviation = statistics([truth])
         kept = tuple(quantiles) if loss == "quantile" else ()
         share = kept[-1] - kept[0] if kept else interval

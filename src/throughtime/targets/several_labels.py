@@ -57,7 +57,7 @@ class SeveralLabels(Target):
 
     @classmethod
     def of(cls, cells: Iterable[Sequence[str]]) -> Self:
-        """Of the labels that occur in the cells of training examples."""
+        """With the labels that occur in the cells of training examples."""
         return cls(Labels.of(name for cell in cells for name in cell).names)
 
     @property

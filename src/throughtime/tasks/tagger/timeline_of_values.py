@@ -25,7 +25,7 @@ def draw_flags(
     frame_rate: float | None = None,
     title: str = "",
 ) -> Path:
-    """Draw which labels each frame got, a row a label; with the truth, what was missed and invented.
+    """Draw which labels each frame got, one row for each label; with the truth, what was missed.
 
     Args:
         path: the picture; .png, .svg or .pdf.
