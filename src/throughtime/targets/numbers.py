@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat
 
 from throughtime.data.features import statistics
-from throughtime.errors import OptionError, RunError
+from throughtime.errors import NotANumberError, OptionError, RunError
 from throughtime.facts import read_json
 from throughtime.files import write_atomically
 from throughtime.metrics.numbers import NumberScores, write_scatter
@@ -242,6 +242,11 @@ class Numbers(Target):
         return np.stack([value, value - margin, value + margin], -1)
 
     def say(self, outputs: NDArray[np.floating]) -> dict[str, Any]:
+        if not np.isfinite(outputs).all():
+            raise NotANumberError(
+                "the model's output is not a finite number: its weights, or the numbers that it reads, are "
+                "too large to compute with"
+            )
         rows = self.intervals(self.decide(outputs[None]))[0]
         found: dict[str, Any] = {}
         for name, row in zip(self.names, rows.tolist(), strict=True):
