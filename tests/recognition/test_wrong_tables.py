@@ -514,6 +514,13 @@ def test_a_parquet_of_prices_and_of_tags_is_refused(tmp_path: Path) -> None:
             "2 columns; `label` has 4 values: classification of `text`",
         ),
         (
+            "movies.csv",
+            rows("text", "label", of=[(f"a film {n}", f"a{n % 3}/b{n}") for n in range(12)]),
+            {"label_separator": "/"},
+            "classifier",
+            "2 columns; `label` has labels between '/': several labels for `text`",
+        ),
+        (
             "comments.csv",
             rows("text", "toxic", "threat", of=[(f"a comment {n}", n % 2, int(n < 4)) for n in range(12)]),
             {"label_column": "toxic,threat", "target": "labels"},

@@ -81,7 +81,7 @@ def labels_of_their_own(survey: Survey, wanted: Wanted) -> Match | None:
     if table is None or name is None or wanted.as_they_are or wanted.kind is not None:
         return None
     column = table.columns[name]
-    if _cell_with_several(column)[0]:
+    if wanted.label_separator or _cell_with_several(column)[0]:
         return None
     if column.kind != "text" or column.filled < _FEWEST or column.different <= column.filled / 2:
         return None
@@ -185,7 +185,9 @@ def _truth(table: TableSurvey, wanted: Wanted, names: list[str], rest: list[str]
                 advice="several columns of labels have to say with 0 or 1 whether each label is given",
             )
         return replace(labels, why=f"{begin} say with 0 or 1 which labels are given")
-    if FILE_COLUMN not in table.columns or first.kind == "text":
+    if wanted.label_separator and wanted.kind in (None, "labels"):
+        return replace(labels, why=f"{begin} has labels between {wanted.label_separator!r}")
+    if FILE_COLUMN not in table.columns or first.kind in ("text", "texts"):
         lists = [table.columns[name] for name in rest if table.columns[name].lengths]
         found = several_labels(first, wanted, lists)
         if found is not None:

@@ -24,6 +24,7 @@ class Wanted:
         columns: the only ones that are to be read besides the label's, between commas.
         target: a file of targets beside a text of sources.
         kind: of target, "label", "labels" or "number", where --target names one.
+        label_separator: what stands between the labels in a cell; "" leaves it to the data.
         input: what a classifier's examples are.
         any_labels: every label is meant as it is.
         errors, tokenizer: what becomes of bytes that are not text.
@@ -38,6 +39,7 @@ class Wanted:
     columns: str | None = None
     target: str | None = None
     kind: str | None = None
+    label_separator: str = ""
     input: str = "auto"
     any_labels: bool = False
     errors: str | None = None

@@ -23,7 +23,8 @@ from throughtime.files import copy_atomically, write_atomically
 from throughtime.program.network import Functions
 from throughtime.run.run import Run, refuse_text
 from throughtime.runtime.outputs import check_output
-from throughtime.targets.kinds import Numbers, SeveralLabels, Target, load_target, threshold_all
+from throughtime.targets.kinds import Target, load_target, threshold_all
+from throughtime.tasks.tagger.clip_picture import draw_clip
 from throughtime.tasks.tagger.clips import Encode, FrameReader, clips_in, list_clips
 from throughtime.tasks.tagger.frame_predictions import (
     Block,
@@ -274,7 +275,7 @@ class TaggerRun(Run):
                 # With skip_bad nothing of a clip is told before its end is known to be whole.
                 yield from list(predicted) if skip_bad else predicted
                 if timeline is not None:
-                    self._draw(timeline, path, found, truth)
+                    draw_clip(timeline, self.target, found, truth, path.name)
             except DataError as error:
                 if not skip_bad:
                     raise
@@ -455,19 +456,3 @@ class TaggerRun(Run):
             every = {"probabilities": self.target.probabilities(outputs)} if probabilities else {}
             yield {"frame": frame, **self.target.say(outputs), **every}
         self.left_out = bad.summary()
-
-    def _draw(self, timeline: str | Path, path: Path, found: list[Block], truth: NDArray[Any] | None) -> None:
-        from throughtime.tasks.tagger.timeline import draw_timeline
-        from throughtime.tasks.tagger.timeline_of_values import draw_flags, draw_numbers
-
-        outputs = np.concatenate([block for block, _ in found])
-        last = None if found[-1][1] is None else float(found[-1][1][-1])
-        rate = (len(outputs) - 1) / last if last else None
-        decided = self.target.decide(outputs)
-        if isinstance(self.target, Numbers):
-            intervals = self.target.intervals(decided)
-            draw_numbers(timeline, self.target.names, intervals, truth, rate, path.name)
-        elif isinstance(self.target, SeveralLabels):
-            draw_flags(timeline, self.target.names, decided, truth, rate, path.name)
-        else:
-            draw_timeline(timeline, self.labels, decided, truth, rate, path.name)

@@ -1,4 +1,4 @@
-"""Several labels, or numbers, of a clip over time."""
+"""What was said of a clip over time, whatever it is: one label, several labels, or numbers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,37 @@ from numpy.typing import NDArray
 
 from throughtime.files import write_picture
 from throughtime.pictures import require_matplotlib
-from throughtime.tasks.tagger.timeline import picture_path
+from throughtime.targets.kinds import Numbers, SeveralLabels, Target
+from throughtime.tasks.tagger.frame_predictions import Block
+from throughtime.tasks.tagger.timeline import draw_timeline, picture_path
 
 # More names than this beside each other, and more columns below each other, could not be read.
 _MOST_NAMES, _MOST_DRAWN = 40, 8
+
+
+def draw_clip(
+    path: str | Path, target: Target, blocks: Sequence[Block], truth: NDArray[Any] | None, title: str
+) -> Path:
+    """Draw what is said of a clip.
+
+    Args:
+        path: the picture; .png, .svg or .pdf.
+        target: what the outputs mean.
+        blocks: of the whole clip.
+        truth: of its frames, or None.
+        title: stands above.
+    Raises:
+        OptionError: the path ends otherwise.
+        MissingExtraError: matplotlib is not installed.
+    """
+    decided = target.decide(np.concatenate([outputs for outputs, _ in blocks]))
+    seconds = blocks[-1][1]
+    last = None if seconds is None else float(seconds[-1])
+    rate = (len(decided) - 1) / last if last else None
+    if isinstance(target, Numbers):
+        return draw_numbers(path, target.names, target.intervals(decided), truth, rate, title)
+    draw = draw_flags if isinstance(target, SeveralLabels) else draw_timeline
+    return draw(path, target.names, decided, truth, rate, title)
 
 
 def draw_flags(
