@@ -93,7 +93,8 @@ def test_a_whole_clip_and_a_stream(options: dict[str, Any], pictures: bool) -> N
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_the_scores_of_clips_of_many_lengths(options: dict[str, Any]) -> None:
-    with_torch, native, _ = pair(options)
+    with_torch, native, model = pair(options)
+    target = model.target
     generator = np.random.default_rng(0)
     lengths = (300, 20, 7, 270, 1)
     clips = LabelledClips(
@@ -102,7 +103,7 @@ def test_the_scores_of_clips_of_many_lengths(options: dict[str, Any]) -> None:
     )
     weights = np.array([1.0, 2.0, 0.5, 1.0], np.float32)
     for given in (None, weights):
-        loss, scores = evaluate(native, clips, 2, given)
-        expected, expected_scores = evaluate(with_torch, clips, 3, given)
+        loss, scores = evaluate(native, clips, 2, target, given)
+        expected, expected_scores = evaluate(with_torch, clips, 3, target, given)
         assert loss == pytest.approx(expected, rel=1e-5)
         assert scores.result() == pytest.approx(expected_scores.result(), abs=1e-6)
