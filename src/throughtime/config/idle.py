@@ -96,6 +96,15 @@ _RULES = (
         "sounds",
     ),
     _Rule(("fill",), lambda given: given.get("input") in ("vectors", "text", "audio"), "arrays"),
+    _Rule(
+        ("loss", "quantiles", "interval"),
+        lambda given: given.get("target") != "number",
+        "--target number",
+    ),
+    _Rule(("quantiles",), lambda given: given["loss"] != "quantile", "--loss quantile"),
+    _Rule(("interval",), lambda given: given["loss"] == "quantile", "another --loss than quantile"),
+    _Rule(("class_weights",), lambda given: given.get("target") == "number", "labels"),
+    _Rule(("label_separator",), lambda given: given.get("target") != "labels", "--target labels"),
     _Rule(("attention_score",), lambda given: given["attention"] != "luong", "--attention luong"),
     _Rule(
         ("attention_size", "attention_penalty"),

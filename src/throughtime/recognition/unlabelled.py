@@ -107,20 +107,6 @@ def captions(survey: Survey, wanted: Wanted) -> Match | None:
     )
 
 
-def clips(survey: Survey, wanted: Wanted) -> Match | None:
-    """A table that names clips, and a file with the labels of each one's frames."""
-    table = survey.table
-    if table is None or not {FILE_COLUMN, "labels"} <= set(table.columns) or wanted.label_column is not None:
-        return None
-    names = [name for name in table.columns["labels"].values][:3]
-    files = [name for name in names if Path(name).suffix.lower() in (".csv", ".tsv", ".txt")]
-    if not files:
-        return None
-    return Match(
-        f"`{FILE_COLUMN}` names clips, and `labels` a file for each ({files[0]})", "a label for every frame"
-    )
-
-
 def series(survey: Survey, wanted: Wanted) -> Match | None:
     """Numbers over time, and no label."""
     table = survey.table

@@ -44,6 +44,9 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
         rows.append(("tokenizers", f"{data['tokenizer']}, {sizes}"))
     if "labels" in facts:
         rows.append(("labels", ", ".join(facts["labels"])))
+    if "numbers" in facts:
+        predicted = facts["numbers"]
+        rows.append(("numbers", f"{', '.join(predicted['columns'])} (loss {predicted['loss']})"))
     if facts["step"] is not None:
         epochs = f"{facts['epoch']} of {training['epochs']} epochs"
         state = "complete" if facts["finished"] else "can be resumed"
@@ -53,7 +56,8 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
         rows.append((f"{count} folds", FoldMetrics(facts["folds"]).summary()))
     if facts["best"] is not None:
         shown = f"{facts['best']:.4f}"
-        if objective == "val_loss":
+        # Of several labels at once, and of numbers, a perplexity says nothing.
+        if objective == "val_loss" and data.get("target", "label") not in ("labels", "number"):
             shown = describe_loss(facts["best"], data.get("tokenizer") == "character")
         rows.append((f"best {objective.removeprefix('val_').replace('_', ' ')}", shown))
     sizes = facts["files"]
