@@ -75,6 +75,7 @@ def evaluate(
         if target is not None and opened.task != "translator":
             raise OptionError(f"--target is for translators, and {run} is a {opened.task}")
         outside = outside_files(opened, allow_outside_files, "classifier", "captioner", "tagger")
+        more = {**outside, **threshold_for(opened, threshold)}
         console = error_console()
         if _is_training_data(opened, file):
             console.print(
@@ -92,7 +93,7 @@ def evaluate(
                 figures, rows = _language_model(opened, file, errors, streams, progress)
             else:
                 extra: dict[str, Any] = {} if target is None else {"target": target}
-                extra |= outside | threshold_for(opened, threshold)
+                extra |= more
                 figures = opened.evaluate(file, skip_bad=skip_bad, progress=progress, **extra)
                 rows = [(name.replace("_", " "), _shown(value)) for name, value in figures.items()]
     if as_json:
