@@ -96,6 +96,11 @@ _RULES = (
         "sounds",
     ),
     _Rule(("fill",), lambda given: given.get("input") in ("vectors", "text", "audio"), "arrays"),
+    _Rule(
+        ("character_embedding", "character_features"),
+        lambda given: given["characters"] == "none",
+        "--characters cnn or lstm",
+    ),
     _Rule(("attention_score",), lambda given: given["attention"] != "luong", "--attention luong"),
     _Rule(
         ("attention_size", "attention_penalty"),

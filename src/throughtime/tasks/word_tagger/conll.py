@@ -31,16 +31,14 @@ class Sentence:
     """Words, and their tags where they are known.
 
     Args:
-        words: at least one.
+        words: at least one; none for a blank line of plain text.
         tags: one for each word; None where there are none.
         line: where it begins in its file, from 1.
-        text: as it was written, for plain text; "" elsewhere.
     """
 
     words: tuple[str, ...]
     tags: tuple[str, ...] | None
     line: int
-    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,8 @@ def layout_of(
         raise DataError(f"{path} has no words: expected a word and its tag on each line")
     width = Counter(map(len, cells)).most_common(1)[0][0]
     whole = [row for row in cells if len(row) == width]
-    has_ids = width > 2 and all(_ID.fullmatch(row[0].strip()) for row in whole) and whole[0][0] == "1"
+    # The first may be a multiword token, 1-2.
+    has_ids = width > 2 and whole[0][0][:1] == "1" and all(_ID.fullmatch(row[0].strip()) for row in whole)
     universal = named is not None or (has_ids and width == len(_UNIVERSAL))
     if named is not None:
         names = tuple(name.lower() for name in named.removeprefix(_COLUMNS).split())

@@ -61,8 +61,10 @@ class LinearChainCRF(nn.Module):
         """
         lengths = lengths.to(emissions.device)
         transitions, begin, end = self.scores[: self.tags], self.scores[self.tags], self.scores[self.tags + 1]
-        alpha = begin + emissions[0]
-        for step in range(1, len(emissions)):
-            after = torch.logsumexp(alpha[:, :, None] + transitions, 1) + emissions[step]
+        # Taken apart once: the gradient of each emissions[step] would be a tensor of all steps.
+        first, *others = emissions.unbind()
+        alpha = begin + first
+        for step, emitted in enumerate(others, 1):
+            after = torch.logsumexp(alpha[:, :, None] + transitions, 1) + emitted
             alpha = torch.where((step < lengths)[:, None], after, alpha)
         return torch.logsumexp(alpha + end, 1)

@@ -96,22 +96,22 @@ class WordTaggerNetwork(RecurrenceConfig):
         "chosen by itself.",
     )
     rare_words: float = Field(
-        default=0.5,
+        default=1.0,
         ge=0,
         le=MOST_RATE,
         description="Read a training word that occurs n times as unknown with probability r / (r + n), where "
         "r is this; so the network learns what to make of words that it has not seen.",
     )
-    input_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout on what is known of a word.")
+    input_dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout on what is known of a word.")
     output_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout before the output layer.")
 
 
 class WordTaggerTraining(TrainingConfig):
     """How the word tagger learns."""
 
-    epochs: int = Field(default=30, ge=1, le=MOST_COUNTED, description="Passes over the training data.")
+    epochs: int = Field(default=12, ge=1, le=MOST_COUNTED, description="Passes over the training data.")
     batch: int = Field(default=16, ge=1, le=MOST_COUNTED, description="Sentences per update.")
-    learning_rate: float = Field(default=2e-3, gt=0, le=MOST_RATE, description="Peak learning rate.")
+    learning_rate: float = Field(default=5e-3, gt=0, le=MOST_RATE, description="Peak learning rate.")
 
 
 class WordTaggerConfig(RunConfig):

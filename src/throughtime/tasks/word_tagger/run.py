@@ -90,6 +90,10 @@ class WordTaggerRun(Run):
     def prepare(self, show: Progress) -> None:
         data = self.config.data
         bad = BadRows(data.skip_bad)
+        if data.tag_names is not None:
+            # As names, so that the run needs their file no more.
+            values = self.config.model_dump(exclude_none=True)
+            self.config = resolve(values, {"tag_names": ",".join(read_names(data.tag_names))})  # type: ignore[assignment]
         reader = self._reader(needs_tags=True)
         sentences = list(self._read(reader, data.source, bad, show))
         held_out = self._hold_out(len(sentences))
@@ -364,7 +368,7 @@ class WordTaggerRun(Run):
 
     def _reader(self, needs_tags: bool) -> SentenceReader:
         data = self.config.data
-        names = read_names(data.tag_names) if needs_tags else ()
+        names = read_names(data.tag_names)
         return SentenceReader(data.word_column, data.tag_column, names, data.encoding, needs_tags)
 
     def _numbers(self, sentence: Sentence) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +157,9 @@ def read_names(given: str | None) -> tuple[str, ...]:
         names = [line.strip() for line in read_lines(given) if line.strip()]
     else:
         names = [name.strip() for name in given.split(",")]
-    if not all(names) or len(set(names)) < len(names) or not names:
+    if not all(names) or len(set(names)) < len(names) or not names or any("," in name for name in names):
         raise DataError(
-            f"--tag-names {given[:60]!r}: expected different names between commas, or a file of them"
+            f"--tag-names {given[:60]!r}: expected different names between commas, or a file of such names"
         )
     return tuple(names)
 
@@ -169,8 +170,6 @@ def looks_tagged(path: Path, encoding: str = UTF8) -> bool:
     if suffix in CONLL_SUFFIXES:
         return True
     # As late as this: recognition reads this module.
-    from itertools import islice
-
     from throughtime.recognition.plain_text import tagged_words
 
     lines = [line.rstrip("\r\n") for line in islice(read_lines(path, encoding=encoding), _LINES)]
@@ -185,7 +184,7 @@ def sentences_of_text(lines: Iterable[str], path: str | Path, bad: BadRows) -> I
         except DataError as error:
             bad.report(path, number, str(error))
             continue
-        yield Sentence(tuple(words_of(line)), None, number, line)
+        yield Sentence(tuple(words_of(line)), None, number)
 
 
 def _texts(value: Any, column: str) -> list[str]:
