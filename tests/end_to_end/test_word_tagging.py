@@ -78,7 +78,7 @@ def test_csv_has_a_row_for_each_word_with_the_truth_of_a_file(trained: Path) -> 
 
 
 def test_eval_measures_words_and_names_by_type(trained: Path) -> None:
-    (trained / "test.conll").write_text(SENTENCES[:200] + "\n")
+    (trained / "test.conll").write_text(SENTENCES[: SENTENCES.index("Cleo")])
     result = throughtime("eval", "run", "test.conll", folder=trained)
     assert result.returncode == 0, result.stderr
     for name in ("accuracy", "precision", "recall", "f1", "person", "place"):
@@ -89,7 +89,7 @@ def test_eval_measures_words_and_names_by_type(trained: Path) -> None:
 
 
 def test_the_run_is_quantised_and_described(trained: Path) -> None:
-    (trained / "q.conll").write_text(SENTENCES[:300] + "\n")
+    (trained / "q.conll").write_text(SENTENCES[: SENTENCES.index("Cleo")])
     result = throughtime("quantize", "run", "--out", "small", "--data", "q.conll", folder=trained)
     assert result.returncode == 0, result.stderr
     result = throughtime("predict", "small", folder=trained, given="Ana lives in Bonn.\n")

@@ -115,7 +115,7 @@ def test_word_taggers(cell: dict[str, Any], tmp_path: Path) -> None:
     assert done.description["files"] == ["words.json"]
     done = export(tmp_path / "cnn", "word-tagger", **small, characters="cnn", **cell)
     assert shapes(done, "spell.onnx", "inputs")["letters"] == ["S", "W", 5]
-    done = export(tmp_path / "alone", "word-tagger", **small, characters="none", crf=False, **cell)
+    done = export(tmp_path / "alone", "word-tagger", **SMALL, characters="none", crf=False, **cell)
     assert "it reads no characters" in done.description["missing"]["spell.onnx"]
 
 

@@ -30,7 +30,7 @@ OPTIONS: dict[str, Any] = {
     "rare_words": 2.0,
     "input_dropout": 0.2,
     "output_dropout": 0.2,
-    "epochs": 6,
+    "epochs": 12,
     "batch": 32,
     "learning_rate": 1e-2,
 }

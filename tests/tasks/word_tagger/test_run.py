@@ -91,7 +91,8 @@ def test_tags_without_spans_are_measured_by_accuracy(tmp_path: Path) -> None:
     path = tmp_path / "pos.jsonl"
     rows = [{"tokens": ["a", "dog", "barks"], "pos_tags": ["DET", "NOUN", "VERB"]}] * 20
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run = train(path, out=tmp_path / "run", **SMALL, epochs=2, characters="none", crf=False)
+    small = {name: value for name, value in SMALL.items() if not name.startswith("character")}
+    run = train(path, out=tmp_path / "run", **small, epochs=2, characters="none", crf=False)
     assert isinstance(run, WordTaggerRun) and run.objective == "val_accuracy"
     figures = run.evaluate(path)
     assert "f1" not in figures and "entities" not in run.tag(["a dog"])[0]

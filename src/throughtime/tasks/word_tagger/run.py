@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.config import resolve
 from throughtime.data.labels import Labels
 from throughtime.data.lines import STANDARD_INPUT, standard_input
 from throughtime.data.sequences import write_sequences
@@ -92,8 +91,7 @@ class WordTaggerRun(Run):
         bad = BadRows(data.skip_bad)
         if data.tag_names is not None:
             # As names, so that the run needs their file no more.
-            values = self.config.model_dump(exclude_none=True)
-            self.config = resolve(values, {"tag_names": ",".join(read_names(data.tag_names))})  # type: ignore[assignment]
+            self.config = self.config.changed({"tag_names": ",".join(read_names(data.tag_names))})
         reader = self._reader(needs_tags=True)
         sentences = list(self._read(reader, data.source, bad, show))
         held_out = self._hold_out(len(sentences))
@@ -119,6 +117,7 @@ class WordTaggerRun(Run):
             )
         self.labels.save(self.folder / LABELS)
         self._write(sentences, later, show)
+        self.fit_to_data(int((~self._prepared().held_out).sum()), show, "sentences")
         if bad.count:
             show.remark(bad.summary())
         if not later and (data.validation_fraction or data.validation):
@@ -194,13 +193,12 @@ class WordTaggerRun(Run):
     def _settle_embedding(self, vectors: WordVectors) -> None:
         """Take the size of the embedding from the file of vectors."""
         given = self.config.model.embedding
-        if given not in (vectors.size, type(self.config.model).model_fields["embedding"].default):
+        if "embedding" in self.config.given("model") and given != vectors.size:
             raise OptionError(
                 f"--embedding {given}: the vectors of {self.config.data.embedding_file} have {vectors.size} "
                 f"numbers; leave it out"
             )
-        values = self.config.model_dump(exclude_none=True)
-        self.config = resolve(values, {"embedding": vectors.size})  # type: ignore[assignment]
+        self.config = self.config.changed({"embedding": vectors.size})
 
     def _spellings(self, counts: Counter[str]) -> list[list[str]]:
         """How each word of the vocabulary is written: as it is looked up, then as the data mostly has it."""
