@@ -360,7 +360,8 @@ class WordTaggerRun(Run):
         }
 
     def facts(self) -> dict[str, Any]:
-        return {"labels": list(self.labels.names), "vocabulary_size": self.vocabulary.unknown}
+        known = {"words": self.vocabulary.unknown, "characters": len(self.vocabulary.characters)}
+        return {"labels": list(self.labels.names), **known}
 
     # ---- what both need
 
