@@ -29,6 +29,8 @@ from throughtime.tasks.tagger.model import Tagger
 from throughtime.tasks.tagger.options import TaggerNetwork
 from throughtime.tasks.translator.model import Translator
 from throughtime.tasks.translator.options import TranslatorNetwork
+from throughtime.tasks.word_tagger.model import WordTagger
+from throughtime.tasks.word_tagger.options import WordTaggerNetwork
 
 EVERY_OPTION: dict[str, Any] = {
     "cell": "lstm",
@@ -69,6 +71,11 @@ def tagger(pictures: bool, target: Target | None = None, **options: Any) -> torc
     config = TaggerNetwork(**{"hidden": 4, "encoder_features": 3, **options})
     encoder = SmallCNN(3, 20) if pictures else Standardise(torch.zeros(3), torch.ones(3))
     return Tagger(config, encoder, target or one_label(2))
+
+
+def word_tagger(**options: Any) -> torch.nn.Module:
+    sizes = {"hidden": 4, "embedding": 3, "character_embedding": 2, "character_features": 6}
+    return WordTagger(WordTaggerNetwork(**{**sizes, **options}), 5, 7, 3)
 
 
 def translator(target: int = 4, **options: Any) -> torch.nn.Module:
@@ -118,6 +125,9 @@ _MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
     "tagger both ways": lambda: tagger(False, cell="gru", bidirectional=True, reset_after=False),
     "tagger of pictures": lambda: tagger(True),
     "tagger without recurrence": lambda: tagger(True, cell="none"),
+    "word tagger": lambda: word_tagger(),
+    "word tagger with a CNN": lambda: word_tagger(characters="cnn", cell="gru", bidirectional=False),
+    "word tagger of words alone": lambda: word_tagger(characters="none", crf=False, **EVERY_OPTION),
     "no attention": lambda: translator(attention="none", **EVERY_OPTION),
     "luong": lambda: translator(),
     "luong, dot": lambda: translator(attention_score="dot", cell="gru"),

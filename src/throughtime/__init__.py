@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from throughtime.tasks.language_model.run import LanguageModelRun
     from throughtime.tasks.tagger.run import TaggerRun
     from throughtime.tasks.translator.run import TranslatorRun
+    from throughtime.tasks.word_tagger.run import WordTaggerRun
 
-    class AnyRun(LanguageModelRun, ClassifierRun, TranslatorRun, CaptionerRun, TaggerRun):  # pyright: ignore
+    class AnyRun(  # pyright: ignore
+        LanguageModelRun, ClassifierRun, TranslatorRun, CaptionerRun, TaggerRun, WordTaggerRun
+    ):
         """A run whose task only the data or the folder knows: an editor offers what any task's run can do.
 
         At run time there is no such class. Name the task, and the type is that task's run.
@@ -51,6 +54,8 @@ def train(source: str | Path, *, task: Literal["translator"], **options: Any) ->
 def train(source: str | Path, *, task: Literal["captioner"], **options: Any) -> CaptionerRun: ...
 @overload
 def train(source: str | Path, *, task: Literal["tagger"], **options: Any) -> TaggerRun: ...
+@overload
+def train(source: str | Path, *, task: Literal["word-tagger"], **options: Any) -> WordTaggerRun: ...
 @overload
 def train(source: str | Path, *, task: None = None, **options: Any) -> AnyRun: ...
 def train(source: str | Path, *, task: str | None = None, **options: Any) -> Any:
@@ -128,6 +133,15 @@ def load(
     *,
     task: Literal["tagger"],
 ) -> TaggerRun: ...
+@overload
+def load(
+    folder: str | Path,
+    backend: str = "native",
+    precision: str | None = None,
+    threads: int = 0,
+    *,
+    task: Literal["word-tagger"],
+) -> WordTaggerRun: ...
 @overload
 def load(
     folder: str | Path,

@@ -13,6 +13,7 @@ from throughtime.data import Tokenizer
 from throughtime.data.features import FeatureSpace
 from throughtime.data.labels import Labels
 from throughtime.run import CONFIG, WEIGHTS, Run, run_class
+from throughtime.tasks.word_tagger.spelling import Vocabulary
 from throughtime.training.checkpoint import save_tensors
 
 TEXT = "what a film, said the cat to the dog in the hat"
@@ -29,6 +30,7 @@ def make_run(folder: Path, task: str, **options: Any) -> Run:
         "tagger": _tagger,
         "translator": _translator,
         "captioner": _captioner,
+        "word-tagger": _word_tagger,
     }[task](folder, config)
     run = run_class(task)(folder, config)
     run.load()
@@ -71,6 +73,11 @@ def _translator(folder: Path, config: Any) -> None:
         return
     Tokenizer.train_on_texts("character", [TEXT]).save(folder / "source_tokenizer.json")
     Tokenizer.train_on_texts("character", ["abc"]).save(folder / "target_tokenizer.json")
+
+
+def _word_tagger(folder: Path, config: Any) -> None:
+    Labels.of(["O", "B-name", "I-name"]).save(folder / "labels.json")
+    Vocabulary(TEXT.split()[:4], sorted(set(TEXT)), True).save(folder / "words.json")
 
 
 def _captioner(folder: Path, config: Any) -> None:

@@ -106,6 +106,19 @@ def test_taggers(cell: dict[str, Any], tmp_path: Path) -> None:
     assert "needs the frames that come after" in done.description["missing"]["step.onnx"]
 
 
+@each_cell
+def test_word_taggers(cell: dict[str, Any], tmp_path: Path) -> None:
+    small = {**SMALL, "character_embedding": 3, "character_features": 4}
+    done = export(tmp_path / "lstm", "word-tagger", **small, **cell)
+    assert shapes(done, "spell.onnx", "inputs")["letters"] == ["S", "W"]
+    assert shapes(done, "sequence.onnx", "outputs")["transitions"] == [1, 5, 3]
+    assert done.description["files"] == ["words.json"]
+    done = export(tmp_path / "cnn", "word-tagger", **small, characters="cnn", **cell)
+    assert shapes(done, "spell.onnx", "inputs")["letters"] == ["S", "W", 5]
+    done = export(tmp_path / "alone", "word-tagger", **SMALL, characters="none", crf=False, **cell)
+    assert "it reads no characters" in done.description["missing"]["spell.onnx"]
+
+
 @pytest.mark.parametrize("image_size", [16, 19, 33])
 def test_video_taggers_read_pixels(image_size: int, tmp_path: Path) -> None:
     done = export(tmp_path, "tagger", **SMALL, image_size=image_size, encoder_features=6)

@@ -103,19 +103,12 @@ FILES: dict[str, tuple[str, str, str]] = {
         rows("time", "volts", of=[(n / 10, n % 3) for n in range(30)], separator="\t"),
         "a time series",
     ),
-    "tagged lists": (
+    "tags by two names": (
         "ner.jsonl",
-        json_lines({"tokens": ["EU", "rejects"], "ner_tags": [3, 0]}, {"tokens": ["a"], "ner_tags": [0]}),
-        r"words with a tag each \(`tokens` holds lists of words, and `ner_tags` lists as long\)",
+        json_lines({"tokens": ["EU", "rejects"], "pos_tags": [1, 2], "ner_tags": [3, 0]}),
+        r"`tokens` holds lists of words, and `pos_tags` and `ner_tags` lists as long: choose.*"
+        r"--tag-column ner_tags",
     ),
-    "tagged lists by names": (
-        "pos.jsonl",
-        json_lines({"tags": ["DET", "NOUN"], "tokens": ["the", "dog"]}),
-        r"words with a tag each",
-    ),
-    "CoNLL": ("train.conll", CONLL, r"CoNLL's format \(a \.conll file\).*does not tag words yet"),
-    "CoNLL as text": ("train.txt", CONLL, r"CoNLL"),
-    "CoNLL-U": ("en.conllu", UNIVERSAL, r"CoNLL"),
     "a column a label": (
         "comments.csv",
         rows(
@@ -332,6 +325,8 @@ def test_a_wrong_folder_is_told_what_it_is(tmp_path: Path, case: str) -> None:
         ("language-model", "folder", r"is a folder, and a language-model reads one text file"),
         ("translator", "folder", r"is a folder, and a translator reads a table"),
         ("captioner", "a.txt", r"is a text file, and a captioner reads a folder of pictures"),
+        ("word-tagger", "folder", r"is a folder, and a word-tagger reads a CoNLL file"),
+        ("word-tagger", "a.csv", r"no column 'tokens'.*--word-column"),
         ("tagger", "a.txt", r"is a text file, and a tagger reads a folder of videos"),
         ("classifier", "a.txt", r"is a text file, and a classifier reads a table"),
         ("captioner", "a.csv", r"no column `file_name` and `caption`"),
@@ -373,20 +368,18 @@ def test_a_table_is_prose_only_where_its_owner_says_so(tmp_path: Path) -> None:
             recognise(tmp_path / f"t{suffix}.gz")
 
 
-def test_a_parquet_of_prices_and_of_tags_is_refused(tmp_path: Path) -> None:
+def test_a_parquet_of_prices_is_refused(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
     numbers = np.arange(40) * 1.5
     tables = {
         "prices": {"area": numbers, "label": numbers * 2 + 0.1},
-        "tags": {"tokens": [["a", "b"]] * 3, "pos": [["x", "y"]] * 3},
         "series": {"ds": np.arange("2020-01", "2020-03", dtype="datetime64[D]"), "y": np.arange(60.0)},
         "reviews": {"review": ["a b c", "d e"] * 5, "stars": [1, 2] * 5},
     }
     for name, message in (
         ("prices", "regression"),
-        ("tags", "words with a tag each"),
         ("series", "a time series"),
         ("reviews", "--label-column stars"),
     ):
@@ -527,6 +520,48 @@ def test_a_parquet_of_prices_and_of_tags_is_refused(tmp_path: Path) -> None:
             "classifier",
             "3 columns; `toxic` and `threat` say with 0 or 1 which labels are given: several labels for "
             "`text`",
+        ),
+        (
+            "ner.jsonl",
+            json_lines({"tokens": ["EU", "rejects"], "ner_tags": [3, 0]}, {"tokens": ["a"], "ner_tags": [0]}),
+            {},
+            "word-tagger",
+            "`tokens` holds lists of words, and `ner_tags` lists as long: a tag for every word",
+        ),
+        (
+            "pos.jsonl",
+            json_lines({"tags": ["DET", "NOUN"], "tokens": ["the", "dog"]}),
+            {},
+            "word-tagger",
+            "`tokens` holds lists of words, and `tags` lists as long: a tag for every word",
+        ),
+        (
+            "train.conll",
+            CONLL,
+            {},
+            "word-tagger",
+            "CoNLL, with words in column 1 of 2 and tags in 2: a tag for every word",
+        ),
+        (
+            "train.txt",
+            CONLL,
+            {},
+            "word-tagger",
+            "CoNLL, with words in column 1 of 2 and tags in 2: a tag for every word",
+        ),
+        (
+            "en.conllu",
+            UNIVERSAL,
+            {},
+            "word-tagger",
+            "CoNLL-U, with tags in `upos`: a tag for every word",
+        ),
+        (
+            "en.conllu",
+            UNIVERSAL,
+            {"tag_column": "deprel"},
+            "word-tagger",
+            "CoNLL-U, with tags in `deprel`: a tag for every word",
         ),
         (
             "p.tsv",

@@ -10,8 +10,9 @@ import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.outside_files import OutsideFiles, outside_files
+from throughtime.cli.rows import as_rows
 from throughtime.cli.target import ThresholdOption, threshold_for
-from throughtime.cli.terminal import error_console, print_json, print_table, user_errors
+from throughtime.cli.terminal import error_console, print_json, print_table, user_errors, write
 
 HELP = """
 Measure a trained model on data that it has not seen, with the metrics of its task.
@@ -26,6 +27,7 @@ Examples:
   throughtime eval runs/mine large.txt --streams 32 --json
   throughtime eval runs/reviews test.csv
   throughtime eval runs/german test.en --target test.de
+  throughtime eval runs/names test.conll
 """
 
 
@@ -95,11 +97,20 @@ def evaluate(
                 extra: dict[str, Any] = {} if target is None else {"target": target}
                 extra |= more
                 figures = opened.evaluate(file, skip_bad=skip_bad, progress=progress, **extra)
-                rows = [(name.replace("_", " "), _shown(value)) for name, value in figures.items()]
+                rows = [
+                    (name.replace("_", " "), _shown(value))
+                    for name, value in figures.items()
+                    if not isinstance(value, list)
+                ]
     if as_json:
         print_json({"run": str(run), "file": str(file), **figures})
     else:
         print_table(rows)
+        for table in figures.values():
+            # The same figures for each kind of what was found.
+            if isinstance(table, list):
+                for line in as_rows(table, None, len(table)):
+                    write(line)
 
 
 def _is_training_data(run: Any, file: Path) -> bool:

@@ -33,6 +33,7 @@ Examples:
   throughtime predict runs/reviews new.csv --json > predictions.jsonl
   throughtime predict runs/topics new.csv --threshold 0.3
   throughtime predict runs/digits recording.wav --csv
+  echo "Angela Merkel visited Paris." | throughtime predict runs/names
   throughtime predict runs/gestures clip.mp4 --timeline out.png --labels clip.csv
 """
 
@@ -92,6 +93,10 @@ def predict(
         predictions = opened.predict(inputs or ["-"], skip_bad=skip_bad, **pictures, **outside)
         if probabilities and as_csv:
             predictions = map(_with_columns, predictions)
+        if opened.task == "word-tagger" and not as_json:
+            from throughtime.tasks.word_tagger.rows import by_sentence, by_word
+
+            predictions = by_word(predictions) if as_csv else by_sentence(predictions)
         if as_json:
             _write_json(predictions)
         elif as_csv:

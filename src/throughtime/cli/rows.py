@@ -8,7 +8,7 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 
 # What a row is about comes last, where it may be cut; everything else is shown whole.
-_LAST = ("input", "source", "image", "clip")
+_LAST = ("input", "source", "image", "clip", "tagged")
 _BETWEEN = "  "
 # A text that is cut shorter than this says nothing.
 _SHORTEST_TEXT = 12

@@ -98,13 +98,18 @@ _RULES = (
     _Rule(("fill",), lambda given: given.get("input") in ("vectors", "text", "audio"), "arrays"),
     _Rule(
         ("loss", "quantiles", "interval"),
-        lambda given: given.get("target") != "number",
+        lambda given: "target" in given and given["target"] != "number",
         "--target number",
     ),
     _Rule(("quantiles",), lambda given: given["loss"] != "quantile", "--loss quantile"),
     _Rule(("interval",), lambda given: given["loss"] == "quantile", "another --loss than quantile"),
     _Rule(("class_weights",), lambda given: given.get("target") == "number", "labels"),
     _Rule(("label_separator",), lambda given: given.get("target") != "labels", "--target labels"),
+    _Rule(
+        ("character_embedding", "character_features"),
+        lambda given: given["characters"] == "none",
+        "--characters cnn or lstm",
+    ),
     _Rule(("attention_score",), lambda given: given["attention"] != "luong", "--attention luong"),
     _Rule(
         ("attention_size", "attention_penalty"),

@@ -22,7 +22,11 @@ TOLERANCE = 1e-4
 # Steps and rows: a single one of each, and sizes that no register or block divides. Few steps, because a
 # network may blow rounding up: a 2 x 512 RNN with recurrent weights from N(0, 0.3^2) reaches 9e-4 after 7
 # steps, 6e-5 after 3. A wrong graph shows in the first ones.
-_SIZES = ({"T": 1, "S": 1, "B": 1}, {"T": 3, "S": 3, "B": 3}, {"T": 2, "S": 5, "B": 1})
+_SIZES = (
+    {"T": 1, "S": 1, "B": 1, "W": 1},
+    {"T": 3, "S": 3, "B": 3, "W": 4},
+    {"T": 2, "S": 5, "B": 1, "W": 3},
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Model:
 
     Args:
         plan: which functions of the network it is made of.
-        name: "step", "sequence" or "encoder".
+        name: "step", "sequence", "encoder" or "spell".
         content: the file's bytes.
         inputs, outputs: its ports.
     """

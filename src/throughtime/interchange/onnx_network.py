@@ -16,7 +16,7 @@ from throughtime.interchange.onnx_recurrence import Lengths, OnnxRecurrence, len
 from throughtime.program.network import Functions, NamedFunction, NetworkProgram, Port
 from throughtime.program.program import Node
 
-STEP, SEQUENCE, ENCODER = "step", "sequence", "encoder"
+STEP, SEQUENCE, ENCODER, SPELL = "step", "sequence", "encoder", "spell"
 
 # What is one at a time where time is dropped.
 _SINGULAR = {"tokens": "token", "frames": "frame"}
@@ -74,6 +74,7 @@ PLANS: dict[str, dict[str, GraphPlan]] = {
     "tagger": {STEP: GraphPlan(("encode", "tag"), "T"), SEQUENCE: GraphPlan(("encode", "tag"))},
     "translator": {ENCODER: GraphPlan(("encoder",)), STEP: GraphPlan(("step",), "W")},
     "captioner": {ENCODER: GraphPlan(("encoder",)), STEP: GraphPlan(("step",))},
+    "word-tagger": {SPELL: GraphPlan(("spell",)), SEQUENCE: GraphPlan(("score",))},
 }
 
 
@@ -82,6 +83,9 @@ def plans_of(task: str, program: NetworkProgram) -> tuple[dict[str, GraphPlan], 
     plans, missing = dict(PLANS[task]), {}
     if task == "classifier":
         missing[STEP] = "a classifier answers once the whole sequence is read: use sequence.onnx"
+    if task == "word-tagger" and "spell" not in program.functions:
+        del plans[SPELL]
+        missing[SPELL] = "it reads no characters: sequence.onnx reads words alone"
     if any(recurrence.directions == 2 for recurrence in program.recurrences.values()) and task == "tagger":
         del plans[STEP]
         missing[STEP] = "a bidirectional tagger needs the frames that come after: use sequence.onnx"

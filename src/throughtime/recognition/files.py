@@ -9,6 +9,7 @@ from throughtime.recognition.plain_text import labelled_lines, marked_up, table_
 from throughtime.recognition.survey import FolderSurvey, Survey
 from throughtime.recognition.wanted import Wanted
 from throughtime.tasks.classifier.examples import FILE_COLUMN
+from throughtime.tasks.word_tagger.conll import layout_of
 
 # What a metadata.csv says of the files in a folder, by their kind.
 _METADATA_OF = {
@@ -61,8 +62,13 @@ def as_text(survey: Survey, wanted: Wanted) -> Match | None:
 
 def tagged_lines(survey: Survey, wanted: Wanted) -> Match | None:
     """Words with their tags, one a line (CoNLL)."""
-    why = tagged_words(survey.suffix, survey.lines) if survey.is_text and wanted.target is None else ""
-    return Match(why) if why else None
+    if not survey.is_text or wanted.target is not None:
+        return None
+    why = tagged_words(survey.suffix, survey.lines)
+    if not why and wanted.task != "word-tagger":
+        return None
+    layout = layout_of(survey.lines, survey.path, wanted.word_column, wanted.tag_column)
+    return Match(layout.described, "a tag for every word")
 
 
 def disguised_table(survey: Survey, wanted: Wanted) -> Match | None:
@@ -93,7 +99,7 @@ def text(survey: Survey, wanted: Wanted) -> Match | None:
 def bare_folder(survey: Survey, wanted: Wanted) -> Match | None:
     """A folder without metadata."""
     folder = survey.folder
-    if folder is None or wanted.task in ("language-model", "translator"):
+    if folder is None or wanted.task in ("language-model", "translator", "word-tagger"):
         return None
     if not folder.files and not folder.inside:
         return Match("the folder is empty", advice="put the training data into it")

@@ -30,8 +30,6 @@ class Kind:
     rival: str | None = None
 
 
-_PROSE = "--task language-model reads it as text"
-
 # The first kind that fits decides. What is refused for being something special comes before the task that
 # would otherwise take it. Once a task learns from a kind, name it here.
 KINDS: tuple[Kind, ...] = (
@@ -39,16 +37,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(files.other_encoding),
     Kind(files.as_text, "language-model"),
     Kind(unlabelled.without_header),
-    Kind(
-        files.tagged_lines,
-        name="words with a tag each, in CoNLL's format",
-        instead=f"Throughtime does not tag words yet; {_PROSE}",
-    ),
-    Kind(
-        unlabelled.tagged_lists,
-        name="words with a tag each",
-        instead=f"Throughtime does not tag words yet; {_PROSE}",
-    ),
+    Kind(files.tagged_lines, "word-tagger"),
+    Kind(unlabelled.tagged_lists, "word-tagger"),
     Kind(unlabelled.pairs, "translator"),
     Kind(unlabelled.captions, "captioner"),
     Kind(frames.clips, "tagger"),

@@ -18,6 +18,7 @@ from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
 from throughtime.tasks.captioner.captions import CAPTION_COLUMNS
 from throughtime.tasks.classifier.examples import FILE_COLUMN
+from throughtime.tasks.word_tagger.sentences import TAG_COLUMNS, table_columns
 
 # Of a column that may hold whole texts: fewer words on average are names and categories.
 _WORDS_OF_A_TEXT = 3
@@ -41,16 +42,33 @@ def tagged_lists(survey: Survey, wanted: Wanted) -> Match | None:
     table = survey.table
     if table is None:
         return None
+    if wanted.task == "word-tagger":
+        words, tags = table_columns(list(table.columns), table.path, wanted.word_column, wanted.tag_column)
+        return _tagged(words, [tags or ""])
     lists = table.of_kind("texts", "numbers", "lists")
-    for words in lists:
-        if table.columns[words].kind != "texts":
-            continue
-        for tags in lists:
-            if tags != words and table.columns[tags].lengths == table.columns[words].lengths:
-                if "tag" in words.lower() and "tag" not in tags.lower():
-                    words, tags = tags, words
-                return Match(f"`{words}` holds lists of words, and `{tags}` lists as long")
+    for words in sorted(lists, key=lambda name: "tag" in name.lower()):
+        tags = [
+            name
+            for name in lists
+            if name != words and table.columns[name].lengths == table.columns[words].lengths
+        ]
+        if table.columns[words].kind == "texts" and tags:
+            known = [name for name in TAG_COLUMNS if name in tags]
+            if len(tags) > 1 and known[:1] != ["tags"]:
+                return Match(
+                    f"`{words}` holds lists of words, and {columns_named(tags)} lists as long",
+                    advice=f"choose the tags: {flag('tag-column', (known or tags)[0])}",
+                )
+            return _tagged(words, known or tags)
     return None
+
+
+def _tagged(words: str, tags: list[str]) -> Match:
+    return Match(
+        f"`{words}` holds lists of words, and `{tags[0]}` lists as long",
+        "a tag for every word",
+        options={"word_column": words, "tag_column": tags[0]},
+    )
 
 
 def pairs(survey: Survey, wanted: Wanted) -> Match | None:

@@ -20,7 +20,8 @@ class Wanted:
     Args:
         task: what to learn, or None.
         because: the option that names the task, as in "--label-column"; "" without a task.
-        label_column, text_column, source_column, target_column: columns by name, or by number from 1.
+        label_column, text_column, source_column, target_column, word_column, tag_column: columns by name,
+            or by number from 1.
         columns: the only ones that are to be read besides the label's, between commas.
         target: a file of targets beside a text of sources.
         kind: of target, "label", "labels" or "number", where --target names one.
@@ -36,6 +37,8 @@ class Wanted:
     text_column: str | None = None
     source_column: str | None = None
     target_column: str | None = None
+    word_column: str | None = None
+    tag_column: str | None = None
     columns: str | None = None
     target: str | None = None
     kind: str | None = None

@@ -113,7 +113,18 @@ def _measure(run: Run, data: str | Path | None, source: Run | None = None) -> di
         if isinstance(run, LanguageModelRun):
             return {"loss (nats a token)": found.nats_per_token}
         kept = (
-            *("loss", "accuracy", "micro_f1", "macro_f1", "subset_accuracy", "mae", "rmse", "r2", "crps"),
+            *(
+                "loss",
+                "accuracy",
+                "micro_f1",
+                "macro_f1",
+                "f1",
+                "subset_accuracy",
+                "mae",
+                "rmse",
+                "r2",
+                "crps",
+            ),
             *("bleu", "chrf", "bleu1", "bleu4", "cider_d"),
         )
         return {name: float(found[name]) for name in kept if found.get(name) is not None}

@@ -42,6 +42,8 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
     if "source_vocabulary" in facts:
         sizes = f"{facts['source_vocabulary']:,} source and {facts['target_vocabulary']:,} target tokens"
         rows.append(("tokenizers", f"{data['tokenizer']}, {sizes}"))
+    if "words" in facts:
+        rows.append(("vocabulary", f"{facts['words']:,} words, {facts['characters']:,} characters"))
     if "labels" in facts:
         rows.append(("labels", ", ".join(facts["labels"])))
     if "numbers" in facts:

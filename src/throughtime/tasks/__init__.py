@@ -79,4 +79,12 @@ TASKS: dict[str, Task] = {
         summary="give every frame of a video or of a recording its label, labels or numbers",
         reads="a folder of videos or arrays whose metadata.csv has the columns file_name and labels",
     ),
+    "word-tagger": Task(
+        room="word_tagger",
+        config="WordTaggerConfig",
+        run="WordTaggerRun",
+        summary="give every word of a sentence its tag: parts of speech, names",
+        reads="a CoNLL file (a word and its tag on each line), or a table with lists of words and of their "
+        "tags (JSON Lines or Parquet)",
+    ),
 }
