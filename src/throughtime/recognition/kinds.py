@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from throughtime.recognition import files, labelled, unlabelled
+from throughtime.recognition import files, labelled, lines, unlabelled
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey
 from throughtime.recognition.wanted import Wanted
@@ -37,6 +37,8 @@ _PROSE = "--task language-model reads it as text"
 KINDS: tuple[Kind, ...] = (
     Kind(files.other_programs),
     Kind(files.other_encoding),
+    Kind(lines.lines_of_a_table, "language-model"),
+    Kind(lines.lines_of_a_text, "language-model"),
     Kind(files.as_text, "language-model"),
     Kind(unlabelled.without_header),
     Kind(
