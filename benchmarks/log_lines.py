@@ -1,7 +1,8 @@
 """A stream of log lines as a small server writes them, with odd ones among them, and which these are.
 
-Nine programs write 26 kinds of lines with the values that such lines have: times that go on, addresses, users,
-ports, ids, paths, sizes, durations. An odd line is one of six kinds, each of which happens in real logs.
+Nine programs write 26 kinds of lines with the values that such lines have: times that go on, addresses,
+users, ports, ids, paths, sizes, durations. An odd line is one of six kinds, each of which happens in real
+logs.
 
     python benchmarks/log_lines.py /tmp/logs --lines 100000 --odd 0.01 --seed 1
 """
@@ -43,14 +44,19 @@ _AGENTS = (
 )
 _STATUS = ("200", "200", "200", "200", "200", "304", "302", "404", "500")
 _METHODS = ("GET", "GET", "GET", "GET", "POST", "PUT")
-_QUERIES = ("SELECT * FROM orders WHERE id = $1", "UPDATE carts SET total = $2 WHERE id = $1", "COMMIT", "BEGIN")
+_QUERIES = (
+    "SELECT * FROM orders WHERE id = $1",
+    "UPDATE carts SET total = $2 WHERE id = $1",
+    "COMMIT",
+    "BEGIN",
+)
 _MAILS = ("anna@example.org", "shop@example.com", "info@example.net", "olga@example.org")
 
 # A template's fields are drawn by name; weights make some lines a thousand times as frequent as others.
 _TEMPLATES: tuple[tuple[float, str], ...] = (
     (20, '{host} nginx: {ip} - - "{method} {path} HTTP/1.1" {status} {size} "{agent}"'),
     (8, "{host} app[{pid}]: INFO request_id={hex8} user={user} path={path} took={ms}ms"),
-    (3, "{host} app[{pid}]: WARN slow query took={slow}ms sql=\"{query}\""),
+    (3, '{host} app[{pid}]: WARN slow query took={slow}ms sql="{query}"'),
     (2, "{host} app[{pid}]: ERROR request_id={hex8} upstream timed out after 30000ms"),
     (5, "{host} postgres[{pid}]: LOG:  duration: {ms}.{three} ms  statement: {query}"),
     (2, "{host} postgres[{pid}]: LOG:  checkpoint starting: time"),
@@ -64,12 +70,19 @@ _TEMPLATES: tuple[tuple[float, str], ...] = (
     (3, "{host} CRON[{pid}]: ({user}) CMD (/usr/bin/php /srv/app/cron.php --job={word})"),
     (2, "{host} CRON[{pid}]: pam_unix(cron:session): session opened for user {user} by (uid=0)"),
     (3, "{host} kernel: [{uptime}] eth0: link up, 1000 Mbps, full duplex"),
-    (2, "{host} kernel: [{uptime}] TCP: request_sock_TCP: Possible SYN flooding on port {port}. Sending cookies."),
+    (
+        2,
+        "{host} kernel: [{uptime}] TCP: request_sock_TCP: Possible SYN flooding on port {port}.",
+    ),
     (1, "{host} kernel: [{uptime}] usb 1-1: new high-speed USB device number {digit} using xhci_hcd"),
     (3, "{host} dhclient[{pid}]: DHCPREQUEST on eth0 to {ip} port 67"),
     (3, "{host} dhclient[{pid}]: DHCPACK from {ip}"),
     (3, "{host} dhclient[{pid}]: bound to {ip} -- renewal in {id} seconds."),
-    (3, "{host} postfix/smtp[{pid}]: {hex10}: to=<{mail}>, relay=mx.example.com[{ip}]:25, delay={digit}.{digit}, status=sent"),
+    (
+        3,
+        "{host} postfix/smtp[{pid}]: {hex10}: to=<{mail}>, relay=mx.example.com[{ip}]:25, "
+        "delay={digit}.{digit}, status=sent",
+    ),
     (2, "{host} postfix/qmgr[{pid}]: {hex10}: from=<{mail}>, size={size}, nrcpt=1 (queue active)"),
     (2, "{host} redis[{pid}]: DB saved on disk"),
     (2, "{host} redis[{pid}]: {digit} changes in 300 seconds. Saving..."),
@@ -79,12 +92,14 @@ _UNSEEN = (
     "{host} sudo:  {user} : TTY=pts/{digit} ; PWD=/home/{user} ; USER=root ; COMMAND=/bin/bash",
     "{host} kernel: [{uptime}] Out of memory: Killed process {pid} (java) total-vm:{id}kB, anon-rss:{id}kB",
     "{host} app[{pid}]: Traceback (most recent call last): File \"/srv/app/main.py\", line {id}, in handle",
-    "{host} kernel: [{uptime}] EXT4-fs error (device sda1): ext4_find_entry:1455: inode #{id}: reading directory lblock 0",
+    "{host} kernel: [{uptime}] EXT4-fs error (device sda1): ext4_find_entry:1455: inode #{id}: lblock 0",
     "{host} useradd[{pid}]: new user: name={word}, UID={id}, GID={id}, home=/home/{word}, shell=/bin/bash",
     "{host} nginx: [crit] {pid}#0: *{id} SSL_do_handshake() failed (SSL: error:14209102)",
     "{host} mdadm[{pid}]: Fail event detected on md device /dev/md{digit}, component device /dev/sdb{digit}",
     "{host} auditd[{pid}]: Audit daemon is low on disk space for logging",
 )  # fmt: skip
+_ODD_USERS = ("' OR 1=1 --", "../../etc/passwd", "%n%n%n", "admin;rm", "\\x90\\x90")
+_ODD_PATHS = ("/../../etc/passwd", "/wp-login.php", "/%00%00", "/cgi-bin/.%2e/sh", "/?x=<script>")
 _HOSTS = ("web-01", "web-02", "db-01", "mail-01")
 
 
@@ -182,8 +197,8 @@ class LogWriter:
             "size": lambda: f"-{self._whole(1, 9999)}",
             "status": lambda: self._one(("999", "0", "-1", "000", "2000")),
             "ip": lambda: self._one(("999.1.1.1", "0.0.0.0.0", "::ffff:{}", "localhost", "10.0.0")),
-            "user": lambda: self._one(("' OR 1=1 --", "../../etc/passwd", "%n%n%n", "admin;rm", "\\x90\\x90")),
-            "path": lambda: self._one(("/../../etc/passwd", "/wp-login.php", "/%00%00", "/cgi-bin/.%2e/sh", "/?x=<script>")),
+            "user": lambda: self._one(_ODD_USERS),
+            "path": lambda: self._one(_ODD_PATHS),
             "method": lambda: self._one(("PROPFIND", "get", "TRACE", "\\x16\\x03", "XDEBUG")),
             "port": lambda: self._one(("0", "-1", "99999999", "port")),
             "pid": lambda: self._one(("0", "-1", "99999999999", "??")),
@@ -230,7 +245,9 @@ def write_stream(path: Path, lines: int, odd: float, seed: int) -> list[str]:
 
 def main() -> None:
     """Write stream.log and its kinds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--odd", type=float, default=0.01)

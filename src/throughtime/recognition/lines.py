@@ -5,6 +5,7 @@ from __future__ import annotations
 from throughtime.data.tables import several_columns
 from throughtime.errors import DataError
 from throughtime.recognition.advice import columns_named, describe_columns, flag, likely_text
+from throughtime.recognition.columns import Column
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
@@ -22,9 +23,9 @@ def lines_of_a_text(survey: Survey, wanted: Wanted) -> Match | None:
             "a text has no columns",
             advice="conditions stand in a table beside the lines: name one, or leave out --condition-columns",
         )
-    lines = _count(survey)
+    lines, length = _count(survey)
     about = "" if lines is None else f" of {lines:,} lines"
-    return Match(f"a text{about}", "writing lines like each", usual=usual_options(lines))
+    return Match(f"a text{about}", "writing such lines", usual=usual_options(lines, length))
 
 
 def lines_of_a_table(survey: Survey, wanted: Wanted) -> Match | None:
@@ -45,7 +46,7 @@ def lines_of_a_table(survey: Survey, wanted: Wanted) -> Match | None:
     for name in (text, *conditions):
         if table.columns[name].kind not in ("text", "number", "time"):
             return Match(
-                f"`{name}` holds {table.columns[name].kind}", advice="name a column with a value a row"
+                f"`{name}` holds {table.columns[name].kind}", advice="name a column of texts or numbers"
             )
     left = [name for name in table.columns if name not in (text, *conditions)]
     steered = f", steered by {columns_named(conditions)}" if conditions else ""
@@ -54,7 +55,7 @@ def lines_of_a_table(survey: Survey, wanted: Wanted) -> Match | None:
         f"{len(table.columns)} column{'s' * (len(table.columns) != 1)}",
         f"writing lines like `{text}`{steered}{aside}",
         options={"text_column": text, "condition_columns": ",".join(conditions) or None},
-        usual=usual_options(table.rows if table.complete else None),
+        usual=usual_options(table.rows if table.complete else None, _length(table.columns[text])),
     )
 
 
@@ -86,9 +87,15 @@ def _conditions(table: TableSurvey, wanted: Wanted, text: str) -> list[str]:
     return names
 
 
-def _count(survey: Survey) -> int | None:
-    """How many lines a text has; None where counting them would take long."""
+def _count(survey: Survey) -> tuple[int | None, float | None]:
+    """How many lines a text has, and how long they are; None where counting them would take long."""
     path = survey.path
     if path.suffix.lower() == ".gz" or path.stat().st_size > _MEASURED:
-        return None
-    return sum(1 for line in path.read_bytes().split(b"\n") if line.strip())
+        return None, None
+    lines = [len(line) for line in path.read_bytes().split(b"\n") if line.strip()]
+    return len(lines), sum(lines) / max(len(lines), 1)
+
+
+def _length(column: Column) -> float:
+    """Characters of a value, on average over the different ones."""
+    return sum(map(len, column.values)) / max(column.different, 1)

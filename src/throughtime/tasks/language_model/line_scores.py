@@ -1,8 +1,7 @@
-"""How probable lines are: nats for each, and how far that is from what the model expected."""
+"""How probable lines are, and how surprising: nats for each, and those of its oddest stretch."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime import _native
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import UnknownTokenError
 from throughtime.runtime.engine import Engine
@@ -35,9 +35,7 @@ class LineScore:
         nats: -log of its probability, its end included.
         tokens: that were predicted, its end included.
         characters: Unicode code points, without the end.
-        surprise: by how many standard deviations `nats` is above what the model expected at each of its
-            steps. A random number in a log costs many nats and surprises nobody; this tells it from a word
-            that does not belong there.
+        surprise: of the line's most surprising stretch, in nats: see `Bursts`.
         unknown: characters that training never saw.
     """
 
@@ -59,6 +57,7 @@ class ParallelLines(Protocol):
     """A network that reads N lines side by side and gives the logits after each token."""
 
     vocabulary_size: int
+    threads: int
 
     def begin(self, states: Any, rows: NDArray[np.int64]) -> None:
         """Begin lines with these rows of some states; None is the network's own first state."""
@@ -99,16 +98,15 @@ def score_lines(
         states = first_states(conditions)
         found = _score_pool(network, [tokens for _, tokens, _ in pool], end, states)
         check_output(found, "the lines")
-        for (line, tokens, unknown), (nats, expected, variance) in zip(pool, found, strict=True):
+        for (line, tokens, unknown), (nats, surprise) in zip(pool, found, strict=True):
             extra = unknown * unknown_nats
-            surprise = (nats + extra - expected) / math.sqrt(variance + 1.0)
             yield LineScore(
                 line.number,
                 line.text,
                 float(nats + extra),
                 len(tokens) + unknown,
                 len(line.text),
-                float(surprise),
+                float(surprise + extra),
                 unknown,
             )
 
@@ -136,8 +134,8 @@ def encode_known(tokenizer: Tokenizer, text: str) -> tuple[NDArray[np.int64], in
 def _score_pool(
     network: ParallelLines, lines: Sequence[NDArray[np.int64]], end: int, states: Any
 ) -> NDArray[np.float64]:
-    """For each line: its nats, what was expected of them, and their variance (N, 3)."""
-    found = np.zeros((len(lines), 3))
+    """For each line: its nats, and those of its most surprising stretch (N, 2)."""
+    found = np.zeros((len(lines), 2))
     order = np.argsort([len(line) for line in lines], kind="stable")
     for start in range(0, len(order), _SLOTS):
         rows = order[start : start + _SLOTS]
@@ -148,42 +146,57 @@ def _score_pool(
         inputs = np.full_like(targets, end)
         inputs[:, 1:] = np.where(targets[:, :-1] < 0, end, targets[:, :-1])
         network.begin(states, rows)
+        bursts, nats, place = Bursts(len(rows)), np.zeros(len(rows)), 0
         try:
-            place = 0
             while place < longest:
                 piece = slice(place, min(longest, place + _steps(len(rows), network)))
                 place = piece.stop
                 logits = network.read(np.ascontiguousarray(inputs[:, piece]))
-                found[rows] += token_statistics(logits, targets[:, piece]).sum(1)
+                losses, entropies = _losses(logits, targets[:, piece], network.threads)
+                nats += losses.sum(1)
+                bursts.add(losses - entropies)
         finally:
             network.end()
+        found[rows, 0], found[rows, 1] = nats, bursts.largest
     return found
 
 
-def token_statistics(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """-log p of each target, the mean of -log p under the model, and its variance: (N, T, 3).
+def _losses(
+    logits: NDArray[np.float32], targets: NDArray[np.int64], threads: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The loss of each target, and the one that the model expected there, in nats; (N, T) each."""
+    flat = logits.reshape(-1, logits.shape[-1])
+    found = _native.surprise(flat, np.ascontiguousarray(targets.reshape(-1)), threads)
+    both = found.astype(np.float64).reshape(*targets.shape, 2)
+    return both[..., 0], both[..., 1]
+
+
+class Bursts:
+    """The largest sum over a stretch of neighbouring tokens of loss - entropy - 1, for each of N lines.
+
+    The entropy is the loss that the model expects at a place: a random number in a log costs many nats and
+    surprises nobody, whatever it is. What is left is summed over the stretch where the sum is largest, so
+    that one odd word counts the same in a short line and in a long one. The nat that each token has to exceed
+    keeps small deviations from adding up.
 
     Args:
-        logits: (N, T, V); written over.
-        targets: (N, T); a target below 0 gets zeros.
+        rows: N.
+    Attributes:
+        largest: (N,), in nats, 0 or above.
+    Source: cumulative sums, Page 1954 ("Continuous inspection schemes"), of a language model's losses.
     """
-    flat, wanted = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
-    real = np.flatnonzero(wanted >= 0)
-    if len(real) < len(flat):
-        flat = flat[real]
-    flat -= flat.max(-1, keepdims=True)
-    chosen = flat[np.arange(len(flat)), wanted[real]]
-    weights = np.exp(flat)
-    total = weights.sum(-1)
-    weights *= flat
-    first = weights.sum(-1) / total
-    second = np.einsum("nv,nv->n", weights, flat) / total
-    normaliser = np.log(total)
-    found = np.zeros((len(wanted), 3))
-    found[real, 0] = normaliser - chosen
-    found[real, 1] = normaliser - first
-    found[real, 2] = np.maximum(second - first**2, 0)
-    return found.reshape(*targets.shape, 3)
+
+    _DRIFT = 1.0
+
+    def __init__(self, rows: int) -> None:
+        self._sums = np.zeros(rows)
+        self.largest = np.zeros(rows)
+
+    def add(self, excess: NDArray[np.float64]) -> None:
+        """Go on with loss - entropy (N, T) of the next tokens; 0 behind a line's end."""
+        for column in excess.T:
+            self._sums = np.maximum(self._sums + column - self._DRIFT, 0)
+            np.maximum(self.largest, self._sums, out=self.largest)
 
 
 def _steps(rows: int, network: ParallelLines) -> int:
@@ -196,6 +209,7 @@ class EngineLines:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.vocabulary_size = engine.vocabulary_size
+        self.threads = engine.threads(_SLOTS)
         self._slots = engine.open(0)
 
     def begin(self, states: EngineState | None, rows: NDArray[np.int64]) -> None:

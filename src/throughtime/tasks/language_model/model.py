@@ -158,6 +158,7 @@ class TorchLines:
         self._model = model.eval()
         self._device = model.output.weight.device
         self.vocabulary_size = model.vocabulary_size
+        self.threads = 1
         self._state: State | None = None
 
     def begin(self, states: State | None, rows: NDArray[np.int64]) -> None:
