@@ -4,8 +4,9 @@ Names: makemore's 32,033 given names; line number n (from 0) is for testing wher
 nats a character, a line's end counted as one. SMALL is the size of the plain torch loop that it is
 compared with; CHOSEN was chosen on the held-out tenth of the training lines.
 
-Logs: benchmarks/log_lines.py. "usual" trains on 20,000 usual lines of another stream, "itself" on the first
-20,000 lines of the stream, odd ones included. The order is that of `throughtime eval --per-line`.
+Logs: benchmarks/log_lines.py. "usual" trains on usual lines of another stream, "itself" on the stream, odd
+ones included; each on every eighth line, so that all hours of the day are among them. The order is that of
+`throughtime eval --per-line`.
 
     python benchmarks/quality_lines.py names --seeds 1 2 3
     python benchmarks/quality_lines.py logs --seeds 1 2 3
@@ -32,8 +33,8 @@ DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 SMALL = {"hidden": 128, "epochs": 15, "output-dropout": 0.2}
 CHOSEN = {"hidden": 256, "epochs": 12, "output-dropout": 0.3}
-LOG = {"hidden": 128, "epochs": 2, "output-dropout": 0.2}
-_TRAINED_LINES = 20_000
+LOG = {"hidden": 128, "epochs": 2, "batch": 32}
+_EVERY = 8
 
 
 def throughtime(*arguments: object) -> str:
@@ -93,13 +94,13 @@ def names(data: Path, folder: Path, seeds: list[int]) -> list[dict[str, object]]
 def logs(folder: Path, seeds: list[int], lines: int) -> list[dict[str, object]]:
     """Trained on usual lines, and on the stream itself, for each seed."""
     usual = folder / "usual.log"
-    write_stream(usual, _TRAINED_LINES, 0.0, 100)
+    write_stream(folder / "all-usual.log", lines, 0.0, 100)
+    thin_out(folder / "all-usual.log", usual)
     rows: list[dict[str, object]] = []
     for seed in seeds:
         stream, part = folder / f"stream-{seed}.log", folder / f"part-{seed}.log"
         kinds = write_stream(stream, lines, 0.01, seed)
-        with stream.open(encoding="utf-8", newline="\n") as file:
-            part.write_text("".join(line for _, line in zip(range(_TRAINED_LINES), file, strict=False)))
+        thin_out(stream, part)
         for what, source in (("usual", usual), ("itself", part)):
             out = folder / f"{what}-{seed}"
             _, seconds = train(source, out, seed, {**LOG})
@@ -113,6 +114,11 @@ def logs(folder: Path, seeds: list[int], lines: int) -> list[dict[str, object]]:
             rows.append(row)
             print(row, flush=True)
     return rows
+
+
+def thin_out(source: Path, target: Path) -> None:
+    """Keep every eighth line."""
+    target.write_bytes(b"".join(source.read_bytes().splitlines(keepends=True)[_EVERY - 1 :: _EVERY]))
 
 
 def areas(scores: NDArray[np.float64], kinds: list[str]) -> dict[str, float]:

@@ -123,7 +123,7 @@ def test_the_run_is_quantised_exported_inspected_and_described(trained: Path) ->
         (["sample", "log", "--condition", "land=north"], "trained without conditions"),
         (["eval", "log", "log.txt", "--top", "3"], "needs --per-line"),
         (["eval", "run", "log.txt"], "the lines have conditions (`land` and `size`): name a table"),
-        (["eval", "log", "log.txt", "--streams", "3"], "lines are read in parallel by themselves"),
+        (["eval", "log", "names.csv", "--streams", "3"], "lines are read in parallel by themselves"),
         (["train", "log.txt", "--lines", "--chunk", "32"], "--chunk 32 would do nothing"),
         (["train", "log.txt", "--longest-line", "32"], "needs --lines"),
         (["train", "log.txt", "--lines", "--condition-columns", "x"], "a text has no columns"),
