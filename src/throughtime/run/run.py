@@ -111,7 +111,7 @@ class Run(ABC):
         if not folder.is_dir():
             raise RunError(f"{folder} is a file: name the run folder that `throughtime train` made")
         config = RunConfig.load(folder / CONFIG)
-        run = run_class(config)(folder, config)
+        run = run_class(config.task).kind_for(config)(folder, config)
         if not isinstance(run, cls):
             raise RunError(f"{folder} is a {config.task}, and this needs a {cls.task}")
         if run.is_unfinished and not (folder / CHECKPOINT).exists():

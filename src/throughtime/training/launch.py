@@ -150,7 +150,7 @@ def resume(
         if not (folder / CHECKPOINT).exists():
             return _begin_again(config, folder, show)
         checkpoint = Checkpoint.load(folder / CHECKPOINT)
-        run = run_class(config)(folder, config)
+        run = run_class(config.task).kind_for(config)(folder, config)
         run.load()
         run.check_data(show)
         processor = _pick_device(config)
@@ -198,7 +198,7 @@ def _begin_again(config: RunConfig, folder: Path, show: Progress) -> tuple[Run, 
 
 def _prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
     """Read the user's data into the run folder."""
-    run = run_class(config)(folder, config)
+    run = run_class(config.task).kind_for(config)(folder, config)
     run.backend = "torch"  # which is faster where a CNN has to read many pictures
     # Weights may be drawn while the data is read (a CNN's, for its features), in a fixed state.
     torch.manual_seed(config.training.seed)
