@@ -173,6 +173,10 @@ struct Kernels {
   // The sum and the largest of n numbers; NaN where one is.
   float (*sum)(const float* values, int n);
 
+  // Of n logits, n >= 1: the largest, then the sums of e and of e d with d = logit - largest and e = exp(d),
+  // which is what a softmax's normaliser and entropy need. NaN where one is.
+  void (*softmax_sums)(const float* logits, int n, float* sums);
+
   // Prepares one vector: `size` floats into `lanes` lanes, the rest filled with zeros.
   void (*prepare)(Precision precision, const float* values, int size, std::uint32_t* lanes, int lane_count,
                   float* scale);

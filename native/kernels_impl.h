@@ -464,6 +464,37 @@ void exp_all(float* values, std::size_t n) {
   for (std::size_t k = 0; k < n; k += W) store(values + k, exp(load(values + k)));
 }
 
+void softmax_sums(const float* logits, int n, float* sums) {
+  // What fills up the last vector counts for nothing: its weight is exp(-80).
+  constexpr float kFar = 80.0f;
+  const int whole = n - n % W;
+  float last[W], lanes[W];
+  float top = logits[0];
+  for (int k = whole; k < n; ++k) top = !(logits[k] <= top) ? logits[k] : top;
+  if (whole > 0) {
+    F most = load(logits);
+    for (int k = W; k < whole; k += W) most = larger(most, load(logits + k));
+    store(lanes, most);
+    for (float one : lanes) top = !(one <= top) ? one : top;
+  }
+  for (int k = 0; k < W; ++k) last[k] = whole + k < n ? logits[whole + k] : top - kFar;
+  F weights = set(0.0f), weighted = set(0.0f);
+  const F shift = set(top);
+  for (int k = 0; k < n; k += W) {
+    const F d = subtract(load(k < whole ? logits + k : last), shift), e = exp(d);
+    weights = add(weights, e);
+    weighted = multiply_add(e, d, weighted);
+  }
+  const F all[2] = {weights, weighted};
+  sums[0] = top;
+  for (int which = 0; which < 2; ++which) {
+    store(lanes, all[which]);
+    float sum = 0.0f;
+    for (float one : lanes) sum += one;
+    sums[which + 1] = sum;
+  }
+}
+
 std::uint32_t read_all(const std::uint32_t* lanes, std::size_t n) {
   constexpr int kAtOnce = 4;
   I sums[kAtOnce];
@@ -481,8 +512,8 @@ std::uint32_t read_all(const std::uint32_t* lanes, std::size_t n) {
 }  // namespace
 
 extern const Kernels THROUGHTIME_TABLE;
-const Kernels THROUGHTIME_TABLE = {THROUGHTIME_NAME, accumulate, step_cell, run_lanes,
-                                   multiply_panels,  run_tiles,  sum_all,   prepare,
-                                   sigmoid_all,      tanh_all,   exp_all,   read_all};
+const Kernels THROUGHTIME_TABLE = {THROUGHTIME_NAME, accumulate, step_cell,    run_lanes, multiply_panels,
+                                   run_tiles,        sum_all,    softmax_sums, prepare,   sigmoid_all,
+                                   tanh_all,         exp_all,    read_all};
 
 }  // namespace throughtime

@@ -1,6 +1,7 @@
 // The Python module: sampling, what tests and benchmarks ask, and the classes that bind_*.cpp add.
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #if defined(__linux__)
 #include <malloc.h>
 #endif
@@ -34,6 +35,44 @@ TokensArray sample(Floats<2> logits, UniformsArray uniforms, double temperature,
   }
   nb::capsule owner(tokens.get(), [](void* memory) noexcept { delete[] static_cast<std::int64_t*>(memory); });
   return TokensArray(tokens.release(), {rows}, owner);
+}
+
+// For each row of logits (N, V) and its target: -log p of the target, and the mean of -log p over what might
+// have come; zeros where the target is below 0.
+nb::ndarray<nb::numpy, float> surprise(
+    Floats<2> logits, nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> targets,
+    int threads, const std::string& isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const std::size_t rows = logits.shape(0), V = logits.shape(1);
+  if (targets.shape(0) != rows)
+    throw std::invalid_argument("there are " + std::to_string(targets.shape(0)) + " targets for " +
+                                std::to_string(rows) + " rows of logits");
+  if (V < 1 || V > static_cast<std::size_t>(kLargestSide))
+    throw std::invalid_argument("logits have " + std::to_string(V) + " columns");
+  const std::vector<std::int64_t> wanted(targets.data(), targets.data() + rows);
+  for (const std::int64_t one : wanted)
+    if (one >= static_cast<std::int64_t>(V))
+      throw std::invalid_argument("target " + std::to_string(one) + " is outside of " + std::to_string(V) +
+                                  " columns");
+  NewArray<float> result({rows, 2});
+  float* found = result.data();
+  {
+    nb::gil_scoped_release released;
+    throughtime::run_team(threads, [&](const throughtime::Member& member) {
+      for (std::size_t row = member.begin(rows); row < member.end(rows); ++row) {
+        float* both = found + 2 * row;
+        both[0] = both[1] = 0.0f;
+        if (wanted[row] < 0) continue;
+        const float* values = logits.data() + row * V;
+        float sums[3];
+        kernels.softmax_sums(values, static_cast<int>(V), sums);
+        const float normaliser = std::log(sums[1]);
+        both[0] = normaliser - (values[wanted[row]] - sums[0]);
+        both[1] = normaliser - sums[2] / sums[1];
+      }
+    });
+  }
+  return result.give();
 }
 
 nb::ndarray<nb::numpy, float> activation(const std::string& name, Floats<1> values, const std::string& isa) {
@@ -101,6 +140,10 @@ NB_MODULE(_native, module) {
   module.def(
       "available_isas", [] { return std::string(throughtime::available_kernels()); },
       "The instruction sets that this CPU runs, narrowest first, separated by spaces.");
+  module.def(
+      "surprise", &surprise, "logits"_a.noconvert(), "targets"_a, "threads"_a = 1, "isa"_a = "",
+      "For each row of logits (N, V) float32 and its target (N,) int64: -log softmax of the target, and\n"
+      "the entropy of the softmax: (N, 2). A target below 0 gets zeros.");
   module.def("activation", &activation, "name"_a, "values"_a, "isa"_a = "",
              "exp, sigmoid or tanh of (N,) float32, as the kernels compute it.");
   module.def(

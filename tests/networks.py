@@ -57,6 +57,13 @@ def language_model(**options: Any) -> torch.nn.Module:
     return LanguageModel(LanguageNetwork(**{"hidden": 4, "embedding": 3, **options}), 5)
 
 
+def lines_model(
+    categories: tuple[int, ...] = (3, 2), numbers: tuple[tuple[float, float], ...] = (), **options: Any
+) -> torch.nn.Module:
+    config = LanguageNetwork(**{"hidden": 4, "embedding": 3, **options})
+    return LanguageModel(config, 5, categories, numbers)
+
+
 def classifier(
     members: int = 1, tokens: bool = True, target: Target | None = None, **options: Any
 ) -> torch.nn.Module:
@@ -106,6 +113,10 @@ _MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
         for pooling in ("last", "mean", "max", "attention")
         for directions in (1, 2)
     },
+    "lines with conditions": lambda: lines_model(layers=2, zoneout=0.1),
+    "lines with numbers": lambda: lines_model(
+        (), ((1.0, 2.0), (0.0, 0.5)), cell="gru", learned_initial_state=True
+    ),
     "classifier, every option": lambda: classifier(pooling="attention", **EVERY_OPTION),
     "classifier without recurrence": lambda: classifier(cell="none", layers=2),
     "ensemble": lambda: classifier(3),

@@ -27,6 +27,7 @@ PAGES = [
     "docs/words.md",
     "docs/frames.md",
     "docs/numbers.md",
+    "docs/lines.md",
     "docs/inspection.md",
     "docs/runtime.md",
     "docs/interchange.md",

@@ -52,6 +52,28 @@ def test_activations_at_the_edges(isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("columns", [1, 2, 15, 16, 17, 82, 300])
+def test_losses_and_entropies_are_those_of_the_softmax(columns: int, isa: str) -> None:
+    random = np.random.default_rng(columns)
+    logits = random.normal(0, 5, (37, columns)).astype(np.float32)
+    targets = random.integers(-1, columns, 37)
+    wide = logits.astype(np.float64)
+    logs = wide - np.log(np.exp(wide - wide.max(1, keepdims=True)).sum(1, keepdims=True))
+    logs -= wide.max(1, keepdims=True)
+    counts = (targets >= 0)[:, None]
+    expected = np.stack([-logs[np.arange(37), targets], -(np.exp(logs) * logs).sum(1)], 1) * counts
+    for threads in (1, 2):
+        found = _native.surprise(logits, targets, threads, isa)
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+    with pytest.raises(ValueError, match="target"):
+        _native.surprise(logits, np.full(37, columns), 1, isa)
+    with pytest.raises(ValueError, match="37 rows"):
+        _native.surprise(logits, targets[:3], 1, isa)
+    logits[3, columns // 2] = np.nan
+    assert np.isnan(_native.surprise(logits, np.zeros(37, np.int64), 1, isa)[3]).all()
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (31, 3), (33, 5), (64, 16), (100, 130), (7, 257)])
 def test_products_of_every_precision(rows: int, columns: int, isa: str) -> None:
     random = np.random.default_rng(rows * columns)

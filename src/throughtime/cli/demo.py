@@ -20,7 +20,7 @@ minutes on two cores, and see what the model learned.
 
 Without a name, a character model trains on the source of Python's own standard
 library and writes a program. The others: translation, sentiment,
-vectors, captioning, video, words.
+vectors, captioning, video, words, lines.
 
 \b
 Examples:
@@ -76,7 +76,8 @@ def demo(
             source = chosen.write(folder, seed, **extra)
         console.print(f"{chosen.SUMMARY[0].upper()}{chosen.SUMMARY[1:]}. The data: {source}", soft_wrap=True)
         if write is not None:
-            console.print(f"Train on it: throughtime train {source}", soft_wrap=True)
+            flags = getattr(chosen, "FLAGS", "")
+            console.print(f"Train on it: throughtime train {source} {flags}".rstrip(), soft_wrap=True)
             return
 
         from throughtime.config import resolve

@@ -12,7 +12,7 @@ from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.outside_files import OutsideFiles, outside_files
 from throughtime.cli.rows import as_rows
 from throughtime.cli.target import ThresholdOption, threshold_for
-from throughtime.cli.terminal import error_console, print_json, print_table, user_errors, write
+from throughtime.cli.terminal import Raw, error_console, print_json, print_table, user_errors, write
 
 HELP = """
 Measure a trained model on data that it has not seen, with the metrics of its task.
@@ -28,6 +28,7 @@ Examples:
   throughtime eval runs/reviews test.csv
   throughtime eval runs/german test.en --target test.de
   throughtime eval runs/names test.conll
+  throughtime eval runs/log new.log --per-line --top 50
 """
 
 
@@ -41,11 +42,30 @@ def evaluate(
         ),
     ] = 1,
     errors: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="strict|replace", help="Language model: what to do with bytes that are not UTF-8."
+            metavar="strict|replace",
+            help="Language model: what to do with bytes that are not UTF-8 (default strict; for lines as "
+            "trained).",
+            show_default=False,
         ),
-    ] = "strict",
+    ] = None,
+    per_line: Annotated[
+        bool, typer.Option("--per-line", help="Lines: score each, the most surprising ones first.")
+    ] = False,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            help="With --per-line: how many to show (default 20; all with --json).", show_default=False
+        ),
+    ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Lines of a text: the condition that all have; once for each condition.",
+        ),
+    ] = None,
     target: Annotated[
         Path | None,
         typer.Option(
@@ -59,6 +79,7 @@ def evaluate(
     threshold: ThresholdOption = None,
     allow_outside_files: OutsideFiles = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    raw: Raw = False,
     backend: Backend = "native",
     precision: Precision = None,
     threads: Threads = 0,
@@ -67,15 +88,22 @@ def evaluate(
     with user_errors():
         from rich.progress import Progress as Bar
 
+        from throughtime.cli.lines import conditions_of, evaluate_lines, score_lines
         from throughtime.errors import OptionError
         from throughtime.run import Run
+        from throughtime.tasks.language_model.line_run import LineModelRun
         from throughtime.tasks.language_model.run import LanguageModelRun
 
-        if errors not in ("strict", "replace"):
+        if errors not in (None, "strict", "replace"):
             raise OptionError(f"--errors must be strict or replace, not {errors!r}")
         opened = Run.open(run, backend, precision, threads)
         if target is not None and opened.task != "translator":
             raise OptionError(f"--target is for translators, and {run} is a {opened.task}")
+        conditions = conditions_of(opened, condition)
+        if not isinstance(opened, LineModelRun) and (per_line or top is not None):
+            raise OptionError(f"--per-line is for models that were trained with --lines, and {run} is none")
+        if top is not None and (not per_line or top < 1):
+            raise OptionError("--top is how many lines to show, 1 or more, and needs --per-line")
         outside = outside_files(opened, allow_outside_files, "classifier", "captioner", "tagger")
         more = {**outside, **threshold_for(opened, threshold)}
         console = error_console()
@@ -85,14 +113,19 @@ def evaluate(
                 style="yellow",
                 soft_wrap=True,
             )
+        if isinstance(opened, LineModelRun) and per_line:
+            score_lines(opened, file, errors, top, skip_bad, conditions, as_json, raw)
+            return
         with Bar(console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
             task = bar.add_task("evaluating", total=1.0)
 
             def progress(share: float) -> None:
                 bar.update(task, completed=share)
 
-            if isinstance(opened, LanguageModelRun):
-                figures, rows = _language_model(opened, file, errors, streams, progress)
+            if isinstance(opened, LineModelRun):
+                figures, rows = evaluate_lines(opened, file, errors, streams, skip_bad, conditions)
+            elif isinstance(opened, LanguageModelRun):
+                figures, rows = _language_model(opened, file, errors or "strict", streams, progress)
             else:
                 extra: dict[str, Any] = {} if target is None else {"target": target}
                 extra |= more

@@ -70,6 +70,16 @@ _RULES = (
     ),
     _Rule(("decay_after",), lambda given: given["schedule"] != "zaremba", "--schedule zaremba"),
     _Rule(("patience",), lambda given: given["schedule"] != "plateau", "--schedule plateau"),
+    _Rule(
+        ("longest_line", "condition_columns", "header", "skip_bad", "text_column"),
+        lambda given: given["task"] == "language-model" and not given["lines"],
+        "--lines",
+    ),
+    _Rule(
+        ("chunk", "chunk_mode", "evaluation_streams", "watch", "watch_every"),
+        lambda given: bool(given.get("lines")),
+        "a text that goes on: with --lines every line is read whole",
+    ),
     _Rule(("chunk_mode",), lambda given: given["chunk"] == 0, "a --chunk above 0"),
     _Rule(("watch_every",), lambda given: given["watch"] == "none", "--watch gradients"),
     _Rule(

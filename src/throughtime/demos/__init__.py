@@ -24,6 +24,7 @@ DEMOS: dict[str, str] = {
     "captioning": "scenes",
     "video": "clips",
     "words": "names",
+    "lines": "places",
 }
 
 

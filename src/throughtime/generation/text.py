@@ -97,7 +97,7 @@ def stream(
     rows = np.zeros(samples, dtype=np.int64)
     logits, state = np.repeat(logits, samples, axis=0), stepper.select(state, rows)
     running = set(range(samples))
-    for tokens in _draw(stepper, sampler, logits, state, length):
+    for tokens in draw_tokens(stepper, sampler, logits, state, length):
         for row in sorted(running):
             text, stopped = stops[row].push(decoders[row].push(int(tokens[row])))
             if text:
@@ -113,10 +113,18 @@ def stream(
             yield row, text
 
 
-def _draw(
+def draw_tokens(
     stepper: Stepper, sampler: Sampler, logits: NDArray[np.float32], state: Any, length: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield the tokens (N,) of one step after the other."""
+    """Yield the tokens (N,) of one step after the other.
+
+    Args:
+        stepper: the model.
+        sampler: of N rows.
+        logits: (N, V) of the first token.
+        state: of N rows, the one that gave these logits.
+        length: steps.
+    """
     if isinstance(stepper, Drawer):
         count = 1
         while length > 0:
@@ -186,9 +194,20 @@ def read_prompt(
     """The logits (1, V) after the prompt, and the state."""
     if len(prompt_tokens) == 0:
         prompt_tokens = np.array([line_end(tokenizer)], dtype=np.int64)
-    state, logits = None, np.zeros((1, stepper.vocabulary_size), dtype=np.float32)
-    for start in range(0, len(prompt_tokens), _PROMPT_CHUNK):
-        logits, state = stepper.feed(prompt_tokens[None, start : start + _PROMPT_CHUNK], state)
+    return read_tokens(stepper, prompt_tokens)
+
+
+def read_tokens(
+    stepper: Stepper, tokens: NDArray[np.int64], state: Any = None
+) -> tuple[NDArray[np.float32], Any]:
+    """The logits (1, V) after tokens (T,), T >= 1, and the state.
+
+    Args:
+        state: of one row, before them; None is the model's own first one.
+    """
+    logits = np.zeros((1, stepper.vocabulary_size), dtype=np.float32)
+    for start in range(0, len(tokens), _PROMPT_CHUNK):
+        logits, state = stepper.feed(tokens[None, start : start + _PROMPT_CHUNK], state)
     return logits, state
 
 

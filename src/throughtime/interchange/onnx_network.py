@@ -16,7 +16,7 @@ from throughtime.interchange.onnx_recurrence import Lengths, OnnxRecurrence, len
 from throughtime.program.network import Functions, NamedFunction, NetworkProgram, Port
 from throughtime.program.program import Node
 
-STEP, SEQUENCE, ENCODER, SPELL = "step", "sequence", "encoder", "spell"
+STEP, SEQUENCE, ENCODER, SPELL, BEGIN = "step", "sequence", "encoder", "spell", "begin"
 
 # What is one at a time where time is dropped.
 _SINGULAR = {"tokens": "token", "frames": "frame"}
@@ -81,6 +81,8 @@ PLANS: dict[str, dict[str, GraphPlan]] = {
 def plans_of(task: str, program: NetworkProgram) -> tuple[dict[str, GraphPlan], dict[str, str]]:
     """The graphs that a network has, and those that it lacks with the reason."""
     plans, missing = dict(PLANS[task]), {}
+    if "begin" in program.functions and task == "language-model":
+        plans[BEGIN] = GraphPlan((BEGIN,))
     if task == "classifier":
         missing[STEP] = "a classifier answers once the whole sequence is read: use sequence.onnx"
     if task == "word-tagger" and "spell" not in program.functions:

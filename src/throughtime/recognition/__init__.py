@@ -41,11 +41,13 @@ class Recognised:
         task: its name.
         why: what was recognised, in a line.
         options: what the data settles of the task's options: columns, the kind of input.
+        usual: options that suit such data, where the user says nothing else.
     """
 
     task: str
     why: str
     options: dict[str, Any]
+    usual: dict[str, Any]
 
 
 def recognise(source: str | Path, options: Mapping[str, Any] | None = None) -> Recognised:
@@ -75,7 +77,7 @@ def _recognise(path: Path, options: Mapping[str, Any], task: str | None, because
     if match.advice or kind.task is None:
         what = f"this looks like {kind.name} ({match.why})" if kind.name else match.why
         raise DataError(f"{survey.path}: {what}: {match.advice or kind.instead}")
-    return Recognised(kind.task, f"{match.why}: {match.learning}", match.options)
+    return Recognised(kind.task, f"{match.why}: {match.learning}", match.options, match.usual)
 
 
 def settle(source: str | Path, given: Mapping[str, Any], *layers: Mapping[str, Any]) -> tuple[RunConfig, str]:
@@ -104,7 +106,9 @@ def settle(source: str | Path, given: Mapping[str, Any], *layers: Mapping[str, A
     found = _recognise(Path(source), flat, task, because)
     if flat.get("init_from") is not None:
         layers = (_options_of(Path(flat["init_from"]), found.task), *layers)
-    config = resolve({"task": found.task}, *layers, given, found.options, {"source": str(source)})
+    config = resolve(
+        {"task": found.task}, found.usual, *layers, given, found.options, {"source": str(source)}
+    )
     refuse_idle(config, given)
     return config, f"{source}: {found.why}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from throughtime.recognition import files, frames, labelled, unlabelled
+from throughtime.recognition import files, frames, labelled, lines, unlabelled
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey
 from throughtime.recognition.wanted import Wanted
@@ -35,6 +35,8 @@ class Kind:
 KINDS: tuple[Kind, ...] = (
     Kind(files.other_programs),
     Kind(files.other_encoding),
+    Kind(lines.lines_of_a_table, "language-model"),
+    Kind(lines.lines_of_a_text, "language-model"),
     Kind(files.as_text, "language-model"),
     Kind(unlabelled.without_header),
     Kind(files.tagged_lines, "word-tagger"),

@@ -15,9 +15,11 @@ class Match:
         learning: what will be learned: "classification of `text`".
         advice: what the user can do, where nothing can be learned from the data as it is; "" where it can.
         options: what the data settles of the task's options.
+        usual: options that suit such data, where the user says nothing else.
     """
 
     why: str
     learning: str = ""
     advice: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    usual: dict[str, Any] = field(default_factory=dict)

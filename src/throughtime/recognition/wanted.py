@@ -29,6 +29,8 @@ class Wanted:
         input: what a classifier's examples are.
         any_labels: every label is meant as it is.
         errors, tokenizer: what becomes of bytes that are not text.
+        lines: each line is an example of its own.
+        condition_columns: the columns that steer what is written, between commas.
     """
 
     task: str | None = None
@@ -47,6 +49,8 @@ class Wanted:
     any_labels: bool = False
     errors: str | None = None
     tokenizer: str | None = None
+    lines: bool = False
+    condition_columns: str | None = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any], task: str | None, because: str) -> Wanted:
@@ -115,6 +119,14 @@ class Wanted:
         source = _find(table, self.source_column, "source", "--source-column")
         target = _find(table, self.target_column, "target", "--target-column")
         return None if source is None or target is None else (source, target)
+
+    def column(self, table: TableSurvey, named: str, flag: str) -> str:
+        """The column that a user means by its name or number.
+
+        Raises:
+            DataError: there is none such.
+        """
+        return _existing(table, named, flag)
 
     def read(self, table: TableSurvey, *settled: str | None) -> list[str]:
         """The columns that count besides the settled ones: those of --columns, or all.

@@ -101,6 +101,11 @@ class Run(ABC):
             raise RunError(f"{place} lies in the run folder itself: keep the source of a cell outside of it")
 
     @classmethod
+    def kind_for(cls, config: RunConfig) -> type[Run]:
+        """The class for a run with these options, where a task has several."""
+        return cls
+
+    @classmethod
     def open(
         cls, folder: str | Path, backend: str = "native", precision: str | None = None, threads: int = 0
     ) -> Self:
@@ -126,7 +131,7 @@ class Run(ABC):
         if not folder.is_dir():
             raise RunError(f"{folder} is a file: name the run folder that `throughtime train` made")
         config = RunConfig.load(folder / CONFIG)
-        run = run_class(config.task)(folder, config)
+        run = run_class(config.task).kind_for(config)(folder, config)
         if not isinstance(run, cls):
             raise RunError(f"{folder} is a {config.task}, and this needs a {cls.task}")
         if run.is_unfinished and not (folder / CHECKPOINT).exists():

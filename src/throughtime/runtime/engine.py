@@ -36,6 +36,8 @@ WEIGHTS = "model.safetensors"
 _WIDEST_ONE_HOT = 4096
 LANGUAGE_MODEL = "language-model"
 _NOT_DRAWN = -1
+# Weights of what makes the state that a line begins with out of its conditions: others compute it.
+_BEFORE_THE_FIRST_TOKEN = "begin."
 
 
 class Engine:
@@ -91,7 +93,7 @@ class Engine:
             if rows is not None:
                 for layer, row in zip(layers, rows, strict=True):
                     layer[f"initial.{part}"] = np.ascontiguousarray(row)
-        self._weights.refuse_unused()
+        self._weights.refuse_unused(but=_BEFORE_THE_FIRST_TOKEN)
         try:
             self._native = _native.Engine(
                 tensors,

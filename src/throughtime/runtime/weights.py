@@ -176,13 +176,16 @@ class Weights(Mapping[str, "NDArray[Any]"]):
             if file is not None and hasattr(file, "madvise"):
                 file.madvise(mmap.MADV_DONTNEED)
 
-    def refuse_unused(self) -> None:
+    def refuse_unused(self, but: str | None = None) -> None:
         """Called when a network has taken what it needs.
 
+        Args:
+            but: names that begin so are others' business.
         Raises:
             CheckpointError: a tensor was never asked for, so the weights are of another network.
         """
-        self.refuse_others(("",), self._used)
+        left = {name for name in self._tensors if but is not None and name.startswith(but)}
+        self.refuse_others(("",), self._used | left)
 
     def refuse_others(self, prefixes: tuple[str, ...], known: AbstractSet[str]) -> None:
         """Raise CheckpointError for a tensor that begins with one of the prefixes and is not known."""

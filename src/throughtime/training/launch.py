@@ -155,7 +155,7 @@ def resume(
         if not (folder / CHECKPOINT).exists():
             return _begin_again(config, folder, show)
         checkpoint = Checkpoint.load(folder / CHECKPOINT)
-        run = run_class(config.task)(folder, config)
+        run = run_class(config.task).kind_for(config)(folder, config)
         run.load()
         run.check_data(show)
         processor = _pick_device(config)
@@ -211,7 +211,7 @@ def _cross_validated(config: RunConfig, folder: Path, show: Progress) -> RunConf
 
 def _prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
     """Read the user's data into the run folder."""
-    run = run_class(config.task)(folder, config)
+    run = run_class(config.task).kind_for(config)(folder, config)
     run.backend = "torch"  # which is faster where a CNN has to read many pictures
     # Weights may be drawn while the data is read (a CNN's, for its features), in a fixed state.
     torch.manual_seed(config.training.seed)

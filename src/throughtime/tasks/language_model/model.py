@@ -16,7 +16,11 @@ from throughtime.models.functions import Definition, state_outputs, state_ports
 from throughtime.models.initialise import initialise
 from throughtime.program.network import Port
 from throughtime.recurrent import Recurrent, locked_dropout
+from throughtime.tasks.language_model.first_state import FirstState
 from throughtime.tasks.language_model.options import LanguageNetwork
+
+# What a few fields say fits into few numbers.
+_WIDEST_CONDITION = 64
 
 
 class LanguageModel(nn.Module):
@@ -25,9 +29,17 @@ class LanguageModel(nn.Module):
     Args:
         config: the sizes and options.
         vocabulary_size: V.
+        categories: of lines with conditions: how many values each category has.
+        numbers: likewise: the mean and the deviation of each number.
     """
 
-    def __init__(self, config: LanguageNetwork, vocabulary_size: int) -> None:
+    def __init__(
+        self,
+        config: LanguageNetwork,
+        vocabulary_size: int,
+        categories: tuple[int, ...] = (),
+        numbers: tuple[tuple[float, float], ...] = (),
+    ) -> None:
         super().__init__()
         self.config = config
         self.vocabulary_size = vocabulary_size
@@ -40,6 +52,12 @@ class LanguageModel(nn.Module):
             **config.recurrent_options(),
         )
         self.output = nn.Linear(self.recurrent.output_size, vocabulary_size)
+        self.begin = (
+            FirstState(self.recurrent, categories, numbers, min(config.hidden, _WIDEST_CONDITION))
+            if categories or numbers
+            else None
+        )
+        self._categories, self._numbers = categories, numbers
         if config.tie_weights and self.embedding is not None:
             self.output.weight = self.embedding.weight
         initialise(self, config)
@@ -63,8 +81,23 @@ class LanguageModel(nn.Module):
         outputs, new_state = self.recurrent(self._drop(inputs, self.config.input_dropout), state)
         return self.output(self._drop(outputs, self.config.output_dropout)), new_state
 
+    def first_state(self, categories: Tensor, numbers: Tensor) -> State | None:
+        """The state that lines begin with; None where they have no conditions.
+
+        Args:
+            categories: (B, K) int64.
+            numbers: (B, R) float.
+        """
+        if self.begin is None:
+            return None
+        own = self.recurrent.initial_state(len(categories), self.output.weight)
+        return self.begin(categories.unbind(1), numbers if self._numbers else None, own)
+
     def functions(self) -> dict[str, Definition]:
-        """sequence: tokens (T, B) and the state before them to logits (T, B, V) and the state after."""
+        """sequence: tokens (T, B) and the state before them to logits (T, B, V) and the state after.
+
+        begin, where lines have conditions: these to the state before a line's first token.
+        """
 
         def sequence(tokens: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
             logits, new = self(tokens, state)
@@ -72,7 +105,23 @@ class LanguageModel(nn.Module):
 
         tokens = Port("tokens", "int64", ("T", "B"), "what is read", self.vocabulary_size)
         outputs = {"logits": "of the next token", **state_outputs(self.recurrent)}
-        return {"sequence": Definition(sequence, (tokens, *state_ports(self.recurrent)), outputs)}
+        known = {"sequence": Definition(sequence, (tokens, *state_ports(self.recurrent)), outputs)}
+        return known if self.begin is None else {**known, "begin": self._begin_definition(self.begin)}
+
+    def _begin_definition(self, begin: FirstState) -> Definition:
+        K = len(self._categories)
+
+        def first(*given: Tensor) -> tuple[Tensor, ...]:
+            own = self.recurrent.initial_state(given[0].shape[0], self.output.weight)
+            return begin(given[:K], given[K] if self._numbers else None, own)
+
+        ports = [
+            Port(f"category_{place}", "int64", ("B",), "the number of a condition's value", count)
+            for place, count in enumerate(self._categories)
+        ]
+        if self._numbers:
+            ports.append(Port("numbers", "float32", ("B", len(self._numbers)), "conditions as they are"))
+        return Definition(first, tuple(ports), state_outputs(self.recurrent, ""))
 
     def _drop(self, sequence: Tensor, probability: float) -> Tensor:
         if self.config.locked_dropout:
@@ -100,3 +149,29 @@ class TorchStepper:
         """The state whose row i is row rows[i] of the old one."""
         index = torch.from_numpy(np.asarray(rows, dtype=np.int64))
         return tuple(part.index_select(1, index.to(part.device)) for part in state)
+
+
+class TorchLines:
+    """Lines side by side, as `line_scores.ParallelLines` has them."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model.eval()
+        self._device = model.output.weight.device
+        self.vocabulary_size = model.vocabulary_size
+        self.threads = 1
+        self._state: State | None = None
+
+    def begin(self, states: State | None, rows: NDArray[np.int64]) -> None:
+        """As the protocol says."""
+        self._state = None if states is None else TorchStepper.select(states, rows)
+
+    @torch.inference_mode()
+    def read(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+        """As the protocol says."""
+        inputs = torch.from_numpy(np.ascontiguousarray(tokens.T)).to(self._device)
+        logits, self._state = self._model(inputs, self._state)
+        return np.ascontiguousarray(logits.transpose(0, 1).float().cpu().numpy())
+
+    def end(self) -> None:
+        """As the protocol says."""
+        self._state = None

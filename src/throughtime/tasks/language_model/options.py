@@ -16,7 +16,7 @@ FIRST_CHUNK = 64
 
 
 class TextData(Section):
-    """Where the text comes from and how it becomes tokens."""
+    """Where the text comes from and how it becomes tokens; as one text, or as lines of their own."""
 
     source: str = Field(default="", description="The training text.")
     validation: str | None = Field(
@@ -26,7 +26,34 @@ class TextData(Section):
         default=0.1,
         ge=0,
         lt=1,
-        description="Share of the text, from its end, kept for validation; 0 for none.",
+        description="Share of the text, from its end, kept for validation (with --lines: of the lines, drawn "
+        "by --seed); 0 for none.",
+    )
+    lines: bool = Field(
+        default=False,
+        description="Each line is an example with a beginning and an end of its own: names, logs, SMILES.",
+    )
+    longest_line: int = Field(
+        default=1000,
+        ge=1,
+        le=MOST_COUNTED,
+        description="With --lines: learn from so many tokens of a longer line, and say how many are longer.",
+    )
+    text_column: str = Field(
+        default="text",
+        description="With --lines: the column of a table that holds the lines, by name or by number from 1.",
+    )
+    condition_columns: str | None = Field(
+        default=None,
+        description="With --lines: columns that steer what is written, by name or number, between commas.",
+    )
+    header: bool = Field(
+        default=True,
+        description="The first line of a CSV or TSV file names its columns; without it they have numbers.",
+    )
+    skip_bad: bool = Field(
+        default=False,
+        description="Leave out examples that cannot be used, with a count, instead of stopping.",
     )
     tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
         default="character", description="The unit of text that is one token."

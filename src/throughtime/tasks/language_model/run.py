@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.config import RunConfig
 from throughtime.data import TokenFile, Tokenizer, split, write_tokens
 from throughtime.data.text import DecodingErrors
 from throughtime.errors import DataError, RunError
@@ -80,6 +81,14 @@ class LanguageModelRun(Run):
     task = "language-model"
     config: LanguageModelConfig
     tokenizer: Tokenizer
+
+    @classmethod
+    def kind_for(cls, config: RunConfig) -> type[Run]:
+        if not config.data.lines:  # type: ignore[attr-defined]
+            return cls
+        from throughtime.tasks.language_model.line_run import LineModelRun
+
+        return LineModelRun
 
     def prepare(self, show: Progress) -> None:
         data = self.config.data

@@ -1,0 +1,101 @@
+"""Lines as examples of their own: those of a text, or a column of a table with what steers them beside it."""
+
+from __future__ import annotations
+
+from throughtime.data.tables import several_columns
+from throughtime.errors import DataError
+from throughtime.recognition.advice import columns_named, describe_columns, flag, likely_text
+from throughtime.recognition.columns import Column
+from throughtime.recognition.match import Match
+from throughtime.recognition.survey import Survey, TableSurvey
+from throughtime.recognition.wanted import Wanted
+from throughtime.tasks.language_model.usual_lines import usual_options
+
+_MEASURED = 1 << 24
+
+
+def lines_of_a_text(survey: Survey, wanted: Wanted) -> Match | None:
+    """A text, where --lines is given."""
+    if not wanted.lines or not survey.is_text:
+        return None
+    if wanted.condition_columns is not None:
+        return Match(
+            "a text has no columns",
+            advice="conditions stand in a table beside the lines: name one, or leave out --condition-columns",
+        )
+    lines, length = _count(survey)
+    about = "" if lines is None else f" of {lines:,} lines"
+    return Match(f"a text{about}", "writing such lines", usual=usual_options(lines, length))
+
+
+def lines_of_a_table(survey: Survey, wanted: Wanted) -> Match | None:
+    """A table with a column of lines, where --lines is given."""
+    table = survey.table
+    if not wanted.lines or table is None:
+        return None
+    if survey.path.is_dir():
+        return Match("this is a folder", advice=f"name the table itself: {table.path}")
+    text = _text_column(table, wanted)
+    if text is None:
+        found = likely_text(table)
+        advice = (
+            "put the lines into a column of text" if found is None else f"use {flag('text-column', found)}"
+        )
+        return Match(f"no column `text`; {describe_columns(table)}", advice=advice)
+    conditions = _conditions(table, wanted, text)
+    for name in (text, *conditions):
+        if table.columns[name].kind not in ("text", "number", "time"):
+            return Match(
+                f"`{name}` holds {table.columns[name].kind}", advice="name a column of texts or numbers"
+            )
+    left = [name for name in table.columns if name not in (text, *conditions)]
+    steered = f", steered by {columns_named(conditions)}" if conditions else ""
+    aside = f" ({columns_named(left)} {'is' if len(left) == 1 else 'are'} not read)" if left else ""
+    return Match(
+        f"{len(table.columns)} column{'s' * (len(table.columns) != 1)}",
+        f"writing lines like `{text}`{steered}{aside}",
+        options={"text_column": text, "condition_columns": ",".join(conditions) or None},
+        usual=usual_options(table.rows if table.complete else None, _length(table.columns[text])),
+    )
+
+
+def _text_column(table: TableSurvey, wanted: Wanted) -> str | None:
+    """The column of the lines; None where it has to be asked for."""
+    if wanted.text_column is not None:
+        named = wanted.texts(table)
+        if len(named) > 1:
+            raise DataError(f"{table.path}: lines come from one column, and --text-column names {len(named)}")
+        return named[0]
+    if "text" in table.columns:
+        return "text"
+    return next(iter(table.columns)) if len(table.columns) == 1 else None
+
+
+def _conditions(table: TableSurvey, wanted: Wanted, text: str) -> list[str]:
+    """The columns that steer."""
+    if wanted.condition_columns is None:
+        return []
+    asked = several_columns(list(table.columns), wanted.condition_columns)
+    names = [wanted.column(table, one, "--condition-columns") for one in asked]
+    for name in names:
+        if name == text:
+            raise DataError(f"{table.path}: `{name}` holds the lines, and cannot steer them, too")
+        if "," in name:
+            raise DataError(f"{table.path}: `{name}` has a comma in its name: rename the column")
+        if names.count(name) > 1:
+            raise DataError(f"{table.path}: --condition-columns names `{name}` twice")
+    return names
+
+
+def _count(survey: Survey) -> tuple[int | None, float | None]:
+    """How many lines a text has, and how long they are; None where counting them would take long."""
+    path = survey.path
+    if path.suffix.lower() == ".gz" or path.stat().st_size > _MEASURED:
+        return None, None
+    lines = [len(line) for line in path.read_bytes().split(b"\n") if line.strip()]
+    return len(lines), sum(lines) / max(len(lines), 1)
+
+
+def _length(column: Column) -> float:
+    """Characters of a value, on average over the different ones."""
+    return sum(map(len, column.values)) / max(column.different, 1)
