@@ -10,7 +10,7 @@ import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.outside_files import OutsideFiles, outside_files
-from throughtime.cli.terminal import error_console, print_json, print_table, user_errors
+from throughtime.cli.terminal import error_console, print_json, print_table, user_errors, write
 
 HELP = """
 Measure a trained model on data that it has not seen, with the metrics of its task.
@@ -25,6 +25,7 @@ Examples:
   throughtime eval runs/mine large.txt --streams 32 --json
   throughtime eval runs/reviews test.csv
   throughtime eval runs/german test.en --target test.de
+  throughtime eval runs/load test.csv --context train.csv
 """
 
 
@@ -50,6 +51,13 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    context: Annotated[
+        Path | None,
+        typer.Option(
+            help="Forecaster: the table with the rows before those of FILE, to forecast its first rows, too.",
+            show_default=False,
+        ),
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out examples that cannot be used, with a count.")
     ] = False,
@@ -72,6 +80,8 @@ def evaluate(
         opened = Run.open(run, backend, precision, threads)
         if target is not None and opened.task != "translator":
             raise OptionError(f"--target is for translators, and {run} is a {opened.task}")
+        if context is not None and opened.task != "forecaster":
+            raise OptionError(f"--context is for forecasters, and {run} is a {opened.task}")
         outside = outside_files(opened, allow_outside_files, "classifier", "captioner", "tagger")
         console = error_console()
         if _is_training_data(opened, file):
@@ -91,12 +101,34 @@ def evaluate(
             else:
                 extra: dict[str, Any] = {} if target is None else {"target": target}
                 extra |= outside
+                extra |= {} if context is None else {"context": context}
                 figures = opened.evaluate(file, skip_bad=skip_bad, progress=progress, **extra)
-                rows = [(name.replace("_", " "), _shown(value)) for name, value in figures.items()]
+                rows = [
+                    (name.replace("_", " "), _shown(value))
+                    for name, value in figures.items()
+                    if name != "table"
+                ]
     if as_json:
         print_json({"run": str(run), "file": str(file), **figures})
     else:
         print_table(rows)
+        if "table" in figures:
+            _print_methods(figures["table"])
+
+
+def _print_methods(methods: dict[str, dict[str, float | None]]) -> None:
+    """A row for each method, a column for each metric."""
+    from throughtime.cli.rows import as_rows
+
+    rows = (
+        {
+            "method": method,
+            **{name: "" if value is None else f"{value:.4g}" for name, value in figures.items()},
+        }
+        for method, figures in methods.items()
+    )
+    for line in as_rows(rows, None, len(methods)):
+        write(line)
 
 
 def _is_training_data(run: Any, file: Path) -> bool:

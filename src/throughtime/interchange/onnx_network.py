@@ -74,6 +74,7 @@ PLANS: dict[str, dict[str, GraphPlan]] = {
     "tagger": {STEP: GraphPlan(("encode", "tag"), "T"), SEQUENCE: GraphPlan(("encode", "tag"))},
     "translator": {ENCODER: GraphPlan(("encoder",)), STEP: GraphPlan(("step",), "W")},
     "captioner": {ENCODER: GraphPlan(("encoder",)), STEP: GraphPlan(("step",))},
+    "forecaster": {SEQUENCE: GraphPlan(("forecast",))},
 }
 
 
@@ -82,6 +83,13 @@ def plans_of(task: str, program: NetworkProgram) -> tuple[dict[str, GraphPlan], 
     plans, missing = dict(PLANS[task]), {}
     if task == "classifier":
         missing[STEP] = "a classifier answers once the whole sequence is read: use sequence.onnx"
+    if task == "forecaster" and "forecast" not in program.functions:
+        plans = {ENCODER: GraphPlan(("read",)), STEP: GraphPlan(("step",))}
+        missing[SEQUENCE] = (
+            "its decoder is autoregressive: encoder.onnx reads a window, step.onnx says a step"
+        )
+    elif task == "forecaster":
+        missing[STEP] = "its decoder says all steps at once: use sequence.onnx"
     if any(recurrence.directions == 2 for recurrence in program.recurrences.values()) and task == "tagger":
         del plans[STEP]
         missing[STEP] = "a bidirectional tagger needs the frames that come after: use sequence.onnx"

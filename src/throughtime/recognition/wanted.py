@@ -25,6 +25,7 @@ class Wanted:
         input: what a classifier's examples are.
         any_labels: every label is meant as it is.
         errors, tokenizer: what becomes of bytes that are not text.
+        time_column, series_column, value_column, known_future, past_columns, static_columns: of a forecaster.
     """
 
     task: str | None = None
@@ -39,6 +40,12 @@ class Wanted:
     any_labels: bool = False
     errors: str | None = None
     tokenizer: str | None = None
+    time_column: str | None = None
+    series_column: str | None = None
+    value_column: str | None = None
+    known_future: str | None = None
+    past_columns: str | None = None
+    static_columns: str | None = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any], task: str | None, because: str) -> Wanted:

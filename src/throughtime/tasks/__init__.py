@@ -79,4 +79,12 @@ TASKS: dict[str, Task] = {
         summary="give every frame of a video or of a recording its label",
         reads="a folder of videos or arrays whose metadata.csv has the columns file_name and labels",
     ),
+    "forecaster": Task(
+        room="forecaster",
+        config="ForecasterConfig",
+        run="ForecasterRun",
+        summary="say what numbers over time will be, and which of them are odd",
+        reads="a table with a column of times and columns of numbers, or with the series below each other "
+        "(--series-column and --value-column)",
+    ),
 }
