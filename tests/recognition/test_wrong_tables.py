@@ -555,8 +555,8 @@ def test_a_parquet_of_dates_and_numbers_is_a_series(tmp_path: Path) -> None:
             ),
             {"series_column": "store", "value_column": "sales"},
             "forecaster",
-            "`month` is a time, and `store` and `sales` are numbers: forecasting `sales` of 2 series, named in "
-            "`store`",
+            "`month` is a time, and `store` and `sales` are numbers: forecasting `sales` of 2 series, named "
+            "in `store`",
         ),
     ],
 )

@@ -110,7 +110,9 @@ def _measure(run: Run, data: str | Path | None, source: Run | None = None) -> di
         found = run.evaluate(data)
         if isinstance(run, LanguageModelRun):
             return {"loss (nats a token)": found.nats_per_token}
+        found = found.get("table", {}).get(run.task, found)  # of a forecaster, without the baselines
         kept = ("loss", "accuracy", "macro_f1", "bleu", "chrf", "bleu1", "bleu4", "cider_d")
+        kept += ("mae", "mase", "crps")
         return {name: float(found[name]) for name in kept if found.get(name) is not None}
     if not isinstance(run, LanguageModelRun):
         raise OptionError(f"{run.folder} is a {run.task}: name what to measure the loss on with --data")

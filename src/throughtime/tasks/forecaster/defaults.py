@@ -29,7 +29,7 @@ def settle_sizes(config: ForecasterConfig, table: SeriesTable, roles: Roles) -> 
     longest = max(len(one) for one in table.series)
     season = data.season or table.frequency.season
     horizon, lookback = _BY_SEASON.get(season, (season, 2 * season) if season > 24 else _OTHERWISE)
-    horizon = data.horizon or max(1, min(horizon, longest // 8))
+    horizon = data.horizon or max(1, min(horizon, longest // 5))
     if not data.lookback:
         lookback = max(lookback, min(2 * horizon, 512))
         lookback = max(2, min(lookback, longest // 3))

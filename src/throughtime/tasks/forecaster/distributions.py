@@ -76,7 +76,7 @@ class Distribution:
             return shift + scale * self._parameters
         if self.kind == "negative-binomial":
             draws = self.draw(np.random.Generator(np.random.PCG64(0)), _DRAWS)
-            return np.moveaxis(np.quantile(draws, LEVELS, axis=0), 0, -1)
+            return np.moveaxis(np.quantile(draws, LEVELS, axis=0, method="inverted_cdf"), 0, -1)
         location, spread, freedom = self._shape()
         unit = _normal_quantiles() if freedom is None else _student_quantiles(freedom)
         return shift + scale * (location[..., None] + spread[..., None] * unit)

@@ -143,7 +143,7 @@ class ForecasterRun(Run):
         data = self.config.data
         return {
             "series": [one.name for one in self.known.scaling.series][:1000],
-            "step": self.known.frequency.name,
+            "rows_apart": self.known.frequency.name,
             **{name: getattr(data, name) for name in ("lookback", "horizon", "season")},
         }
 

@@ -61,8 +61,9 @@ class ForecastTask(ExampleTask):
         )
 
     def describe(self, metrics: dict[str, float]) -> str:
-        mase = f", MASE {metrics['val_mase']:.3f}" if "val_mase" in metrics else ""
-        return f"loss {metrics['val_loss']:.4f}, MAE {metrics['val_mae']:.4g}{mase}"
+        names = {"val_mae": "MAE", "val_mase": "MASE"}
+        more = (f", {name} {metrics[key]:.4g}" for key, name in names.items() if key in metrics)
+        return f"loss {metrics['val_loss']:.4f}{''.join(more)}"
 
     def loss(self, examples: NDArray[np.int64]) -> StepLoss:
         batch = self._training.batch(examples)
