@@ -25,6 +25,7 @@ PAGES = [
     "docs/captioning.md",
     "docs/translation.md",
     "docs/frames.md",
+    "docs/forecasting.md",
     "docs/inspection.md",
     "docs/runtime.md",
     "docs/interchange.md",

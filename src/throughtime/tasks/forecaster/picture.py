@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,10 @@ from throughtime.tasks.forecaster.prediction import Forecast, Forecasting
 from throughtime.tasks.forecaster.series import Series
 from throughtime.tasks.forecaster.times import Frequency
 from throughtime.tasks.forecaster.windows import Windows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's black, blue and orange, as in the other pictures.
 _PAST, _FORECAST, _TRUTH = "#222222", "#0072B2", "#E69F00"
@@ -75,12 +80,22 @@ def draw_fans(path: str | Path, fans: Sequence[Fan], frequency: Frequency, title
         OptionError: the path ends otherwise.
         MissingExtraError: matplotlib is not installed.
     """
-    require_matplotlib()
-    from matplotlib.figure import Figure
-
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:
         raise OptionError(f"{path}: pictures are written as {', '.join(_SUFFIXES)}")
+    write_picture(path, fan_chart(fans, frequency, title), dpi=130)
+    return path
+
+
+def fan_chart(fans: Sequence[Fan], frequency: Frequency, title: str = "") -> Figure:
+    """The figure of `draw_fans`.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     fans = fans[:_MOST]
     figure = Figure(figsize=(_WIDTH, 0.8 + _HEIGHT * len(fans)), layout="constrained")
     every = figure.subplots(len(fans), 1, squeeze=False)[:, 0]
@@ -90,14 +105,10 @@ def draw_fans(path: str | Path, fans: Sequence[Fan], frequency: Frequency, title
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     if title:
         figure.suptitle(title, parse_math=False)
-    write_picture(path, figure, dpi=130)
-    return path
+    return figure
 
 
-def _draw(axes: object, fan: Fan, frequency: Frequency) -> None:
-    from matplotlib.axes import Axes
-
-    assert isinstance(axes, Axes)
+def _draw(axes: Axes, fan: Fan, frequency: Frequency) -> None:
     L, H = len(fan.past), fan.said.point.shape[1]
     before, after = np.arange(L), np.arange(L, L + H)
     if fan.said.quantiles is not None:
