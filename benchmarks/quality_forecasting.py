@@ -87,9 +87,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
-    print(
-        f"Python {platform.python_version()}, torch {version('torch')}, {os.cpu_count()} cores, one thread a training"
-    )
+    print(f"Python {platform.python_version()}, torch {version('torch')}, {os.cpu_count()} cores, one thread")
     print(f"{'':13} {'H':>3} {'method':15} {'MSE':>6} {'':17} {'MAE':>6} {'':17} seconds")
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:

@@ -10,7 +10,7 @@ import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.predictions import print_predictions
-from throughtime.cli.terminal import Raw, user_errors
+from throughtime.cli.terminal import Raw, error_console, user_errors
 from throughtime.errors import OptionError
 
 HELP = """
@@ -48,7 +48,10 @@ def forecast(
     top: Annotated[
         int, typer.Option(min=0, help="With --anomalies: show so many; 0 shows all in their order.")
     ] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object a step.")] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out series that are too short, with a count.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object for each step.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
     raw: Raw = False,
     backend: Backend = "native",
@@ -67,8 +70,10 @@ def forecast(
         else:
             if top != 20:
                 raise OptionError("--top is for --anomalies")
-            rows = opened.forecast(file, future, chart)
+            rows = opened.forecast(file, future, chart, skip_bad)
         print_predictions(rows, as_json, as_csv, raw)
+        if opened.left_out:
+            error_console().print(opened.left_out, style="yellow", soft_wrap=True)
 
 
 def _oddest(run: Any, file: Path, top: int) -> Any:

@@ -126,6 +126,36 @@ def test_a_table_that_is_too_short_says_how_short(load: tuple[ForecasterRun, Pat
         run.anomalies(tmp_path / "short.csv")
 
 
+def test_short_series_can_be_left_out_with_a_count(tmp_path: Path) -> None:
+    table = sales_table(tmp_path / "sales.csv")
+    run = trained(tmp_path / "run", table, series_column="store", value_column="sales")
+    with table.open("a") as file:
+        file.write("new,2023-01,4,big\nnew,2023-02,5,big\n")
+    with pytest.raises(DataError, match=r"series 'new' has 2 rows"):
+        list(run.forecast(table))
+    assert {row["series"] for row in run.forecast(table, skip_bad=True)} == {"s0", "s1", "s2"}
+    assert "left out 1 bad" in run.left_out and "'new' has 2 rows" in run.left_out
+
+
+def test_columns_side_by_side_are_forecast_from_the_same_moment(tmp_path: Path) -> None:
+    rows = [(n, value, value * 2 if n < 195 else "") for n, value in enumerate(waves(200))]
+    table = write(tmp_path / "two.csv", ("t", "a", "b"), *rows)
+    run = trained(tmp_path / "run", table, joint=True, time_column="t")
+    assert [row["time"] for row in run.forecast(table)] == ["200", "201", "202", "203"] * 2
+
+
+def test_more_series_than_fit_into_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THROUGHTIME_MAX_SERIES_BYTES", "1000")
+    with pytest.raises(
+        DataError, match=r"1 series with 8 numbers for each step take .*THROUGHTIME_MAX_SERIES"
+    ):
+        trained(tmp_path / "run", load_table(tmp_path / "load.csv"))
+    with pytest.raises(OptionError, match="pass --no-highway"):
+        resolve({"task": "forecaster"}, {"lookback": 100_000, "horizon": 1000})
+
+
 def test_eval_measures_the_baselines_beside_it_and_takes_context(
     load: tuple[ForecasterRun, Path], tmp_path: Path
 ) -> None:

@@ -33,6 +33,11 @@ def test_the_same_moment_in_many_hands(written: str) -> None:
     assert read_time(written)[1] == read_time("2024-02-28T13:00Z")[1]
 
 
+def test_eight_digits_are_a_day() -> None:
+    assert read_time(20240228) == read_time("20240228") == read_time("2024-02-28")
+    assert read_time(20249999)[0] == "number"
+
+
 @pytest.mark.parametrize(
     ("written", "message"),
     [

@@ -82,7 +82,7 @@ class Scores:
 def crps(truth: NDArray[np.float64], quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
     """The continuous ranked probability score of what quantiles (..., 7) say: twice the pinball loss,
     averaged over 40 levels (Laio and Tamea 2007). Between quantiles the function that they are of is a line,
-    and beyond them it is constant. Of a certain forecast the score is the absolute error."""
+    and beyond them it is constant. The score of a certain forecast is its absolute error."""
     every = (np.arange(_CRPS_LEVELS) + 0.5) / _CRPS_LEVELS
     between = np.stack([np.interp(every, LEVELS, row) for row in np.eye(len(LEVELS))])
     error = truth[..., None] - quantiles @ between

@@ -14,6 +14,8 @@ from throughtime.encodings import UTF8
 
 # Steps of a window, and of a forecast: a year of minutes would be 525,600.
 MOST_STEPS = 1 << 17
+# Weights of the linear map of a window: 256 MB.
+_MOST_IN_HIGHWAY = 1 << 26
 
 
 class SeriesData(Section):
@@ -174,4 +176,8 @@ class ForecasterConfig(RunConfig):
             raise ValueError("--static-columns are of a long table: it needs --series-column")
         if model.joint and data.series_column is not None:
             raise ValueError("--joint needs series side by side in one wide table")
+        if model.highway and model.decoder == "direct" and data.lookback * data.horizon > _MOST_IN_HIGHWAY:
+            raise ValueError(
+                f"a linear map of {data.lookback:,} steps to {data.horizon:,} is too large: pass --no-highway"
+            )
         return self

@@ -96,6 +96,8 @@ def fan_chart(fans: Sequence[Fan], frequency: Frequency, title: str = "") -> Fig
     require_matplotlib()
     from matplotlib.figure import Figure
 
+    if len(fans) > _MOST:
+        title = title or f"the first {_MOST} of {len(fans):,} series"
     fans = fans[:_MOST]
     figure = Figure(figsize=(_WIDTH, 0.8 + _HEIGHT * len(fans)), layout="constrained")
     every = figure.subplots(len(fans), 1, squeeze=False)[:, 0]

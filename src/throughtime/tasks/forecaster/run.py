@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.tables import TableFormat
+from throughtime.data.tables import BadRows, TableFormat
 from throughtime.errors import DataError, MissingExtraError, OptionError
 from throughtime.program.network import Functions
 from throughtime.run.run import Run, refuse_text
@@ -166,7 +166,11 @@ class ForecasterRun(Run):
     # ---- what it is for
 
     def forecast(
-        self, path: str | Path, future: str | Path | None = None, chart: str | Path | None = None
+        self,
+        path: str | Path,
+        future: str | Path | None = None,
+        chart: str | Path | None = None,
+        skip_bad: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """What comes after a table of recent rows.
 
@@ -175,12 +179,13 @@ class ForecasterRun(Run):
             future: a table with the columns that are known ahead, of the steps to come. Without it, they may
                 stand at the end of `path`, in rows whose targets are empty.
             chart: draw the forecast as a fan chart, there.
+            skip_bad: leave out series that are too short, with a count in `left_out`.
         Yields:
             series, time, forecast; and low_95, low_80, high_80, high_95, unless the model names one number.
         Raises:
             DataError: the table cannot be used, or is too short.
         """
-        series = self._recent(path, future)
+        series = self._recent(path, future, BadRows(skip_bad))
         yield from self.forecast_series(series, chart)
 
     def forecast_series(
@@ -206,12 +211,10 @@ class ForecasterRun(Run):
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
         """The forecasts that follow tables, as of `forecast`."""
         refuse_text(inputs, "predict")
-        if skip_bad:
-            raise OptionError("a series has no rows to leave out: mend the table, or leave cells empty")
         if "-" in map(str, inputs):
             raise OptionError("a forecaster reads tables: throughtime forecast RUN recent.csv")
         for path in inputs:
-            yield from self.forecast(path)
+            yield from self.forecast(path, skip_bad=skip_bad)
 
     def evaluate(
         self,
@@ -281,22 +284,29 @@ class ForecasterRun(Run):
             path, known.roles, TableFormat(encoding=self.config.data.encoding), known.frequency
         )
 
-    def _recent(self, path: str | Path, future: str | Path | None) -> list[Series]:
-        """The series of a table, each cut behind its last value, with what is known of the steps to come."""
+    def _recent(self, path: str | Path, future: str | Path | None, bad: BadRows) -> list[Series]:
+        """The series of a table, cut behind their last value, with what is known of the steps to come.
+
+        The columns of a wide table are cut at the same row: they are forecast from the same moment.
+        """
         ahead = (
             None if future is None else prepared.read_future(future, self.known, self.config.data.encoding)
         )
         data = self.config.data
         table, found = self._read(path), []
-        for one in table.series:
-            there = np.flatnonzero(~np.isnan(one.values))
-            last = int(there[-1]) + 1 if len(there) else 0
+        ends = [_end(one) for one in table.series]
+        if self.known.roles.series is None:
+            ends = [max(ends)] * len(ends)
+        for one, last in zip(table.series, ends, strict=True):
             if last < data.lookback:
-                raise DataError(
-                    f"{path}: series {one.name!r:.60} has {last:,} rows up to its last value, and a forecast "
-                    f"reads {data.lookback:,}: give it more rows"
+                message = (
+                    f"series {one.name!r:.60} has {last:,} rows up to its last value, and a forecast reads "
+                    f"{data.lookback:,}: give it more rows"
                 )
+                bad.report(path, None, message)
+                continue
             found.append(prepared.with_future(one, last, data.horizon, ahead, self.known, str(path)))
+        self.left_out = bad.summary()
         return found
 
     def _windows(self) -> tuple[Windows, Windows | None]:
@@ -365,6 +375,12 @@ class ForecasterRun(Run):
     @cached_property
     def _linear(self) -> Linear:
         return prepared.read_linear(self.folder, self.config)
+
+
+def _end(one: Series) -> int:
+    """The number of rows up to the last value."""
+    there = np.flatnonzero(~np.isnan(one.values))
+    return int(there[-1]) + 1 if len(there) else 0
 
 
 def _rounded(value: np.float64 | NDArray[np.float64]) -> float:

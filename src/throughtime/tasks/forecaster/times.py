@@ -26,6 +26,8 @@ _ISO = re.compile(
 )
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(\.\d+)?)?)?")
 _SLASHES = re.compile(r"\d{1,2}[-/]\d{1,2}[-/]\d{2,4}.*")
+# 20240228: as a number it would have a grid of days with 70 missing at the end of every month.
+_EIGHT_DIGITS = re.compile(r"(19\d\d|20\d\d)(0[1-9]|1[0-2])([0-3]\d)")
 # Numbers that are no further from the grid than this are on it.
 _ON_GRID = 1e-3
 
@@ -139,7 +141,7 @@ def read_time(value: Any) -> tuple[Unit, float, bool]:
         return "microseconds", _microseconds(value), True
     if isinstance(value, datetime.date):
         return "microseconds", _microseconds(datetime.datetime(value.year, value.month, value.day)), False
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, float) or (isinstance(value, int) and not _EIGHT_DIGITS.fullmatch(str(value))):
         return _number(value)
     text = str(value).strip() if value is not None else ""
     if not text:
@@ -153,6 +155,10 @@ def read_time(value: Any) -> tuple[Unit, float, bool]:
     elif _SLASHES.fullmatch(text):
         raise DataError(f"{shown(text)} may begin with the day or with the month: write 2024-02-28")
     else:
+        found = _EIGHT_DIGITS.fullmatch(text)
+        if found:
+            year, month, day = found.groups()
+            return read_time(f"{year}-{month}-{day}")
         try:
             return _number(float(text))
         except ValueError:

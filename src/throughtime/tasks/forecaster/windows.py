@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.limits import SERIES_BYTES
 from throughtime.tasks.forecaster.scaling import Scaling
 from throughtime.tasks.forecaster.series import Series
 from throughtime.tasks.forecaster.times import Frequency
@@ -89,6 +90,10 @@ class Windows:
     ) -> None:
         self.shape, self.scaling = shape, scaling
         lengths = np.array([len(one) for one in series], np.int64)
+        numbers = int((lengths + shape.horizon).sum()) * (2 + shape.features)
+        SERIES_BYTES.check(
+            4 * numbers, f"{len(series):,} series with {2 + shape.features:,} numbers for each step take"
+        )
         offsets = np.concatenate([[0], np.cumsum(lengths + shape.horizon)]).astype(np.int64)
         total = int(offsets[-1])
         self._values = np.zeros(total, np.float32)
