@@ -13,6 +13,10 @@ from throughtime.data import Tokenizer
 from throughtime.data.features import FeatureSpace
 from throughtime.data.labels import Labels
 from throughtime.run import CONFIG, WEIGHTS, Run, run_class
+from throughtime.tasks.forecaster.prepared import SeriesFile
+from throughtime.tasks.forecaster.scaling import Scaling, SeriesFacts
+from throughtime.tasks.forecaster.series import Roles
+from throughtime.tasks.forecaster.times import Frequency
 from throughtime.training.checkpoint import save_tensors
 
 TEXT = "what a film, said the cat to the dog in the hat"
@@ -29,6 +33,7 @@ def make_run(folder: Path, task: str, **options: Any) -> Run:
         "tagger": _tagger,
         "translator": _translator,
         "captioner": _captioner,
+        "forecaster": _forecaster,
     }[task](folder, config)
     run = run_class(task)(folder, config)
     run.load()
@@ -71,6 +76,12 @@ def _translator(folder: Path, config: Any) -> None:
         return
     Tokenizer.train_on_texts("character", [TEXT]).save(folder / "source_tokenizer.json")
     Tokenizer.train_on_texts("character", ["abc"]).save(folder / "target_tokenizer.json")
+
+
+def _forecaster(folder: Path, config: Any) -> None:
+    roles = Roles("time", ["load"], known=["event"])
+    scaling = Scaling([SeriesFacts("load", 5.0, 2.0, 1.0)], known=1, means=[0.5], deviations=[0.5])
+    SeriesFile(roles, Frequency("number", 1.0), scaling, [99]).save(folder / "series.json")
 
 
 def _captioner(folder: Path, config: Any) -> None:
