@@ -106,14 +106,16 @@ def import_everything() -> None:
     import torch
 
     from throughtime.run import run_class
+    from throughtime.tasks import TASKS
 
     for task in OPTIONS:
         run_class(task)
     # torch._dynamo comes with the first optimiser, and takes longer than a training here.
     for name in ("torch._dynamo", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         import_module(name)
-    for name in ("launch", "bptt", "classification", "tagging", "translation"):
-        import_module(f"throughtime.training.{name}")
+    import_module("throughtime.training.launch")
+    for task in OPTIONS:
+        import_module(f"throughtime.tasks.{TASKS[task].room}.training")
     torch.set_num_threads(1)
 
 

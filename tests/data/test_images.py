@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -133,15 +134,22 @@ def test_only_formats_of_pictures_are_tried(tmp_path: Path) -> None:
         open_image(tmp_path / "x.png")
 
 
-def test_fax_compression_of_more_than_a_bit_is_refused_quietly(
+def test_damaged_tiff_files_are_refused_without_a_word_from_their_library(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "fax.tif"
-    Image.new("L", (8, 8)).save(path)
-    content = bytearray(path.read_bytes())
+    fax, cut = tmp_path / "fax.tif", tmp_path / "cut.tif"
+    Image.new("L", (8, 8)).save(fax)
+    content = bytearray(fax.read_bytes())
     place = content.index(b"\x03\x01\x03\x00\x01\x00\x00\x00")  # the compression: none
-    content[place + 8] = 3
-    path.write_bytes(content)
-    with pytest.raises(DataError, match="fax compression has one bit a pixel"):
-        open_image(path)
+    content[place + 8] = 3  # fax, which has one bit a pixel
+    fax.write_bytes(content)
+    Image.effect_noise((64, 64), 50).convert("RGB").save(cut, compression="tiff_lzw")
+    size = Image.open(cut).tag_v2[279][0]  # of its only strip
+    content = bytearray(cut.read_bytes())
+    place = content.index(struct.pack("<HHII", 279, 4, 1, size))
+    content[place + 8 : place + 12] = struct.pack("<I", size + 5000)  # more than the file has
+    cut.write_bytes(content)
+    for path in (fax, cut):
+        with pytest.raises(DataError, match="cannot be read as an image"):
+            open_image(path)
     assert not capfd.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from throughtime.training.log import METRICS, draw_loss, read_metrics
+from throughtime.training.log import METRICS, draw_loss, read_metrics, still_falling
 
 LINES = [{"step": step, "epoch": step / 2, "train_loss": 3 - step} for step in (1, 2)]
 
@@ -35,3 +35,22 @@ def test_what_is_no_finite_number_is_left_out(tmp_path: Path) -> None:
 
 def test_without_the_file_there_is_nothing(tmp_path: Path) -> None:
     assert read_metrics(tmp_path) == []
+
+
+def losses(name: str, *values: float) -> list[dict[str, float]]:
+    return [{"epoch": epoch, name: value} for epoch, value in enumerate(values, 1)]
+
+
+def test_a_loss_that_fell_to_the_end_is_told() -> None:
+    falling = losses("val_loss", *(10.0 - epoch for epoch in range(10)))
+    assert still_falling(falling) == (
+        "the validation loss was still falling at the end, from 3 to 1 in the last fifth"
+    )
+    assert still_falling(losses("train_loss", 5, 4, 3, 2, 1)).startswith("the training loss was still")
+
+
+@pytest.mark.parametrize(
+    "values", [(5, 3, 2, 1.9, 1.89, 1.885), (5, 4, 3, 2, 2.5), (2, 1), (3, 3, 3, 3, 3, 3)]
+)
+def test_one_that_had_settled_or_rose_or_is_too_short_is_not(values: tuple[float, ...]) -> None:
+    assert still_falling(losses("val_loss", *values)) == ""

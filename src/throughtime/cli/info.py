@@ -71,6 +71,11 @@ def _rows(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
         epochs = f"{facts['epoch']} of {training['epochs']} epochs"
         state = "complete" if facts["finished"] else "can be resumed"
         rows.append(("training", f"{epochs}, {facts['step']:,} steps, {duration(facts['seconds'])}, {state}"))
+    if facts["folds"] is not None:
+        from throughtime.run.folds import FoldMetrics
+
+        count = len(next(iter(facts["folds"].values())))
+        rows.append((f"{count} folds", FoldMetrics(facts["folds"]).summary()))
     if facts["best"] is not None:
         shown = f"{facts['best']:.4f}"
         if objective == "val_loss":

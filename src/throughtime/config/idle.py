@@ -130,6 +130,17 @@ _RULES = (
         lambda given: given["validation"] is not None,
         "no --validation, which takes its place",
     ),
+    _Rule(
+        ("validation_fraction",),
+        lambda given: bool(given.get("folds")) or given.get("fold") is not None,
+        "no folds, which hold examples out by turns",
+    ),
+    _Rule(
+        ("folds", "fold"),
+        lambda given: given["validation"] is not None,
+        "no --validation: it is what they measure on",
+    ),
+    _Rule(("fold",), lambda given: bool(given.get("folds")), "no --folds, which trains them all"),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 from pydantic import ValidationError
@@ -15,6 +15,9 @@ from throughtime.config.training import TrainingConfig
 from throughtime.errors import OptionError, RunError
 from throughtime.facts import describe_fault, parse_toml, read_toml, shown
 from throughtime.files import write_atomically
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 DEFAULT_TASK = "language-model"
 
@@ -47,9 +50,22 @@ class RunConfig(Section):
         """The user's training data: every task's data section has it."""
         return self.data.source  # type: ignore[attr-defined]
 
-    def save(self, path: str | Path) -> None:
-        """Write config.toml."""
-        write_atomically(path, tomli_w.dumps(self.model_dump(exclude_none=True)).encode())
+    def given(self, section: str) -> frozenset[str]:
+        """The options of a section that somebody gave, a user or a preset; the others have their defaults."""
+        return frozenset(getattr(self, section).model_fields_set)
+
+    def changed(self, *layers: Mapping[str, Any]) -> Self:
+        """These options with others laid over them; what nobody gave is still known as that."""
+        return resolve(self.model_dump(exclude_unset=True, exclude_none=True), {"task": self.task}, *layers)  # type: ignore[return-value]
+
+    def save(self, path: str | Path, only_given: bool = False) -> None:
+        """Write config.toml.
+
+        Args:
+            only_given: leave out what has its default, which the data may still change.
+        """
+        options = self.model_dump(exclude_none=True, exclude_unset=only_given)
+        write_atomically(path, tomli_w.dumps({**options, "task": self.task}).encode())
 
     @classmethod
     def load(cls, path: str | Path) -> RunConfig:

@@ -68,6 +68,10 @@ class TrainingConfig(Section):
         le=MOST_COUNTED,
         description="Stop after this many evaluations without improvement; 0 never stops.",
     )
+    keep: Literal["best", "last"] = Field(
+        default="best",
+        description="The weights that the run keeps: the best on the validation data, or the last.",
+    )
     evaluate_every: int = Field(
         default=0,
         ge=0,

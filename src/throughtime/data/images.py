@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +23,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".ti
 
 # As Pillow calls them.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-# Tags of TIFF 6.0, sections 8 and 11: the compression, and the bits of each sample.
-_TIFF_COMPRESSION, _TIFF_BITS = 259, 258
-_FAX = (2, 3, 4)
+# Standard error is one for the whole process.
+_STANDARD_ERROR = threading.Lock()
 
 
 def is_image(path: str | Path) -> bool:
@@ -49,11 +52,8 @@ def open_image(path: str | Path) -> Image.Image:
         # Of these formats only: Pillow looks at the content, and has readers that start other programs.
         with Image.open(path, formats=_FORMATS) as file:
             IMAGE_PIXELS.check(file.width * file.height, f"{path} has")
-            tags = getattr(file, "tag_v2", {})
-            if tags.get(_TIFF_COMPRESSION) in _FAX and tags.get(_TIFF_BITS, (1,)) != (1,):
-                # libtiff would say so, too, on standard error and in words of its own.
-                raise DataError(f"{path} cannot be read as an image: fax compression has one bit a pixel")
-            file.load()
+            with _silent(file.format == "TIFF"):
+                file.load()
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I"):
                 # Converting would clip at 255 what goes to 65535.
@@ -95,6 +95,24 @@ def resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BICUBIC)
     return np.array(image, dtype=np.uint8)
+
+
+@contextmanager
+def _silent(where: bool) -> Iterator[None]:
+    """Send what libtiff itself writes to standard error nowhere: Pillow raises the same as an error."""
+    if not where:
+        yield
+        return
+    with _STANDARD_ERROR:
+        kept = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(nowhere)
+            os.close(kept)
 
 
 def _pillow() -> tuple[Any, Any]:

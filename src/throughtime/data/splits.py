@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.errors import DataError
+
 
 def stratified_split(classes: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:
     """Hold out a share of each class, so that a rare class is on both sides.
@@ -25,3 +27,28 @@ def stratified_split(classes: NDArray[Any], fraction: float, seed: int) -> NDArr
         count = min(round(len(members) * fraction), len(members) - 1)
         held_out[generator.permutation(members)[:count]] = True
     return held_out
+
+
+def stratified_fold(classes: NDArray[Any], number: int, folds: int, seed: int) -> NDArray[np.bool_]:
+    """Hold out one of several parts, each with its share of every class; every example is in one of them.
+
+    Args:
+        classes: (N,), the class of each example.
+        number: of the part, from 1.
+        folds: how many parts; a class with fewer examples than that is missing in some.
+        seed: of the draw.
+    Returns:
+        (N,): true where an example is held out.
+    Raises:
+        DataError: there are fewer examples than parts, or nothing would be left to learn from.
+    """
+    if len(classes) < folds:
+        raise DataError(f"{len(classes)} examples cannot be cut into {folds} folds: use fewer --folds")
+    generator = np.random.Generator(np.random.PCG64(seed))
+    part = np.empty(len(classes), dtype=np.int64)
+    # One class after the other and on with the next part, so that parts differ by one example at most.
+    order = np.concatenate(
+        [generator.permutation(np.flatnonzero(classes == one)) for one in np.unique(classes)]
+    )
+    part[order] = np.arange(len(classes)) % folds
+    return part == number - 1

@@ -16,11 +16,13 @@ from safetensors import SafetensorError, safe_open
 
 from throughtime.config import RunConfig
 from throughtime.config.idle import idle_options
+from throughtime.config.small_data import fit_to_data
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
 from throughtime.extras import install_command
 from throughtime.facts import parse_json
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.program.network import Functions, NetworkProgram
+from throughtime.run.folds import FoldMetrics
 from throughtime.run.position import Position
 from throughtime.run.program_functions import ProgramFunctions
 from throughtime.runtime.layers import PRECISIONS, Compute
@@ -135,6 +137,12 @@ class Run(ABC):
         Raises:
             RunError: a file is missing or damaged.
         """
+
+    def fit_to_data(self, examples: int, show: Progress, what: str = "examples") -> None:
+        """Let the batch and the epochs that nobody gave follow the size of the data; see `fit_to_data`."""
+        self.config, chosen = fit_to_data(self.config, examples, what)
+        if chosen:
+            show.remark(chosen)
 
     def check_data(self, show: Progress) -> None:
         """Hold what `prepare` left for training to its checksums, before a training goes on with it.
@@ -361,12 +369,14 @@ class Run(ABC):
             if name not in self.parameters_tied()
             and not (name.endswith(SCALE) and name.removesuffix(SCALE) in shapes)
         ]
+        folds = FoldMetrics.load(self.folder)
         return {
             "run": str(self.folder),
             "task": self.task,
             "config": self.config.model_dump(),
             "idle_options": idle_options(self.config),
             **self.facts(),
+            "folds": None if folds is None else folds.values,
             "parameters": sum(math.prod(shape) for shape in counted),
             **{
                 name: None if position is None else getattr(position, name)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from throughtime.config import RunConfig, resolve
+from throughtime.config import RunConfig
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
 from throughtime.presets import preset as preset_options
@@ -24,8 +24,9 @@ from throughtime.run.lock import is_empty, writing
 from throughtime.run.position import Position
 from throughtime.saved import Saved
 from throughtime.training.checkpoint import Checkpoint, check_sizes
+from throughtime.training.folds import measure_folds
 from throughtime.training.initial_weights import take_weights
-from throughtime.training.log import METRICS, draw_loss
+from throughtime.training.log import METRICS, draw_loss, read_metrics, still_falling
 from throughtime.training.progress import Progress
 from throughtime.training.replacing import set_aside
 from throughtime.training.signals import Interrupted
@@ -91,13 +92,16 @@ def start(
     device = _pick_device(config)
     # Saved as it is here: another machine must not go on with another precision.
     precision = resolve_precision(config.training, device)
-    config = _with_whole_path(resolve(config.model_dump(exclude_none=True), {"precision": precision}))
+    config = _with_whole_path(config.changed({"precision": precision}))
     with set_aside(folder, config, overwrite, show.remark) as replaced, writing(folder, show.remark):
         _refuse_used(folder)  # in the meantime another process may have
         try:
             # Before the data is read, so that a run that is killed in between can be begun again.
-            config.save(folder / CONFIG)
+            config.save(folder / CONFIG, only_given=True)
+            config = _cross_validated(config, folder, show)
             trainer, task = _make_trainer(_prepare(config, folder, show), device, show, begins=True)
+        except Interrupted:
+            raise  # while folds were trained: what they learned is kept
         except BaseException:
             # Nothing was trained yet, and half a run would only be in the way of the next try.
             shutil.rmtree(folder, ignore_errors=True)
@@ -106,7 +110,7 @@ def start(
                     folder.parent.rmdir()
             raise
         replaced()
-        return _run(trainer, task, folder)
+        return _run(trainer, task, folder, show)
 
 
 def resume(
@@ -146,7 +150,7 @@ def resume(
             "device": device,
             "checkpoint_seconds": checkpoint_seconds,
         }
-        config = resolve(saved_config.model_dump(exclude_none=True), given)
+        config = saved_config.changed(given)
         if not (folder / CHECKPOINT).exists():
             return _begin_again(config, folder, show)
         checkpoint = Checkpoint.load(folder / CHECKPOINT)
@@ -172,7 +176,7 @@ def resume(
                 config.save(folder / CONFIG)
             if epochs is not None:
                 trainer.extend()
-            return _run(trainer, task, folder)
+            return _run(trainer, task, folder, show)
 
 
 def _begin_again(config: RunConfig, folder: Path, show: Progress) -> tuple[Run, Position]:
@@ -190,10 +194,18 @@ def _begin_again(config: RunConfig, folder: Path, show: Progress) -> tuple[Run, 
     for name in PREPARED:
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / METRICS).unlink(missing_ok=True)
-    config.save(folder / CONFIG)
+    config.save(folder / CONFIG, only_given=True)
+    config = _cross_validated(config, folder, show)
     (folder / PROGRAM).unlink(missing_ok=True)
     trainer, task = _make_trainer(_prepare(config, folder, show), device, show, begins=True)
-    return _run(trainer, task, folder)
+    return _run(trainer, task, folder, show)
+
+
+def _cross_validated(config: RunConfig, folder: Path, show: Progress) -> RunConfig:
+    """Measure by folds where that is asked for; the options of the run that learns from everything."""
+    if not getattr(config.data, "folds", 0):
+        return config
+    return measure_folds(config, folder, show, start, resume)
 
 
 def _prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
@@ -207,7 +219,7 @@ def _prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
     return run
 
 
-def _run(trainer: Trainer, task: Task, folder: Path) -> tuple[Run, Position]:
+def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Run, Position]:
     try:
         position = trainer.train()
     except Interrupted:
@@ -220,6 +232,11 @@ def _run(trainer: Trainer, task: Task, folder: Path) -> tuple[Run, Position]:
             f"with `throughtime train --resume {folder}`"
         ) from error
     draw_loss(folder, task.loss_name, task.objective)
+    if falling := still_falling(read_metrics(folder)):
+        epochs = 2 * position.epoch
+        show.remark(
+            f"{falling}: it may get better with `throughtime train --resume {folder} --epochs {epochs}`"
+        )
     run = Run.open(folder)
     run.conclude()
     return run, position
@@ -268,7 +285,7 @@ def _with_whole_path(config: RunConfig) -> RunConfig:
     place, colon, name = config.model.cell.rpartition(":")
     if not colon or not place.endswith(".py"):
         return config
-    return resolve(config.model_dump(exclude_none=True), {"cell": f"{Path(place).resolve()}:{name}"})
+    return config.changed({"cell": f"{Path(place).resolve()}:{name}"})
 
 
 def _set_threads(threads: int) -> None:

@@ -13,6 +13,9 @@ from throughtime.training.events import EventFile
 
 METRICS = "metrics.jsonl"
 PICTURE = "loss.png"
+# Of a training that is long enough, the last fifth has 1 to 5 % of the fall.
+_LATE, _MUCH = 0.8, 0.1
+_FEWEST_POINTS = 5
 # The margins of an axis multiply what is on it: beyond this they could leave the range of floats.
 _LARGEST_DRAWN = 1e100
 
@@ -94,6 +97,28 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
 def _is_finite_number(value: Any) -> bool:
     # By comparison, as whole numbers may have thousands of digits; NaN fails it.
     return isinstance(value, (int, float)) and abs(value) <= _LARGEST_DRAWN
+
+
+def still_falling(entries: list[dict[str, float]]) -> str:
+    """Whether a training ended too soon: its loss fell in the last fifth by a good part of the whole fall.
+
+    Args:
+        entries: of metrics.jsonl.
+    Returns:
+        What fell, as part of a sentence; "" where nothing did, or where too few losses say so.
+    """
+    for name, what in (("val_loss", "validation loss"), ("train_loss", "training loss")):
+        points = [(entry["epoch"], entry[name]) for entry in entries if name in entry]
+        if len(points) < _FEWEST_POINTS:
+            continue
+        (_, first), (end, last) = points[0], points[-1]
+        late = next(
+            value for epoch, value in reversed(points) if epoch <= _LATE * end or epoch == points[0][0]
+        )
+        if last == min(value for _, value in points) and late - last > _MUCH * (first - last):
+            return f"the {what} was still falling at the end, from {late:.4g} to {last:.4g} in the last fifth"
+        return ""
+    return ""
 
 
 def draw_loss(folder: Path, loss_name: str = "loss in nats per token", objective: str = "val_loss") -> Path:

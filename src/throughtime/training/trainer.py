@@ -234,6 +234,7 @@ class Trainer:
         improved = best is None or (score > best if self._task.higher_is_better else score < best)
         if improved:
             position.best = score
+        if improved or self._config.keep == "last":
             self._save_weights()
         position.evaluations_since_best = 0 if improved else position.evaluations_since_best + 1
         self._plateau.observe(improved)

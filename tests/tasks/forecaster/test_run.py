@@ -248,7 +248,7 @@ def test_what_is_left_to_the_data_is_settled_and_kept(tmp_path: Path) -> None:
     data, model = run.config.data, run.config.model
     assert isinstance(run, ForecasterRun)
     assert (data.horizon, data.lookback, data.season, model.segment) == (24, 168, 24, 24)  # type: ignore[attr-defined]
-    assert run.config.training.batch == 16
+    assert run.config.training.batch == 32
     assert run.describe()["rows_apart"] == "1 hour"
     assert (tmp_path / "run" / "forecast.png").exists()
 

@@ -97,6 +97,7 @@ class CaptionerRun(Run):
         if not training:
             raise DataError(f"{source.table} has no images to train on: every row is of another split")
         kept = self._cache("training", training, source.table, bad, show)
+        self.fit_to_data(sum(len(image.captions) for image in kept), show, "captions")
         self._train_tokenizer(kept)
         write_examples(self.folder / DATA, "training", kept, self.tokenizer)
         if validation is not None and validation.images:

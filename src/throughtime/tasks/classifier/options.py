@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import CELLS, RecurrenceConfig
@@ -32,6 +32,18 @@ class LabelledData(Section):
         ge=0,
         lt=1,
         description="Share of each label's examples, drawn by --seed, kept for validation; 0 for none.",
+    )
+    folds: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Cross-validation: train this many models, each with another part of the examples held "
+        "out, report their mean, and then train on all examples; 0 for none.",
+    )
+    fold: str | None = Field(
+        default=None,
+        description="Hold out this part of the examples for validation, as NUMBER/OF: 2/5 is the second of "
+        "five.",
     )
     input: Literal["auto", "vectors", "text", "sequences", "audio"] = Field(
         default="auto", description="What the examples are; auto infers it from the files."
@@ -99,6 +111,24 @@ class LabelledData(Section):
         default=False,
         description="Read files that a table names outside its own folder: by absolute names, `..` or links.",
     )
+
+    @field_validator("fold")
+    @classmethod
+    def _fold_is_a_part(cls, fold: str | None) -> str | None:
+        if fold is not None:
+            number, _, of = fold.partition("/")
+            if not (
+                number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= 100 and int(of) > 1
+            ):
+                raise ValueError(f"fold {fold[:20]!r} is not NUMBER/OF, as in 2/5, with at most 100 folds")
+        return fold
+
+    @field_validator("folds")
+    @classmethod
+    def _folds_are_several(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("folds 1 would hold everything out: use 2 or more")
+        return folds
 
 
 class ClassifierNetwork(RecurrenceConfig):

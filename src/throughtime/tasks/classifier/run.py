@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.arrays import softmax
-from throughtime.config import resolve
 from throughtime.data.features import FeatureSpace, statistics
 from throughtime.data.labels import Labels
 from throughtime.data.lines import STANDARD_INPUT, shown, standard_input
 from throughtime.data.numbers import as_float32
 from throughtime.data.sequences import write_sequences
-from throughtime.data.splits import stratified_split
+from throughtime.data.splits import stratified_fold, stratified_split
 from throughtime.data.tables import BadRows, TableFormat
 from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
 from throughtime.data.tokenizer import Tokenizer
@@ -82,15 +81,20 @@ class ClassifierRun(Run):
         if data.input == "auto":
             given = data.model_dump(exclude_unset=True)
             found = recognise(data.source, {**given, "task": self.task}).options
-            self.config = resolve(self.config.model_dump(exclude_none=True), found)  # type: ignore[assignment]
+            self.config = self.config.changed(found)
         bad = BadRows(data.skip_bad)
         if self.config.data.input == "text":
             self._prepare_texts(bad, show)
         else:
             self._prepare_features(bad, show)
+        self.fit_to_data(len(PreparedExamples.open(self.folder / DATA).training), show)
         if bad.count:
             show.remark(bad.summary())
-        if data.validation_fraction and not len(PreparedExamples.open(self.folder / DATA).validation):
+        if (
+            data.validation_fraction
+            and not data.folds
+            and not len(PreparedExamples.open(self.folder / DATA).validation)
+        ):
             show.remark("too few examples to hold any out for validation: the last weights are kept")
 
     def _prepare_texts(self, bad: BadRows, show: Progress) -> None:
@@ -157,6 +161,9 @@ class ClassifierRun(Run):
             )
         targets = np.array([self.labels.number(name) for name, _ in labels], dtype=np.int64)
         self.labels.save(self.folder / LABELS)
+        if data.fold is not None:
+            number, folds = map(int, data.fold.split("/"))
+            return targets, stratified_fold(targets, number, folds, self.config.training.seed)
         if data.validation is None:
             return targets, stratified_split(targets, data.validation_fraction, self.config.training.seed)
         return targets, late

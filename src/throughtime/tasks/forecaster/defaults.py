@@ -1,8 +1,7 @@
-"""What is left to the data: horizon, lookback, season, segments, and how long to train."""
+"""What is left to the data: horizon, lookback, season and segments."""
 
 from __future__ import annotations
 
-from throughtime.config import resolve
 from throughtime.errors import DataError, OptionError
 from throughtime.tasks.forecaster.options import ForecasterConfig
 from throughtime.tasks.forecaster.series import Roles, SeriesTable
@@ -14,8 +13,6 @@ _OTHERWISE = (24, 96)
 # The recurrence reads no more segments than this, where it may choose: its time is that of its steps.
 _MOST_SEGMENTS = 60
 _LONGEST_SEGMENT = 24
-# Updates of a training whose length is left to us, as small and large data need them.
-_LEAST_STEPS, _MOST_EPOCHS, _EPOCHS = 1000, 100, 20
 
 
 def settle_sizes(config: ForecasterConfig, table: SeriesTable, roles: Roles) -> ForecasterConfig:
@@ -53,7 +50,7 @@ def settle_sizes(config: ForecasterConfig, table: SeriesTable, roles: Roles) -> 
     if lookback % segment:
         raise OptionError(f"--segment {segment} does not divide --lookback {lookback}")
     settled = {"horizon": horizon, "lookback": lookback, "season": season, "segment": segment}
-    return resolve(config.model_dump(exclude_none=True), settled)  # type: ignore[return-value]
+    return config.changed(settled)
 
 
 def _segment(lookback: int, season: int) -> int:
@@ -65,12 +62,3 @@ def _segment(lookback: int, season: int) -> int:
     fitting = [size for size in range(1, lookback + 1) if lookback % size == 0 and size <= _LONGEST_SEGMENT]
     enough = [size for size in fitting if lookback // size <= _MOST_SEGMENTS]
     return enough[0] if enough else fitting[-1]
-
-
-def settle_training(config: ForecasterConfig, windows: int) -> ForecasterConfig:
-    """The options with a batch and epochs that suit so many windows."""
-    training = config.training
-    batch = training.batch or (16 if windows < 1000 else 64 if windows < 30_000 else 256)
-    steps = -(-windows // batch)
-    epochs = training.epochs or min(max(_EPOCHS, -(-_LEAST_STEPS // steps)), _MOST_EPOCHS)
-    return resolve(config.model_dump(exclude_none=True), {"batch": batch, "epochs": epochs})  # type: ignore[return-value]

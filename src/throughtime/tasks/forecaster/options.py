@@ -131,12 +131,8 @@ class ForecasterNetwork(RecurrenceConfig):
 class ForecasterTraining(TrainingConfig):
     """Windows drawn from the training part, the same loss at every step of the horizon."""
 
-    epochs: int = Field(
-        default=0, ge=0, le=MOST_COUNTED, description="Passes over the training windows; 0 chooses."
-    )
-    batch: int = Field(
-        default=0, ge=0, le=MOST_COUNTED, description="Windows per update; 0 chooses by how many there are."
-    )
+    epochs: int = Field(default=20, ge=1, le=MOST_COUNTED, description="Passes over the training windows.")
+    batch: int = Field(default=64, ge=1, le=MOST_COUNTED, description="Windows for each update.")
     learning_rate: float = Field(default=1e-3, gt=0, le=MOST_RATE, description="Peak learning rate.")
     early_stopping: int = Field(
         default=5,

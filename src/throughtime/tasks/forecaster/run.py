@@ -19,7 +19,7 @@ from throughtime.tasks.forecaster import prepared
 from throughtime.tasks.forecaster.anomalies import Oddity, odd_rows
 from throughtime.tasks.forecaster.backtest import backtest
 from throughtime.tasks.forecaster.baselines import Linear, fit_linear
-from throughtime.tasks.forecaster.defaults import settle_sizes, settle_training
+from throughtime.tasks.forecaster.defaults import settle_sizes
 from throughtime.tasks.forecaster.distributions import LEVELS
 from throughtime.tasks.forecaster.options import ForecasterConfig
 from throughtime.tasks.forecaster.prediction import Forecast, Forecasting
@@ -104,7 +104,7 @@ class ForecasterRun(Run):
                     f"let it begin with the last {data.lookback} rows of the training"
                 )
             show.remark("too few rows to hold any out for validation: the last weights are kept")
-        self.config = settle_training(self.config, len(training))
+        self.fit_to_data(len(training), show, "windows")
         linear = fit_linear(training, held_out)
         prepared.write_linear(self.folder, linear)
 

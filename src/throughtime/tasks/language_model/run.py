@@ -102,7 +102,9 @@ class LanguageModelRun(Run):
                 what = f"tokenising {Path(path).name}"
                 blocks = self.tokenizer.encode_file(path, data.errors, progress(what, path), data.encoding)
                 write_tokens(self.folder / target, blocks, self.tokenizer.vocabulary_size)
-        self._open_tokens()
+        training, _ = self._open_tokens()
+        if chunk := self.config.training.first_chunk:
+            self.fit_to_data(-(-len(training) // chunk), show, "chunks")
 
     def load(self) -> None:
         self.tokenizer = Tokenizer.load(self.folder / TOKENIZER)

@@ -96,6 +96,9 @@ class TaggerRun(Run):
         facts = prepare_clips(self.folder, self.config, self._frame_size, self._encode, show)
         write_atomically(self.folder / FRAMES, json.dumps(asdict(facts), ensure_ascii=False).encode())
         self.load()
+        lengths = Sequences.open(frames_file(self.folder / DATA, "training")).lengths
+        chunk = self.config.training.chunk
+        self.fit_to_data(int((-(-lengths // chunk)).sum()) if chunk else len(lengths), show, "chunks")
 
     def load(self) -> None:
         facts = read_json(self.folder / FRAMES, FrameFacts)

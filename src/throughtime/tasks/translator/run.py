@@ -92,6 +92,7 @@ class TranslatorRun(Run):
                 f"{data.source}: no pair is left to train on: raise --max-length {data.max_length}, or lower "
                 f"--validation-fraction"
             )
+        self.fit_to_data(len(fitting), show, "pairs")
         self._write("training", fitting)
         if validated:
             self._write("validation", validated)

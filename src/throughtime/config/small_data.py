@@ -1,0 +1,49 @@
+"""Options that follow the size of the data, so that no default leaves a training with twenty steps."""
+
+from __future__ import annotations
+
+from throughtime.config.options import RunConfig
+
+# Fewer updates leave a recurrent network where it began: on the sets of benchmarks/quality_classification.py
+# the validation loss still falls at 500, and no longer at 1,500.
+LEAST_STEPS = 1_500
+# More passes over a handful of examples teach only their noise.
+_MOST_EPOCHS = 400
+# Evaluations of a training whose epochs are short: more would cost time, and pick the luckiest weights.
+_EVALUATIONS = 30
+# An epoch has about so many batches at least: gradients of half the data hardly differ from one another.
+_BATCHES = 8
+_SMALLEST_BATCH = 4
+
+
+def fit_to_data(config: RunConfig, examples: int, what: str = "examples") -> tuple[RunConfig, str]:
+    """Choose the batch and the epochs that few examples need.
+
+    Args:
+        config: what the user or a preset gave stays as it is.
+        examples: to learn from; of streams, how many chunks.
+        what: they are, in the plural.
+    Returns:
+        The options, and what was chosen, in a line; "" where nothing was.
+    """
+    batch, epochs = config.training.batch, config.training.epochs
+    if "batch" not in config.given("training"):
+        while batch > _SMALLEST_BATCH and batch * _BATCHES > examples:
+            batch //= 2
+    steps = -(-examples // batch)
+    if "epochs" not in config.given("training"):
+        epochs = max(epochs, min(-(-LEAST_STEPS // steps), _MOST_EPOCHS))
+    evaluate_every = config.training.evaluate_every
+    if epochs > _EVALUATIONS and not config.given("training") & {"epochs", "evaluate_every"}:
+        evaluate_every = epochs * steps // _EVALUATIONS
+    chosen = {
+        name: value
+        for name, value in (("batch", batch), ("epochs", epochs), ("evaluate_every", evaluate_every))
+        if value != getattr(config.training, name)
+    }
+    if not chosen:
+        return config, ""
+    flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in chosen.items())
+    return config.changed(chosen), (
+        f"fitted to {examples:,} training {what}: {flags}, which are {epochs * steps:,} steps"
+    )
