@@ -46,7 +46,7 @@ SHARED: dict[str, Any] = {
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "univariate": {"columns": "OT", "window_norm": "mean", "stride": 2},
-    "multivariate": {"loss": "absolute", "stride": 6},
+    "multivariate": {"loss": "absolute", "stride": 3},
 }
 METRICS = ("mse_scaled", "mae_scaled")
 

@@ -126,6 +126,16 @@ def test_a_table_that_is_too_short_says_how_short(load: tuple[ForecasterRun, Pat
         run.anomalies(tmp_path / "short.csv")
 
 
+def test_a_validation_table_may_hold_other_series(tmp_path: Path) -> None:
+    table = sales_table(tmp_path / "sales.csv")
+    other = tmp_path / "other.csv"
+    other.write_text(table.read_text().replace("s0,", "x,"))
+    names = {"series_column": "store", "value_column": "sales"}
+    run = trained(tmp_path / "run", table, validation=str(other), **names)
+    own = run.evaluate(table)["table"]["forecaster"]
+    assert run.evaluate(other)["table"]["forecaster"]["mae"] == pytest.approx(own["mae"], rel=0.2)
+
+
 def test_short_series_can_be_left_out_with_a_count(tmp_path: Path) -> None:
     table = sales_table(tmp_path / "sales.csv")
     run = trained(tmp_path / "run", table, series_column="store", value_column="sales")

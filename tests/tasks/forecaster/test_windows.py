@@ -7,10 +7,10 @@ import pytest
 
 from throughtime.tasks.forecaster.baselines import fit_linear, last_value, seasonal_naive
 from throughtime.tasks.forecaster.metrics import Scores
-from throughtime.tasks.forecaster.scaling import Scaling, measure, naive_error
+from throughtime.tasks.forecaster.scaling import Scaling, forward_filled, measure, naive_error
 from throughtime.tasks.forecaster.series import Roles, Series
 from throughtime.tasks.forecaster.times import Frequency
-from throughtime.tasks.forecaster.windows import Shape, Windows, forward_filled
+from throughtime.tasks.forecaster.windows import Shape, Windows
 
 NUMBERS = Frequency("number", 1.0)
 

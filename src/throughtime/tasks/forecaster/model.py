@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +12,7 @@ from throughtime.models.functions import Definition, state_outputs, state_ports
 from throughtime.models.initialise import initialise
 from throughtime.program.network import Port
 from throughtime.recurrent import Recurrent
+from throughtime.tasks.forecaster.baselines import Linear
 from throughtime.tasks.forecaster.distributions import outputs_of
 from throughtime.tasks.forecaster.options import ForecasterNetwork
 from throughtime.tasks.forecaster.windows import Shape
@@ -30,6 +32,7 @@ class Forecaster(nn.Module):
     series may drift to where it has never been (Kim et al. 2022, RevIN, without its variance). The recurrence
     reads `segment` steps as one (Lin et al. 2023, SegRNN), the decoder says all steps in parallel, and a
     linear map of the window (Lai et al. 2018, LSTNet's highway; Zeng et al. 2023) is added to its location.
+    The map begins as the linear baseline.
 
     Args:
         config: sizes and options, with `segment` settled.
@@ -51,9 +54,27 @@ class Forecaster(nn.Module):
         self.highway = nn.Linear(shape.lookback, shape.horizon) if config.highway else None
         initialise(self, config)
         if self.highway is not None:
-            # At first it says what --window-norm takes off: the last value, or the mean.
-            nn.init.zeros_(self.highway.weight)
-            nn.init.zeros_(self.highway.bias)
+            # At first it says what --window-norm takes off, and the recurrence adds nothing.
+            for layer in (self.highway, self.output):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def begin_with(self, linear: Linear) -> None:
+        """Let the highway say what a ridge regression says, so that the recurrence learns what that lacks.
+
+        Its weights W are of the window v relative to its last value. Relative to any level, with columns of W
+        that add up to s: last + (v - last) W + b = level + r W + r_last (1 - s) + b, where r = v - level.
+
+        Args:
+            linear: the baseline of the same window and horizon.
+        """
+        if self.highway is None or self.config.distribution == "negative-binomial":
+            return  # whose location is not a value, but one before softplus
+        weights = linear.weights[:-1].astype(np.float64)
+        weights[-1] += 1 - weights.sum(0)
+        with torch.no_grad():
+            self.highway.weight.copy_(torch.from_numpy(weights.T.copy()))
+            self.highway.bias.copy_(torch.from_numpy(linear.weights[-1]))
 
     def forward(
         self,

@@ -103,7 +103,8 @@ class ForecasterRun(Run):
                     f"{data.validation}: no window of {data.lookback} + {data.horizon} steps fits into it: "
                     f"let it begin with the last {data.lookback} rows of the training"
                 )
-            show.remark("too few rows to hold any out for validation: the last weights are kept")
+            if data.validation_fraction:
+                show.remark("too few rows to hold any out for validation: the last weights are kept")
         self.fit_to_data(len(training), show, "windows")
         linear = fit_linear(training, held_out)
         prepared.write_linear(self.folder, linear)
@@ -118,10 +119,14 @@ class ForecasterRun(Run):
         return kind(self.config.model, self.known.shape(self.config))
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
+        from throughtime.tasks.forecaster.model import Forecaster
         from throughtime.tasks.forecaster.training import ForecastTask
 
+        # A resumed training puts its own weights in this one's place.
+        if isinstance(model, Forecaster) and self.config.training.init_from is None:
+            model.begin_with(self._linear)
         training, validation = self._windows()
-        errors = np.array([one.naive_error for one in self.known.scaling.series])
+        errors = self._naive_errors(validation.names if validation is not None else [])
         return ForecastTask(model, training, validation, self.config, errors)  # type: ignore[arg-type]
 
     def predictor(self, network: Functions) -> Forecasting:
@@ -155,9 +160,8 @@ class ForecasterRun(Run):
         from throughtime.tasks.forecaster.picture import Fan, draw_fans
 
         chosen: dict[int, int] = {int(owner): number for number, owner in enumerate(validation.series_of)}
-        names = [one.name for one in self.known.scaling.series]
         fans = [
-            Fan.of_window(names[owner] if owner < len(names) else "", validation, number, self.network)
+            Fan.of_window(validation.names[owner], validation, number, self.network)
             for owner, number in list(chosen.items())[:MOST_FANS]
         ]
         with contextlib.suppress(MissingExtraError):  # without matplotlib there is no picture
@@ -251,7 +255,7 @@ class ForecasterRun(Run):
                 f"{path}: no window of {data.lookback} + {data.horizon} steps fits into it: let it begin "
                 f"with {data.lookback} rows of context, or name the table before it (--context)"
             )
-        errors = np.array([self._naive_error(one) for one in series])
+        errors = self._naive_errors(windows.names)
         scores = backtest(self.network, windows, self._linear, data.season, errors, progress)
         return {"windows": len(windows), "horizon": data.horizon, "season": data.season, "table": scores}
 
@@ -368,9 +372,10 @@ class ForecasterRun(Run):
                 row |= {key: _rounded(said.quantiles[0, step, at]) for key, at in INTERVALS.items()}
             yield row
 
-    def _naive_error(self, one: Series) -> float:
-        known = self.known.scaling.facts_of(one.name)
-        return 0.0 if known is None else known.naive_error
+    def _naive_errors(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """The unit of MASE of each series; 0 where the training did not have it."""
+        known = {one.name: one.naive_error for one in self.known.scaling.series}
+        return np.array([known.get(name, 0.0) for name in names])
 
     @cached_property
     def _linear(self) -> Linear:

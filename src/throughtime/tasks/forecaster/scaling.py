@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,11 @@ class Scaling:
 
     def facts_of(self, name: str) -> SeriesFacts | None:
         """What is known of a series; None where the training did not have it."""
-        return next((one for one in self.series if one.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, SeriesFacts]:
+        return {one.name: one for one in self.series}
 
     def of_series(self, one: Series) -> tuple[float, float]:
         """Shift and scale of a series; of one that the training did not have, from its own values."""
@@ -91,8 +96,6 @@ class Scaling:
         """The scaled values of all series of a wide table, (T, C), for each to read; None unless `joint`."""
         if not self.joint:
             return None
-        from throughtime.tasks.forecaster.windows import forward_filled
-
         scaled = []
         for one in series:
             shift, scale = self.of_series(one)
@@ -103,8 +106,6 @@ class Scaling:
         self, one: Series, frequency: Frequency, horizon: int, others: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
         """The features (T + horizon, P) of a series' steps and of those behind it."""
-        from throughtime.tasks.forecaster.windows import forward_filled
-
         length = len(one) + horizon
         parts: list[NDArray[np.float32]] = []
         if self.calendar:
@@ -182,7 +183,8 @@ def measure(
     """
     facts = []
     for one, length in zip(series, training, strict=True):
-        shift, scale = shift_and_scale(one.values[:length], counts)
+        # A series that begins after the cut has only its own validation rows to be scaled by.
+        shift, scale = shift_and_scale(one.values[: length or len(one)], counts)
         facts.append(SeriesFacts(one.name, shift, scale, naive_error(one.values[:length], season)))
     rows = np.concatenate([one.covariates[:length] for one, length in zip(series, training, strict=True)])
     means, deviations = [], []
@@ -218,3 +220,11 @@ def naive_error(values: NDArray[np.float64], season: int) -> float:
     errors = np.abs(values[season:] - values[:-season])
     errors = errors[~np.isnan(errors)]
     return float(errors.mean()) if len(errors) else 0.0
+
+
+def forward_filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values (T, ...) with every NaN replaced by the value before it, and by 0 where there is none before."""
+    rows = np.arange(len(values)).reshape(-1, *[1] * (values.ndim - 1))
+    last = np.maximum.accumulate(np.where(np.isnan(values), -1, rows), 0)
+    filled = np.take_along_axis(values, np.maximum(last, 0), 0) if len(values) else values
+    return np.where(last < 0, 0.0, filled)

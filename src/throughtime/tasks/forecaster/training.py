@@ -31,7 +31,7 @@ class ForecastTask(ExampleTask):
         training: the windows to learn from.
         validation: those to measure on; None where there are none.
         config: the options.
-        naive_errors: of each series; see `SeriesFacts`.
+        naive_errors: of each series of the validation; see `SeriesFacts`.
     """
 
     unit = "windows"

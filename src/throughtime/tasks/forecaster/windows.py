@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.limits import SERIES_BYTES
-from throughtime.tasks.forecaster.scaling import Scaling
+from throughtime.tasks.forecaster.scaling import Scaling, forward_filled
 from throughtime.tasks.forecaster.series import Series
 from throughtime.tasks.forecaster.times import Frequency
 
@@ -74,6 +74,7 @@ class Windows:
         stride: steps between the starts of windows.
         beyond: make only the window behind the end of each series: its targets are not known.
     Attributes:
+        names: of the series.
         series_of: (N,), the series of each window.
         starts: (N,), the first step to forecast, counted from the first row of its series.
     """
@@ -88,7 +89,7 @@ class Windows:
         stride: int = 1,
         beyond: bool = False,
     ) -> None:
-        self.shape, self.scaling = shape, scaling
+        self.shape, self.names = shape, [one.name for one in series]
         lengths = np.array([len(one) for one in series], np.int64)
         numbers = int((lengths + shape.horizon).sum()) * (2 + shape.features)
         SERIES_BYTES.check(
@@ -168,11 +169,3 @@ class Windows:
         seen = np.concatenate([[0], np.cumsum(~np.isnan(one.values))])
         has_past = seen[starts] > seen[starts - shape.lookback]
         return starts[has_past & (seen[starts + shape.horizon] > seen[starts])]
-
-
-def forward_filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values (T, ...) with every NaN replaced by the value before it, and by 0 where there is none before."""
-    rows = np.arange(len(values)).reshape(-1, *[1] * (values.ndim - 1))
-    last = np.maximum.accumulate(np.where(np.isnan(values), -1, rows), 0)
-    filled = np.take_along_axis(values, np.maximum(last, 0), 0) if len(values) else values
-    return np.where(last < 0, 0.0, filled)
