@@ -66,6 +66,8 @@ def forecast(
         if anomalies:
             if chart is not None or future is not None:
                 raise OptionError(f"--anomalies looks back: leave out --{'chart' if chart else 'future'}")
+            if skip_bad:
+                raise OptionError("--anomalies scores the rows that can be scored: leave out --skip-bad")
             rows = _oddest(opened, file, top)
         else:
             if top != 20:
