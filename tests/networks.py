@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from throughtime.data.labels import Labels
 from throughtime.encoders.encoder import MobileNetTail, ReadyFeatures
 from throughtime.encoders.frames import SmallCNN, Standardise
 from throughtime.encoders.mobilenet import MobileNetV2
@@ -15,6 +16,9 @@ from throughtime.encoders.small_image_cnn import SmallImageCNN
 from throughtime.interchange.check import random_inputs
 from throughtime.program.network import Port
 from throughtime.runtime import Weights
+from throughtime.targets.kinds import Numbers, OneLabel, SeveralLabels, Target
+from throughtime.targets.numbers import NumberFacts
+from throughtime.targets.options import NumberLoss
 from throughtime.tasks.captioner.model import Captioner
 from throughtime.tasks.captioner.options import CaptionerNetwork
 from throughtime.tasks.classifier.model import Classifier, Ensemble
@@ -41,21 +45,33 @@ EVERY_OPTION: dict[str, Any] = {
 SIZES = ({"B": 3, "T": 4, "S": 6, "W": 2}, {"B": 1, "T": 1, "S": 1, "W": 1}, {"B": 2, "T": 7, "S": 3, "W": 5})
 
 
+def one_label(count: int) -> OneLabel:
+    return OneLabel(Labels(map(str, range(count))))
+
+
+def numbers(loss: NumberLoss) -> Numbers:
+    facts = NumberFacts(("a", "b"), (1.0, -2.0), (3.0, 0.5), loss, (0.1, 0.5, 0.9), 0.8)
+    return Numbers(facts)
+
+
 def language_model(**options: Any) -> torch.nn.Module:
     return LanguageModel(LanguageNetwork(**{"hidden": 4, "embedding": 3, **options}), 5)
 
 
-def classifier(members: int = 1, tokens: bool = True, **options: Any) -> torch.nn.Module:
+def classifier(
+    members: int = 1, tokens: bool = True, target: Target | None = None, **options: Any
+) -> torch.nn.Module:
     config = ClassifierNetwork(**{"hidden": 4, "embedding": 3, **options})
+    target = target or one_label(2)
     known: dict[str, Any] = {"vocabulary_size": 5} if tokens else {"statistics": ([0.0, 1.0], [1.0, 2.0])}
-    made = [Classifier(config, 2, **known) for _ in range(members)]
+    made = [Classifier(config, target, **known) for _ in range(members)]
     return made[0] if members == 1 else Ensemble(made)
 
 
-def tagger(pictures: bool, **options: Any) -> torch.nn.Module:
+def tagger(pictures: bool, target: Target | None = None, **options: Any) -> torch.nn.Module:
     config = TaggerNetwork(**{"hidden": 4, "encoder_features": 3, **options})
     encoder = SmallCNN(3, 20) if pictures else Standardise(torch.zeros(3), torch.ones(3))
-    return Tagger(config, encoder, 2)
+    return Tagger(config, encoder, target or one_label(2))
 
 
 def translator(target: int = 4, **options: Any) -> torch.nn.Module:
@@ -102,6 +118,16 @@ _MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
     "ensemble": lambda: classifier(3),
     "ensemble both ways": lambda: classifier(2, cell="gru", bidirectional=True, layers=1),
     "numbers": lambda: classifier(tokens=False, cell="rnn", activation="relu"),
+    **{
+        f"{what} of {members}": lambda target=target, members=members: classifier(members, target=target)
+        for what, target in {
+            "several labels": SeveralLabels("abc"),
+            **{f"numbers by {loss}": numbers(loss) for loss in ("squared", "gaussian", "quantile")},
+        }.items()
+        for members in (1, 3)
+    },
+    "tagger of several labels": lambda: tagger(False, SeveralLabels("abc")),
+    "tagger of numbers": lambda: tagger(False, numbers("gaussian"), cell="gru"),
     "tagger": lambda: tagger(False, layers=2),
     "tagger both ways": lambda: tagger(False, cell="gru", bidirectional=True, reset_after=False),
     "tagger of pictures": lambda: tagger(True),

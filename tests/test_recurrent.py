@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from tests.cells.test_cells import VARIANTS
 from throughtime import Cell, Recurrent
+from throughtime.cells import State
 from throughtime.errors import OptionError
 from throughtime.kernels import KERNELS
 from throughtime.recurrent import locked_dropout
@@ -356,3 +357,40 @@ def test_wrong_shapes_are_refused() -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             recurrent(**arguments)
+
+
+class _Returns(Cell):
+    """Returns whatever it was told to."""
+
+    def __init__(self, input_size: int, hidden_size: int, what: str) -> None:
+        super().__init__(input_size, hidden_size, (hidden_size, hidden_size))
+        self.what = what
+
+    def step(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
+        h, c = state
+        found = {"tensor": h, "pair": (h, c), "list": (h, [h, c]), "short": (h, (h,)), "none": None}
+        return found[self.what]  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("what", "described"),
+    [
+        ("tensor", "a tensor"),
+        ("pair", "a tuple of a tensor, a tensor"),
+        ("list", "a tuple of a tensor, a list of a tensor, a tensor"),
+        ("short", "a tuple of a tensor, a tuple of a tensor"),
+        ("none", "a NoneType"),
+    ],
+)
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+def test_a_step_that_returns_something_else_is_told_what_to_return(
+    what: str, described: str, kernel: str
+) -> None:
+    recurrent = Recurrent(_Returns, 3, 4, kernel=kernel, what=what)
+    message = (
+        f"_Returns.step returned {described}; it has to return the output and the new state, which is a "
+        f"tuple of 2 tensors: `return h, (h, c)`"
+    )
+    with pytest.raises(OptionError) as error:
+        recurrent(torch.zeros(2, 1, 3))
+    assert str(error.value) == message

@@ -10,7 +10,7 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from throughtime.cells import Cell
     from throughtime.recurrent import Recurrent
     from throughtime.run import Run
+    from throughtime.tasks.captioner.run import CaptionerRun
+    from throughtime.tasks.classifier.run import ClassifierRun
+    from throughtime.tasks.language_model.run import LanguageModelRun
+    from throughtime.tasks.tagger.run import TaggerRun
+    from throughtime.tasks.translator.run import TranslatorRun
+
+    class AnyRun(LanguageModelRun, ClassifierRun, TranslatorRun, CaptionerRun, TaggerRun):  # pyright: ignore
+        """A run whose task only the data or the folder knows: an editor offers what any task's run can do.
+
+        At run time there is no such class. Name the task, and the type is that task's run.
+        """
+
 
 __version__ = "0.1.0"
 
@@ -29,7 +41,19 @@ _LAZY_MODULES = ("inspection", "interchange", "nn", "runtime")
 __all__ = ["Cell", "Recurrent", "Run", "inspection", "interchange", "load", "nn", "runtime", "train"]
 
 
-def train(source: str | Path, **options: Any) -> Run:
+@overload
+def train(source: str | Path, *, task: Literal["language-model"], **options: Any) -> LanguageModelRun: ...
+@overload
+def train(source: str | Path, *, task: Literal["classifier"], **options: Any) -> ClassifierRun: ...
+@overload
+def train(source: str | Path, *, task: Literal["translator"], **options: Any) -> TranslatorRun: ...
+@overload
+def train(source: str | Path, *, task: Literal["captioner"], **options: Any) -> CaptionerRun: ...
+@overload
+def train(source: str | Path, *, task: Literal["tagger"], **options: Any) -> TaggerRun: ...
+@overload
+def train(source: str | Path, *, task: None = None, **options: Any) -> AnyRun: ...
+def train(source: str | Path, *, task: str | None = None, **options: Any) -> Any:
     """Train on a file or a folder, with progress on the terminal.
 
     Example:
@@ -37,8 +61,9 @@ def train(source: str | Path, **options: Any) -> Run:
 
     Args:
         source: a text makes a language model, a table with text and label a classifier...
-        **options: task (None infers it from the data), out (the run folder), preset, show (a `Progress`,
-            for other displays), and every option of `throughtime.config`: cell, hidden, layers, epochs...
+        task: None infers it from the data.
+        **options: out (the run folder), preset, overwrite, show (a `Progress`, for other displays), and every
+            option of `throughtime.config`: cell, hidden, layers, epochs...
     Returns:
         The finished run, with the weights that were best on the validation text.
     Raises:
@@ -55,10 +80,71 @@ def train(source: str | Path, **options: Any) -> Run:
         from throughtime.training.progress import ConsoleProgress
 
         options["show"] = ConsoleProgress(Console(stderr=True, markup=False))
-    return train(source, **options)
+    return train(source, task=task, **options)
 
 
-def load(folder: str | Path, backend: str = "native", precision: str | None = None, threads: int = 0) -> Run:
+@overload
+def load(
+    folder: str | Path,
+    backend: str = "native",
+    precision: str | None = None,
+    threads: int = 0,
+    *,
+    task: Literal["language-model"],
+) -> LanguageModelRun: ...
+@overload
+def load(
+    folder: str | Path,
+    backend: str = "native",
+    precision: str | None = None,
+    threads: int = 0,
+    *,
+    task: Literal["classifier"],
+) -> ClassifierRun: ...
+@overload
+def load(
+    folder: str | Path,
+    backend: str = "native",
+    precision: str | None = None,
+    threads: int = 0,
+    *,
+    task: Literal["translator"],
+) -> TranslatorRun: ...
+@overload
+def load(
+    folder: str | Path,
+    backend: str = "native",
+    precision: str | None = None,
+    threads: int = 0,
+    *,
+    task: Literal["captioner"],
+) -> CaptionerRun: ...
+@overload
+def load(
+    folder: str | Path,
+    backend: str = "native",
+    precision: str | None = None,
+    threads: int = 0,
+    *,
+    task: Literal["tagger"],
+) -> TaggerRun: ...
+@overload
+def load(
+    folder: str | Path,
+    backend: str = "native",
+    precision: str | None = None,
+    threads: int = 0,
+    *,
+    task: None = None,
+) -> AnyRun: ...
+def load(
+    folder: str | Path,
+    backend: str = "native",
+    precision: str | None = None,
+    threads: int = 0,
+    *,
+    task: str | None = None,
+) -> Any:
     """Open a run folder.
 
     Args:
@@ -67,13 +153,15 @@ def load(folder: str | Path, backend: str = "native", precision: str | None = No
         precision: how the native backend keeps matrices: "fp32", "bf16" or "int8"; None is fp32, or what
             `throughtime quantize` made.
         threads: CPU threads; 0 leaves the choice to the backend.
+        task: the task that the run has to have; with it, an editor knows the type of the run.
     Raises:
-        RunError: the folder is missing, incomplete or damaged (the message names the file).
+        RunError: the folder is missing, incomplete or damaged (the message names the file), or of another
+            task.
         OptionError: an option is unknown.
     """
-    from throughtime.run import Run
+    from throughtime.run import Run, run_class
 
-    return Run.open(folder, backend, precision, threads)
+    return (Run if task is None else run_class(task)).open(folder, backend, precision, threads)
 
 
 def __getattr__(name: str) -> Any:

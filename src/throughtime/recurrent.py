@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +111,7 @@ class Recurrent(nn.Module):
                 cells += [cell(size, hidden_size, **cell_options) for _ in range(self.directions)]
             except TypeError as error:
                 raise OptionError(f"the {cell.__name__} cell does not take these options: {error}") from None
-        self.cells = nn.ModuleList(cells)
+        self.cells: Sequence[Cell] = nn.ModuleList(cells)  # type: ignore[assignment]
         self.state_sizes = cells[0].state_sizes
         self.output_size = cells[0].output_size * self.directions
         self.zoneout = _zoneout_rates(zoneout, len(self.state_sizes))
@@ -120,6 +120,16 @@ class Recurrent(nn.Module):
             if learned_initial_state
             else None
         )
+
+    if TYPE_CHECKING:
+        # torch says Any of a call.
+        def __call__(
+            self,
+            inputs: Tensor | PackedSequence,
+            state: State | None = None,
+            lengths: Tensor | Sequence[int] | None = None,
+            mask: Tensor | None = None,
+        ) -> tuple[Tensor, State]: ...
 
     @property
     def directions(self) -> int:
@@ -225,7 +235,7 @@ class Recurrent(nn.Module):
         )
 
     def _cells(self) -> list[Cell]:
-        return list(self.cells)  # type: ignore[arg-type]
+        return list(self.cells)
 
     def _drop(self, outputs: Tensor) -> Tensor:
         if self.locked_dropout:

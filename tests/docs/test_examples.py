@@ -26,6 +26,7 @@ PAGES = [
     "docs/translation.md",
     "docs/frames.md",
     "docs/forecasting.md",
+    "docs/numbers.md",
     "docs/inspection.md",
     "docs/runtime.md",
     "docs/interchange.md",

@@ -34,6 +34,9 @@ PRICES = [(f"{3 + number % 4}", 50 + number, 100_000 + 37 * number) for number i
 TITLES = [(f"title {n}", f"what a film that was {n}", "good" if n % 2 else "bad") for n in range(12)]
 SENSORS = [(5_702_026 + 32 * n, n * 0.5, -n * 0.25, "rest" if n < 20 else "wave") for n in range(40)]
 FLOWERS = [(5.1 + n / 10, 3.5, "setosa" if n % 2 else "virginica") for n in range(12)]
+MOVIES = [("boy meets girl", "drama|romance"), ("boom", "action"), ("tears", "drama")] * 4 + [
+    ("tears and kisses", "romance")
+]
 CONLL = "EU\tB-ORG\nrejects\tO\nGerman\tB-MISC\ncalls\tO\n\nPeter\tB-PER\nBlackburn\tI-PER\nsaid\tO\n" * 5
 UNIVERSAL = (
     "# text = Two dogs\n1\tTwo\ttwo\tNUM\t_\t_\t2\tnummod\t_\t_\n2\tdogs\tdog\tNOUN\t_\t_\t0\troot\t_\t_\n\n"
@@ -103,23 +106,6 @@ FILES: dict[str, tuple[str, str, str]] = {
     "CoNLL": ("train.conll", CONLL, r"CoNLL's format \(a \.conll file\).*does not tag words yet"),
     "CoNLL as text": ("train.txt", CONLL, r"CoNLL"),
     "CoNLL-U": ("en.conllu", UNIVERSAL, r"CoNLL"),
-    "lists of labels": (
-        "movies.jsonl",
-        json_lines(
-            {"text": "boy meets girl", "label": ["drama", "romance"]}, {"text": "boom", "label": ["action"]}
-        ),
-        r"several labels for an example \(`label` holds lists of labels\)",
-    ),
-    "labels in a cell": (
-        "movies.csv",
-        rows(
-            "text",
-            "label",
-            of=[("boy meets girl", "drama|romance"), ("boom", "action"), ("tears", "drama")] * 4
-            + [("tears and kisses", "romance")],
-        ),
-        r"several labels in a cell \('drama\|romance', between '\|'\)",
-    ),
     "a column a label": (
         "comments.csv",
         rows(
@@ -128,12 +114,14 @@ FILES: dict[str, tuple[str, str, str]] = {
             "threat",
             of=[("you are a bad person", 1, n % 2) for n in range(9)] + [("have a nice day", 0, 0)],
         ),
-        r"several labels for an example \(`toxic` and `threat` are 0 or 1",
+        r"several labels for an example \(`toxic` and `threat` are 0 or 1.*use --text-column comment_text "
+        r"--label-column toxic,threat --target labels",
     ),
     "prices": (
         "houses.csv",
         rows("rooms", "area", "label", of=PRICES),
-        r"looks like regression \(`label` has 40 different numbers",
+        r"looks like regression \(`label` has 40 different numbers.*--target number predicts numbers; "
+        r"--target label takes each",
     ),
     "prices by name": ("houses.csv", rows("rooms", "area", "label", of=PRICES), r"regression"),
     "scores of texts": (
@@ -479,6 +467,66 @@ def test_a_parquet_of_dates_and_numbers_is_a_series(tmp_path: Path) -> None:
             "3 columns; `label` has 40 values: classification of the numbers in `rooms` and `area`",
         ),
         (
+            "h.csv",
+            rows("rooms", "area", "label", of=PRICES),
+            {"target": "number"},
+            "classifier",
+            "3 columns; `label` has 40 different numbers: `label` predicted from the numbers in `rooms` "
+            "and `area`",
+        ),
+        (
+            "h.csv",
+            rows("rooms", "area", "label", of=PRICES),
+            {"target": "number", "label_column": "3,area"},
+            "classifier",
+            "3 columns; `label` and `area` are numbers: `label` and `area` predicted from the numbers in "
+            "`rooms`",
+        ),
+        (
+            "h.csv",
+            rows("rooms", "area", "label", of=PRICES),
+            {"target": "label"},
+            "classifier",
+            "3 columns; `label` has 40 values: classification of the numbers in `rooms` and `area`",
+        ),
+        (
+            "movies.jsonl",
+            json_lines({"text": "boy meets girl", "label": ["drama"]}, {"text": "boom", "label": []}),
+            {},
+            "classifier",
+            "2 columns; `label` holds lists of labels: several labels for `text`",
+        ),
+        (
+            "movies.csv",
+            rows("text", "label", of=MOVIES),
+            {},
+            "classifier",
+            "2 columns; `label` has several labels in a cell ('drama|romance', between '|'): several "
+            "labels for `text`",
+        ),
+        (
+            "movies.csv",
+            rows("text", "label", of=MOVIES),
+            {"target": "label"},
+            "classifier",
+            "2 columns; `label` has 4 values: classification of `text`",
+        ),
+        (
+            "movies.csv",
+            rows("text", "label", of=[(f"a film {n}", f"a{n % 3}/b{n}") for n in range(12)]),
+            {"label_separator": "/"},
+            "classifier",
+            "2 columns; `label` has labels between '/': several labels for `text`",
+        ),
+        (
+            "comments.csv",
+            rows("text", "toxic", "threat", of=[(f"a comment {n}", n % 2, int(n < 4)) for n in range(12)]),
+            {"label_column": "toxic,threat", "target": "labels"},
+            "classifier",
+            "3 columns; `toxic` and `threat` say with 0 or 1 which labels are given: several labels for "
+            "`text`",
+        ),
+        (
             "p.tsv",
             rows("en", "de", of=[("a", "b")] * 9, separator="\t"),
             {"source_column": "en", "target_column": "de"},
@@ -614,3 +662,87 @@ def test_an_option_of_one_task_names_the_task(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a classifier \(--label-column is its option\) reads a table"):
         recognise(path, {"label_column": "stars"})
     assert recognise(path, {"target": str(path)}).task == "translator"
+
+
+def test_a_kind_of_target_is_no_file_of_a_translator(tmp_path: Path) -> None:
+    text = write(tmp_path, "t.txt", "a text\n")
+    for kind in ("label", "labels", "number"):
+        with pytest.raises(DataError, match=rf"--target {kind} needs a table .* is \./{kind}\)"):
+            recognise(text, {"target": kind})
+        assert recognise(text, {"target": f"./{kind}"}).task == "translator"
+        assert recognise(text, {"target": kind, "task": "translator"}).task == "translator"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"label_column": "title", "target": "number"},
+            "`title` holds no numbers.*leave out --target number",
+        ),
+        ({"label_column": "n,title"}, "names 2 columns: add --target number"),
+        ({"label_column": "n,f", "target": "labels"}, "`n` holds more than 0 and 1"),
+    ],
+)
+def test_columns_that_do_not_fit_the_target_are_named(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    content = rows("title", "text", "n", "f", of=[(f"t {n}", f"a text {n}", n, n % 2) for n in range(12)])
+    with pytest.raises(DataError, match=message):
+        recognise(write(tmp_path, "t.csv", content), options)
+
+
+def clips_of(tmp_path: Path, name: str, content: Any) -> Path:
+    folder = folder_of(tmp_path, metadata=f"file_name,labels\na.npy,{name}\n")
+    np.save(folder / "a.npy", np.zeros((8, 2)))
+    if isinstance(content, str):
+        (folder / name).write_text(content)
+    else:
+        np.save(folder / name, content)
+    return folder
+
+
+STEPS = np.arange(8)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "settled", "learned"),
+    [
+        ("l.txt", "up\n" * 8, {}, {}, "a label for every frame"),
+        ("l.csv", "label\n" + "1\n2\n" * 4, {}, {}, "a label for every frame"),
+        (
+            "l.npy",
+            STEPS[:, None] % [2, 3, 4] == 0,
+            {},
+            {"target": "labels"},
+            "which of 3 labels every frame has",
+        ),
+        ("l.npy", STEPS % 2, {"target": "labels"}, {"target": "labels"}, "which of 1 labels every frame has"),
+        ("l.npy", STEPS / 7, {}, {"target": "number"}, "a number for every frame"),
+        ("l.npy", STEPS, {"target": "number"}, {"target": "number"}, "a number for every frame"),
+        ("l.csv", "x,y\n" + "1.5,3\n" * 8, {}, {"target": "number"}, "2 numbers for every frame"),
+        ("l.csv", "label\n1.5\n" * 1 + "2\n" * 7, {"target": "number"}, {"target": "number"}, "a number"),
+    ],
+)
+def test_the_first_clip_shows_what_there_is_to_say_of_a_frame(
+    tmp_path: Path, name: str, content: Any, options: dict[str, Any], settled: dict[str, str], learned: str
+) -> None:
+    found = recognise(clips_of(tmp_path, name, content), options)
+    assert found.task == "tagger" and found.options == settled and learned in found.why
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "message"),
+    [
+        ("l.npy", STEPS, {}, "one whole number for each frame: --target number predicts it; where"),
+        ("l.npy", STEPS / 7, {"target": "labels"}, "more than 0 and 1: --target number"),
+        ("l.npy", STEPS / 7, {"target": "label"}, "needs the name of each frame's label"),
+        ("l.txt", "up\n" * 8, {"target": "number"}, "names of labels: --target number needs an array"),
+        ("l.csv", "label\n" + "".join(f"{n / 7}\n" for n in range(40)), {}, "40 different numbers: --target"),
+    ],
+)
+def test_frames_that_do_not_fit_the_target_are_told_why(
+    tmp_path: Path, name: str, content: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        recognise(clips_of(tmp_path, name, content), options)

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.networks import weights_of  # noqa: E402
+from tests.networks import one_label, weights_of  # noqa: E402
 from throughtime.capture.network import capture_network  # noqa: E402
 from throughtime.models.functions import TorchNetwork  # noqa: E402
 from throughtime.runtime.network import Network  # noqa: E402
@@ -37,7 +37,7 @@ def pair(options: dict[str, Any], tokens: bool) -> tuple[Labeller, Labeller]:
     torch.manual_seed(2)
     config = ClassifierNetwork(**{"hidden": 6, "embedding": 5, **options})
     known: dict[str, Any] = {"vocabulary_size": VOCABULARY} if tokens else {"statistics": STATISTICS}
-    made = [Classifier(config, CLASSES, **known) for _ in range(config.members)]
+    made = [Classifier(config, one_label(CLASSES), **known) for _ in range(config.members)]
     model = made[0] if len(made) == 1 else Ensemble(made)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -56,9 +56,9 @@ def test_logits_are_those_of_torch(options: dict[str, Any], tokens: bool) -> Non
     else:
         inputs = generator.normal(size=(7, 3, 3)).astype(np.float32)
         inputs[5:, 2] = np.nan  # past its length
-    found = native.logits(inputs, LENGTHS)
+    found = native.outputs(inputs, LENGTHS)
     assert found.dtype == np.float32 and found.shape == (3, CLASSES)
-    np.testing.assert_allclose(found, with_torch.logits(inputs, LENGTHS), rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(found, with_torch.outputs(inputs, LENGTHS), rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_a_long_sequence_is_read_in_blocks_and_nothing_changes(
 ) -> None:
     _, native = pair(options, tokens=False)
     inputs = np.random.default_rng(1).normal(size=(length, 1, 3)).astype(np.float32)
-    whole = native.logits(inputs, np.array([length]))
+    whole = native.outputs(inputs, np.array([length]))
     monkeypatch.setattr("throughtime.tasks.classifier.prediction._BLOCK_STEPS", 4)
-    blocks = native.logits(inputs, np.array([length]))
+    blocks = native.outputs(inputs, np.array([length]))
     if options.get("pooling") == "mean":
         np.testing.assert_allclose(blocks, whole, rtol=1e-5, atol=1e-6)
     else:

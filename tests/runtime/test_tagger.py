@@ -11,11 +11,13 @@ torch = pytest.importorskip("torch")
 
 from tests.networks import weights_of  # noqa: E402
 from throughtime.capture.network import capture_network  # noqa: E402
+from throughtime.data.labels import Labels  # noqa: E402
 from throughtime.data.sequences import Sequences  # noqa: E402
 from throughtime.encoders.frames import SmallCNN, Standardise  # noqa: E402
 from throughtime.errors import OptionError  # noqa: E402
 from throughtime.models.functions import TorchNetwork  # noqa: E402
 from throughtime.runtime.network import Network  # noqa: E402
+from throughtime.tasks.tagger.frame_targets import FrameLabels  # noqa: E402
 from throughtime.tasks.tagger.model import Tagger as TorchModel  # noqa: E402
 from throughtime.tasks.tagger.options import TaggerNetwork  # noqa: E402
 from throughtime.tasks.tagger.prediction import (  # noqa: E402
@@ -23,7 +25,7 @@ from throughtime.tasks.tagger.prediction import (  # noqa: E402
     LabelledClips,
     Tagger,
     evaluate,
-    label_whole_clip,
+    outputs_of_clip,
 )
 
 C, F = 4, 3
@@ -48,12 +50,12 @@ def pair(options: dict[str, Any], pictures: bool = False) -> tuple[Tagger, Tagge
         if pictures
         else Standardise(torch.tensor([1.0, 300.0, 2.0]), torch.tensor([2.0, 90.0, 0.0]))
     )
-    model = TorchModel(config, encoder, C)
+    model = TorchModel(config, encoder, FrameLabels(Labels(map(str, range(C)))))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
     networks = TorchNetwork(model), Network(capture_network(model), weights_of(model))
-    with_torch, native = (Tagger(network, C, model.looks_ahead) for network in networks)
+    with_torch, native = (Tagger(network, model.looks_ahead) for network in networks)
     return with_torch, native, model
 
 
@@ -74,11 +76,11 @@ def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
 def test_a_whole_clip_and_a_stream(options: dict[str, Any], pictures: bool) -> None:
     with_torch, native, model = pair(options, pictures)
     frames = clip(70, pictures)
-    expected = label_whole_clip(with_torch, [frames])
-    assert_close(label_whole_clip(native, [frames[:9], frames[9:]]), expected)
+    expected = outputs_of_clip(with_torch, [frames])
+    assert_close(outputs_of_clip(native, [frames[:9], frames[9:]]), expected)
     with torch.inference_mode():
         logits, _ = model(torch.from_numpy(frames)[:, None])
-    np.testing.assert_allclose(expected, logits[:, 0].softmax(-1).numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(expected, logits[:, 0].numpy(), rtol=1e-5, atol=1e-6)
     assert native.looks_ahead == with_torch.looks_ahead
     if native.looks_ahead:
         with pytest.raises(OptionError, match="bidirectional"):
@@ -91,7 +93,8 @@ def test_a_whole_clip_and_a_stream(options: dict[str, Any], pictures: bool) -> N
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_the_scores_of_clips_of_many_lengths(options: dict[str, Any]) -> None:
-    with_torch, native, _ = pair(options)
+    with_torch, native, model = pair(options)
+    target = model.target
     generator = np.random.default_rng(0)
     lengths = (300, 20, 7, 270, 1)
     clips = LabelledClips(
@@ -100,7 +103,7 @@ def test_the_scores_of_clips_of_many_lengths(options: dict[str, Any]) -> None:
     )
     weights = np.array([1.0, 2.0, 0.5, 1.0], np.float32)
     for given in (None, weights):
-        loss, scores = evaluate(native, clips, 2, given)
-        expected, expected_scores = evaluate(with_torch, clips, 3, given)
+        loss, scores = evaluate(native, clips, 2, target, given)
+        expected, expected_scores = evaluate(with_torch, clips, 3, target, given)
         assert loss == pytest.approx(expected, rel=1e-5)
         assert scores.result() == pytest.approx(expected_scores.result(), abs=1e-6)

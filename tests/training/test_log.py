@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from throughtime.training.log import METRICS, draw_loss, read_metrics, still_falling
+from throughtime.run.history import METRICS, read_metrics
+from throughtime.training.log import draw_loss, still_falling
 
 LINES = [{"step": step, "epoch": step / 2, "train_loss": 3 - step} for step in (1, 2)]
 

@@ -59,7 +59,7 @@ def capture_step(cell: Cell) -> Function:
             raise OptionError(cannot(type(cell).__name__, "", str(error).partition("\n")[0])) from error
 
     def outputs(x: Tensor, *old: Tensor) -> tuple[Tensor, ...]:
-        output, new = cell.step(x, old)
+        output, new = cell.checked_step(x, old)
         return output, *new
 
     given = dict(zip(("projected", *state_names(len(state))), (projected, *state), strict=True))

@@ -6,11 +6,26 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from throughtime.errors import OptionError
+
 State = tuple[Tensor, ...]
+
+
+def _letters(count: int) -> list[str]:
+    """Names of the parts of a state in an example: h, c, and s3 and so on."""
+    return ["h", "c", *(f"s{number}" for number in range(3, count + 1))][:count]
+
+
+def _described(value: object) -> str:
+    """What a step returned, by its types."""
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {', '.join(map(_described, value)) or 'nothing'}"
+    return "a tensor" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 class Cell(nn.Module, ABC):
@@ -49,6 +64,11 @@ class Cell(nn.Module, ABC):
         self.state_sizes = state_sizes
         self.output_size = state_sizes[0] if output_size is None else output_size
 
+    if TYPE_CHECKING:
+        # torch says Any of a call, and nothing of a subclass's parameters.
+        def __call__(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]: ...
+        def __getattr__(self, name: str) -> Any: ...
+
     def initial_state(self, batch_size: int, like: Tensor) -> State:
         """Zeros, (B, S) for each size S of the state, with the dtype and device of `like`."""
         return tuple(like.new_zeros(batch_size, size) for size in self.state_sizes)
@@ -68,6 +88,24 @@ class Cell(nn.Module, ABC):
             The output (B, output_size) and the new state.
         """
 
+    def checked_step(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
+        """As `step`, which a user may have written.
+
+        Raises:
+            OptionError: it returned something else than an output and a state.
+        """
+        found = self.step(projected, state)
+        if isinstance(found, tuple) and len(found) == 2:
+            output, new = found
+            if isinstance(output, Tensor) and isinstance(new, tuple) and len(new) == len(state):
+                return output, new
+        parts = "".join(f"{name}, " for name in _letters(len(state)))
+        raise OptionError(
+            f"{type(self).__name__}.step returned {_described(found)}; it has to return the output and the "
+            f"new state, which is a tuple of {len(state)} tensor{'s' if len(state) > 1 else ''}: "
+            f"`return h, ({parts[: -1 if len(state) == 1 else -2]})`"
+        )
+
     def gates(self, projected: Tensor, state: State) -> dict[str, Tensor]:
         """What the gates of a step are, (B, H) each, by name; empty for a cell without gates.
 
@@ -80,7 +118,7 @@ class Cell(nn.Module, ABC):
         """One step from raw inputs (B, I); None is the initial state."""
         if state is None:
             state = self.initial_state(inputs.shape[0], inputs)
-        return self.step(self.project(inputs), state)
+        return self.checked_step(self.project(inputs), state)
 
     def with_parameters(self, find: Callable[[str], Tensor]) -> Cell:
         """The same equation on other tensors, which are shared, not copied.
@@ -110,8 +148,8 @@ class GatedCell(Cell):
 
     gate_names: tuple[str, ...]
 
-    bias_ih: nn.Parameter | None
-    bias_hh: nn.Parameter | None
+    bias_ih: Tensor
+    bias_hh: Tensor
 
     def __init__(
         self,

@@ -42,8 +42,8 @@ def compare(
 
         from throughtime.inspection.comparison import Compared, write_comparison
         from throughtime.inspection.report import Options, inspect_language_model
+        from throughtime.run.history import read_metrics
         from throughtime.tasks.language_model.run import LanguageModelRun
-        from throughtime.training.log import read_metrics
 
         opened = [LanguageModelRun.open(run) for run in runs]
         names = [run.folder.resolve().name for run in opened]

@@ -10,6 +10,7 @@ import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.outside_files import OutsideFiles, outside_files
+from throughtime.cli.target import ThresholdOption, threshold_for
 from throughtime.cli.terminal import error_console, print_json, print_table, user_errors, write
 
 HELP = """
@@ -61,6 +62,7 @@ def evaluate(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out examples that cannot be used, with a count.")
     ] = False,
+    threshold: ThresholdOption = None,
     allow_outside_files: OutsideFiles = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     backend: Backend = "native",
@@ -100,7 +102,7 @@ def evaluate(
                 figures, rows = _language_model(opened, file, errors, streams, progress)
             else:
                 extra: dict[str, Any] = {} if target is None else {"target": target}
-                extra |= outside
+                extra |= outside | threshold_for(opened, threshold)
                 extra |= {} if context is None else {"context": context}
                 figures = opened.evaluate(file, skip_bad=skip_bad, progress=progress, **extra)
                 rows = [

@@ -11,6 +11,7 @@ import typer
 from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.outside_files import OutsideFiles, outside_files
 from throughtime.cli.predictions import print_predictions
+from throughtime.cli.target import ThresholdOption, says_several_labels, threshold_for
 from throughtime.cli.terminal import Raw, error_console, user_errors
 from throughtime.errors import OptionError
 
@@ -27,6 +28,7 @@ Examples:
   echo "what a film" | throughtime predict runs/reviews
   throughtime predict runs/reviews new.csv --probabilities
   throughtime predict runs/reviews new.csv --json > predictions.jsonl
+  throughtime predict runs/topics new.csv --threshold 0.3
   throughtime predict runs/digits recording.wav --csv
   throughtime predict runs/gestures clip.mp4 --timeline out.png --labels clip.csv
 """
@@ -49,8 +51,9 @@ def predict(
         typer.Option(help="Tagger: the true labels, to draw beside them.", show_default=False),
     ] = None,
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Classifier: the probability of every label.")
+        bool, typer.Option("--probabilities", help="The probability of every label.")
     ] = False,
+    threshold: ThresholdOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines: one object a prediction.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
     allow_outside_files: OutsideFiles = False,
@@ -68,9 +71,14 @@ def predict(
         pictures: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if pictures and opened.task != "tagger":
             raise OptionError(f"--{next(iter(pictures))} is for a tagger, and {run} is a {opened.task}")
-        if probabilities:
-            if opened.task != "classifier":
-                raise OptionError(f"--probabilities is for a classifier, and {run} is a {opened.task}")
+        several = says_several_labels(opened)
+        pictures |= threshold_for(opened, threshold)
+        if probabilities or (several and as_json):
+            if opened.task != "classifier" and not several:
+                raise OptionError(
+                    f"--probabilities is for a classifier, or for several labels at once, and {run} is a "
+                    f"{opened.task}"
+                )
             pictures["probabilities"] = True
         outside = outside_files(opened, allow_outside_files, "classifier", "tagger")
         predictions = opened.predict(inputs or ["-"], skip_bad=skip_bad, **pictures, **outside)

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from throughtime.cli.rows import as_rows
+from throughtime.cli.rows import as_rows, shown_list
 from throughtime.cli.terminal import error_console, json_text, result_console, write
 from throughtime.errors import OptionError
 
@@ -54,7 +54,8 @@ def _write_csv(predictions: Iterator[dict[str, Any]], raw: bool) -> None:
             names = list(prediction)
             write(_csv_line(names), newline=False, raw=raw)
         # An input without a truth among others that have one gets an empty cell.
-        write(_csv_line(prediction.get(name, "") for name in names), newline=False, raw=raw)
+        cells = (shown_list(prediction.get(name, "")) for name in names)
+        write(_csv_line(cells), newline=False, raw=raw)
         sys.stdout.flush()
 
 

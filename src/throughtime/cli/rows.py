@@ -46,11 +46,18 @@ def shown(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.3f}"
+    if isinstance(value, (list, tuple)):
+        return shown_list([shown(one) for one in value])
     if isinstance(value, dict):
         known = [(name, part) for name, part in value.items() if part is not None]
         best = sorted(known, key=lambda item: -item[1] if isinstance(item[1], float) else 0)
         return "  ".join(f"{name} {shown(part)}" for name, part in best)
     return " ".join(str(value).splitlines())
+
+
+def shown_list(value: Any) -> Any:
+    """A list of labels or numbers as one cell holds it; anything else as it is."""
+    return "; ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _in_order(prediction: dict[str, Any]) -> list[str]:

@@ -192,7 +192,7 @@ def _option(name: str, tasks: dict[str, tuple[str, FieldInfo]]) -> inspect.Param
         choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)
     )
     others = [kind for kind in kinds if get_origin(kind) is not Literal]
-    kind, metavar = (str, "|".join(["N"] * bool(others) + list(choices))) if choices else (others[0], None)
+    kind, metavar = (str, "|".join(_any_other(others) + list(choices))) if choices else (others[0], None)
     if get_origin(kind) is dict:
         kind, metavar = list[str], "NAME=VALUE"
     texts: dict[str, list[str]] = {}
@@ -210,6 +210,11 @@ def _option(name: str, tasks: dict[str, tuple[str, FieldInfo]]) -> inspect.Param
         show_default=False,
     )
     return _parameter(name, Optional[kind], option)
+
+
+def _any_other(kinds: list[Any]) -> list[str]:
+    """How a help writes what an option takes besides its choices."""
+    return [{str: "FILE"}.get(kinds[0], "N")] if kinds else []
 
 
 def _named_value(text: str) -> tuple[str, Any]:

@@ -96,6 +96,16 @@ _RULES = (
         "sounds",
     ),
     _Rule(("fill",), lambda given: given.get("input") in ("vectors", "text", "audio"), "arrays"),
+    _Rule(
+        ("loss", "quantiles", "interval"),
+        # A forecaster's numbers are always its targets.
+        lambda given: given["task"] != "forecaster" and given.get("target") != "number",
+        "--target number",
+    ),
+    _Rule(("quantiles",), lambda given: given["loss"] != "quantile", "--loss quantile"),
+    _Rule(("interval",), lambda given: given["loss"] == "quantile", "another --loss than quantile"),
+    _Rule(("class_weights",), lambda given: given.get("target") == "number", "labels"),
+    _Rule(("label_separator",), lambda given: given.get("target") != "labels", "--target labels"),
     _Rule(("attention_score",), lambda given: given["attention"] != "luong", "--attention luong"),
     _Rule(
         ("attention_size", "attention_penalty"),
@@ -124,7 +134,7 @@ _RULES = (
         lambda given: given["decoder"] == "autoregressive",
         "--decoder direct: each step already sees the value before it",
     ),
-    _Rule(("loss",), lambda given: given["distribution"] != "point", "--distribution point"),
+    _Rule(("loss",), lambda given: given.get("distribution", "point") != "point", "--distribution point"),
     _Rule(
         ("validation_fraction",),
         lambda given: given["validation"] is not None,

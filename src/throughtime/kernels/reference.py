@@ -25,7 +25,7 @@ def _one_direction(cell: Cell, scan: Scan, state: State, backward: bool) -> tupl
     projected = cell.project(scan.inputs).unbind(0)
     outputs: list[Tensor] = []
     for t in reversed(range(len(projected))) if backward else range(len(projected)):
-        output, new_state = cell.step(projected[t], state)
+        output, new_state = cell.checked_step(projected[t], state)
         if scan.zoneout is not None:
             kept = _zoneout(new_state, state, scan.zoneout, scan.training)
             # A cell whose output is its hidden state gives out the hidden state that goes on.

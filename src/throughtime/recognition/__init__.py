@@ -24,8 +24,11 @@ from throughtime.errors import DataError, OptionError
 from throughtime.recognition.kinds import KINDS, Kind
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, look_at
-from throughtime.recognition.wanted import Wanted
+from throughtime.recognition.wanted import Wanted, names_a_kind
 from throughtime.tasks import TASKS
+
+# The tasks that --target label, labels or number may mean; of another word it is a translator's file.
+_WITH_TARGETS = ("classifier", "tagger")
 
 __all__ = ["Recognised", "recognise", "settle"]
 
@@ -126,6 +129,8 @@ def _first_kind(survey: Survey, wanted: Wanted) -> tuple[Kind | None, Match | No
     for kind in KINDS:
         if wanted.task is not None and wanted.task != (kind.task or kind.rival or wanted.task):
             continue
+        if wanted.kind is not None and kind.task not in (None, *_WITH_TARGETS):
+            continue
         match = kind.look(survey, wanted)
         if match is not None:
             return kind, match
@@ -144,15 +149,20 @@ def _named_task(options: Mapping[str, Any]) -> tuple[str | None, str]:
         tasks = known.get(name, {})
         if value is not None and len(tasks) == 1:
             return next(iter(tasks)), f"--{name.replace('_', '-')}"
-    if options.get("target") is not None:
+    if options.get("target") is not None and not names_a_kind(options, None):
         return "translator", "--target"
     return None, ""
 
 
 def _not_for(survey: Survey, wanted: Wanted) -> str:
     """Why data is not for the task that was named."""
-    assert wanted.task is not None
     found = "a folder" if survey.path.is_dir() else "a table" if survey.table is not None else "a text file"
+    if wanted.task is None:
+        reads = " or ".join(TASKS[name].reads for name in _WITH_TARGETS)
+        return (
+            f"{survey.path} is {found}, and --target {wanted.kind} needs {reads} (a file of that name, "
+            f"with a translator's targets, is ./{wanted.kind})"
+        )
     implied = "" if wanted.because.startswith("--task") else f" ({wanted.because} is its option)"
     task = TASKS[wanted.task]
     return f"{survey.path} is {found}, and a {wanted.task}{implied} reads {task.reads}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from throughtime.recognition import files, labelled, series, unlabelled
+from throughtime.recognition import files, frames, labelled, series, unlabelled
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey
 from throughtime.recognition.wanted import Wanted
@@ -51,22 +51,13 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(unlabelled.pairs, "translator"),
     Kind(unlabelled.captions, "captioner"),
-    Kind(unlabelled.clips, "tagger"),
-    Kind(
-        labelled.several_labels,
-        name="several labels for an example",
-        rival="classifier",
-        instead="Throughtime's classifier gives one label so far: keep one of them in a column of its "
-        "own and name "
-        "it (--label-column); --any-labels takes each combination in a cell as a label",
-    ),
+    Kind(frames.clips, "tagger"),
+    Kind(labelled.label_columns, name="several labels for an example", rival="classifier"),
     Kind(
         labelled.quantity,
         name="regression",
         rival="classifier",
-        instead="Throughtime does not predict numbers yet: group them into classes, or pass --any-labels "
-        "to take "
-        "each number as a class",
+        instead="--target number predicts numbers; --target label takes each of them as a class",
     ),
     Kind(labelled.labels_of_their_own, rival="classifier"),
     Kind(labelled.labelled_steps, rival="classifier"),

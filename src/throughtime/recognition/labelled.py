@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from throughtime.data.features import is_sequence_file, is_sound_file
 from throughtime.data.images import is_image
 from throughtime.data.tables import several_columns
@@ -18,33 +20,49 @@ _FEWEST = 10
 _MOST_FRACTIONS, _MOST_WHOLE = 20, 1_000
 _INDEX_NAMES = ("", "id", "index", "idx", "unnamed: 0", "row", "row_id")
 _SEPARATORS = ("|", ";", ",")
+_FLAGS = frozenset(["0", "1", "true", "false", "True", "False"])
 
 
-def several_labels(survey: Survey, wanted: Wanted) -> Match | None:
-    """A label column with several labels in a cell, or a column of 0 and 1 for each label beside a text."""
+def label_columns(survey: Survey, wanted: Wanted) -> Match | None:
+    """A column of 0 and 1 for each label beside a text, where no column is named."""
     table = survey.table
-    if table is None:
+    if table is None or wanted.label(table) is not None or wanted.task not in (None, "classifier"):
         return None
-    name = wanted.label(table)
-    if name is None:
-        return _label_columns(table, wanted)
-    column = table.columns[name]
-    if column.kind in ("texts", "numbers", "lists") and FILE_COLUMN not in table.columns:
-        as_long = [other for other in table.of_kind("texts", "numbers", "lists") if other != name]
-        if not any(table.columns[other].lengths == column.lengths for other in as_long):
-            return Match(f"`{name}` holds lists of labels")
+    texts = wanted.texts(table) or [one for one in table.of_kind("text") if table.columns[one].mean_words > 2]
+    flags = [
+        name
+        for name, column in table.columns.items()
+        if set(column.values) <= _FLAGS and column.different == 2
+    ]
+    if not texts or len(flags) < 2:
         return None
-    if wanted.any_labels or column.kind != "text":
+    text = "" if "text" in texts else flag("text-column", texts[0]) + " "
+    return Match(
+        f"{columns_named(flags)} are 0 or 1 for each text",
+        advice=f"use {text}{flag('label-column', *flags)} --target labels",
+    )
+
+
+def several_labels(column: Column, wanted: Wanted, others: list[Column]) -> tuple[str, dict[str, str]] | None:
+    """What shows that a column has several labels in a cell, and the options that follow; None where not."""
+    if column.kind in ("texts", "numbers", "lists"):
+        if not any(other.lengths == column.lengths for other in others):
+            return "holds lists of labels", {"target": "labels"}
+        return None
+    if wanted.as_they_are or column.kind != "text":
         return None
     cell, separator = _cell_with_several(column)
-    return Match(f"`{name}` has several labels in a cell ({cell!r}, between {separator!r})") if cell else None
+    if not cell:
+        return None
+    said = f"has several labels in a cell ({cell!r}, between {separator!r})"
+    return said, {"target": "labels", "label_separator": separator}
 
 
 def quantity(survey: Survey, wanted: Wanted) -> Match | None:
     """Labels that are mostly different numbers."""
     table = survey.table
     name = None if table is None else wanted.label(table)
-    if table is None or name is None or wanted.any_labels:
+    if table is None or name is None or wanted.as_they_are or wanted.kind is not None:
         return None
     column = table.columns[name]
     different = column.different
@@ -60,9 +78,11 @@ def labels_of_their_own(survey: Survey, wanted: Wanted) -> Match | None:
     """Labels that differ in nearly every row, which are no classes."""
     table = survey.table
     name = None if table is None else wanted.label(table)
-    if table is None or name is None or wanted.any_labels:
+    if table is None or name is None or wanted.as_they_are or wanted.kind is not None:
         return None
     column = table.columns[name]
+    if wanted.label_separator or _cell_with_several(column)[0]:
+        return None
     if column.kind != "text" or column.filled < _FEWEST or column.different <= column.filled / 2:
         return None
     texts = [one for one in (wanted.texts(table) or table.of_kind("text")) if one != name]
@@ -75,7 +95,7 @@ def labels_of_their_own(survey: Survey, wanted: Wanted) -> Match | None:
     return Match(
         f"`{name}` has {column.different:,} different values in {column.filled:,} rows, and a class needs "
         f"several examples",
-        advice=f"name the column with the classes (--label-column){pairs}; --any-labels takes them as "
+        advice=f"name the column with the classes (--label-column){pairs}; --target label takes them as "
         "they are",
     )
 
@@ -120,28 +140,65 @@ def examples(survey: Survey, wanted: Wanted) -> Match | None:
     if table is None or name is None:
         return None
     texts = wanted.texts(table)
-    rest = wanted.read(table, name, *texts)
+    truth = wanted.truth(table)
+    rest = wanted.read(table, *truth, *texts)
     if wanted.columns is not None and texts and wanted.text_column is None:
         # --columns may leave out the column `text`, too.
         texts = [one for one in texts if one in several_columns(list(table.columns), wanted.columns)]
-    labels = f"`{name}` has {_values(table, table.columns[name])}"
-    begin = f"{len(table.columns)} columns; {labels}"
-    settled = {} if name == "label" and wanted.label_column is None else {"label_column": name}
+    found = _truth(table, wanted, truth, rest)
+    if found.advice:
+        return found
+    if truth != ["label"] or wanted.label_column is not None:
+        found = replace(found, options={**found.options, "label_column": ",".join(truth)})
     if FILE_COLUMN in table.columns and not (texts and wanted.text_column):
-        return _files(survey, table, begin, settled, texts)
+        return _files(survey, table, found, texts)
     if texts and wanted.input not in ("auto", "text") and wanted.columns is None:
         return Match(
-            f"{begin}; {columns_named(texts)} is text",
+            f"{found.why}; {columns_named(texts)} is text",
             advice=f"leave out --input {wanted.input}, or name the columns of numbers (--columns)",
         )
     if texts and wanted.input in ("auto", "text"):
-        return _texts(table, wanted, texts, rest, begin, settled)
-    return _numbers(table, wanted, rest, name, begin, settled)
+        return _texts(table, wanted, texts, rest, found)
+    return _numbers(table, wanted, rest, found)
 
 
-def _texts(
-    table: TableSurvey, wanted: Wanted, texts: list[str], rest: list[str], begin: str, settled: dict[str, str]
-) -> Match:
+def _truth(table: TableSurvey, wanted: Wanted, names: list[str], rest: list[str]) -> Match:
+    """What the columns of the truth show; its `learning` is to be followed by what is read."""
+    columns = [table.columns[name] for name in names]
+    first, named = columns[0], columns_named(names)
+    begin = f"{len(table.columns)} columns; {named}"
+    labels = Match(f"{begin} has {_values(table, first)}", "several labels for", options={"target": "labels"})
+    if wanted.kind == "number":
+        words = [column.name for column in columns if column.kind != "number"]
+        if words:
+            return Match(
+                f"{columns_named(words)} {'holds' if len(words) == 1 else 'hold'} no numbers",
+                advice="leave out --target number, or name columns of numbers (--label-column)",
+            )
+        are = "are numbers" if len(names) > 1 else f"has {first.different:,} different numbers"
+        return Match(f"{begin} {are}", f"{named} predicted from")
+    if len(names) > 1:
+        others = [column.name for column in columns if not set(column.values) <= _FLAGS]
+        if others:
+            return Match(
+                f"{columns_named(others)} {'holds' if len(others) == 1 else 'hold'} more than 0 and 1",
+                advice="several columns of labels have to say with 0 or 1 whether each label is given",
+            )
+        return replace(labels, why=f"{begin} say with 0 or 1 which labels are given")
+    if wanted.label_separator and wanted.kind in (None, "labels"):
+        return replace(labels, why=f"{begin} has labels between {wanted.label_separator!r}")
+    if FILE_COLUMN not in table.columns or first.kind in ("text", "texts"):
+        lists = [table.columns[name] for name in rest if table.columns[name].lengths]
+        found = several_labels(first, wanted, lists)
+        if found is not None:
+            return replace(labels, why=f"{begin} {found[0]}", options=found[1])
+    if wanted.kind == "labels":
+        return labels
+    return Match(labels.why, "classification of")
+
+
+def _texts(table: TableSurvey, wanted: Wanted, texts: list[str], rest: list[str], truth: Match) -> Match:
+    begin, settled = truth.why, truth.options
     others = [one for one in rest if table.columns[one].kind not in ("number", "time", "empty")]
     if others and wanted.columns is None:
         more = [one for one in others if table.columns[one].kind == "text"]
@@ -158,13 +215,12 @@ def _texts(
     if wanted.text_column is not None:
         settled = {**settled, "text_column": ",".join(texts)}
     return Match(
-        begin, f"classification of {columns_named(texts)}{aside}", options={**settled, "input": "text"}
+        begin, f"{truth.learning} {columns_named(texts)}{aside}", options={**settled, "input": "text"}
     )
 
 
-def _numbers(
-    table: TableSurvey, wanted: Wanted, rest: list[str], label: str, begin: str, settled: dict[str, str]
-) -> Match:
+def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) -> Match:
+    begin, settled = truth.why, truth.options
     columns = {name: table.columns[name] for name in rest}
     words = [name for name, column in columns.items() if column.kind == "text"]
     lists = [name for name, column in columns.items() if column.kind in ("numbers", "lists")]
@@ -213,12 +269,11 @@ def _numbers(
             f"{begin}; the examples are {kind}",
             advice=f"leave out --input {wanted.input}, or name other columns",
         )
-    return Match(begin, f"classification of {what}", options={**settled, **listed, "input": kind})
+    return Match(begin, f"{truth.learning} {what}", options={**settled, **listed, "input": kind})
 
 
-def _files(
-    survey: Survey, table: TableSurvey, begin: str, settled: dict[str, str], texts: list[str]
-) -> Match:
+def _files(survey: Survey, table: TableSurvey, truth: Match, texts: list[str]) -> Match:
+    begin, settled = truth.why, truth.options
     names = table.columns[FILE_COLUMN]
     first = next(iter(names.values), "")
     if texts:
@@ -244,21 +299,9 @@ def _files(
     where = f"in {survey.path if survey.path.is_dir() else table.path.parent}"
     return Match(
         begin,
-        f"classification of {'sounds' if kind == 'audio' else 'arrays'} {where}",
+        f"{truth.learning} {'sounds' if kind == 'audio' else 'arrays'} {where}",
         options={**settled, "input": kind},
     )
-
-
-def _label_columns(table: TableSurvey, wanted: Wanted) -> Match | None:
-    texts = wanted.texts(table) or [one for one in table.of_kind("text") if table.columns[one].mean_words > 2]
-    flags = [
-        name
-        for name, column in table.columns.items()
-        if set(column.values) <= {"0", "1"} and column.different == 2
-    ]
-    if not texts or len(flags) < 2 or wanted.task not in (None, "classifier"):
-        return None
-    return Match(f"{columns_named(flags)} are 0 or 1 for each text")
 
 
 def _cell_with_several(column: Column) -> tuple[str, str]:

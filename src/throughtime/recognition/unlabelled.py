@@ -105,20 +105,6 @@ def captions(survey: Survey, wanted: Wanted) -> Match | None:
     )
 
 
-def clips(survey: Survey, wanted: Wanted) -> Match | None:
-    """A table that names clips, and a file with the labels of each one's frames."""
-    table = survey.table
-    if table is None or not {FILE_COLUMN, "labels"} <= set(table.columns) or wanted.label_column is not None:
-        return None
-    names = [name for name in table.columns["labels"].values][:3]
-    files = [name for name in names if Path(name).suffix.lower() in (".csv", ".tsv", ".txt")]
-    if not files:
-        return None
-    return Match(
-        f"`{FILE_COLUMN}` names clips, and `labels` a file for each ({files[0]})", "a label for every frame"
-    )
-
-
 def any_table(survey: Survey, wanted: Wanted) -> Match | None:
     """Every other table: the question that its owner has to answer."""
     table = survey.table

@@ -9,6 +9,7 @@ from typing import Any
 from throughtime.data.tables import resolve_column, several_columns
 from throughtime.errors import DataError
 from throughtime.recognition.survey import TableSurvey
+from throughtime.targets.target import TARGET_KINDS
 from throughtime.tasks.classifier.examples import FILE_COLUMN
 
 
@@ -22,6 +23,8 @@ class Wanted:
         label_column, text_column, source_column, target_column: columns by name, or by number from 1.
         columns: the only ones that are to be read besides the label's, between commas.
         target: a file of targets beside a text of sources.
+        kind: of target, "label", "labels" or "number", where --target names one.
+        label_separator: what stands between the labels in a cell; "" leaves it to the data.
         input: what a classifier's examples are.
         any_labels: every label is meant as it is.
         errors, tokenizer: what becomes of bytes that are not text.
@@ -36,6 +39,8 @@ class Wanted:
     target_column: str | None = None
     columns: str | None = None
     target: str | None = None
+    kind: str | None = None
+    label_separator: str = ""
     input: str = "auto"
     any_labels: bool = False
     errors: str | None = None
@@ -50,9 +55,16 @@ class Wanted:
     @classmethod
     def of(cls, options: Mapping[str, Any], task: str | None, because: str) -> Wanted:
         """What options of `train` say, by their names."""
-        names = [name for name in cls.__dataclass_fields__ if name not in ("task", "because")]
+        names = [name for name in cls.__dataclass_fields__ if name not in ("task", "because", "kind")]
         given = {name: options[name] for name in names if options.get(name) is not None}
+        if names_a_kind(options, task):
+            given["kind"] = given.pop("target")
         return cls(task=task, because=because, **given)
+
+    @property
+    def as_they_are(self) -> bool:
+        """Whether each label is meant as one label, whatever it looks like."""
+        return self.any_labels or self.kind == "label"
 
     def label(self, table: TableSurvey) -> str | None:
         """The column with the labels; None where there is none.
@@ -60,7 +72,32 @@ class Wanted:
         Raises:
             DataError: the user named one, and there is none such.
         """
-        return _find(table, self.label_column, "label", "--label-column")
+        found = self.truth(table)
+        return found[0] if found else None
+
+    def truth(self, table: TableSurvey) -> list[str]:
+        """The columns with the label, or with several numbers or labels of 0 and 1; none where there is none.
+
+        Raises:
+            DataError: the user named one, and there is none such, or several where one is meant.
+        """
+        if self.label_column is None:
+            if "label" in table.columns:
+                return ["label"]
+            lists = "labels" in table.columns and table.columns["labels"].kind in (
+                "texts",
+                "numbers",
+                "lists",
+            )
+            return ["labels"] if "labels" in table.columns and (lists or self.kind == "labels") else []
+        named = several_columns(list(table.columns), self.label_column)
+        found = [_existing(table, one, "--label-column") for one in named]
+        if len(found) > 1 and self.kind not in ("labels", "number"):
+            raise DataError(
+                f"{table.path}: --label-column names {len(found)} columns: add --target number where they "
+                f"hold numbers to predict, or --target labels where they say with 0 or 1 which are given"
+            )
+        return found
 
     def texts(self, table: TableSurvey) -> list[str]:
         """The columns with the texts of a classifier.
@@ -94,6 +131,11 @@ class Wanted:
         if self.columns is not None and FILE_COLUMN not in table.columns:
             names = [_existing(table, one, "--columns") for one in several_columns(names, self.columns)]
         return [name for name in names if name not in settled]
+
+
+def names_a_kind(options: Mapping[str, Any], task: str | None) -> bool:
+    """Whether `target` says what kind of target is learned, and not a translator's file of targets."""
+    return options.get("target") in TARGET_KINDS and task != "translator"
 
 
 def _find(table: TableSurvey, named: str | None, usual: str, flag: str) -> str | None:

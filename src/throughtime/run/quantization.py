@@ -25,6 +25,8 @@ _OF_TRAINING = (
     WEIGHTS,
     "*.png",
     "confusion*.json",
+    "label-scores*.json",
+    "scatter*.json",
 )
 # Parallel streams make it quick; what each loses at its beginning is the same before and after.
 _STREAMS = 16
@@ -111,8 +113,21 @@ def _measure(run: Run, data: str | Path | None, source: Run | None = None) -> di
         if isinstance(run, LanguageModelRun):
             return {"loss (nats a token)": found.nats_per_token}
         found = found.get("table", {}).get(run.task, found)  # of a forecaster, without the baselines
-        kept = ("loss", "accuracy", "macro_f1", "bleu", "chrf", "bleu1", "bleu4", "cider_d")
-        kept += ("mae", "mase", "crps")
+        kept = (
+            *(
+                "loss",
+                "accuracy",
+                "micro_f1",
+                "macro_f1",
+                "subset_accuracy",
+                "mae",
+                "rmse",
+                "r2",
+                "mase",
+                "crps",
+            ),
+            *("bleu", "chrf", "bleu1", "bleu4", "cider_d"),
+        )
         return {name: float(found[name]) for name in kept if found.get(name) is not None}
     if not isinstance(run, LanguageModelRun):
         raise OptionError(f"{run.folder} is a {run.task}: name what to measure the loss on with --data")

@@ -8,6 +8,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,11 +24,14 @@ from throughtime.facts import parse_json
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.program.network import Functions, NetworkProgram
 from throughtime.run.folds import FoldMetrics
+from throughtime.run.history import read_metrics
 from throughtime.run.position import Position
 from throughtime.run.program_functions import ProgramFunctions
+from throughtime.run.summary import summary
 from throughtime.runtime.layers import PRECISIONS, Compute
 from throughtime.runtime.weights import SCALE, Weights, read_weights
 from throughtime.saved import Saved
+from throughtime.tasks import TASKS
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +79,20 @@ class Run(ABC):
         self.left_out = ""
         self._check_cell()
         self.backend, self.precision, self.threads = BACKENDS[0], PRECISIONS[0], 0
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say whose an attribute is that this task's run lacks."""
+            from throughtime.run import run_class
+
+            if name.startswith("_") or hasattr(type(self), name):  # or a property that failed
+                return object.__getattribute__(self, name)
+            owners = [task for task in TASKS if hasattr(run_class(task), name)]
+            raise AttributeError(
+                f"{self.folder} is a {self.task}, which has no {name!r}"
+                + (f": that is for a {' or a '.join(owners)}" if owners else "")
+            )
 
     def _check_cell(self) -> None:
         """Refuse a cell whose source lies in the run folder: who gives one away must not say what is run."""
@@ -397,6 +415,32 @@ class Run(ABC):
         text = _read_header(path)["metadata"].get("state", "")
         state = parse_json(text, dict[str, Any], f"{path} (its state)")
         return Position.restore(Saved(state, path).part("position"), self.config.training.epochs)
+
+    @property
+    def history(self) -> Any:
+        """What training logged, a row for each line of metrics.jsonl: step, epoch, losses, rates...
+
+        Returns:
+            A pandas DataFrame where pandas is installed, and otherwise a list of dictionaries.
+        """
+        entries = read_metrics(self.folder)
+        try:
+            from pandas import DataFrame  # type: ignore[import-not-found]
+        except ImportError:
+            return entries
+        return DataFrame(entries)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        """The run as notebooks show it: the table of `throughtime info`."""
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(text)}"
+            f"</td></tr>"
+            for name, text in summary(self.describe(), self.objective)
+        )
+        return f"<table>{rows}</table>"
 
     def row_names(self) -> dict[str, list[str]]:
         """What the rows of tensors stand for, by the tensors' names: tokens, labels. Needs no weights."""

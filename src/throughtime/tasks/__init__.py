@@ -53,7 +53,7 @@ TASKS: dict[str, Task] = {
         room="classifier",
         config="ClassifierConfig",
         run="ClassifierRun",
-        summary="tell the label of a text, a sequence of numbers or a sound",
+        summary="tell the label, the labels or a number of a text, a sequence of numbers or a sound",
         reads="a table with the columns text and label (or numbers and label), or a folder whose "
         "metadata.csv has the columns file_name and label",
     ),
@@ -76,7 +76,7 @@ TASKS: dict[str, Task] = {
         room="tagger",
         config="TaggerConfig",
         run="TaggerRun",
-        summary="give every frame of a video or of a recording its label",
+        summary="give every frame of a video or of a recording its label, labels or numbers",
         reads="a folder of videos or arrays whose metadata.csv has the columns file_name and labels",
     ),
     "forecaster": Task(

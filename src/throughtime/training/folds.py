@@ -16,8 +16,8 @@ from throughtime.config import RunConfig
 from throughtime.files import write_atomically
 from throughtime.run import CONFIG, Run
 from throughtime.run.folds import FOLDS, FoldMetrics
+from throughtime.run.history import read_metrics
 from throughtime.run.position import Position
-from throughtime.training.log import read_metrics
 from throughtime.training.progress import Progress
 from throughtime.training.signals import Interrupted
 

@@ -20,13 +20,14 @@ from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.recognition import settle
 from throughtime.recurrent import Recurrent
 from throughtime.run import CONFIG, PREPARED, Run, run_class
+from throughtime.run.history import METRICS, read_metrics
 from throughtime.run.lock import is_empty, writing
 from throughtime.run.position import Position
 from throughtime.saved import Saved
 from throughtime.training.checkpoint import Checkpoint, check_sizes
 from throughtime.training.folds import measure_folds
 from throughtime.training.initial_weights import take_weights
-from throughtime.training.log import METRICS, draw_loss, read_metrics, still_falling
+from throughtime.training.log import draw_loss, still_falling
 from throughtime.training.progress import Progress
 from throughtime.training.replacing import set_aside
 from throughtime.training.signals import Interrupted

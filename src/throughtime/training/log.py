@@ -9,15 +9,13 @@ from typing import Any
 
 from throughtime.errors import CheckpointError
 from throughtime.files import GrowingFile, write_picture
+from throughtime.run.history import METRICS, read_metrics
 from throughtime.training.events import EventFile
 
-METRICS = "metrics.jsonl"
 PICTURE = "loss.png"
 # Of a training that is long enough, the last fifth has 1 to 5 % of the fall.
 _LATE, _MUCH = 0.8, 0.1
 _FEWEST_POINTS = 5
-# The margins of an axis multiply what is on it: beyond this they could leave the range of floats.
-_LARGEST_DRAWN = 1e100
 
 
 class MetricsLog:
@@ -73,30 +71,6 @@ class MetricsLog:
         self._file.close()
         if self._events is not None:
             self._events.close()
-
-
-def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """The numbers of each line of metrics.jsonl, up to the first that is damaged or that a crash cut off."""
-    entries: list[dict[str, float]] = []
-    path = folder / METRICS
-    if not path.exists():
-        return entries
-    for line in path.read_bytes().splitlines():
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            break
-        numbers = entry.items() if isinstance(entry, dict) else ()
-        numbers = {name: value for name, value in numbers if _is_finite_number(value)}
-        if "epoch" not in numbers:
-            break
-        entries.append(numbers)
-    return entries
-
-
-def _is_finite_number(value: Any) -> bool:
-    # By comparison, as whole numbers may have thousands of digits; NaN fails it.
-    return isinstance(value, (int, float)) and abs(value) <= _LARGEST_DRAWN
 
 
 def still_falling(entries: list[dict[str, float]]) -> str:

@@ -38,9 +38,9 @@ def test_texts_come_with_labels_and_lines(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("label\ttext\n1\tgood\n", encoding="utf-8")
     (tmp_path / "a.jsonl").write_text('{"text": "good", "label": true}\n', encoding="utf-8")
     examples, _ = read(tmp_path / "a.csv")
-    assert [(e.input, e.label, e.line) for e in examples] == [("good, very", "1", 2), ("나쁘다", "0", 3)]
-    assert [e.label for e in read(tmp_path / "a.tsv")[0]] == ["1"]
-    assert [e.label for e in read(tmp_path / "a.jsonl")[0]] == ["true"]
+    assert [(e.input, e.truth, e.line) for e in examples] == [("good, very", "1", 2), ("나쁘다", "0", 3)]
+    assert [e.truth for e in read(tmp_path / "a.tsv")[0]] == ["1"]
+    assert [e.truth for e in read(tmp_path / "a.jsonl")[0]] == ["true"]
 
 
 def test_vectors_are_sequences_of_one_step(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_vectors_are_sequences_of_one_step(tmp_path: Path) -> None:
     examples, _ = read(tmp_path / "a.csv")
     assert find_kind(tmp_path / "a.csv") == "vectors"
     assert [e.input.tolist() for e in examples] == [[[1, 10]], [[2, 20]]]
-    assert [e.label for e in examples] == ["cat", "dog"]
+    assert [e.truth for e in examples] == ["cat", "dog"]
 
 
 def test_parquet_holds_all_of_them(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.networks import one_label
 from throughtime.tasks.classifier.model import Classifier, Ensemble, FeedForward, drop_words
 from throughtime.tasks.classifier.options import ClassifierNetwork
 
@@ -26,7 +27,7 @@ VARIANTS: list[dict[str, Any]] = [
 
 def build(**options: Any) -> Classifier:
     torch.manual_seed(1)
-    return Classifier(ClassifierNetwork(**{**SMALL, **options}), classes=3, vocabulary_size=9)
+    return Classifier(ClassifierNetwork(**{**SMALL, **options}), target=one_label(3), vocabulary_size=9)
 
 
 @pytest.mark.parametrize("options", VARIANTS)
@@ -42,7 +43,9 @@ def test_logits_do_not_depend_on_the_rest_of_the_batch(options: dict[str, Any]) 
 @pytest.mark.parametrize("cell", ["lstm", "none"])
 def test_what_lies_past_a_length_is_ignored_in_features(cell: str) -> None:
     statistics = ([1.0, 2.0], [3.0, 0.5])
-    model = Classifier(ClassifierNetwork(hidden=5, cell=cell), classes=2, statistics=statistics).eval()
+    model = Classifier(
+        ClassifierNetwork(hidden=5, cell=cell), target=one_label(2), statistics=statistics
+    ).eval()
     features = torch.randn(7, 3, 2)
     expected = model(features, LENGTHS)
     for row, length in enumerate(LENGTHS):
@@ -53,8 +56,8 @@ def test_what_lies_past_a_length_is_ignored_in_features(cell: str) -> None:
 def test_features_are_standardised_inside() -> None:
     torch.manual_seed(0)
     config = ClassifierNetwork(hidden=5)
-    raw = Classifier(config, 2, statistics=([0.0, 0.0], [1.0, 1.0])).eval()
-    scaled = Classifier(config, 2, statistics=([10.0, -1.0], [4.0, 0.5])).eval()
+    raw = Classifier(config, one_label(2), statistics=([0.0, 0.0], [1.0, 1.0])).eval()
+    scaled = Classifier(config, one_label(2), statistics=([10.0, -1.0], [4.0, 0.5])).eval()
     weights = {name: value for name, value in raw.state_dict().items() if name not in ("mean", "deviation")}
     scaled.load_state_dict(weights, strict=False)
     inputs = torch.randn(4, 2, 2)
@@ -80,7 +83,10 @@ def test_the_unknown_token_is_zero_and_stays_so(initialisation: str) -> None:
 
 def test_an_ensemble_answers_with_the_mean_of_its_members_probabilities() -> None:
     torch.manual_seed(1)
-    members = [Classifier(ClassifierNetwork(**SMALL), classes=3, vocabulary_size=9).eval() for _ in range(3)]
+    members = [
+        Classifier(ClassifierNetwork(**SMALL), target=one_label(3), vocabulary_size=9).eval()
+        for _ in range(3)
+    ]
     tokens = torch.randint(10, (7, 3))
     expected = sum(member(tokens, LENGTHS).softmax(-1) for member in members) / 3
     answer = Ensemble(members)(tokens, LENGTHS)

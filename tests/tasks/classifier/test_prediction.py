@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from throughtime.tasks.classifier.prediction import all_logits, as_batch
+from throughtime.tasks.classifier.prediction import all_outputs, as_batch
 
 
 class Sums:
@@ -17,7 +17,7 @@ class Sums:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def logits(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+    def outputs(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         self.sizes.append(inputs.size)
         real = np.arange(len(inputs))[:, None] < lengths
         return np.stack([(inputs * real).sum(0), lengths], 1).astype(np.float32)
@@ -27,7 +27,7 @@ def test_logits_come_in_the_order_of_the_examples_with_little_padding() -> None:
     generator = np.random.default_rng(0)
     examples = [generator.integers(1, 9, length) for length in generator.integers(1, 60, 500)]
     sums, shares = Sums(), []
-    found = all_logits(sums, examples, shares.append)
+    found = all_outputs(sums, examples, shares.append)
     assert found[:, 0].tolist() == [example.sum() for example in examples]
     assert found[:, 1].tolist() == [len(example) for example in examples]
     assert shares == sorted(shares) and shares[-1] == 1
@@ -48,5 +48,5 @@ def test_a_batch_of_long_examples_is_cut(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("throughtime.tasks.classifier.prediction._STEPS", 100)
     examples = [np.full(length, length) for length in (40, 3, 99, 101, 20, 500)]
     sums = Sums()
-    assert all_logits(sums, examples)[:, 1].tolist() == [40, 3, 99, 101, 20, 500]
+    assert all_outputs(sums, examples)[:, 1].tolist() == [40, 3, 99, 101, 20, 500]
     assert max(sums.sizes) == 500 and sorted(sums.sizes)[-2] == 101

@@ -352,7 +352,7 @@ def test_an_output_that_is_no_number_is_never_a_label(
     class Overflows:
         """Large inputs are too much for it."""
 
-        def logits(self, inputs: Any, lengths: Any) -> Any:
+        def outputs(self, inputs: Any, lengths: Any) -> Any:
             found = np.zeros((inputs.shape[1], 2), np.float32)
             found[np.abs(inputs[0]).max(-1) > 1e30, 0] = bad
             return found

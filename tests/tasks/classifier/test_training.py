@@ -9,16 +9,18 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.networks import one_label
 from throughtime.data.sequences import write_sequences
 from throughtime.errors import CheckpointError, RunError
 from throughtime.models.functions import TorchNetwork
 from throughtime.saved import Saved
 from throughtime.tasks.classifier.model import Classifier, Ensemble
 from throughtime.tasks.classifier.options import ClassifierNetwork, ClassifierTraining
-from throughtime.tasks.classifier.prediction import Labeller, all_logits
+from throughtime.tasks.classifier.prediction import Labeller, all_outputs
 from throughtime.tasks.classifier.prepared import EXAMPLES, PreparedExamples, write_targets
-from throughtime.tasks.classifier.training import Classification, class_weights, weighted_loss
+from throughtime.tasks.classifier.training import Classification
 
+LABELS = one_label(2)
 TARGETS = np.array([0, 1, 1, 0, 0, 0])
 HELD_OUT = np.array([False, False, False, False, True, True])
 
@@ -34,27 +36,32 @@ def prepared(tmp_path: Path) -> PreparedExamples:
 def network(members: int = 1) -> Classifier | Ensemble:
     torch.manual_seed(0)
     still = {"input_dropout": 0.0, "output_dropout": 0.0, "word_dropout": 0.0}
-    made = [Classifier(ClassifierNetwork(hidden=4, embedding=3, **still), 2, 5) for _ in range(members)]
+    made = [Classifier(ClassifierNetwork(hidden=4, embedding=3, **still), LABELS, 5) for _ in range(members)]
     return made[0] if members == 1 else Ensemble(made)
 
 
 def test_balanced_weights_are_one_on_average() -> None:
-    weights = class_weights("balanced", np.array([0, 0, 0, 1]), 2)
+    weights = LABELS.weights(np.array([0, 0, 0, 1]))
     assert weights.tolist() == pytest.approx([4 / 6, 2])
     assert weights[[0, 0, 0, 1]].mean() == pytest.approx(1)
-    assert class_weights("none", np.array([0, 0, 0, 1]), 2).tolist() == [1, 1]
 
 
-def test_the_loss_is_divided_by_examples_and_not_by_weights() -> None:
-    logits = torch.tensor([[0.0, 0.0], [0.0, 0.0]])
-    weights = torch.tensor([3.0, 1.0])
-    assert weighted_loss(logits, torch.tensor([0, 0]), weights).item() == pytest.approx(3 * np.log(2))
-    assert weighted_loss(logits, torch.tensor([0, 1]), weights).item() == pytest.approx(2 * np.log(2))
+def test_the_loss_is_divided_by_examples_and_not_by_weights(prepared: PreparedExamples) -> None:
+    model = network()
+    losses = []
+    for weighting in ("none", "balanced"):
+        task = Classification(model, prepared, LABELS, ClassifierTraining(batch=3, class_weights=weighting))
+        losses.append(task.loss(np.array([0])).loss.item())
+    # The training has two examples of each class: all weights are 1, whatever a batch holds.
+    assert losses[0] == pytest.approx(losses[1])
+    outputs, truth = torch.zeros(2, 2), torch.tensor([0, 0])
+    weighted = LABELS.losses(outputs, truth, torch.tensor([3.0, 1.0]))
+    assert weighted.mean().item() == pytest.approx(3 * np.log(2))
 
 
 def test_a_step_is_the_mean_over_its_examples(prepared: PreparedExamples) -> None:
     model = network()
-    task = Classification(model, prepared, 2, ClassifierTraining(batch=3))
+    task = Classification(model, prepared, LABELS, ClassifierTraining(batch=3))
     step = task.loss(np.array([2, 0]))
     expected = [
         F.cross_entropy(
@@ -72,9 +79,9 @@ def test_a_step_is_the_mean_over_its_examples(prepared: PreparedExamples) -> Non
 def test_members_learn_from_losses_of_their_own(prepared: PreparedExamples) -> None:
     model = network(members=2)
     assert isinstance(model, Ensemble)
-    step = Classification(model, prepared, 2, ClassifierTraining()).loss(np.array([0, 1, 2]))
+    step = Classification(model, prepared, LABELS, ClassifierTraining()).loss(np.array([0, 1, 2]))
     alone = [
-        Classification(member, prepared, 2, ClassifierTraining()).loss(np.array([0, 1, 2])).loss.item()  # type: ignore[arg-type]
+        Classification(member, prepared, LABELS, ClassifierTraining()).loss(np.array([0, 1, 2])).loss.item()  # type: ignore[arg-type]
         for member in model.members
     ]
     assert step.loss.item() == pytest.approx(np.mean(alone), rel=1e-5)
@@ -84,7 +91,7 @@ def test_members_learn_from_losses_of_their_own(prepared: PreparedExamples) -> N
 def test_an_epoch_sees_the_training_examples_once_and_validation_the_others(
     prepared: PreparedExamples,
 ) -> None:
-    task = Classification(network(), prepared, 2, ClassifierTraining(batch=3))
+    task = Classification(network(), prepared, LABELS, ClassifierTraining(batch=3))
     seen = []
     task.loss = lambda examples: seen.extend(examples)  # type: ignore[method-assign, assignment, return-value]
     task.start_epoch(0)
@@ -101,9 +108,9 @@ def test_logits_come_back_in_the_order_of_the_examples() -> None:
     labeller = Labeller(TorchNetwork(model), model.config.pooling)
     generator = np.random.default_rng(1)
     examples = [generator.integers(0, 5, n) for n in generator.integers(1, 9, 300)]
-    together = all_logits(labeller, examples)
+    together = all_outputs(labeller, examples)
     for number in (0, 7, 299):
-        alone = all_logits(labeller, [examples[number]])[0]
+        alone = all_outputs(labeller, [examples[number]])[0]
         np.testing.assert_allclose(together[number], alone, rtol=1e-5, atol=1e-6)
 
 
@@ -117,7 +124,7 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
 
 
 def test_a_position_outside_the_examples_is_refused(prepared: PreparedExamples) -> None:
-    task = Classification(network(), prepared, 2, ClassifierTraining(batch=3))
+    task = Classification(network(), prepared, LABELS, ClassifierTraining(batch=3))
     batches = len(task.batches)
     task.restore(Saved({"epoch": 1, "position": batches}, "c"), {})
     for state, tensors, message in (

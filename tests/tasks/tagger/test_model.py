@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.networks import one_label
 from throughtime.encoders.frames import SmallCNN, Standardise
 from throughtime.recurrent import Recurrent
 from throughtime.tasks.tagger.model import FrameByFrame, Tagger, width_of_same_size
@@ -19,7 +20,7 @@ F, C = 6, 3
 def make(encoder: nn.Module | None = None, **options: Any) -> Tagger:
     torch.manual_seed(0)
     encoder = encoder or Standardise(torch.zeros(F), torch.ones(F))
-    return Tagger(TaggerNetwork(**{"hidden": 8, **options}), encoder, C).eval()
+    return Tagger(TaggerNetwork(**{"hidden": 8, **options}), encoder, one_label(C)).eval()
 
 
 OPTIONS: list[dict[str, Any]] = [

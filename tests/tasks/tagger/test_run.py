@@ -458,7 +458,7 @@ def test_an_output_that_is_no_number_is_never_a_label(
     real = run.network
 
     class Overflows:
-        classes, looks_ahead = real.classes, False
+        looks_ahead = False
         encode, carry = real.encode, real.carry
 
         def tag(self, features: Any, state: Any = None, lengths: Any = None) -> Any:

@@ -10,19 +10,22 @@ import pytest
 import torch
 
 from tests.training.test_trainer import Interrupter, assert_same_outcome
+from throughtime.data.labels import Labels
 from throughtime.data.sequences import write_sequences
 from throughtime.encoders.frames import Standardise
 from throughtime.errors import CheckpointError
 from throughtime.models.functions import TorchNetwork
 from throughtime.saved import Saved
+from throughtime.tasks.tagger.frame_targets import FrameLabels
 from throughtime.tasks.tagger.model import Tagger
 from throughtime.tasks.tagger.options import TaggerNetwork, TaggerTraining
-from throughtime.tasks.tagger.prediction import LabelledClips, clip_logits, evaluate
+from throughtime.tasks.tagger.prediction import LabelledClips, clip_outputs, evaluate
 from throughtime.tasks.tagger.prediction import Tagger as FrameTagger
-from throughtime.tasks.tagger.training import Tagging, class_weights, frame_loss
+from throughtime.tasks.tagger.training import Tagging
 from throughtime.training import Interrupted, resume, train
 
 F, C = 3, 3
+LABELS = FrameLabels(Labels("abc"))
 LENGTHS = (23, 7, 40, 1, 16)
 
 
@@ -43,12 +46,12 @@ def make_tagger(**options: Any) -> Tagger:
     network = TaggerNetwork(
         **{"hidden": 6, "input_dropout": 0.0, "output_dropout": 0.0, "dropout": 0.0, **options}
     )
-    return Tagger(network, Standardise(torch.zeros(F), torch.ones(F)), C)
+    return Tagger(network, Standardise(torch.zeros(F), torch.ones(F)), LABELS)
 
 
 def make_task(tagger: Tagger, clips: LabelledClips, **options: Any) -> Tagging:
     training = TaggerTraining(**{"batch": 2, "chunk": 8, "context": 4, **options})
-    return Tagging(tagger, clips, None, training, ["a", "b", "c"], "array")
+    return Tagging(tagger, clips, None, training, LABELS, "array")
 
 
 def read_epoch(task: Tagging) -> tuple[float, int]:
@@ -127,34 +130,45 @@ def test_a_stretch_without_labels_gives_no_loss_but_carries_the_state(tmp_path: 
 
 def test_balanced_weights_make_all_labels_count_alike() -> None:
     labels = np.array([0] * 6 + [1] * 3 + [-1] * 5 + [2])
-    weights = class_weights(labels, 3)
+    weights = torch.from_numpy(LABELS.weights(labels))
     assert weights.tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])
     counts = torch.tensor([6.0, 3.0, 1.0])
     assert (weights * counts).tolist() == pytest.approx([10 / 3] * 3)
 
 
-def test_the_weighted_loss_by_hand() -> None:
-    logits = torch.log(torch.tensor([[[0.5, 0.25, 0.25]], [[0.1, 0.8, 0.1]], [[0.3, 0.3, 0.4]]]))
-    targets = torch.tensor([[0], [1], [-100]])
-    one = frame_loss(logits, targets, None).item()
-    assert one == pytest.approx(-(np.log(0.5) + np.log(0.8)) / 2, rel=1e-5)
-    two = frame_loss(logits, targets, torch.tensor([1.0, 3.0, 9.0])).item()
-    assert two == pytest.approx(-(np.log(0.5) + 3 * np.log(0.8)) / 4, rel=1e-5)
+def test_the_weighted_loss_by_hand(tmp_path: Path) -> None:
+    labels = [np.array([0, 1, 1, 1, -1, 2])]
+    clips = LabelledClips(
+        write_sequences(tmp_path / "f.npy", [np.zeros((6, F), np.float32)]),
+        write_sequences(tmp_path / "l.npy", labels),
+    )
+    tagger = make_tagger()
+    logits = tagger(torch.zeros(6, 1, F))[0][:, 0].detach().log_softmax(-1).numpy()
+    for weighting, shares in (
+        ("none", [1, 1, 1, 1, 0, 1]),
+        ("balanced", [5 / 3, 5 / 9, 5 / 9, 5 / 9, 0, 5 / 3]),
+    ):
+        task = make_task(tagger, clips, batch=1, class_weights=weighting)
+        task.start_epoch(0)
+        step = task.next_loss()
+        assert step is not None
+        losses = -logits[np.arange(6), labels[0]] * shares
+        assert step.loss.item() == pytest.approx(losses.sum() / sum(shares), rel=1e-5)
 
 
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"cell": "none"}])
 def test_evaluation_does_not_depend_on_the_batch(tmp_path: Path, options: dict[str, Any]) -> None:
     clips = make_clips(tmp_path, (300, 20, 7, 270), unlabelled=0.3)
     model = make_tagger(**options)
-    tagger = FrameTagger(TorchNetwork(model), model.classes, model.looks_ahead)
-    loss, scores = evaluate(tagger, clips, batch=1)
-    other, other_scores = evaluate(tagger, clips, batch=3)
+    tagger = FrameTagger(TorchNetwork(model), model.looks_ahead)
+    loss, scores = evaluate(tagger, clips, 1, LABELS)
+    other, other_scores = evaluate(tagger, clips, 3, LABELS)
     assert other == pytest.approx(loss, rel=1e-5)
     assert other_scores.result() == pytest.approx(scores.result())
-    for clip, logits in clip_logits(tagger, clips.frames, 3):
+    for clip, logits in clip_outputs(tagger, clips.frames, 3):
         whole, _ = model(torch.from_numpy(np.array(clips.frames[clip])).unsqueeze(1))
         np.testing.assert_allclose(logits, whole[:, 0].detach().numpy(), rtol=1e-5, atol=1e-6)
-    task = Tagging(model.train(), clips, clips, TaggerTraining(), ["a", "b", "c"], "array")
+    task = Tagging(model.train(), clips, clips, TaggerTraining(), LABELS, "array")
     assert task.evaluate()["val_loss"] == pytest.approx(loss, rel=1e-5)
     assert model.training  # as it was before
 

@@ -14,7 +14,6 @@ from throughtime.data.arrays import Fill, read_array
 from throughtime.data.audio import read_sound
 from throughtime.data.features import FeatureSpace, is_sequence_file
 from throughtime.data.file_names import file_of
-from throughtime.data.labels import label_text
 from throughtime.data.lines import check_text
 from throughtime.data.numbers import read_number
 from throughtime.data.tables import (
@@ -29,6 +28,7 @@ from throughtime.data.tables import (
     several_columns,
 )
 from throughtime.errors import DataError
+from throughtime.targets.truth import TruthReader
 
 InputKind = Literal["vectors", "text", "sequences", "audio"]
 
@@ -41,13 +41,13 @@ class Example:
 
     Args:
         input: a text, or features (T, F) float32; a vector has T = 1. None for a blank line.
-        label: its name; None where it is not known.
+        truth: its label, its labels or its numbers; None where the table does not say.
         name: what stands for the input where it is shown: the text, the file's name, the row.
         line: its line in its table.
     """
 
     input: str | NDArray[np.float32] | None
-    label: str | None
+    truth: Any
     name: str
     line: int
 
@@ -60,7 +60,8 @@ class ExampleReader:
         kind: "text", a table with a text column; "vectors", one whose other columns are numbers; "sequences",
             one whose other columns are lists of numbers, or one that names .csv, .tsv, .npy or .npz files;
             "audio", one that names .wav, .flac or .ogg files.
-        text_column, label_column: the columns of tables; several columns of text stand between commas.
+        text_column: the column of tables with the text; several stand between commas.
+        truth: reads what a table says of each example.
         columns: the only ones of a table, or of the arrays that it names, that are read besides the label's,
             between commas; None reads all.
         fill: what takes the place of gaps in arrays; see `read_array`.
@@ -68,13 +69,13 @@ class ExampleReader:
         bands, window, hop: the log-mel frames of sounds.
         space: the features that there have to be; None takes those of the first example, and demands them of
             the others.
-        needs_label: an example without a label is a bad one.
+        needs_truth: an example of which the table does not say it is a bad one.
         allow_outside: read files outside the folder of the table that names them.
     """
 
     kind: InputKind
     text_column: str = "text"
-    label_column: str = "label"
+    truth: TruthReader = TruthReader()
     columns: str | None = None
     form: TableFormat = USUAL
     fill: Fill = "none"
@@ -82,7 +83,7 @@ class ExampleReader:
     window: float = 0.025
     hop: float = 0.01
     space: FeatureSpace | None = None
-    needs_label: bool = True
+    needs_truth: bool = True
     allow_outside: bool = False
 
     def read(self, path: str | Path, bad: BadRows) -> Iterator[Example]:
@@ -97,17 +98,20 @@ class ExampleReader:
         only = None
         if self.columns is not None and FILE_COLUMN not in names:
             only = several_columns(names, self.columns)
-        for row in read_rows(table, bad, self._columns(table, texts, only), self.form):
+        aside = self.truth.columns(names)
+        for row in read_rows(table, bad, self._columns(table, texts, only, aside), self.form):
             try:
-                label = label_text(row.values.get(self.label_column)) or None
-                if label is None and self.needs_label:
-                    raise DataError(f"{self.label_column} is empty")
+                truth = None
+                if self.needs_truth or all(name in row.values for name in aside):
+                    truth = self.truth.read(row.values, aside)
+                if truth is None and self.needs_truth:
+                    raise DataError(f"{aside[0]} is empty")
                 if self.kind == "text":
                     text = self.check_text("\n".join(str(row.values[name]) for name in texts))
-                    example = Example(text, label, text, row.line)
+                    example = Example(text, truth, text, row.line)
                 else:
                     name = str(row.values.get(FILE_COLUMN, f"row {row.line}"))
-                    example = Example(self._features(row, table, only), label, name, row.line)
+                    example = Example(self._features(row, table, only, aside), truth, name, row.line)
             except DataError as error:
                 bad.report(table, row.line, str(error))
                 continue
@@ -157,20 +161,22 @@ class ExampleReader:
             raise DataError(f"{self.text_column} is empty")
         return text
 
-    def _columns(self, table: Path, texts: list[str], only: list[str] | None) -> list[str]:
+    def _columns(self, table: Path, texts: list[str], only: list[str] | None, aside: list[str]) -> list[str]:
         """The columns that a table has to have."""
-        columns = [self.label_column] if self.needs_label else []
+        columns = aside if self.needs_truth else []
         if self.kind == "text":
             return [*texts, *columns]
         if self.kind == "audio" or FILE_COLUMN in column_names(table, self.form):
             return [FILE_COLUMN, *columns]
         return [*(only or ()), *columns]
 
-    def _features(self, row: Row, table: Path, only: list[str] | None) -> NDArray[np.float32]:
+    def _features(
+        self, row: Row, table: Path, only: list[str] | None, aside: list[str]
+    ) -> NDArray[np.float32]:
         if FILE_COLUMN in row.values:
             return self.read_file(file_of(table, row.values[FILE_COLUMN], self.allow_outside))
         names = row.values if only is None else only
-        features = {name: row.values[name] for name in names if name != self.label_column}
+        features = {name: row.values[name] for name in names if name not in aside}
         if self.kind == "vectors":
             names = self._expected(tuple(features))
             array = np.array([[_number(features, name) for name in names]], dtype=np.float32)

@@ -16,7 +16,7 @@ def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadR
     """The examples of a path.
 
     Args:
-        reader: of examples without labels.
+        reader: of examples whose truth need not be known.
         kind: what the examples are.
         path: a table, a folder with metadata.csv, a single array or sound, a folder of these without
             metadata, or a .txt file of texts.

@@ -1,8 +1,7 @@
-"""One label for a whole sequence: many to one; with sequences of one step, one to one."""
+"""One answer for a whole sequence: many to one; with sequences of one step, one to one."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from throughtime.models.functions import Definition, begin_of, state_ports
 from throughtime.models.initialise import initialise
 from throughtime.program.network import Port
 from throughtime.recurrent import Recurrent, locked_dropout
+from throughtime.targets.target import Target
 
 if TYPE_CHECKING:
     from throughtime.tasks.classifier.options import ClassifierNetwork
@@ -59,11 +59,11 @@ class FeedForward(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Tokens or features -> recurrence -> one vector for each sequence -> logits of the classes.
+    """Tokens or features -> recurrence -> one vector for each sequence -> what the target takes.
 
     Args:
         config: the sizes and options.
-        classes: C, the number of labels.
+        target: what is said of a sequence: its W outputs, and what they are.
         vocabulary_size: V, for sequences of tokens. Token V stands for what the vocabulary lacks; its
             embedding is zero and stays so. None for sequences of numbers.
         statistics: (mean, deviation), each (F,), for sequences of numbers: the inputs are standardised by
@@ -73,12 +73,13 @@ class Classifier(nn.Module):
     def __init__(
         self,
         config: ClassifierNetwork,
-        classes: int,
+        target: Target,
         vocabulary_size: int | None = None,
         statistics: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> None:
         super().__init__()
         self.config = config
+        self.target = target
         self.embedding = None
         if vocabulary_size is not None:
             self.embedding = nn.Embedding(vocabulary_size + 1, config.embedding, padding_idx=vocabulary_size)
@@ -91,18 +92,18 @@ class Classifier(nn.Module):
             raise ValueError("give vocabulary_size for tokens, or statistics for numbers")
         self.recurrent = self._recurrent(input_size)
         self.pooling = Pooling(config.pooling, self.recurrent.output_size, self.recurrent.directions)
-        self.output = nn.Linear(self.recurrent.output_size, classes)
+        self.output = nn.Linear(self.recurrent.output_size, target.width)
         initialise(self, config)
         self._shrink_embedding()
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Logits of each sequence's classes; they do not depend on the other sequences of the batch.
+        """The outputs of each sequence; they do not depend on the other sequences of the batch.
 
         Args:
             inputs: (T, B) int64 tokens, or (T, B, F) float features; what lies past a length is ignored.
             lengths: (B,) int64 on the CPU, each in [1, T].
         Returns:
-            (B, C).
+            (B, W).
         """
         outputs, _ = self.read(inputs, None, lengths)
         pooled = self.pooling(outputs, lengths)
@@ -121,7 +122,7 @@ class Classifier(nn.Module):
         return [self]
 
     def answer(self, each: list[Tensor]) -> Tensor:
-        """The logits (B, C) from those of the members."""
+        """The outputs (B, W) from those of the members."""
         return each[0]
 
     def functions(self) -> dict[str, Definition]:
@@ -161,10 +162,10 @@ class Ensemble(nn.Module):
     """Several classifiers that learn side by side and answer together.
 
     They see the same batches and differ in their first weights and in what dropout hides from each. Where
-    examples are few, each goes wrong in its own places, and the mean of their probabilities does so less.
+    examples are few, each goes wrong in its own places, and what they say on average does so less.
 
     Args:
-        members: networks with the same inputs and classes.
+        members: networks with the same inputs and target.
     Source: Hansen and Salamon 1990; of networks that differ by their weights' seed alone, Lakshminarayanan et
         al. 2017.
     """
@@ -174,26 +175,27 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """The logarithm of the mean of the members' probabilities, (B, C); arguments as of `Classifier`."""
+        """What the members say together, (B, W), see `Target.together`; arguments as of `Classifier`."""
         return self.answer(list(self.each(inputs, lengths)))
 
     def answer(self, each: list[Tensor]) -> Tensor:
-        """The logits (B, C) from those of the members."""
-        return torch.stack(each).log_softmax(-1).logsumexp(0) - math.log(len(each))
+        """The outputs (B, W) from those of the members."""
+        first: Classifier = self.members[0]  # type: ignore[assignment]
+        return first.target.together(torch.stack(each))
 
     def functions(self) -> dict[str, Definition]:
         """See `functions_of`."""
         return functions_of(self)
 
     def each(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """The members' logits (M, B, C): in training each has a loss of its own."""
+        """The members' outputs (M, B, W): in training each has a loss of its own."""
         return torch.stack([member(inputs, lengths) for member in self.members])
 
 
 def functions_of(model: Classifier | Ensemble) -> dict[str, Definition]:
     """What a classifier can be asked for.
 
-    sequence: tokens (T, B) or features (T, B, F), and lengths (B,), to logits (B, C).
+    sequence: tokens (T, B) or features (T, B, F), and lengths (B,), to logits (B, W), or values.
 
     A sequence may be too long for its outputs to be in memory at once. Where they are only pooled, it can be
     read in blocks:
@@ -201,7 +203,7 @@ def functions_of(model: Classifier | Ensemble) -> dict[str, Definition]:
     outputs: a block and the state before it to what is pooled, (T, B, M, D, H) of M members in D directions,
         and the state after it.
     begin: the state before the first block.
-    answer: what was pooled (B, M * D * H) to logits.
+    answer: what was pooled (B, M * D * H) to logits, or values.
     """
     members: list[Classifier] = list(model.members)  # type: ignore[arg-type]
     first = members[0]
@@ -211,10 +213,10 @@ def functions_of(model: Classifier | Ensemble) -> dict[str, Definition]:
     else:
         what = Port("features", "float32", ("T", "B", len(first.mean)), "what is read, not standardised")
     lengths = Port("lengths", "int64", ("B",), "steps of each sequence that count", "T")
-    meaning = "of the classes"
+    meaning = first.target.meaning
     if len(members) > 1:
-        meaning = "log-probabilities of the classes: the members' mean"
-    result = {"logits": meaning}
+        meaning = f"{meaning}; the members' mean"
+    result = {first.target.port: meaning}
     found = {"sequence": Definition(lambda *inputs: (model(*inputs),), (what, lengths), result)}
     directions, pooling = first.recurrent.directions, first.config.pooling
     # Layers that read both ways need all outputs of the one below; attention needs both directions.

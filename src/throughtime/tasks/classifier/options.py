@@ -1,4 +1,4 @@
-"""The options of a classifier: texts, vectors, sequences or sounds, one label each."""
+"""The options of a classifier: texts, vectors, sequences or sounds, and a label, labels or a number each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from throughtime.config.section import (
     Encoding,
     Section,
 )
-from throughtime.config.training import TrainingConfig
+from throughtime.targets.options import TargetTraining
 
 
 class LabelledData(Section):
@@ -54,7 +54,18 @@ class LabelledData(Section):
         "one after the other.",
     )
     label_column: str = Field(
-        default="label", description="The column with the label, by name or by number from 1."
+        default="label",
+        description="The column with the label or the number, by name or by number from 1; several between "
+        "commas for several numbers, or for labels with a column of 0 and 1 each.",
+    )
+    target: Literal["label", "labels", "number"] = Field(
+        default="label",
+        description="What an example has: one label, any of several labels, or a number. (The --target of a "
+        "translator is a file.)",
+    )
+    label_separator: str = Field(
+        default="",
+        description="With --target labels: what stands between the labels in a cell.",
     )
     columns: str | None = Field(
         default=None,
@@ -157,21 +168,17 @@ class ClassifierNetwork(RecurrenceConfig):
         default=1,
         ge=1,
         le=1000,
-        description="Train this many networks side by side and average their probabilities.",
+        description="Train this many networks side by side and average what they say.",
     )
     word_dropout: float = Field(
         default=0.0, ge=0, lt=1, description="Probability of hiding a whole token of a text in training."
     )
 
 
-class ClassifierTraining(TrainingConfig):
+class ClassifierTraining(TargetTraining):
     """How the classifier learns."""
 
     learning_rate: float = Field(default=1e-3, gt=0, le=MOST_RATE, description="Peak learning rate.")
-    class_weights: Literal["none", "balanced"] = Field(
-        default="none",
-        description="Balanced: weight the loss so that all labels count equally, however rare they are.",
-    )
 
 
 class ClassifierConfig(RunConfig):

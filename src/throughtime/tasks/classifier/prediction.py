@@ -1,4 +1,4 @@
-"""The labels of whole sequences, batch by batch."""
+"""What is said of whole sequences, batch by batch."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _BLOCK_STEPS = 1 << 14
 class SequenceLabeller(Protocol):
     """A classifier, whatever runs it."""
 
-    def logits(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Logits (B, C) of each sequence's classes.
+    def outputs(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The outputs (B, W) of each sequence, as its target takes them.
 
         Args:
             inputs: (T, B) int64 tokens, or (T, B, F) float32; what lies past a length is ignored.
@@ -38,18 +38,22 @@ class Labeller:
     Args:
         network: its functions; without "outputs" every sequence is read in one go.
         pooling: how the outputs become one vector: "last", "mean", "max" or "attention".
+        said: what its output is called.
     """
 
-    def __init__(self, network: Functions, pooling: str) -> None:
+    def __init__(self, network: Functions, pooling: str, said: str = "logits") -> None:
         self._network = network
         self._pooling = pooling
         self._read = network.functions["sequence"].inputs[0].name
+        self._said = said
 
-    def logits(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+    def outputs(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         """As of `SequenceLabeller`."""
         if "outputs" in self._network.functions and inputs.shape[1] == 1 and len(inputs) > _BLOCK_STEPS:
-            return self._network("answer", {"pooled": self._pooled_in_blocks(inputs[: lengths[0]])})["logits"]
-        return self._network("sequence", {self._read: inputs, "lengths": lengths})["logits"]
+            return self._network("answer", {"pooled": self._pooled_in_blocks(inputs[: lengths[0]])})[
+                self._said
+            ]
+        return self._network("sequence", {self._read: inputs, "lengths": lengths})[self._said]
 
     def _pooled_in_blocks(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """One sequence (T, 1, ...), pooled, (1, M * D * H).
@@ -103,10 +107,10 @@ class _RunningPool:
         return (self._pool / self._steps if self._kind == "mean" else self._pool).astype(np.float32)
 
 
-def all_logits(
+def all_outputs(
     labeller: SequenceLabeller, examples: Any, progress: Callable[[float], None] | None = None
 ) -> NDArray[np.float32]:
-    """Logits (N, C) in the order of the examples.
+    """Outputs (N, W) in the order of the examples.
 
     Args:
         labeller: the network.
@@ -117,7 +121,7 @@ def all_logits(
     parts, order = [], list(_short_enough(LengthBatches(lengths, _BATCH, 0).in_order(), lengths))
     done = 0
     for numbers in order:
-        parts.append(labeller.logits(*as_batch([examples[number] for number in numbers])))
+        parts.append(labeller.outputs(*as_batch([examples[number] for number in numbers])))
         done += len(numbers)
         if progress is not None:
             progress(done / len(examples))

@@ -1,9 +1,10 @@
-"""Examples as a training reads them: in a folder, with the class of each and which are held out."""
+"""Examples as a training reads them: in a folder, with the truth of each and which are held out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,12 @@ class PreparedExamples:
 
     Args:
         examples: N of them: tokens (T_i,) or features (T_i, F); `write_sequences` writes them.
-        targets: (N,) int64, the class of each.
+        targets: (N, ...), the truth of each, as `Target.encode` makes it.
         held_out: (N,), true where an example is for validation.
     """
 
     examples: Sequences
-    targets: NDArray[np.int64]
+    targets: NDArray[Any]
     held_out: NDArray[np.bool_]
 
     @property
@@ -39,19 +40,6 @@ class PreparedExamples:
     def validation(self) -> NDArray[np.int64]:
         """The numbers of the examples to measure on."""
         return np.flatnonzero(self.held_out)
-
-    def expect_classes(self, count: int) -> None:
-        """Hold the classes of the examples against how many there are.
-
-        Raises:
-            RunError: one is not in [0, count).
-        """
-        least, most = int(self.targets.min(initial=0)), int(self.targets.max(initial=0))
-        if least < 0 or most >= count:
-            raise RunError(
-                f"{TARGETS} does not belong to this run, or is damaged: it names class "
-                f"{least if least < 0 else most} of {count}"
-            )
 
     @classmethod
     def open(cls, folder: Path) -> PreparedExamples:
@@ -67,7 +55,12 @@ class PreparedExamples:
             raise RunError(f"{error.filename} is missing: the run folder is incomplete") from None
         except DataError as error:
             raise RunError(str(error)) from None
-        if targets.dtype.kind != "i" or held_out.dtype != bool or not targets.ndim == held_out.ndim == 1:
+        if (
+            targets.dtype.kind not in "iuf"
+            or held_out.dtype != bool
+            or held_out.ndim != 1
+            or not targets.ndim
+        ):
             raise RunError(f"{folder} is damaged: {TARGETS} or {HELD_OUT} holds something else")
         if not len(examples) == len(targets) == len(held_out):
             raise RunError(f"{folder} is damaged: its files differ in the number of examples")
@@ -76,8 +69,8 @@ class PreparedExamples:
         return cls(examples, targets, held_out)
 
 
-def write_targets(folder: Path, targets: NDArray[np.int64], held_out: NDArray[np.bool_]) -> None:
-    """Write the classes, and which examples are held out, beside the examples."""
+def write_targets(folder: Path, targets: NDArray[Any], held_out: NDArray[np.bool_]) -> None:
+    """Write the truth, and which examples are held out, beside the examples."""
     for name, array in ((TARGETS, targets), (HELD_OUT, held_out)):
         with atomic_file(folder / name) as file:
             np.save(file, array, allow_pickle=False)

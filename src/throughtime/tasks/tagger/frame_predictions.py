@@ -1,4 +1,4 @@
-"""What a tagger's predictions look like: the segments of a clip, and the answers to a stream of frames."""
+"""What a tagger's predictions look like: the segments of a clip, its frames, and the answers to a stream."""
 
 from __future__ import annotations
 
@@ -9,10 +9,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.arrays import softmax
 from throughtime.data.lines import STANDARD_INPUT, check_text
 from throughtime.data.numbers import as_float32, read_number, reads_as_number
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
+from throughtime.targets.kinds import OneLabel, Target
+
+# The outputs (N, W) of some frames of a clip, and when each is shown (N,), where that is known.
+Block = tuple[NDArray[np.float32], NDArray[np.float64] | None]
+
+
+def told(
+    target: Target, blocks: Iterable[Block], clip: str, probabilities: bool = False
+) -> Iterator[dict[str, Any]]:
+    """What is said of a clip: the segments of its labels; or each frame with its labels or numbers.
+
+    Args:
+        target: what the outputs mean.
+        blocks: of the clip, in order.
+        clip: its name.
+        probabilities: several labels: give the probability of each.
+    """
+    if isinstance(target, OneLabel):
+        frames = (frame for outputs, seconds in blocks for frame in frame_labels(softmax(outputs), seconds))
+        yield from segments(frames, clip, target.names)
+        return
+    count = 0
+    for outputs, seconds in blocks:
+        for place, row in enumerate(outputs):
+            clock = {} if seconds is None else {"seconds": round(float(seconds[place]), 3)}
+            every = {"probabilities": target.probabilities(row)} if probabilities else {}
+            yield {"clip": clip, "frame": count, **clock, **target.say(row), **every}
+            count += 1
 
 
 @dataclass(frozen=True)
@@ -132,8 +161,8 @@ def check_picture(frame: NDArray[Any], size: int) -> NDArray[np.uint8]:
     return resize_frame(frame, size)
 
 
-def kept_as_well(frames: Iterator[FrameLabel], found: list[FrameLabel]) -> Iterator[FrameLabel]:
-    """The frames, and all of them in `found` as well."""
-    for frame in frames:
-        found.append(frame)
-        yield frame
+def kept_as_well(blocks: Iterator[Block], found: list[Block]) -> Iterator[Block]:
+    """The blocks, and all of them in `found` as well."""
+    for block in blocks:
+        found.append(block)
+        yield block

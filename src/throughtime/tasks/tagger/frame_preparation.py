@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat
 
-from throughtime.data.labels import natural_order
 from throughtime.data.sequences import Sequences, write_sequences
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
+from throughtime.targets.kinds import OneLabel, Target
 from throughtime.tasks.tagger.clips import Clip, Encode, FrameReader, kind_of, list_clips, split_clips
-from throughtime.tasks.tagger.frame_labels import NO_LABEL, read_frame_labels
+from throughtime.tasks.tagger.frame_targets import TRUTHS, FrameTruth
 from throughtime.tasks.tagger.options import TaggerConfig
-from throughtime.tasks.tagger.segments import UNLABELLED
 
 if TYPE_CHECKING:
     from throughtime.training.progress import Progress
@@ -32,13 +31,13 @@ class FrameFacts:
     """What predicting needs to know of the training's clips: what frames.json holds.
 
     Args:
-        labels: C names, sorted.
+        labels: C names, sorted, where a frame has one label; none where target.json says what it has.
         kind: "video" or "array".
         frame_rate: frames a second of the training clips, or None where that is not known.
         mean, deviation: of each feature; None where the network reads pictures.
     """
 
-    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    labels: tuple[str, ...]
     kind: Literal["video", "array"]
     frame_rate: Annotated[FiniteFloat, Field(gt=0)] | None
     mean: tuple[FiniteFloat, ...] | None
@@ -47,6 +46,8 @@ class FrameFacts:
     def __post_init__(self) -> None:
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("labels: a label occurs twice")
+        if len(self.labels) == 1:
+            raise ValueError("labels: there is only one")
         if len(self.mean or ()) != len(self.deviation or ()) or (self.mean is None and self.kind == "array"):
             raise ValueError("mean and deviation do not fit together")
 
@@ -63,7 +64,7 @@ def labels_file(folder: Path, part: str) -> Path:
 
 def prepare_clips(
     folder: Path, config: TaggerConfig, frame_size: int, encode: Encode | None, show: Progress
-) -> FrameFacts:
+) -> tuple[FrameFacts, Target]:
     """Read the clips once and write their frames and labels below the run folder.
 
     Args:
@@ -73,7 +74,7 @@ def prepare_clips(
         encode: a frozen CNN, or None.
         show: where progress and remarks go.
     Returns:
-        What frames.json holds.
+        What frames.json holds, and what is learned of each frame.
     Raises:
         DataError: the clips cannot be used.
     """
@@ -97,23 +98,17 @@ def prepare_clips(
         done += 1
         show.preparing("reading the clips", done, total)
 
-    target = folder / DATA
-    found: dict[str, int] = {}
-    labels = write_frames(target, "training", training, reader, found, True, bad, progress)
-    if not labels:
+    place = folder / DATA
+    truth: FrameTruth = TRUTHS[data.target]()
+    found = write_frames(place, "training", training, reader, truth, bad, progress)
+    if not found:
         raise DataError(f"{data.source} has no clip that can be used ({bad.summary()})")
-    names = sorted(found, key=natural_order)
-    if len(names) < 2:
-        what = f"only the label {names[0]!r}" if names else "not a single label"
-        raise DataError(f"{data.source}: the training clips have {what}: a tagger needs at least two")
-    # Labels were numbered as they came; their sorted order is easier to read everywhere.
-    sorted_number = np.array([names.index(name) for name in found])
-    write_labels(target, "training", [np.where(one < 0, one, sorted_number[one]) for one in labels])
-    known = {name: number for number, name in enumerate(names)}
-    held_out = write_frames(target, "validation", validation, reader, known, False, bad, progress)
+    target, found = truth.settle(found, config.training, data.source)
+    write_labels(place, "training", found, truth.dtype)
+    held_out = write_frames(place, "validation", validation, reader, truth, bad, progress)
     if held_out:
-        write_labels(target, "validation", held_out)
-        if not any((one != UNLABELLED).any() for one in held_out):
+        write_labels(place, "validation", held_out, truth.dtype)
+        if not any(truth.usable(one) for one in held_out):
             raise DataError(f"{data.source}: no frame of the {len(held_out)} validation clips has a label")
     else:
         show.remark("no clips are held out for validation: the last weights are kept")
@@ -121,10 +116,11 @@ def prepare_clips(
         show.remark(bad.summary())
     mean = deviation = None
     if reader.kind == "array" or encode is not None:
-        mean, deviation = _statistics(Sequences.open(frames_file(target, "training")))
+        mean, deviation = _statistics(Sequences.open(frames_file(place, "training")))
     rates = reader.rates
     rate = float(np.median(rates)) if rates else None
-    return FrameFacts(tuple(names), reader.kind, rate, mean, deviation)  # type: ignore[arg-type]
+    names = target.names if isinstance(target, OneLabel) else ()
+    return FrameFacts(names, reader.kind, rate, mean, deviation), target  # type: ignore[arg-type]
 
 
 def write_frames(
@@ -132,41 +128,33 @@ def write_frames(
     part: str,
     clips: Sequence[Clip],
     reader: FrameReader,
-    numbers: dict[str, int],
-    may_grow: bool,
+    truth: FrameTruth,
     bad: BadRows,
     progress: Callable[[float], None] | None = None,
-) -> list[NDArray[np.int64]]:
+) -> list[NDArray[Any]]:
     """Write the frames of clips, one clip in memory at a time, and read their labels.
 
     Args:
         folder, part: where to, see `frames_file`.
         clips: which.
         reader: how.
-        numbers: of the labels; new ones are added where that is allowed, else they are bad.
-        may_grow: whether it is.
+        truth: reads what there is to learn of each frame.
         bad: what happens to clips that cannot be used.
         progress: called with the share that is done, after each clip.
     Returns:
-        The labels (T_i,) of each clip that could be used; where there is none, no file is written.
+        The truth (T_i, ...) of each clip that could be used; where there is none, no file is written.
     """
-    labels: list[NDArray[np.int64]] = []
+    found: list[NDArray[Any]] = []
 
     def frames() -> Iterator[NDArray[Any]]:
         for count, clip in enumerate(clips, start=1):
             try:
                 array, seconds = reader.read(clip.path)
-                known = None if may_grow else numbers
-                times = None if seconds is None else seconds.tolist()
-                names = read_frame_labels(clip.labels, len(array), times, known)
+                one = truth.read(clip.labels, len(array), None if seconds is None else seconds.tolist())
             except DataError as error:
                 bad.report(clip.table, clip.line, str(error))
             else:
-                # Only now, so that a clip that is left out adds no label.
-                for name in dict.fromkeys(names):
-                    if name != NO_LABEL:
-                        numbers.setdefault(name, len(numbers))
-                labels.append(np.array([numbers.get(name, UNLABELLED) for name in names]))
+                found.append(one)
                 reader.accept(array, seconds)
                 yield array
             if progress is not None:
@@ -178,12 +166,12 @@ def write_frames(
         path = frames_file(folder, part)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_sequences(path, chain([first], usable))
-    return labels
+    return found
 
 
-def write_labels(folder: Path, part: str, labels: Sequence[NDArray[np.int64]]) -> None:
-    """Write the labels of clips beside their frames."""
-    write_sequences(labels_file(folder, part), labels, np.int16)
+def write_labels(folder: Path, part: str, truth: Sequence[NDArray[Any]], dtype: Any) -> None:
+    """Write the truth of clips beside their frames."""
+    write_sequences(labels_file(folder, part), truth, dtype)
 
 
 def _parts(config: TaggerConfig, bad: BadRows) -> tuple[list[Clip], list[Clip]]:

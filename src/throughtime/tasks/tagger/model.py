@@ -1,4 +1,4 @@
-"""A label for every frame: many to many, aligned."""
+"""An answer for every frame: many to many, aligned."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from throughtime.models.functions import Definition, begin_of, state_outputs, st
 from throughtime.models.initialise import initialise
 from throughtime.program.network import Port
 from throughtime.recurrent import Recurrent, locked_dropout
+from throughtime.targets.target import Target
 from throughtime.tasks.tagger.options import TaggerNetwork
 
 # Frames that go through the encoder together outside training, so that a long clip needs little memory.
@@ -22,10 +23,10 @@ _FRAMES_AT_A_TIME = 512
 
 
 class Tagger(nn.Module):
-    """Encoder -> recurrence -> logits of each frame's label.
+    """Encoder -> recurrence -> what the target takes of each frame.
 
     Example:
-        tagger = Tagger(config, SmallCNN(64), classes=5)
+        tagger = Tagger(config, SmallCNN(64), FrameLabels(Labels("abcde")))
         logits, state = tagger(frames)                   # (T, B, 32, 32, 3) uint8 -> (T, B, 5)
         logits, state = tagger(more_frames, state)       # the same clip, further on
 
@@ -33,14 +34,14 @@ class Tagger(nn.Module):
         config: the sizes and options. cell "none" is the baseline that sees one frame at a time.
         encoder: maps frames (N, ...) to (N, F), each frame by itself, has F as `output_size`, and
             says in `reads` what a frame is: its shape, dtype and meaning.
-        classes: C.
+        target: what is said of a frame: its W outputs, and what they are.
     """
 
-    def __init__(self, config: TaggerNetwork, encoder: nn.Module, classes: int) -> None:
+    def __init__(self, config: TaggerNetwork, encoder: nn.Module, target: Target) -> None:
         super().__init__()
         self.config = config
         self.encoder = encoder
-        self.classes = classes
+        self.target = target
         size = int(encoder.output_size)  # type: ignore[arg-type]
         directions = 2 if config.bidirectional else 1
         self.recurrent: Recurrent | FrameByFrame
@@ -55,7 +56,7 @@ class Tagger(nn.Module):
                 bidirectional=config.bidirectional,
                 **config.recurrent_options(),
             )
-        self.output = nn.Linear(self.recurrent.output_size, classes)
+        self.output = nn.Linear(self.recurrent.output_size, target.width)
         initialise(self, config)
 
     @property
@@ -66,14 +67,14 @@ class Tagger(nn.Module):
     def forward(
         self, frames: Tensor, state: State | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Logits of each frame's label.
+        """The outputs of each frame.
 
         Args:
             frames: (T, B, ...), as the encoder wants them.
             state: what the previous call returned, or None at the beginning of a clip.
             lengths: (B,) int64 on the CPU; frames past a clip's length are ignored. None means T for all.
         Returns:
-            Logits (T, B, C), and the state after each clip's last frame.
+            (T, B, W), and the state after each clip's last frame.
         """
         return self.tag(self.encode(frames, lengths), state, lengths)
 
@@ -90,7 +91,7 @@ class Tagger(nn.Module):
     def tag(
         self, features: Tensor, state: State | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """The part after the encoder: features (T, B, F) to logits (T, B, C) and the state."""
+        """The part after the encoder: features (T, B, F) to outputs (T, B, W) and the state."""
         features = self._drop(features, self.config.input_dropout)
         if isinstance(self.recurrent, FrameByFrame):
             outputs, new_state = self.recurrent(features), ()
@@ -99,8 +100,8 @@ class Tagger(nn.Module):
         return self.output(self._drop(outputs, self.config.output_dropout)), new_state
 
     def functions(self) -> dict[str, Definition]:
-        """encode: frames (T, B, ...), each by itself, to features (T, B, F). tag: these to logits (T, B, C).
-        begin: the state before the first frame.
+        """encode: frames (T, B, ...), each by itself, to features (T, B, F). tag: these to logits (T, B, W),
+        or values. begin: the state before the first frame.
 
         A network that reads backwards sees whole clips and has no state to carry.
         """
@@ -109,8 +110,8 @@ class Tagger(nn.Module):
             return (self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]),)
 
         def tag(features: Tensor, lengths: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-            logits, new = self.tag(features, state or None, lengths)
-            return logits, *(new if states else ())
+            outputs, new = self.tag(features, state or None, lengths)
+            return outputs, *(new if states else ())
 
         shape, dtype, meaning = self.encoder.reads  # type: ignore[misc]
         size = int(self.encoder.output_size)  # type: ignore[arg-type]
@@ -124,7 +125,9 @@ class Tagger(nn.Module):
         read = (features, lengths, *states)
         found = {
             "encode": Definition(encode, (frames,), {"features": features.meaning}),
-            "tag": Definition(tag, read, {"logits": "of each frame's label", **after}),
+            "tag": Definition(
+                tag, read, {self.target.port: f"of each frame: {self.target.meaning}", **after}
+            ),
         }
         if states:
             found["begin"] = begin_of([self.recurrent], states)  # type: ignore[list-item]

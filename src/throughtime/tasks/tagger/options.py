@@ -1,4 +1,4 @@
-"""The options of a tagger: clips of video or of features, and a label for every frame."""
+"""The options of a tagger: clips of video or of features, and a label, labels or numbers for every frame."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import CELLS, RecurrenceConfig
 from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_RATE, MOST_UNITS, Section
-from throughtime.config.training import TrainingConfig
+from throughtime.targets.options import TargetTraining
 
 
 class FrameData(Section):
@@ -25,6 +25,10 @@ class FrameData(Section):
         lt=1,
         description="Share of the clips (of the groups, if the metadata has them), drawn by --seed, kept for "
         "validation; 0 for none. A split column in the metadata overrides it.",
+    )
+    target: Literal["label", "labels", "number"] = Field(
+        default="label",
+        description="What a frame has: one label, any of several labels (0 or 1 for each), or numbers.",
     )
     image_encoder: str | None = Field(
         default=None,
@@ -99,7 +103,7 @@ class TaggerNetwork(RecurrenceConfig):
     output_dropout: float = Field(default=0.2, ge=0, lt=1, description="Dropout before the output layer.")
 
 
-class TaggerTraining(TrainingConfig):
+class TaggerTraining(TargetTraining):
     """Truncated BPTT over clips that are read in parallel."""
 
     epochs: int = Field(default=30, ge=1, le=MOST_COUNTED, description="Passes over the training data.")
@@ -115,10 +119,6 @@ class TaggerTraining(TrainingConfig):
         ge=0,
         le=MOST_COUNTED,
         description="Bidirectional: frames read on either side of a chunk that add nothing to the loss.",
-    )
-    class_weights: Literal["none", "balanced"] = Field(
-        default="none",
-        description="Balanced: weight the loss so that all labels count equally, however rare they are.",
     )
 
 

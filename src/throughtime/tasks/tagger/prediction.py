@@ -1,4 +1,4 @@
-"""The labels of every frame: of a stream as it comes, of a whole clip, of a set of clips with its scores."""
+"""What is said of every frame: of a stream as it comes, of a whole clip, of many clips with the scores."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.arrays import log_softmax, softmax
 from throughtime.data.batches import pad
 from throughtime.data.sequences import Sequences
 from throughtime.errors import OptionError
 from throughtime.program.network import Functions
+from throughtime.targets.kinds import Scores, Target
 from throughtime.tasks.tagger.clip_streams import Chunk, ClipStreams, whole_clips
-from throughtime.tasks.tagger.segments import UNLABELLED, FrameScores
 
 # Frames a chunk in evaluation. Its length does not change the result, as the state is carried exactly.
 _EVALUATION_FRAMES = 256
@@ -27,11 +26,9 @@ class FrameTagger(Protocol):
     """A tagger, whatever runs it; the caller carries the state.
 
     Attributes:
-        classes: C.
-        looks_ahead: whether a frame's label depends on later frames.
+        looks_ahead: whether what is said of a frame depends on later frames.
     """
 
-    classes: int
     looks_ahead: bool
 
     def encode(self, frames: NDArray[Any]) -> NDArray[np.float32]:
@@ -41,7 +38,7 @@ class FrameTagger(Protocol):
     def tag(
         self, features: NDArray[np.float32], state: Any = None, lengths: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.float32], Any]:
-        """Logits (T, B, C) of features (T, B, F), and the state after each clip's last frame.
+        """Outputs (T, B, W) of features (T, B, F), and the state after each clip's last frame.
 
         Args:
             features: what lies past a length is ignored.
@@ -60,13 +57,14 @@ class Tagger:
 
     Args:
         network: its functions; those that carry a state have "begin".
-        classes: C.
-        looks_ahead: whether a frame's label depends on later frames.
+        looks_ahead: whether what is said of a frame depends on later frames.
+        said: what the output of "tag" is called.
     """
 
-    def __init__(self, network: Functions, classes: int, looks_ahead: bool) -> None:
+    def __init__(self, network: Functions, looks_ahead: bool, said: str = "logits") -> None:
         self._network = network
-        self.classes, self.looks_ahead = classes, looks_ahead
+        self.looks_ahead = looks_ahead
+        self._said = said
 
     def encode(self, frames: NDArray[Any]) -> NDArray[np.float32]:
         """The features (N, F) of frames (N, ...), each by itself."""
@@ -84,7 +82,7 @@ class Tagger:
         given = self._begin(B) if state is None else state
         counted = np.full(B, T) if lengths is None else lengths
         found = self._network("tag", {"features": features, "lengths": counted, **given})
-        return found["logits"], {name: found[f"new_{name}"] for name in given}
+        return found[self._said], {name: found[f"new_{name}"] for name in given}
 
     def carry(self, state: Any, kept: NDArray[np.int64], beginning: int) -> Any:
         """A chunk's state: rows `kept` of the state before, then so many that begin a clip."""
@@ -103,7 +101,7 @@ class LabelledClips:
 
     Args:
         frames: (T_i, ...) each.
-        labels: (T_i,) each, below C, or `UNLABELLED`.
+        labels: the truth (T_i, ...) of each, as its target takes it.
     """
 
     frames: Sequences
@@ -129,27 +127,27 @@ class FrameStepper:
         self._state: Any = None
 
     def feed(self, frames: NDArray[Any]) -> NDArray[np.float32]:
-        """Read frames (N, ...); return the probabilities (N, C) of each one's label."""
-        logits, self._state = self._tagger.tag(self._tagger.encode(frames)[:, None], self._state)
-        return softmax(logits[:, 0])
+        """Read frames (N, ...); return the outputs (N, W) of each."""
+        outputs, self._state = self._tagger.tag(self._tagger.encode(frames)[:, None], self._state)
+        return outputs[:, 0]
 
 
-def label_whole_clip(tagger: FrameTagger, blocks: Iterable[NDArray[Any]]) -> NDArray[np.float32]:
-    """The probabilities (T, C) of a clip's labels, from the whole clip at once.
+def outputs_of_clip(tagger: FrameTagger, blocks: Iterable[NDArray[Any]]) -> NDArray[np.float32]:
+    """The outputs (T, W) of a clip's frames, from the whole clip at once.
 
     Args:
         tagger: the network.
         blocks: the clip's frames, (N, ...) at a time; only their features are kept.
     """
     features = np.concatenate([tagger.encode(block) for block in blocks])
-    logits, _ = tagger.tag(features[:, None])
-    return softmax(logits[:, 0])
+    outputs, _ = tagger.tag(features[:, None])
+    return outputs[:, 0]
 
 
-def clip_logits(
+def clip_outputs(
     tagger: FrameTagger, frames: Sequences, batch: int, progress: Callable[[float], None] | None = None
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The logits (T, C) of each whole clip, by its number, as each is done.
+    """The outputs (T, W) of each whole clip, by its number, as each is done.
 
     Args:
         tagger: the network.
@@ -172,10 +170,10 @@ def clip_logits(
         features = pad(np.split(encoded, ends[:-1]))
         lengths = np.array([len(piece) for piece in pieces])
         state = tagger.carry(state, chunk.kept, len(pieces) - len(chunk.kept)) if len(chunk.kept) else None
-        logits, state = tagger.tag(features, state, lengths if (lengths < len(features)).any() else None)
+        outputs, state = tagger.tag(features, state, lengths if (lengths < len(features)).any() else None)
         for row, piece in enumerate(chunk.pieces):
             clip = piece.window.clip
-            waiting.setdefault(clip, []).append(logits[: piece.stop - piece.start, row])
+            waiting.setdefault(clip, []).append(outputs[: piece.stop - piece.start, row])
             if piece.stop == piece.window.length:
                 yield clip, np.concatenate(waiting.pop(clip))
         if progress is not None:
@@ -186,33 +184,34 @@ def evaluate(
     tagger: FrameTagger,
     clips: LabelledClips,
     batch: int,
+    target: Target,
     weights: NDArray[np.float32] | None = None,
     progress: Callable[[float], None] | None = None,
-) -> tuple[float, FrameScores]:
-    """The loss in nats a labelled frame, and the scores, over whole clips.
+) -> tuple[float, Scores]:
+    """The loss of a frame, and the scores, over whole clips.
 
     Args:
         tagger: the network.
         clips: to measure on.
         batch: clips beside each other.
-        weights: of the classes in the loss, (C,); the scores know none.
+        target: what is said of a frame.
+        weights: of `Target.weights`, in the loss; the scores know none.
         progress: called with the share that is done.
     """
-    scores = FrameScores(tagger.classes)
+    scores = target.scores()
     total = weight = 0.0
-    found: dict[int, tuple[float, float, NDArray[np.int64]]] = {}
-    for clip, logits in clip_logits(tagger, clips.frames, batch, progress):
-        labels = np.asarray(clips.labels[clip], dtype=np.int64)
-        labelled = labels != UNLABELLED
-        targets, seen = labels[labelled], logits[labelled].astype(np.float64)
-        losses = -log_softmax(seen)[np.arange(len(targets)), targets]
-        share = np.ones(len(targets)) if weights is None else weights[targets].astype(np.float64)
-        found[clip] = float((losses * share).sum()), float(share.sum()), logits.argmax(-1)
+    found: dict[int, tuple[float, float, NDArray[Any]]] = {}
+    for clip, outputs in clip_outputs(tagger, clips.frames, batch, progress):
+        truth = np.asarray(clips.labels[clip])
+        known = target.is_known(truth)
+        losses = target.losses_of(outputs[known], truth[known], weights)
+        shares = target.shares(truth[known], weights)
+        found[clip] = float(losses.sum()), float(shares.sum()), target.decide(outputs)
     # In the order of the clips, so that the sums do not depend on how they were batched.
     for clip in range(len(clips.frames)):
-        loss, share, predicted = found[clip]
+        loss, share, decided = found[clip]
         total, weight = total + loss, weight + share
-        scores.add(clips.labels[clip], predicted)
+        scores.add(np.asarray(clips.labels[clip]), decided)
     return total / max(weight, 1e-12), scores
 
 

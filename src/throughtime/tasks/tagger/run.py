@@ -1,4 +1,4 @@
-"""The run of a tagger: a label for every frame of a clip, whole or as it comes."""
+"""The run of a tagger: a label, labels or numbers for every frame of a clip, whole or as it comes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.labels import Labels
 from throughtime.data.lines import standard_input
 from throughtime.data.sequences import Sequences
 from throughtime.data.tables import BadRows, find_metadata
@@ -22,16 +23,16 @@ from throughtime.files import copy_atomically, write_atomically
 from throughtime.program.network import Functions
 from throughtime.run.run import Run, refuse_text
 from throughtime.runtime.outputs import check_output
+from throughtime.targets.kinds import Target, load_target, threshold_all
+from throughtime.tasks.tagger.clip_picture import draw_clip
 from throughtime.tasks.tagger.clips import Encode, FrameReader, clips_in, list_clips
-from throughtime.tasks.tagger.frame_labels import read_frame_labels
 from throughtime.tasks.tagger.frame_predictions import (
-    FrameLabel,
+    Block,
     check_features,
     check_picture,
-    frame_labels,
     kept_as_well,
     rows_of_numbers,
-    segments,
+    told,
 )
 from throughtime.tasks.tagger.frame_preparation import (
     DATA,
@@ -42,16 +43,17 @@ from throughtime.tasks.tagger.frame_preparation import (
     write_frames,
     write_labels,
 )
+from throughtime.tasks.tagger.frame_targets import TRUTHS, FrameLabels, FrameTruth
 from throughtime.tasks.tagger.options import TaggerConfig
 from throughtime.tasks.tagger.prediction import (
     FrameStepper,
     FrameTagger,
     LabelledClips,
     Tagger,
+    clip_outputs,
     evaluate,
-    label_whole_clip,
+    outputs_of_clip,
 )
-from throughtime.tasks.tagger.segments import UNLABELLED
 
 if TYPE_CHECKING:
     import torch
@@ -75,13 +77,15 @@ class TaggerRun(Run):
             print(label)
 
     Attributes:
-        labels: C names, sorted.
+        target: what it says of a frame: the names of the labels, or of the numbers.
+        labels: C names, sorted, where a frame has one label; those of the target.
         kind: "video" or "array".
         frame_rate: frames a second of the training clips, or None where that is not known.
     """
 
     task = "tagger"
     config: TaggerConfig
+    target: Target
     labels: list[str]
     kind: str
     frame_rate: float | None
@@ -93,7 +97,9 @@ class TaggerRun(Run):
                 raise DataError(f"{encoder}: no such file (the working directory is {Path.cwd()})")
             # The run has to work where the file is not.
             copy_atomically(encoder, self._encoder_file)
-        facts = prepare_clips(self.folder, self.config, self._frame_size, self._encode, show)
+        facts, target = prepare_clips(self.folder, self.config, self._frame_size, self._encode, show)
+        if not facts.labels:
+            target.save(self.folder)
         write_atomically(self.folder / FRAMES, json.dumps(asdict(facts), ensure_ascii=False).encode())
         self.load()
         lengths = Sequences.open(frames_file(self.folder / DATA, "training")).lengths
@@ -102,7 +108,11 @@ class TaggerRun(Run):
 
     def load(self) -> None:
         facts = read_json(self.folder / FRAMES, FrameFacts)
-        self.labels, self.kind, self.frame_rate = list(facts.labels), facts.kind, facts.frame_rate
+        kind = self.config.data.target
+        if (kind == "label") != bool(facts.labels):
+            raise RunError(f"{self.folder / FRAMES} does not belong to a run whose target is {kind}")
+        self.target = FrameLabels(Labels(facts.labels)) if facts.labels else load_target(kind, self.folder)
+        self.labels, self.kind, self.frame_rate = list(self.target.names), facts.kind, facts.frame_rate
         self._mean, self._deviation = (
             None if values is None else np.array(values, dtype=np.float64)
             for values in (facts.mean, facts.deviation)
@@ -118,20 +128,21 @@ class TaggerRun(Run):
             encoder = SmallCNN(self.config.model.encoder_features, self._frame_size)
         else:
             encoder = Standardise(torch.from_numpy(self._mean), torch.from_numpy(self._deviation))
-        return TorchTagger(self.config.model, encoder, len(self.labels))
+        return TorchTagger(self.config.model, encoder, self.target)
 
     def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
-        return (FRAMES,), {"labels": self.labels}
+        return (FRAMES, *self.target.files), self.target.facts()
 
     def row_names(self) -> dict[str, list[str]]:
-        return {"output.weight": self.labels, "output.bias": self.labels}
+        outputs = self.target.output_names
+        return {"output.weight": outputs, "output.bias": outputs}
 
     def port_sizes(self) -> dict[tuple[str, str], int]:
-        return {("tag", "logits"): len(self.labels)}
+        return {("tag", self.target.port): self.target.width}
 
     def predictor(self, network: Functions) -> FrameTagger:
         model = self.config.model
-        return Tagger(network, len(self.labels), model.bidirectional and model.cell != "none")
+        return Tagger(network, model.bidirectional and model.cell != "none", self.target.port)
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
         from throughtime.tasks.tagger.training import Tagging
@@ -141,7 +152,7 @@ class TaggerRun(Run):
         if frames_file(folder, "validation").exists():
             parts.append(self._clips(folder, "validation"))
         for part in parts:
-            part.labels.expect_numbers(UNLABELLED, len(self.labels))
+            self.target.check(part.labels.values, str(folder))
             if self._mean is None:
                 part.frames.expect_steps((self._frame_size, self._frame_size, 3), "u")
             else:
@@ -151,37 +162,55 @@ class TaggerRun(Run):
             parts[0],
             parts[1] if len(parts) > 1 else None,
             self.config.training,
-            self.labels,
+            self.target,
             self.kind,
         )
+
+    def conclude(self) -> None:
+        """Settle thresholds and margins by the validation clips, and draw what the best weights make of them.
+
+        One label needs neither: `predict --timeline` draws it.
+        """
+        if isinstance(self.target, FrameLabels) or not frames_file(self.folder / DATA, "validation").exists():
+            return
+        clips = self._clips(self.folder / DATA, "validation")
+        found = dict(clip_outputs(self.network, clips.frames, self.config.training.batch))
+        outputs = np.concatenate([found[clip] for clip in range(len(clips.frames))])
+        truth = np.asarray(clips.labels.values)
+        self.target.calibrate(self.folder, truth, outputs)
+        self.target.draw(self.folder / f"{self.target.picture}.png", truth, outputs)
 
     def next_command(self) -> str:
         name = "clip.mp4" if self.kind == "video" else "clip.npy"
         return f"Label a clip: throughtime predict {self.folder} {name} --timeline timeline.png"
 
     def facts(self) -> dict[str, Any]:
-        return {"labels": self.labels, "clips": self.kind, "frame_rate": self.frame_rate}
+        return {**self.target.facts(), "clips": self.kind, "frame_rate": self.frame_rate}
 
     # Predictions
 
-    def stream(self, frames: Iterable[NDArray[Any]]) -> Iterator[str]:
-        """Label frames as they come: a frame in, its label out, at constant memory.
+    def stream(self, frames: Iterable[NDArray[Any]]) -> Iterator[Any]:
+        """Say of frames what they are as they come: a frame in, an answer out, at constant memory.
 
         Args:
             frames: video: (H, W, 3) uint8, RGB, of any size; arrays: (F,) numbers.
+        Yields:
+            The label of each; or {"labels": ...}, or {"value": ..., "low": ..., "high": ...}.
         Raises:
             OptionError: the tagger is bidirectional, and needs frames that have not come yet.
             DataError: a frame has another shape or is not finite (the message names its number).
         """
-        for probabilities in self._stream_probabilities(frames):
-            yield self.labels[int(probabilities.argmax())]
+        for outputs in self._stream_outputs(frames):
+            said = self.target.say(outputs)
+            yield said.get("label", said)
 
-    def label_frames(self, path: str | Path) -> list[str]:
-        """The label of each frame of a clip on disk."""
-        return [self.labels[frame.label] for frame in self._label_clip(path)]
+    def label_frames(self, path: str | Path) -> list[Any]:
+        """The label of each frame of a clip on disk; or what `stream` gives for other targets."""
+        said = (self.target.say(row) for outputs, _ in self._outputs_of(path) for row in outputs)
+        return [one.get("label", one) for one in said]
 
-    def read_labels(self, path: str | Path, clip: str | Path) -> NDArray[np.int64]:
-        """The true labels of a clip as numbers, `UNLABELLED` where there is none.
+    def read_labels(self, path: str | Path, clip: str | Path) -> NDArray[Any]:
+        """The truth of a clip's frames: labels as numbers, `UNLABELLED` where there is none; or (T, C).
 
         Args:
             path: the labels file.
@@ -193,9 +222,7 @@ class TaggerRun(Run):
         for frames, seconds in self._reader(encodes=False).blocks(clip):
             count += len(frames)
             times += [] if seconds is None else seconds.tolist()
-        names = read_frame_labels(path, count, times or None, self.labels)
-        known = {label: number for number, label in enumerate(self.labels)}
-        return np.array([known.get(name, UNLABELLED) for name in names])
+        return self._truth.read(Path(path), count, times or None)
 
     def predict(
         self,
@@ -204,29 +231,34 @@ class TaggerRun(Run):
         timeline: str | Path | None = None,
         labels: str | Path | None = None,
         allow_outside_files: bool = False,
+        probabilities: bool = False,
+        threshold: float | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """The segments of clips: neighbouring frames with one label.
+        """The segments of clips: neighbouring frames with one label; or frames with their labels or numbers.
 
         Args:
             inputs: videos or arrays, or folders of clips with a metadata file; "-" reads the frames of one
                 array from standard input, a line of numbers each, and answers with each one's label.
             skip_bad: leave out clips that cannot be used; `left_out` says which.
-            timeline: draw the labels of the one clip as a picture, there.
-            labels: a file with the true labels of the clip, to draw beside them.
+            timeline: draw what is said of the one clip as a picture, there.
+            labels: a file with the truth of the clip, to draw beside it.
             allow_outside_files: read clips outside the folder of the metadata file that names them.
+            probabilities: several labels: give the probability of each.
+            threshold: several labels: give every label from this probability on.
         Yields:
             clip, start and end (frames; the end is not in it), their times in seconds where these are known,
-            label, and the mean probability that the model gave it. From standard input: frame, label,
-            probability.
+            label, and the mean probability that the model gave it. Of several labels and of numbers: clip,
+            frame, its time, and labels, or value, low and high. From standard input: frame, and what is said.
         Raises:
             DataError: a clip cannot be used.
             OptionError: a timeline is wanted of more than one clip.
         """
         refuse_text(inputs, "predict")
+        threshold_all(self.target, threshold)
         if list(map(str, inputs)) == [STANDARD_INPUT]:
             if timeline is not None or labels is not None:
                 raise OptionError("--timeline and --labels need a clip on disk, not standard input")
-            yield from self._predict_lines(standard_input(), skip_bad)
+            yield from self._predict_lines(standard_input(), skip_bad, probabilities)
             return
         bad = BadRows(skip_bad)
         clips = list(self._find_inputs(inputs, bad, allow_outside_files))
@@ -238,15 +270,15 @@ class TaggerRun(Run):
             try:
                 given = labels if labels is not None else own_labels if timeline is not None else None
                 truth = None if given is None else self.read_labels(given, path)
-                found: list[FrameLabel] = []
-                frames = self._label_clip(path)
+                found: list[Block] = []
+                blocks = self._outputs_of(path)
                 if timeline is not None:
-                    frames = kept_as_well(frames, found)
-                predicted = segments(frames, str(path), self.labels)
+                    blocks = kept_as_well(blocks, found)
+                predicted = told(self.target, blocks, str(path), probabilities)
                 # With skip_bad nothing of a clip is told before its end is known to be whole.
                 yield from list(predicted) if skip_bad else predicted
                 if timeline is not None:
-                    self._draw(timeline, path, found, truth)
+                    draw_clip(timeline, self.target, found, truth, path.name)
             except DataError as error:
                 if not skip_bad:
                     raise
@@ -259,6 +291,7 @@ class TaggerRun(Run):
         skip_bad: bool = False,
         progress: Callable[[float], None] | None = None,
         allow_outside_files: bool = False,
+        threshold: float | None = None,
     ) -> dict[str, Any]:
         """Measure on clips with labels.
 
@@ -268,30 +301,33 @@ class TaggerRun(Run):
             skip_bad: leave out clips that cannot be used.
             progress: called with the share that is done.
             allow_outside_files: read clips outside the folder of the metadata file.
+            threshold: several labels: give every label from this probability on.
         Returns:
-            clips, frames (with a label), left_out, loss (nats a frame, unweighted), accuracy, macro_f1, edit,
-            f1@10, f1@25, f1@50; see `throughtime.tasks.tagger.segments`.
+            clips, frames (with a label), left_out, loss (of a frame, unweighted), and the scores of what is
+            learned: accuracy, macro_f1, edit, f1@10, f1@25, f1@50 (see `throughtime.tasks.tagger.segments`);
+            micro_f1, macro_f1, subset_accuracy; or mae, rmse, r2 and so on.
         Raises:
             DataError: the data cannot be used, or a label is unknown to the model.
         """
         import tempfile
 
+        threshold_all(self.target, threshold)
         bad = BadRows(skip_bad)
         clips = list_clips(path, bad, allow_outside_files)
         clips = [clip for clip in clips if clip.part == "test"] or clips
         # On disk, so that the clips may be larger than memory.
         with tempfile.TemporaryDirectory() as name:
-            folder, known = Path(name), {label: number for number, label in enumerate(self.labels)}
+            folder, truth = Path(name), self._truth
             # Reading takes most of the time, so that is the progress that is shown.
-            labels = write_frames(folder, "test", clips, self._reader(), known, False, bad, progress)
+            labels = write_frames(folder, "test", clips, self._reader(), truth, bad, progress)
             if not labels:
                 raise DataError(f"{path} has no clip that can be used ({bad.summary()})")
-            labelled = sum(int((one != UNLABELLED).sum()) for one in labels)
+            labelled = sum(truth.usable(one) for one in labels)
             if labelled == 0:
                 raise DataError(f"{path}: no frame has a label, so there is nothing to measure")
-            write_labels(folder, "test", labels)
+            write_labels(folder, "test", labels, truth.dtype)
             clips = self._clips(folder, "test")
-            loss, scores = evaluate(self.network, clips, self.config.training.batch)
+            loss, scores = evaluate(self.network, clips, self.config.training.batch, self.target)
             check_output(np.array(loss), str(path))
         return {
             "clips": len(labels),
@@ -302,6 +338,11 @@ class TaggerRun(Run):
         }
 
     # How
+
+    @property
+    def _truth(self) -> FrameTruth:
+        """Reads files of truth, with the labels or columns that the model knows."""
+        return TRUTHS[self.target.kind](self.target)
 
     @staticmethod
     def _clips(folder: Path, part: str) -> LabelledClips:
@@ -370,13 +411,13 @@ class TaggerRun(Run):
             else:
                 yield path, None
 
-    def _label_clip(self, path: str | Path) -> Iterator[FrameLabel]:
-        """What the model says of each frame of a clip; block by block where it does not look ahead."""
+    def _outputs_of(self, path: str | Path) -> Iterator[Block]:
+        """The outputs of each frame of a clip; block by block where the model does not look ahead."""
         blocks = self._reader().blocks(path)
         if not self.network.looks_ahead:
             stepper = FrameStepper(self.network)
             for frames, seconds in blocks:
-                yield from frame_labels(check_output(stepper.feed(frames), str(path)), seconds)
+                yield check_output(stepper.feed(frames), str(path)), seconds
             return
         times: list[NDArray[np.float64]] = []
 
@@ -385,11 +426,10 @@ class TaggerRun(Run):
                 times.extend([] if seconds is None else [seconds])
                 yield frames
 
-        probabilities = label_whole_clip(self.network, frames_only())
-        check_output(probabilities, str(path))
-        yield from frame_labels(probabilities, np.concatenate(times) if times else None)
+        outputs = outputs_of_clip(self.network, frames_only())
+        yield check_output(outputs, str(path)), np.concatenate(times) if times else None
 
-    def _stream_probabilities(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+    def _stream_outputs(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
         stepper, encode = FrameStepper(self.network), self._encode
         for number, frame in enumerate(frames):
             try:
@@ -405,7 +445,9 @@ class TaggerRun(Run):
             return check_features(frame, self._features)
         return check_picture(frame, self._frame_size)
 
-    def _predict_lines(self, lines: Iterable[str], skip_bad: bool) -> Iterator[dict[str, Any]]:
+    def _predict_lines(
+        self, lines: Iterable[str], skip_bad: bool, probabilities: bool
+    ) -> Iterator[dict[str, Any]]:
         """Rows of numbers from a stream, each answered before the next is read."""
         if self.kind == "video":
             raise OptionError(
@@ -413,18 +455,7 @@ class TaggerRun(Run):
             )
         bad = BadRows(skip_bad)
         rows = rows_of_numbers(lines, self._features, bad)
-        for frame, probabilities in enumerate(self._stream_probabilities(rows)):
-            label = int(probabilities.argmax())
-            probability = round(float(probabilities[label]), 4)
-            yield {"frame": frame, "label": self.labels[label], "probability": probability}
+        for frame, outputs in enumerate(self._stream_outputs(rows)):
+            every = {"probabilities": self.target.probabilities(outputs)} if probabilities else {}
+            yield {"frame": frame, **self.target.say(outputs), **every}
         self.left_out = bad.summary()
-
-    def _draw(
-        self, timeline: str | Path, path: Path, found: list[FrameLabel], truth: NDArray[np.int64] | None
-    ) -> None:
-        from throughtime.tasks.tagger.timeline import draw_timeline
-
-        last = found[-1].seconds
-        rate = (len(found) - 1) / last if last else None
-        predicted = np.array([frame.label for frame in found])
-        draw_timeline(timeline, self.labels, predicted, truth, rate, path.name)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.metrics.classification import accuracy, confusion_matrix, macro_f1
+from throughtime.targets.one_label import UNLABELLED
 
-UNLABELLED = -1
 OVERLAPS = (0.10, 0.25, 0.50)
 
 

@@ -52,9 +52,7 @@ def draw_timeline(
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    path = Path(path)
-    if path.suffix.lower() not in _SUFFIXES:
-        raise OptionError(f"{path}: pictures are written as {', '.join(_SUFFIXES)}")
+    path = picture_path(path)
     rows = [("predicted", predicted)] if truth is None else [("truth", truth), ("predicted", predicted)]
     scale = 1 / frame_rate if frame_rate else 1.0
     used = sorted({int(label) for _, row in rows for label in np.unique(row) if label >= 0})
@@ -91,6 +89,18 @@ def draw_timeline(
     for text in legend.get_texts():
         text.set_parse_math(False)  # a label is no formula, whatever stands between its dollar signs
     write_picture(path, figure, dpi=150)
+    return path
+
+
+def picture_path(path: str | Path) -> Path:
+    """The path of a picture that is to be written.
+
+    Raises:
+        OptionError: it does not end as a picture does.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _SUFFIXES:
+        raise OptionError(f"{path}: pictures are written as {', '.join(_SUFFIXES)}")
     return path
 
 

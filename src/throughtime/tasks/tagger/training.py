@@ -1,29 +1,27 @@
-"""Training a label for every frame: truncated BPTT over many clips at once."""
+"""Training an answer for every frame: truncated BPTT over many clips at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from throughtime.cells import State
 from throughtime.data.batches import LengthBatches, pad
 from throughtime.data.sequences import Sequences
-from throughtime.data.streams import IGNORED_TARGET
 from throughtime.models.functions import TorchNetwork
 from throughtime.recurrent import Recurrent
 from throughtime.saved import Saved
+from throughtime.targets.kinds import Target
 from throughtime.tasks.tagger.clip_streams import Chunk, ClipStreams, whole_clips, windows_with_context
 from throughtime.tasks.tagger.model import Tagger
 from throughtime.tasks.tagger.options import TaggerTraining
 from throughtime.tasks.tagger.prediction import LabelledClips, evaluate, read_pieces
 from throughtime.tasks.tagger.prediction import Tagger as FrameTagger
-from throughtime.tasks.tagger.segments import UNLABELLED
 from throughtime.training.task import StepLoss, Task, carried_state
 
 
@@ -40,12 +38,11 @@ class Tagging(Task):
         training: clips.
         validation: clips, or None.
         config: batch, chunk and so on.
-        labels: C names.
+        target: what is learned of a frame.
         kind: "video" or "array", for the user.
     """
 
     unit = "frames"
-    loss_name = "loss in nats per frame"
 
     def __init__(
         self,
@@ -53,7 +50,7 @@ class Tagging(Task):
         training: LabelledClips,
         validation: LabelledClips | None,
         config: TaggerTraining,
-        labels: Sequence[str],
+        target: Target,
         kind: str,
     ) -> None:
         super().__init__(model)
@@ -62,7 +59,8 @@ class Tagging(Task):
         self._training = training
         self._validation = validation
         self._config = config
-        self._labels = labels
+        self._target = target
+        self.loss_name = f"loss in {target.loss_unit} per frame"
         self._kind = kind
         lengths = training.frames.lengths.tolist()
         # 0 reads all in one go, which needs neither windows nor a state.
@@ -75,11 +73,7 @@ class Tagging(Task):
         self._streams = ClipStreams(windows, config.batch, 0 if in_windows else config.chunk)
         # Windows of like length begin together, so that little of a batch is padding.
         self._order = LengthBatches([window.length for window in windows], config.batch, config.seed)
-        self._weights = (
-            class_weights(training.labels.values, len(labels)).to(self._device)
-            if config.class_weights == "balanced"
-            else None
-        )
+        self._weights = target.weights(training.labels.values) if config.class_weights == "balanced" else None
         self._epoch = 0
         self._carried: State = ()
 
@@ -90,14 +84,10 @@ class Tagging(Task):
             count = len(self._validation.frames)
             held_out = f"{count} validation clip{'s' * (count > 1)}"
         what = "video clips" if self._kind == "video" else "clips"
-        return f"{clips} {what} with {frames:,} frames and {len(self._labels)} labels, {held_out}"
+        return f"{clips} {what} with {frames:,} frames and {self._target.counted}, {held_out}"
 
     def describe(self, metrics: dict[str, float]) -> str:
-        return (
-            f"loss {metrics['val_loss']:.4f}, frames right {metrics['val_accuracy']:.1%}, "
-            f"macro F1 {metrics['val_macro_f1']:.1%}, edit {metrics['val_edit']:.1%}, "
-            f"F1@50 {metrics['val_f1@50']:.1%}"
-        )
+        return self._target.describe(metrics)
 
     def start_epoch(self, epoch: int) -> None:
         self._epoch = epoch
@@ -110,27 +100,26 @@ class Tagging(Task):
 
     def next_loss(self) -> StepLoss | None:
         while (chunk := self._streams.next()) is not None:
-            targets = self._targets(chunk)
-            count = int((targets != IGNORED_TARGET).sum())
+            truth, counts = self._truth(chunk)
+            count = int(counts.sum())
             # Nothing to learn here, but the state goes on from it.
             with torch.set_grad_enabled(count > 0):
                 inputs, lengths = read_chunk(self._training.frames, chunk, self._device)
                 beginning = len(chunk.pieces) - len(chunk.kept)
                 state = self._tagger.carry(self._carried, chunk.kept, beginning)
-                logits, new_state = self._tagger(inputs, state, lengths)
+                outputs, new_state = self._tagger(inputs, state, lengths)
             self._carried = Recurrent.detach(new_state)
             if count:
-                loss = frame_loss(logits, torch.from_numpy(targets).to(self._device), self._weights)
-                return StepLoss(loss, count)
+                return StepLoss(self._loss(outputs[torch.from_numpy(counts)], truth[counts]), count)
         return None
 
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None:
             return {}
         was_training = self._tagger.training
-        weights = None if self._weights is None else self._weights.cpu().numpy()
-        tagger = FrameTagger(TorchNetwork(self._tagger), self._tagger.classes, self._tagger.looks_ahead)
-        loss, scores = evaluate(tagger, self._validation, self._config.batch, weights, progress)
+        tagger = FrameTagger(TorchNetwork(self._tagger), self._tagger.looks_ahead, self._target.port)
+        batch, weights = self._config.batch, self._weights
+        loss, scores = evaluate(tagger, self._validation, batch, self._target, weights, progress)
         self._tagger.train(was_training)
         return {"val_loss": loss, **{f"val_{name}": value for name, value in scores.result().items()}}
 
@@ -154,35 +143,24 @@ class Tagging(Task):
     def _order_of(self, epoch: int) -> NDArray[np.int64]:
         return np.concatenate(self._order.epoch(epoch))
 
-    def _targets(self, chunk: Chunk) -> NDArray[np.int64]:
-        """(T, B), with `IGNORED_TARGET` where there is nothing to learn: padding, context, no label."""
-        columns = []
+    def _loss(self, outputs: Tensor, truth: NDArray[Any]) -> Tensor:
+        """The (weighted) mean over frames (N, W) and their truth (N, ...)."""
+        target, weights = self._target, self._weights
+        wanted = torch.from_numpy(target.for_loss(truth)).to(self._device)
+        own = None if weights is None else torch.from_numpy(weights).to(self._device)
+        return target.losses(outputs, wanted, own).sum() / float(target.shares(truth, weights).sum())
+
+    def _truth(self, chunk: Chunk) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """The truth (T, B, ...), and where there is something to learn: no padding, no context, a label."""
+        truths, counts = [], []
         for piece in chunk.pieces:
             frames, window = piece.frames, piece.window
-            labels = self._training.labels[window.clip][frames].astype(np.int64)
+            truth = np.asarray(self._training.labels[window.clip][frames])
             place = np.arange(frames.start, frames.stop)
-            counts = (labels != UNLABELLED) & (window.counted_from <= place) & (place < window.counted_to)
-            columns.append(np.where(counts, labels, IGNORED_TARGET))
-        return pad(columns, IGNORED_TARGET)
-
-
-def class_weights(labels: NDArray[np.integer], classes: int) -> Tensor:
-    """N / (C * N_c): what makes all labels count alike; frames without a label count nowhere. (C,)"""
-    counts = np.bincount(labels[labels != UNLABELLED].astype(np.int64), minlength=classes)
-    return torch.from_numpy(counts.sum() / (classes * np.maximum(counts, 1))).float()
-
-
-def frame_loss(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
-    """The (weighted) mean over labelled frames of -log softmax(logits)[target], in nats.
-
-    Args:
-        logits: (T, B, C), any float type; half precision is summed in float32.
-        targets: (T, B) int64; `IGNORED_TARGET` leaves a frame out.
-        weights: (C,), or None.
-    """
-    return F.cross_entropy(
-        logits.flatten(0, 1).float(), targets.flatten(), weights, ignore_index=IGNORED_TARGET
-    )
+            within = (window.counted_from <= place) & (place < window.counted_to)
+            truths.append(truth)
+            counts.append(self._target.is_known(truth) & within)
+        return pad(truths), pad(counts)
 
 
 def read_chunk(clips: Sequences, chunk: Chunk, device: torch.device) -> tuple[Tensor, Tensor | None]:

@@ -1,0 +1,80 @@
+"""A run folder in a table that fits on a screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from throughtime.run.folds import FoldMetrics
+from throughtime.units import describe_loss, duration
+
+
+def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
+    """What is in a run folder, as names with texts.
+
+    Args:
+        facts: of `Run.describe`.
+        objective: of the run.
+    """
+    model, training, data = facts["config"]["model"], facts["config"]["training"], facts["config"]["data"]
+    idle = facts["idle_options"]
+    known = ("peephole", "coupled", "layer_norm", "tie_weights", "bidirectional", "locked_dropout")
+    options = [name.replace("_", " ") for name in known if model.get(name) and name not in idle]
+    for name in (
+        "activation",
+        "projection",
+        "zoneout",
+        *(name for name in model if name.endswith("dropout")),
+    ):
+        value = model.get(name)
+        if name not in idle and value and not isinstance(value, bool):
+            options.append(f"{name.replace('_', ' ')} {value}")
+    shape = f"{model['cell'].upper()}, {model['layers']} x {model['hidden']}"
+    rows = [
+        ("run", facts["run"]),
+        ("task", facts["task"]),
+        ("model", ", ".join([shape, *options])),
+        ("parameters", f"{facts['parameters']:,}"),
+        ("learning", _learning(training, idle)),
+        ("data", data["source"]),
+    ]
+    if "vocabulary_size" in facts:
+        rows.append(("tokenizer", f"{data['tokenizer']}, {facts['vocabulary_size']:,} tokens"))
+    if "source_vocabulary" in facts:
+        sizes = f"{facts['source_vocabulary']:,} source and {facts['target_vocabulary']:,} target tokens"
+        rows.append(("tokenizers", f"{data['tokenizer']}, {sizes}"))
+    if "labels" in facts:
+        rows.append(("labels", ", ".join(facts["labels"])))
+    if "numbers" in facts:
+        predicted = facts["numbers"]
+        rows.append(("numbers", f"{', '.join(predicted['columns'])} (loss {predicted['loss']})"))
+    if facts["step"] is not None:
+        epochs = f"{facts['epoch']} of {training['epochs']} epochs"
+        state = "complete" if facts["finished"] else "can be resumed"
+        rows.append(("training", f"{epochs}, {facts['step']:,} steps, {duration(facts['seconds'])}, {state}"))
+    if facts["folds"] is not None:
+        count = len(next(iter(facts["folds"].values())))
+        rows.append((f"{count} folds", FoldMetrics(facts["folds"]).summary()))
+    if facts["best"] is not None:
+        shown = f"{facts['best']:.4f}"
+        # Of several labels at once, and of numbers, a perplexity says nothing.
+        if objective == "val_loss" and data.get("target", "label") not in ("labels", "number"):
+            shown = describe_loss(facts["best"], data.get("tokenizer") == "character")
+        rows.append((f"best {objective.removeprefix('val_').replace('_', ' ')}", shown))
+    sizes = facts["files"]
+    weights = sizes.get("model.safetensors")
+    shown = (
+        f"{weights / 1e6:.1f} MB" if weights else "those of the last checkpoint: nothing was evaluated yet"
+    )
+    rows.append(("weights", shown))
+    rows.append(("on disk", f"{sum(sizes.values()) / 1e6:.1f} MB in {len(sizes)} files"))
+    return rows
+
+
+def _learning(training: dict[str, Any], idle: dict[str, str]) -> str:
+    """The options of the optimiser that do something."""
+    names = ("learning_rate", "schedule", "weight_decay", "momentum", "clip_norm", "clip_value", "precision")
+    parts = [training["optimizer"], f"batch {training['batch']}"]
+    parts += [
+        f"{name.replace('_', ' ')} {training[name]}" for name in names if training[name] and name not in idle
+    ]
+    return ", ".join(parts)

@@ -1,0 +1,40 @@
+"""Every Python example of the docs passes a type checker, so that an editor helps whoever copies it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.test_examples import BLOCK, ROOT
+
+PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pyright") is None, reason="pyright is not installed")
+def test_the_examples_of_the_docs_have_no_type_errors(tmp_path: Path) -> None:
+    for page in PAGES:
+        code = [
+            block["code"]
+            for block in BLOCK.finditer((ROOT / page).read_text())
+            if block["language"] == "python" and not block["setup"]
+        ]
+        if code:
+            (tmp_path / page.replace("/", "_").replace("-", "_").replace(".md", ".py")).write_text(
+                "\n".join(code)
+            )
+    # torch's gradients may be None, which says nothing of our interface.
+    optional = ("MemberAccess", "Subscript", "Iterable")
+    settings = {"typeCheckingMode": "standard", **{f"reportOptional{name}": "none" for name in optional}}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--outputjson", str(tmp_path)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+    if "generalDiagnostics" not in result.stdout:
+        pytest.skip(f"pyright cannot run here: {result.stderr.strip()[-200:]}")
+    found = json.loads(result.stdout)["generalDiagnostics"]
+    errors = [f"{Path(one['file']).name}: {one['message']}" for one in found if one["severity"] == "error"]
+    assert not errors, "\n".join(errors)
