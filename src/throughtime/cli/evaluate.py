@@ -85,6 +85,7 @@ def evaluate(
         if context is not None and opened.task != "forecaster":
             raise OptionError(f"--context is for forecasters, and {run} is a {opened.task}")
         outside = outside_files(opened, allow_outside_files, "classifier", "captioner", "tagger")
+        more = {**outside, **threshold_for(opened, threshold)}
         console = error_console()
         if _is_training_data(opened, file):
             console.print(
@@ -102,7 +103,7 @@ def evaluate(
                 figures, rows = _language_model(opened, file, errors, streams, progress)
             else:
                 extra: dict[str, Any] = {} if target is None else {"target": target}
-                extra |= outside | threshold_for(opened, threshold)
+                extra |= more
                 extra |= {} if context is None else {"context": context}
                 figures = opened.evaluate(file, skip_bad=skip_bad, progress=progress, **extra)
                 rows = [
