@@ -23,6 +23,9 @@ from throughtime.tasks.captioner.model import Captioner
 from throughtime.tasks.captioner.options import CaptionerNetwork
 from throughtime.tasks.classifier.model import Classifier, Ensemble
 from throughtime.tasks.classifier.options import ClassifierNetwork
+from throughtime.tasks.forecaster.model import AutoregressiveForecaster, Forecaster
+from throughtime.tasks.forecaster.options import ForecasterNetwork
+from throughtime.tasks.forecaster.windows import Shape
 from throughtime.tasks.language_model.model import LanguageModel
 from throughtime.tasks.language_model.options import LanguageNetwork
 from throughtime.tasks.tagger.model import Tagger
@@ -100,6 +103,17 @@ def captioner(image_input: str, kind: str) -> torch.nn.Module:
     return Captioner(config, 5, ReadyFeatures(6, grid, (4, 6) if grid else None))
 
 
+def forecaster(bare: bool = False, **options: Any) -> torch.nn.Module:
+    config = ForecasterNetwork(**{"hidden": 4, "segment": 1 if bare else 3, **options})
+    shape = Shape(6, 4, 0, 0, 0) if bare else Shape(6, 4, 5, 3, 2)
+    return Forecaster(config, shape)
+
+
+def autoregressive(bare: bool = False, **options: Any) -> torch.nn.Module:
+    config = ForecasterNetwork(**{"hidden": 4, "segment": 1, "decoder": "autoregressive", **options})
+    return AutoregressiveForecaster(config, Shape(6, 4, 0, 0, 0) if bare else Shape(6, 4, 3, 3, 2))
+
+
 _MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
     "language model": lambda: language_model(layers=2),
     "one-hot with a learned state": lambda: language_model(
@@ -150,6 +164,14 @@ _MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
         for way in ("every-step", "first-input", "initial-state", "attention")
         for kind in ("features", "pixels")
     },
+    **{
+        f"forecaster, {distribution}": lambda distribution=distribution: forecaster(distribution=distribution)
+        for distribution in ("point", "gaussian", "student-t", "quantiles", "negative-binomial")
+    },
+    "forecaster of nothing but values": lambda: forecaster(True, window_norm="none", highway=False),
+    "forecaster, every option": lambda: forecaster(window_norm="mean", **EVERY_OPTION),
+    "autoregressive forecaster": lambda: autoregressive(distribution="student-t", layers=2),
+    "autoregressive forecaster of values": lambda: autoregressive(True, window_norm="mean", cell="lstm"),
     "captioner of a MobileNet": lambda: captioner("initial-state", "mobilenet"),
     "captioner attending to a MobileNet": lambda: captioner("attention", "mobilenet"),
 }

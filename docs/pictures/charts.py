@@ -30,6 +30,10 @@ from canvas import (
 from hello import LETTERS, W_hy, softmax, steps
 from matplotlib.figure import Figure
 
+from throughtime.tasks.forecaster.picture import Fan, fan_chart
+from throughtime.tasks.forecaster.prediction import Forecast
+from throughtime.tasks.forecaster.times import Frequency, read_time
+
 MEASURED = Path(__file__).with_name("measured.json")
 
 
@@ -271,10 +275,22 @@ def _coloured_text(text: str, values: list[float], palette: str) -> Figure:
     return picture
 
 
+def forecast() -> Figure:
+    """A day to come with its intervals, as `throughtime forecast --chart` draws it, beside what came."""
+    found = measured()["forecast"]
+    _, first, _ = read_time(found["first"])
+    hour = Frequency("microseconds", 3.6e9, first, True)
+    low, point, high = (np.array(found[name]) for name in ("low_80", "forecast", "high_80"))
+    levels = [found["low_95"], low, point, point, point, high, found["high_95"]]
+    said = Forecast(point[None], np.stack(levels, -1)[None])
+    past = np.array(found["past"])
+    return fan_chart([Fan("visitors", -len(past), past, said, np.array(found["truth"]))], hour)
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     function.__name__: function
     for function in (
         hello, sum_of_gradients, temperature, powers, clipping, samples, lesson, gradient_flow, neuron, gates,
-        attention,
+        attention, forecast,
     )
 }  # fmt: skip

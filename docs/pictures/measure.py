@@ -30,6 +30,7 @@ from throughtime.demos.program import write_corpus
 from throughtime.inspection.neurons import rank_units
 from throughtime.inspection.report import hidden_states
 from throughtime.tasks.captioner.run import CaptionerRun
+from throughtime.tasks.forecaster.run import ForecasterRun
 from throughtime.tasks.language_model.run import LanguageModelRun
 
 HERE = Path(__file__).parent
@@ -215,8 +216,33 @@ def _language_model(work: Path) -> LanguageModelRun:
     return LanguageModelRun.open(folder)
 
 
+def forecast(work: Path) -> Any:
+    """A day of the forecasting demo that the model has not seen, with the week before it."""
+    demo = demo_named("forecasting")
+    source = demo.write(work / "visitors", 1)
+    if not (work / "pool" / "model.safetensors").exists():
+        tt.train(source, out=work / "pool", threads=1, tensorboard=False, **demo.OPTIONS)
+    run = ForecasterRun.open(work / "pool")
+    list(demo.show(run, work / "visitors"))  # which writes one-day.csv, its last 24 rows without visitors
+    rows = list(run.forecast(work / "visitors" / "one-day.csv"))
+    kept = (work / "visitors" / "one-day.csv").read_text().splitlines()
+    past = [float(line.split(",")[1]) for line in kept[1:] if line.split(",")[1]][-72:]
+    days = {
+        line.split(",")[0]: line.split(",")[1]
+        for line in (work / "visitors" / "unseen.csv").read_text().splitlines()
+    }
+    names = ("low_95", "low_80", "forecast", "high_80", "high_95")
+    return {
+        "first": rows[0]["time"],
+        "past": past,
+        **{name: [round(row[name], 2) for row in rows] for name in names},
+        "truth": [float(days[row["time"]]) for row in rows],
+    }
+
+
 PARTS: dict[str, Callable[[Path], Any]] = {
-    function.__name__: function for function in (clipping, samples, neuron, gates, attention, terminal)
+    function.__name__: function
+    for function in (clipping, samples, neuron, gates, attention, forecast, terminal)
 }
 
 

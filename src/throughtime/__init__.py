@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from throughtime.run import Run
     from throughtime.tasks.captioner.run import CaptionerRun
     from throughtime.tasks.classifier.run import ClassifierRun
+    from throughtime.tasks.forecaster.run import ForecasterRun
     from throughtime.tasks.language_model.run import LanguageModelRun
     from throughtime.tasks.tagger.run import TaggerRun
     from throughtime.tasks.translator.run import TranslatorRun
     from throughtime.tasks.word_tagger.run import WordTaggerRun
 
     class AnyRun(  # pyright: ignore
-        LanguageModelRun, ClassifierRun, TranslatorRun, CaptionerRun, TaggerRun, WordTaggerRun
+        LanguageModelRun, ClassifierRun, TranslatorRun, CaptionerRun, TaggerRun, WordTaggerRun, ForecasterRun
     ):
         """A run whose task only the data or the folder knows: an editor offers what any task's run can do.
 
@@ -56,6 +57,8 @@ def train(source: str | Path, *, task: Literal["captioner"], **options: Any) -> 
 def train(source: str | Path, *, task: Literal["tagger"], **options: Any) -> TaggerRun: ...
 @overload
 def train(source: str | Path, *, task: Literal["word-tagger"], **options: Any) -> WordTaggerRun: ...
+@overload
+def train(source: str | Path, *, task: Literal["forecaster"], **options: Any) -> ForecasterRun: ...
 @overload
 def train(source: str | Path, *, task: None = None, **options: Any) -> AnyRun: ...
 def train(source: str | Path, *, task: str | None = None, **options: Any) -> Any:
@@ -142,6 +145,15 @@ def load(
     *,
     task: Literal["word-tagger"],
 ) -> WordTaggerRun: ...
+@overload
+def load(
+    folder: str | Path,
+    backend: str = "native",
+    precision: str | None = None,
+    threads: int = 0,
+    *,
+    task: Literal["forecaster"],
+) -> ForecasterRun: ...
 @overload
 def load(
     folder: str | Path,

@@ -26,6 +26,7 @@ PAGES = [
     "docs/translation.md",
     "docs/words.md",
     "docs/frames.md",
+    "docs/forecasting.md",
     "docs/numbers.md",
     "docs/lines.md",
     "docs/inspection.md",

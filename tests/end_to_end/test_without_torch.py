@@ -143,6 +143,18 @@ def test_a_tagger(tmp_path: Path, options: dict[str, Any]) -> None:
         assert len(assert_same(tmp_path, *commands, pictured, ["predict", "run"], given=given)[-1]) == 40
 
 
+@pytest.mark.parametrize("decoder", ["direct", "autoregressive"])
+def test_a_forecaster(tmp_path: Path, decoder: str) -> None:
+    rows = [f"{step},{20 + 5 * (step % 7) + (step % 3)}\n" for step in range(150)]
+    (tmp_path / "load.csv").write_text("time,load\n" + "".join(rows))
+    sizes = {"horizon": 4, "lookback": 14, "distribution": "student-t", "decoder": decoder}
+    train(tmp_path / "load.csv", tmp_path / "run", **{**SMALL, **sizes})
+    forecast = ["forecast", "run", "load.csv"]
+    commands = [forecast, ["eval", "run", "load.csv"], [*forecast, "--anomalies", "--top", "0"]]
+    found = assert_same(tmp_path, *commands, [*forecast, "--chart", "fan.png"])
+    assert len(found[0]) == 4 and len(found[2]) == 136
+
+
 @pytest.mark.parametrize("attention", ["none", "luong"])
 def test_a_translator(tmp_path: Path, attention: str) -> None:
     pytest.importorskip("sacrebleu")

@@ -13,6 +13,10 @@ from throughtime.data import Tokenizer
 from throughtime.data.features import FeatureSpace
 from throughtime.data.labels import Labels
 from throughtime.run import CONFIG, WEIGHTS, Run, run_class
+from throughtime.tasks.forecaster.prepared import SeriesFile
+from throughtime.tasks.forecaster.scaling import Scaling, SeriesFacts
+from throughtime.tasks.forecaster.series import Roles
+from throughtime.tasks.forecaster.times import Frequency
 from throughtime.tasks.word_tagger.spelling import Vocabulary
 from throughtime.training.checkpoint import save_tensors
 
@@ -31,6 +35,7 @@ def make_run(folder: Path, task: str, **options: Any) -> Run:
         "translator": _translator,
         "captioner": _captioner,
         "word-tagger": _word_tagger,
+        "forecaster": _forecaster,
     }[task](folder, config)
     run = run_class(task)(folder, config)
     run.load()
@@ -78,6 +83,12 @@ def _translator(folder: Path, config: Any) -> None:
 def _word_tagger(folder: Path, config: Any) -> None:
     Labels.of(["O", "B-name", "I-name"]).save(folder / "labels.json")
     Vocabulary(TEXT.split()[:4], sorted(set(TEXT)), True).save(folder / "words.json")
+
+
+def _forecaster(folder: Path, config: Any) -> None:
+    roles = Roles("time", ["load"], known=["event"])
+    scaling = Scaling([SeriesFacts("load", 5.0, 2.0, 1.0)], known=1, means=[0.5], deviations=[0.5])
+    SeriesFile(roles, Frequency("number", 1.0), scaling, [99]).save(folder / "series.json")
 
 
 def _captioner(folder: Path, config: Any) -> None:

@@ -119,6 +119,18 @@ def test_word_taggers(cell: dict[str, Any], tmp_path: Path) -> None:
     assert "it reads no characters" in done.description["missing"]["spell.onnx"]
 
 
+@each_cell
+def test_forecasters(cell: dict[str, Any], tmp_path: Path) -> None:
+    sizes = {"lookback": 8, "horizon": 3, "season": 1}
+    done = export(tmp_path / "direct", "forecaster", **SMALL, **sizes, segment=2, **cell)
+    assert shapes(done, "sequence.onnx", "outputs")["parameters"] == ["B", 3, 7]
+    assert "says all steps at once" in done.description["missing"]["step.onnx"]
+    options = {"decoder": "autoregressive", "distribution": "gaussian", "segment": 1}
+    done = export(tmp_path / "autoregressive", "forecaster", **SMALL, **sizes, **options, **cell)
+    assert shapes(done, "step.onnx", "inputs")["future"] == ["B", 1]
+    assert shapes(done, "encoder.onnx", "outputs")["level"] == ["B"]
+
+
 @pytest.mark.parametrize("image_size", [16, 19, 33])
 def test_video_taggers_read_pixels(image_size: int, tmp_path: Path) -> None:
     done = export(tmp_path, "tagger", **SMALL, image_size=image_size, encoder_features=6)

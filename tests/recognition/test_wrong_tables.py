@@ -86,22 +86,12 @@ FILES: dict[str, tuple[str, str, str]] = {
         rows(of=FLOWERS),
         r"line 1 looks like a row.*--no-header --label-column 3",
     ),
-    "a series": (
-        "etth1.csv",
-        rows("date", "HUFL", "OT", of=[(hour, n % 7, 30.5 - n) for n, hour in enumerate(hours(60))]),
-        r"a time series \(`date` is a time, and `HUFL` and `OT` are numbers\).*does not forecast yet",
-    ),
     "several series": (
         "sales.csv",
         rows(
             "store", "month", "sales", of=[(s, f"2020-{m:02d}", s * m) for s in (1, 2) for m in range(1, 13)]
         ),
-        r"a time series",
-    ),
-    "seconds and volts": (
-        "scope.tsv",
-        rows("time", "volts", of=[(n / 10, n % 3) for n in range(30)], separator="\t"),
-        "a time series",
+        r"the same times occur again and again.*--series-column store --value-column sales",
     ),
     "tags by two names": (
         "ner.jsonl",
@@ -375,17 +365,25 @@ def test_a_parquet_of_prices_is_refused(tmp_path: Path) -> None:
     numbers = np.arange(40) * 1.5
     tables = {
         "prices": {"area": numbers, "label": numbers * 2 + 0.1},
-        "series": {"ds": np.arange("2020-01", "2020-03", dtype="datetime64[D]"), "y": np.arange(60.0)},
         "reviews": {"review": ["a b c", "d e"] * 5, "stars": [1, 2] * 5},
     }
     for name, message in (
         ("prices", "regression"),
-        ("series", "a time series"),
         ("reviews", "--label-column stars"),
     ):
         parquet.write_table(pyarrow.table(tables[name]), tmp_path / f"{name}.parquet")
         with pytest.raises(DataError, match=message):
             recognise(tmp_path / f"{name}.parquet")
+
+
+def test_a_parquet_of_dates_and_numbers_is_a_series(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    days = np.arange("2020-01", "2020-03", dtype="datetime64[D]")
+    parquet.write_table(pyarrow.table({"ds": days, "y": np.arange(60.0)}), tmp_path / "s.parquet")
+    found = recognise(tmp_path / "s.parquet")
+    assert (found.task, found.options) == ("forecaster", {"time_column": "ds", "columns": "y"})
 
 
 @pytest.mark.parametrize(
@@ -608,6 +606,40 @@ def test_a_parquet_of_prices_is_refused(tmp_path: Path) -> None:
             {},
             "classifier",
             "3 columns; `label` has 2 values: classification of sequences in `x` and `y`",
+        ),
+        (
+            "etth1.csv",
+            rows("date", "HUFL", "OT", of=[(hour, n % 7, 30.5 - n) for n, hour in enumerate(hours(60))]),
+            {},
+            "forecaster",
+            "`date` is a time, and `HUFL` and `OT` are numbers: forecasting `HUFL` and `OT`",
+        ),
+        (
+            "etth1.csv",
+            rows("date", "HUFL", "OT", of=[(hour, n % 7, 30.5 - n) for n, hour in enumerate(hours(60))]),
+            {"columns": "OT", "past_columns": "HUFL"},
+            "forecaster",
+            "`date` is a time, and `HUFL` and `OT` are numbers: forecasting `OT`",
+        ),
+        (
+            "scope.tsv",
+            rows("time", "volts", of=[(n / 10, n % 3) for n in range(30)], separator="\t"),
+            {},
+            "forecaster",
+            "`time` is a time, and `volts` is a number: forecasting `volts`",
+        ),
+        (
+            "sales.csv",
+            rows(
+                "store",
+                "month",
+                "sales",
+                of=[(s, f"2020-{m:02d}", s * m) for s in (1, 2) for m in range(1, 13)],
+            ),
+            {"series_column": "store", "value_column": "sales"},
+            "forecaster",
+            "`month` is a time, and `store` and `sales` are numbers: forecasting `sales` of 2 series, named "
+            "in `store`",
         ),
     ],
 )

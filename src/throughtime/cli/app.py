@@ -23,6 +23,7 @@ Examples:
   throughtime train input.txt              learn to write like a text
   throughtime train reviews.csv            learn to tell labels from text
   throughtime sample RUN --prompt "ROMEO:" let the model write
+  throughtime train load.csv               learn to forecast numbers over time
   throughtime eval RUN other.txt           bits per character, perplexity
   throughtime export RUN --onnx            files that run without Throughtime
   throughtime info RUN                     what is in a run folder
@@ -34,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sample": ("sample", "Let a trained language model write."),
     "predict": ("predict", "Predict with a trained model of any other task."),
     "translate": ("translate", "Translate lines with a trained translator."),
+    "forecast": ("forecast", "Forecast with a trained forecaster, or score what is odd."),
     "caption": ("caption", "Write captions for pictures with a trained captioner."),
     "eval": ("evaluate", "Measure a trained model on unseen data."),
     "quantize": ("quantize", "Keep a model's weights in fewer bits."),

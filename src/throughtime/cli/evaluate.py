@@ -29,6 +29,7 @@ Examples:
   throughtime eval runs/german test.en --target test.de
   throughtime eval runs/names test.conll
   throughtime eval runs/log new.log --per-line --top 50
+  throughtime eval runs/load test.csv --context train.csv
 """
 
 
@@ -73,6 +74,13 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    context: Annotated[
+        Path | None,
+        typer.Option(
+            help="Forecaster: the table with the rows before those of FILE, to forecast its first rows, too.",
+            show_default=False,
+        ),
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out examples that cannot be used, with a count.")
     ] = False,
@@ -104,6 +112,8 @@ def evaluate(
             raise OptionError(f"--per-line is for models that were trained with --lines, and {run} is none")
         if top is not None and (not per_line or top < 1):
             raise OptionError("--top is how many lines to show, 1 or more, and needs --per-line")
+        if context is not None and opened.task != "forecaster":
+            raise OptionError(f"--context is for forecasters, and {run} is a {opened.task}")
         outside = outside_files(opened, allow_outside_files, "classifier", "captioner", "tagger")
         more = {**outside, **threshold_for(opened, threshold)}
         console = error_console()
@@ -129,11 +139,12 @@ def evaluate(
             else:
                 extra: dict[str, Any] = {} if target is None else {"target": target}
                 extra |= more
+                extra |= {} if context is None else {"context": context}
                 figures = opened.evaluate(file, skip_bad=skip_bad, progress=progress, **extra)
                 rows = [
                     (name.replace("_", " "), _shown(value))
                     for name, value in figures.items()
-                    if not isinstance(value, list)
+                    if not isinstance(value, (list, dict))
                 ]
     if as_json:
         print_json({"run": str(run), "file": str(file), **figures})
@@ -144,6 +155,21 @@ def evaluate(
             if isinstance(table, list):
                 for line in as_rows(table, None, len(table)):
                     write(line)
+        if "table" in figures:
+            _print_methods(figures["table"])
+
+
+def _print_methods(methods: dict[str, dict[str, float | None]]) -> None:
+    """A row for each method, a column for each metric."""
+    rows = (
+        {
+            "method": method,
+            **{name: "" if value is None else f"{value:.4g}" for name, value in figures.items()},
+        }
+        for method, figures in methods.items()
+    )
+    for line in as_rows(rows, None, len(methods)):
+        write(line)
 
 
 def _is_training_data(run: Any, file: Path) -> bool:

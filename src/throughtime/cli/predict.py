@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +10,9 @@ import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.outside_files import OutsideFiles, outside_files
-from throughtime.cli.rows import as_rows, shown_list
+from throughtime.cli.predictions import print_predictions
 from throughtime.cli.target import ThresholdOption, says_several_labels, threshold_for
-from throughtime.cli.terminal import Raw, error_console, json_text, result_console, user_errors, write
+from throughtime.cli.terminal import Raw, error_console, user_errors
 from throughtime.errors import OptionError
 
 HELP = """
@@ -36,9 +33,6 @@ Examples:
   echo "Angela Merkel visited Paris." | throughtime predict runs/names
   throughtime predict runs/gestures clip.mp4 --timeline out.png --labels clip.csv
 """
-
-# Rows of a table are aligned over so many at a time, so that a stream shows soon.
-_ROWS_AT_A_TIME = 100
 
 
 def predict(
@@ -73,8 +67,6 @@ def predict(
     with user_errors():
         from throughtime.run import Run
 
-        if as_json and as_csv:
-            raise OptionError("--json and --csv exclude each other")
         opened = Run.open(run, backend, precision, threads)
         given = {"timeline": timeline, "labels": labels}
         pictures: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -97,57 +89,17 @@ def predict(
             from throughtime.tasks.word_tagger.rows import by_sentence, by_word
 
             predictions = by_word(predictions) if as_csv else by_sentence(predictions)
-        if as_json:
-            _write_json(predictions)
-        elif as_csv:
-            _write_csv(predictions, raw)
-        else:
-            # Whoever writes lines wants each answer at once; rows of files are aligned with each other.
-            streamed = not inputs or inputs == ["-"]
-            _write_table(predictions, raw, 1 if streamed else _ROWS_AT_A_TIME)
+        # Whoever writes lines wants each answer at once; rows of files are aligned with each other.
+        streamed = not inputs or inputs == ["-"]
+        print_predictions(predictions, as_json, as_csv, raw, streamed)
         if opened.left_out:
             error_console().print(opened.left_out, style="yellow", soft_wrap=True)
-
-
-def _write_json(predictions: Iterator[dict[str, Any]]) -> None:
-    for prediction in predictions:
-        typer.echo(json_text(prediction))
-        sys.stdout.flush()
-
-
-def _write_csv(predictions: Iterator[dict[str, Any]], raw: bool) -> None:
-    names: list[str] | None = None
-    for prediction in predictions:
-        if names is None:
-            names = list(prediction)
-            write(_csv_line(names), newline=False, raw=raw)
-        # An input without a truth among others that have one gets an empty cell.
-        cells = (shown_list(prediction.get(name, "")) for name in names)
-        write(_csv_line(cells), newline=False, raw=raw)
-        sys.stdout.flush()
 
 
 def _with_columns(prediction: dict[str, Any]) -> dict[str, Any]:
     """A column for the probability of each label."""
     every = prediction.pop("probabilities")
     return {**prediction, **{f"probability of {name}": value for name, value in every.items()}}
-
-
-def _csv_line(cells: Iterable[Any]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
-
-
-def _write_table(predictions: Iterator[dict[str, Any]], raw: bool, ahead: int) -> None:
-    console = result_console(raw)
-    empty = True
-    for line in as_rows(predictions, console.width if console.is_terminal else None, ahead):
-        write(line, raw=raw)
-        sys.stdout.flush()
-        empty = False
-    if empty:
-        error_console().print("Nothing to predict: the input is empty.")
 
 
 def command() -> Callable[..., None]:

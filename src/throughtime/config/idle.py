@@ -144,6 +144,12 @@ _RULES = (
     ),
     _Rule(("context",), lambda given: not given.get("bidirectional"), "--bidirectional"),
     _Rule(
+        ("highway",),
+        lambda given: given["decoder"] == "autoregressive",
+        "--decoder direct: each step already sees the value before it",
+    ),
+    _Rule(("loss",), lambda given: given.get("distribution", "point") != "point", "--distribution point"),
+    _Rule(
         ("validation_fraction",),
         lambda given: given["validation"] is not None,
         "no --validation, which takes its place",

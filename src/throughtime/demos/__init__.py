@@ -25,6 +25,7 @@ DEMOS: dict[str, str] = {
     "video": "clips",
     "words": "names",
     "lines": "places",
+    "forecasting": "visitors",
 }
 
 

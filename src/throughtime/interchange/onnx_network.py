@@ -75,6 +75,7 @@ PLANS: dict[str, dict[str, GraphPlan]] = {
     "translator": {ENCODER: GraphPlan(("encoder",)), STEP: GraphPlan(("step",), "W")},
     "captioner": {ENCODER: GraphPlan(("encoder",)), STEP: GraphPlan(("step",))},
     "word-tagger": {SPELL: GraphPlan(("spell",)), SEQUENCE: GraphPlan(("score",))},
+    "forecaster": {SEQUENCE: GraphPlan(("forecast",))},
 }
 
 
@@ -88,6 +89,13 @@ def plans_of(task: str, program: NetworkProgram) -> tuple[dict[str, GraphPlan], 
     if task == "word-tagger" and "spell" not in program.functions:
         del plans[SPELL]
         missing[SPELL] = "it reads no characters: sequence.onnx reads words alone"
+    if task == "forecaster" and "forecast" not in program.functions:
+        plans = {ENCODER: GraphPlan(("read",)), STEP: GraphPlan(("step",))}
+        missing[SEQUENCE] = (
+            "its decoder is autoregressive: encoder.onnx reads a window, step.onnx says a step"
+        )
+    elif task == "forecaster":
+        missing[STEP] = "its decoder says all steps at once: use sequence.onnx"
     if any(recurrence.directions == 2 for recurrence in program.recurrences.values()) and task == "tagger":
         del plans[STEP]
         missing[STEP] = "a bidirectional tagger needs the frames that come after: use sequence.onnx"

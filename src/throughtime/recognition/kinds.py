@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from throughtime.recognition import files, frames, labelled, lines, unlabelled
+from throughtime.recognition import files, frames, labelled, lines, series, unlabelled
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey
 from throughtime.recognition.wanted import Wanted
@@ -62,12 +62,7 @@ KINDS: tuple[Kind, ...] = (
         "pass --tokenizer word",
     ),
     Kind(labelled.examples, "classifier"),
-    Kind(
-        unlabelled.series,
-        name="a time series",
-        instead="Throughtime does not forecast yet; to learn labels from it, name their column "
-        "(--label-column)",
-    ),
+    Kind(series.series, "forecaster"),
     Kind(unlabelled.any_table),
     Kind(files.disguised_table),
     Kind(files.text, "language-model"),

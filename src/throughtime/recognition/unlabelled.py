@@ -1,4 +1,4 @@
-"""Tables without a label: pairs, captions, clips, series, tagged words, and what only looks like them."""
+"""Tables without a label: pairs, captions, clips, tagged words, and what only looks like them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from throughtime.tasks.captioner.captions import CAPTION_COLUMNS
 from throughtime.tasks.classifier.examples import FILE_COLUMN
 from throughtime.tasks.word_tagger.sentences import TAG_COLUMNS, table_columns
 
-# Of a column that may hold whole texts: fewer words on average are names and categories.
-_WORDS_OF_A_TEXT = 3
 _PICTURE_COLUMNS = ("image", "image_path", "filename", "file", "path", "image_name", "photo")
 
 
@@ -122,27 +120,6 @@ def captions(survey: Survey, wanted: Wanted) -> Match | None:
         )
     return Match(
         f"{len(table.columns)} columns; `{FILE_COLUMN}` names pictures", f"writing what stands in `{caption}`"
-    )
-
-
-def series(survey: Survey, wanted: Wanted) -> Match | None:
-    """Numbers over time, and no label."""
-    table = survey.table
-    if table is None or wanted.label(table) is not None or FILE_COLUMN in table.columns:
-        return None
-    rest = wanted.read(table)
-    times = [name for name in rest if table.columns[name].is_time]
-    numbers = [name for name in rest if table.columns[name].kind == "number" and name not in times]
-    texts = [
-        name
-        for name in table.of_kind("text")
-        if name in rest and table.columns[name].mean_words > _WORDS_OF_A_TEXT
-    ]
-    if not times or not numbers or texts or wanted.texts(table):
-        return None
-    return Match(
-        f"`{times[0]}` is a time, and {columns_named(numbers)} "
-        f"{'is a number' if len(numbers) == 1 else 'are numbers'}"
     )
 
 

@@ -112,19 +112,10 @@ def _measure(run: Run, data: str | Path | None, source: Run | None = None) -> di
         found = run.evaluate(data)
         if isinstance(run, LanguageModelRun):
             return {"loss (nats a token)": found.nats_per_token}
+        found = found.get("table", {}).get(run.task, found)  # of a forecaster, without the baselines
         kept = (
-            *(
-                "loss",
-                "accuracy",
-                "micro_f1",
-                "macro_f1",
-                "f1",
-                "subset_accuracy",
-                "mae",
-                "rmse",
-                "r2",
-                "crps",
-            ),
+            *("loss", "accuracy", "f1", "micro_f1", "macro_f1", "subset_accuracy"),
+            *("mae", "rmse", "r2", "crps", "mase"),
             *("bleu", "chrf", "bleu1", "bleu4", "cider_d"),
         )
         return {name: float(found[name]) for name in kept if found.get(name) is not None}

@@ -87,4 +87,12 @@ TASKS: dict[str, Task] = {
         reads="a CoNLL file (a word and its tag on each line), or a table with lists of words and of their "
         "tags (JSON Lines or Parquet)",
     ),
+    "forecaster": Task(
+        room="forecaster",
+        config="ForecasterConfig",
+        run="ForecasterRun",
+        summary="say what numbers over time will be, and which of them are odd",
+        reads="a table with a column of times and columns of numbers, or with the series below each other "
+        "(--series-column and --value-column)",
+    ),
 }

@@ -1,0 +1,1 @@
+"""Forecasting: what numbers over time will be, with how sure the model is."""

@@ -1,0 +1,297 @@
+"""Tables of numbers over time, wide or long: read into series on a regular grid, gaps marked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.data.lines import shown
+from throughtime.data.numbers import read_number
+from throughtime.data.tables import (
+    BadRows,
+    TableFormat,
+    column_names,
+    read_rows,
+    resolve_column,
+    several_columns,
+)
+from throughtime.errors import DataError
+from throughtime.tasks.forecaster.times import Frequency, Moments, Unit, find_frequency, read_time
+
+# How other programs write that there is no value.
+_NOTHING = ("", "na", "n/a", "nan", "null", "none")
+# Rows of a grid that may be made for each row that is there: a year mistyped would fill all memory.
+_MOST_GAPS = 100
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the columns of a table are for.
+
+    Args:
+        time: says when.
+        targets: to forecast; of a long table the one column of values.
+        series: of a long table, the names of the series; None for a wide one.
+        known: known ahead.
+        past: known up to now.
+        static: the same in all rows of a series.
+    """
+
+    time: str
+    targets: list[str]
+    series: str | None = None
+    known: list[str] = field(default_factory=list)
+    past: list[str] = field(default_factory=list)
+    static: list[str] = field(default_factory=list)
+
+    @property
+    def covariates(self) -> list[str]:
+        """The columns of numbers beside the targets: first those that are known ahead."""
+        return [*self.known, *self.past]
+
+
+@dataclass
+class Series:
+    """One series on the grid.
+
+    Attributes:
+        name: of its column, or in the series column.
+        first: the place of its first row on the grid.
+        values: (T,) float64; NaN where there is none.
+        covariates: (T, F) float64, as in `Roles.covariates`; NaN where there is none.
+        static: one value for each static column.
+    """
+
+    name: str
+    first: int
+    values: NDArray[np.float64]
+    covariates: NDArray[np.float64]
+    static: list[float | str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass
+class SeriesTable:
+    """All series of a table.
+
+    Attributes:
+        path: the file.
+        frequency: the grid.
+        series: each of them.
+        empty: cells of targets without a value.
+        added: rows that the grid has and the table does not.
+        empty_covariates: cells of other columns without a value.
+    """
+
+    path: str
+    frequency: Frequency
+    series: list[Series]
+    empty: int = 0
+    added: int = 0
+    empty_covariates: int = 0
+
+    def missing(self) -> str:
+        """What is missing, in a line; "" where nothing is."""
+        parts: list[str] = []
+        if self.empty:
+            parts.append(f"{self.empty:,} empty cell{'s' * (self.empty > 1)}")
+        if self.added:
+            parts.append(
+                f"{self.added:,} missing row{'s' * (self.added > 1)} of a step of {self.frequency.name}"
+            )
+        text = f"{' and '.join(parts)}: masked, neither learned from nor measured" if parts else ""
+        if self.empty_covariates:
+            text += "; " if text else ""
+            text += f"{self.empty_covariates:,} empty cells beside the targets take the value before them"
+        return f"{self.path}: {text}" if text else ""
+
+
+def find_roles(path: str | Path, form: TableFormat, **given: str | None) -> Roles:
+    """The columns by name, from options that name them or number them.
+
+    Args:
+        path: the table.
+        form: how it is written.
+        **given: time_column, columns, series_column, value_column, known_future, past_columns,
+            static_columns, as in `SeriesData`.
+    Raises:
+        DataError: a column does not exist, or has two uses (the message names it).
+    """
+    names = column_names(path, form)
+
+    def one(option: str) -> str | None:
+        wanted = given.get(option)
+        return None if wanted is None else _existing(path, names, wanted, option)
+
+    def several(option: str) -> list[str]:
+        wanted = given.get(option)
+        return (
+            []
+            if wanted is None
+            else [_existing(path, names, part, option) for part in several_columns(names, wanted)]
+        )
+
+    time, value = one("time_column"), one("value_column")
+    if time is None:
+        raise DataError(f"{path}: name the column that says when: --time-column")
+    targets = several("columns") if value is None else [value]
+    if not targets:
+        raise DataError(f"{path}: name the columns to forecast: --columns")
+    roles = Roles(
+        time,
+        targets,
+        one("series_column"),
+        several("known_future"),
+        several("past_columns"),
+        several("static_columns"),
+    )
+    used = [roles.time, *roles.targets, *roles.covariates, *roles.static]
+    used += [] if roles.series is None else [roles.series]
+    twice = next((name for name in used if used.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path}: column {shown(twice)} has two uses: name it in one option only")
+    return roles
+
+
+def _existing(path: str | Path, names: Sequence[str], wanted: str, option: str) -> str:
+    found = resolve_column(names, wanted)
+    if found is None:
+        raise DataError(
+            f"{path} has no column {shown(wanted)} (--{option.replace('_', '-')}); its columns are "
+            f"{', '.join(names[:20])}"
+        )
+    return found
+
+
+def read_series(
+    path: str | Path, roles: Roles, form: TableFormat, frequency: Frequency | None = None
+) -> SeriesTable:
+    """Read a table of series.
+
+    Args:
+        path: .csv, .tsv, .jsonl or .parquet.
+        roles: of its columns.
+        form: how it is written.
+        frequency: the grid; None finds it.
+    Raises:
+        DataError: a column is missing; a time cannot be read, occurs twice, is out of order or off the grid;
+            a cell is no number (the message names the line).
+    """
+    raw: dict[str, _Raw] = {}
+    numbers = [*roles.targets, *roles.covariates]
+    needed = [roles.time, *numbers, *roles.static, *([] if roles.series is None else [roles.series])]
+    names = column_names(path, form)
+    for column in needed:
+        if column not in names:
+            raise DataError(f"{path} has no column {shown(column)}; its columns are {', '.join(names[:20])}")
+    unit: Unit | None = None
+    for row in read_rows(path, BadRows(), form=form):
+        where = f"{path} line {row.line}"
+        try:
+            own, time, has_clock = read_time(row.values.get(roles.time))
+        except DataError as error:
+            raise DataError(f"{where}: column {shown(roles.time)}: {error}") from None
+        if unit is not None and own != unit:
+            raise DataError(f"{where}: column {shown(roles.time)} holds a time unlike those above it")
+        unit = own
+        name = "" if roles.series is None else _name(row.values.get(roles.series), where, roles.series)
+        one = raw.setdefault(name, _Raw())
+        one.times.append(time)
+        one.lines.append(row.line)
+        one.has_clock |= has_clock
+        one.rows.append([_cell(row.values.get(column), where, column) for column in numbers])
+        if roles.static:
+            one.take_static([row.values.get(column) for column in roles.static], where, roles.static, name)
+    assert unit is not None
+    moments = [
+        Moments(unit, np.array(one.times), one.lines, one.has_clock, str(path), name)
+        for name, one in raw.items()
+    ]
+    for one in moments:
+        one.check_order()
+    frequency = find_frequency(moments) if frequency is None else frequency
+    table = SeriesTable(str(path), frequency, [])
+    for (name, one), when in zip(raw.items(), moments, strict=True):
+        _place(table, name, one, when, roles)
+    return table
+
+
+@dataclass
+class _Raw:
+    """The rows of one series as they are read."""
+
+    times: list[float] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    rows: list[list[float]] = field(default_factory=list)
+    static: list[float | str] | None = None
+    has_clock: bool = False
+
+    def take_static(self, values: list[Any], where: str, columns: list[str], name: str) -> None:
+        """Keep what the series is, or hold a row against it."""
+        found: list[float | str] = []
+        for value, column in zip(values, columns, strict=True):
+            if value is None or str(value).strip() == "":
+                raise DataError(f"{where}: static column {shown(column)} is empty")
+            try:
+                found.append(read_number(value))
+            except DataError:
+                found.append(str(value).strip())
+        if self.static is not None and self.static != found:
+            column = next(c for c, a, b in zip(columns, self.static, found, strict=True) if a != b)
+            raise DataError(
+                f"{where}: static column {shown(column)} changes within the series {shown(name)}: name it in "
+                f"--known-future or --past-columns"
+            )
+        self.static = found
+
+
+def _name(value: Any, where: str, column: str) -> str:
+    name = "" if value is None else str(value).strip()
+    if not name:
+        raise DataError(f"{where}: the series column {shown(column)} is empty")
+    return name
+
+
+def _cell(value: Any, where: str, column: str) -> float:
+    """A number, or NaN where there is none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return math.nan
+    if isinstance(value, str) and value.strip().lower() in _NOTHING:
+        return math.nan
+    try:
+        return read_number(value)
+    except DataError as error:
+        raise DataError(
+            f"{where}: column {shown(column)}: {error}; leave the cell empty where there is none"
+        ) from None
+
+
+def _place(table: SeriesTable, name: str, raw: _Raw, when: Moments, roles: Roles) -> None:
+    """Put the rows of a table, or of one series of a long one, on the grid."""
+    places = when.places(table.frequency)
+    first, length = int(places[0]), int(places[-1] - places[0]) + 1
+    if length > _MOST_GAPS * max(len(places), 10):
+        row = int(np.argmax(np.diff(places))) + 1
+        raise DataError(
+            f"{when.path} line {when.lines[row]}: {int(places[row] - places[row - 1]):,} steps of "
+            f"{table.frequency.name} after the row before it: is the time right?"
+        )
+    rows = np.array(raw.rows, np.float64)
+    grid = np.full((length, rows.shape[1]), np.nan)
+    grid[places - first] = rows
+    count = len(roles.targets)
+    table.added += length - len(places)
+    table.empty += int(np.isnan(rows[:, :count]).sum())
+    table.empty_covariates += int(np.isnan(rows[:, count:]).sum())
+    for column, target in enumerate(roles.targets):
+        values = grid[:, column]
+        own = target if roles.series is None else name
+        table.series.append(Series(own, first, values, grid[:, count:], raw.static or []))

@@ -1,0 +1,77 @@
+"""Tables become series on a grid; what is missing is marked and counted, and what is wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.tasks.forecaster.tables import hours, write
+from throughtime.data.tables import USUAL
+from throughtime.errors import DataError
+from throughtime.tasks.forecaster.series import Roles, find_roles, read_series
+
+WIDE = Roles("time", ["a", "b"])
+LONG = Roles("day", ["y"], "id", static=["size"])
+
+
+def test_gaps_are_marked_and_counted_and_never_zeros(tmp_path: Path) -> None:
+    times = hours(6)
+    rows = [(times[0], 1, ""), (times[1], "NA", 2), (times[4], 3, "nan"), (times[5], 0, 4)]
+    table = read_series(write(tmp_path / "a.csv", ("time", "a", "b"), *rows), WIDE, USUAL)
+    np.testing.assert_array_equal(table.series[0].values, [1, np.nan, np.nan, np.nan, 3, 0])
+    np.testing.assert_array_equal(table.series[1].values, [np.nan, 2, np.nan, np.nan, np.nan, 4])
+    assert "3 empty cells and 2 missing rows of a step of 1 hour: masked" in table.missing()
+
+
+def test_a_long_table_holds_series_of_their_own_lengths(tmp_path: Path) -> None:
+    rows = [("x", "2024-01-01", 1, "big"), ("y", "2024-01-02", 5, 2), ("x", "2024-01-02", 2, "big")]
+    rows += [("y", "2024-01-04", 6, 2)]
+    table = read_series(write(tmp_path / "a.csv", ("id", "day", "y", "size"), *rows), LONG, USUAL)
+    assert [(one.name, one.first, one.static) for one in table.series] == [("x", 0, ["big"]), ("y", 1, [2.0])]
+    np.testing.assert_array_equal(table.series[1].values, [5, np.nan, 6])
+
+
+@pytest.mark.parametrize(
+    ("rows", "roles", "message"),
+    [
+        (
+            [("2024-01-01", "ten", 1), ("2024-01-02", 1, 1)],
+            WIDE,
+            r"line 2: column 'a': 'ten' is not a number",
+        ),
+        ([("2024-01-01", 1, 1), ("then", 1, 1)], WIDE, r"line 3: column 'time': 'then' is no time"),
+        ([("2024-01-01", 1, 1), (7, 1, 1)], WIDE, r"line 3: .*unlike those above"),
+        ([("2024-01-01", 1, "inf"), ("2024-01-02", 1, 1)], WIDE, r"line 2: column 'b'.*not a finite"),
+        (
+            [("2024-01-01", 1, 1), ("2024-01-02", 1, 1), ("9024-01-03", 1, 1)],
+            WIDE,
+            r"line 4: .*is the time right",
+        ),
+        ([("2024-01-01", 1, 1)], WIDE, r"two rows at least"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(
+    tmp_path: Path, rows: list[tuple[Any, ...]], roles: Roles, message: str
+) -> None:
+    path = write(tmp_path / "a.csv", ("time", "a", "b"), *rows)
+    with pytest.raises(DataError, match=message):
+        read_series(path, roles, USUAL)
+
+
+def test_a_static_column_that_changes_is_none(tmp_path: Path) -> None:
+    rows = [("x", "2024-01-01", 1, "big"), ("x", "2024-01-02", 2, "small")]
+    path = write(tmp_path / "a.csv", ("id", "day", "y", "size"), *rows)
+    with pytest.raises(DataError, match=r"line 3: static column 'size' changes within the series 'x'"):
+        read_series(path, LONG, USUAL)
+
+
+def test_columns_are_named_once_and_have_to_exist(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ("time", "a", "b"), ("2024-01-01", 1, 2))
+    assert find_roles(path, USUAL, time_column="1", columns="2,b") == Roles("time", ["a", "b"])
+    with pytest.raises(DataError, match="'a' has two uses"):
+        find_roles(path, USUAL, time_column="time", columns="a,b", known_future="a")
+    with pytest.raises(DataError, match=r"no column 'c' \(--past-columns\)"):
+        find_roles(path, USUAL, time_column="time", columns="a", past_columns="c")

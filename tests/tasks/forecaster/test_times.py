@@ -1,0 +1,113 @@
+"""Times are read as people write them, their step is found, and what does not fit is named by its line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from throughtime.errors import DataError
+from throughtime.tasks.forecaster.times import Frequency, Moments, find_frequency, read_time
+
+DAY = 86_400_000_000
+
+
+def moments(*times: Any) -> Moments:
+    found = [read_time(time) for time in times]
+    clock = any(one[2] for one in found)
+    return Moments(found[0][0], np.array([one[1] for one in found]), range(2, 2 + len(times)), clock, "a.csv")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2024-02-28 13:00",
+        "2024-02-28T13:00:00",
+        "2024/02/28 13:00",
+        "28.02.2024 13:00",
+        "2024-02-28 14:00+01:00",
+    ],
+)
+def test_the_same_moment_in_many_hands(written: str) -> None:
+    assert read_time(written)[1] == read_time("2024-02-28T13:00Z")[1]
+
+
+def test_eight_digits_are_a_day() -> None:
+    assert read_time(20240228) == read_time("20240228") == read_time("2024-02-28")
+    assert read_time(20249999)[0] == "number"
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("02/03/2024", "may begin with the day or with the month"),
+        ("2024-02-30", "no such date"),
+        ("soon", "no time that can be read"),
+        ("", "missing"),
+        (None, "missing"),
+        ("1e99", "no time"),
+    ],
+)
+def test_what_is_no_time_is_said(written: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_time(written)
+
+
+@pytest.mark.parametrize(
+    ("times", "name", "season"),
+    [
+        (["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00"], "1 hour", 24),
+        (["2024-01-01 00:00", "2024-01-01 00:15", "2024-01-01 00:30"], "15 minutes", 96),
+        (["2024-01-01", "2024-01-02", "2024-01-04"], "1 day", 7),
+        (["2024-01-01", "2024-01-08", "2024-01-15"], "1 week", 52),
+        (["2024-01-01", "2024-02-01", "2024-03-01"], "1 month", 12),
+        (["2024-01-31", "2024-02-29", "2024-03-31"], "1 month", 12),
+        (["2024-01", "2024-04", "2024-07"], "3 months", 4),
+        (["2020-01-01", "2021-01-01", "2022-01-01"], "1 year", 1),
+        ([0.1, 0.2, 0.3], "0.1", 1),
+    ],
+)
+def test_the_step_and_the_season_are_found(times: list[Any], name: str, season: int) -> None:
+    found = find_frequency([moments(*times)])
+    assert (found.name, found.season) == (name, season)
+    assert moments(*times).places(found)[:2].tolist() == [0, 1]
+
+
+def test_times_to_come_are_written_as_the_table_has_them() -> None:
+    months = find_frequency([moments("2024-11", "2024-12", "2025-01")])
+    assert [months.write(place) for place in (2, 3, 14)] == ["2025-01-01", "2025-02-01", "2026-01-01"]
+    hour = find_frequency([moments("2024-02-28 22:00", "2024-02-28 23:00")])
+    assert hour.write(26) == "2024-03-01 00:00"
+    with pytest.raises(DataError, match="beyond the year 9999"):
+        hour.write(10**9)
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (["2024-01-01", "2024-01-03", "2024-01-02"], "a.csv line 4: the time is before that of line 3: sort"),
+        (
+            ["2024-01-01", "2024-01-01", "2024-01-02"],
+            "a.csv line 3: the time is that of line 2.*--series-column",
+        ),
+    ],
+)
+def test_rows_out_of_order_are_named(times: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        moments(*times).check_order()
+
+
+def test_a_row_between_two_steps_is_named() -> None:
+    rows = moments("2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00", "2024-01-01 02:37")
+    with pytest.raises(DataError, match=r"a.csv line 5: the rows are 1 hour apart.*between two such steps"):
+        rows.places(find_frequency([rows]))
+
+
+def test_the_calendar_turns_with_the_day_and_the_year() -> None:
+    hour = Frequency("microseconds", DAY / 24, 0.0, True)
+    found = hour.calendar(np.array([0, 24, 24 * 7, 6]))
+    assert hour.calendar_names() == ["hour", "weekday", "month"]
+    np.testing.assert_allclose(found[0, :2], found[1, :2], atol=1e-6)
+    np.testing.assert_allclose(found[0, :4], found[2, :4], atol=1e-6)
+    np.testing.assert_allclose(found[3, :2], [1, 0], atol=1e-6)
