@@ -22,13 +22,21 @@ if TYPE_CHECKING:
     from throughtime.tasks.captioner.run import CaptionerRun
     from throughtime.tasks.classifier.run import ClassifierRun
     from throughtime.tasks.forecaster.run import ForecasterRun
+    from throughtime.tasks.language_model.line_run import LineModelRun
     from throughtime.tasks.language_model.run import LanguageModelRun
     from throughtime.tasks.tagger.run import TaggerRun
     from throughtime.tasks.translator.run import TranslatorRun
     from throughtime.tasks.word_tagger.run import WordTaggerRun
 
     class AnyRun(  # pyright: ignore
-        LanguageModelRun, ClassifierRun, TranslatorRun, CaptionerRun, TaggerRun, WordTaggerRun, ForecasterRun
+        LineModelRun,
+        LanguageModelRun,
+        ClassifierRun,
+        TranslatorRun,
+        CaptionerRun,
+        TaggerRun,
+        WordTaggerRun,
+        ForecasterRun,
     ):
         """A run whose task only the data or the folder knows: an editor offers what any task's run can do.
 
