@@ -85,6 +85,11 @@ class LineEvaluation:
         """All nats over all characters and ends, which compares tokenisers."""
         return self.nats_per_token * self.tokens / (self.characters + self.lines)
 
+    @property
+    def bits_per_character(self) -> float:
+        """The same in bits."""
+        return self.nats_per_character / math.log(2)
+
 
 class LineModelRun(LanguageModelRun):
     """A trained language model of lines in its folder.
