@@ -103,7 +103,7 @@ def test_a_training_on_a_small_disk_goes_on_after_making_room(
 def test_data_that_does_not_fit_leaves_nothing_behind(tmp_path: Path, text: Path) -> None:
     with largest_file(900), pytest.raises(OSError) as raised:  # tokens take 1,020 bytes
         train(text, out=tmp_path / "run", **SMALL)
-    assert raised.value.filename == str(tmp_path / "run" / "config.toml")
+    assert raised.value.filename == str(tmp_path / "run" / "tokens" / "text.bin")
     assert not (tmp_path / "run").exists()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.generation.test_translation_search import search  # noqa: E402
+from tests.tasks.translator.test_search import search  # noqa: E402
 from tests.networks import weights_of  # noqa: E402
 from throughtime.capture.network import capture_network  # noqa: E402
 from throughtime.data.sequences import Sequences  # noqa: E402
