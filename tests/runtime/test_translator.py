@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.tasks.translator.test_search import search  # noqa: E402
 from tests.networks import weights_of  # noqa: E402
+from tests.tasks.translator.test_search import search  # noqa: E402
 from throughtime.capture.network import capture_network  # noqa: E402
 from throughtime.data.sequences import Sequences  # noqa: E402
 from throughtime.models.functions import TorchNetwork  # noqa: E402
