@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from throughtime.config.options import RunConfig
 
-# Fewer updates leave a recurrent network where it began: on GunPoint's 45 sequences the validation loss is 0.66
-# after 190 steps, 0.12 after 500, and no longer falls from 1,200 on.
+# Fewer updates leave a recurrent network where it began: on GunPoint's 45 sequences the validation loss is
+# 0.66 after 190 steps, 0.12 after 500, and no longer falls from 1,200 on.
 LEAST_STEPS = 1_500
+# A step of a language model sees the next token in two thousand places, and not eight labels.
+LEAST_STEPS_OF_TEXT = 400
 # More passes over a handful of examples teach only their noise.
 _MOST_EPOCHS = 400
 # Evaluations of a training whose epochs are short: more would cost time, and pick the luckiest weights.
@@ -16,13 +18,16 @@ _BATCHES = 8
 _SMALLEST_BATCH = 4
 
 
-def fit_to_data(config: RunConfig, examples: int, what: str = "examples") -> tuple[RunConfig, str]:
+def fit_to_data(
+    config: RunConfig, examples: int, what: str = "examples", least_steps: int = LEAST_STEPS
+) -> tuple[RunConfig, str]:
     """Choose the batch and the epochs that few examples need.
 
     Args:
         config: what the user or a preset gave stays as it is.
         examples: to learn from; of streams, how many chunks.
         what: they are, in the plural.
+        least_steps: of the whole training.
     Returns:
         The options, and what was chosen, in a line; "" where nothing was.
     """
@@ -32,7 +37,7 @@ def fit_to_data(config: RunConfig, examples: int, what: str = "examples") -> tup
             batch //= 2
     steps = -(-examples // batch)
     if "epochs" not in config.given("training"):
-        epochs = max(epochs, min(-(-LEAST_STEPS // steps), _MOST_EPOCHS))
+        epochs = max(epochs, min(-(-least_steps // steps), _MOST_EPOCHS))
     evaluate_every = config.training.evaluate_every
     if epochs > _EVALUATIONS and not config.given("training") & {"epochs", "evaluate_every"}:
         evaluate_every = epochs * steps // _EVALUATIONS

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from throughtime.config import RunConfig
 from throughtime.config.idle import idle_options
-from throughtime.config.small_data import fit_to_data
+from throughtime.config.small_data import LEAST_STEPS, fit_to_data
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
 from throughtime.extras import install_command
 from throughtime.facts import parse_json
@@ -161,9 +161,11 @@ class Run(ABC):
             RunError: a file is missing or damaged.
         """
 
-    def fit_to_data(self, examples: int, show: Progress, what: str = "examples") -> None:
+    def fit_to_data(
+        self, examples: int, show: Progress, what: str = "examples", least_steps: int = LEAST_STEPS
+    ) -> None:
         """Let the batch and the epochs that nobody gave follow the size of the data; see `fit_to_data`."""
-        self.config, chosen = fit_to_data(self.config, examples, what)
+        self.config, chosen = fit_to_data(self.config, examples, what, least_steps)
         if chosen:
             show.remark(chosen)
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.config import RunConfig
+from throughtime.config.small_data import LEAST_STEPS_OF_TEXT
 from throughtime.data import TokenFile, Tokenizer, split, write_tokens
 from throughtime.data.text import DecodingErrors
 from throughtime.errors import DataError, RunError
@@ -113,7 +114,7 @@ class LanguageModelRun(Run):
                 write_tokens(self.folder / target, blocks, self.tokenizer.vocabulary_size)
         training, _ = self._open_tokens()
         if chunk := self.config.training.first_chunk:
-            self.fit_to_data(-(-len(training) // chunk), show, "chunks")
+            self.fit_to_data(-(-len(training) // chunk), show, "chunks", LEAST_STEPS_OF_TEXT)
 
     def load(self) -> None:
         self.tokenizer = Tokenizer.load(self.folder / TOKENIZER)
