@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import torch
 from tests.networks import numbers, one_label
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.targets.kinds import Numbers, SeveralLabels, Target, load_target, threshold_all
-from throughtime.targets.options import NUMBER_LOSSES, NumberLoss, read_quantiles
+from throughtime.targets.options import NumberLoss, read_quantiles
 from throughtime.targets.truth import TruthReader
 
 N = 40
@@ -31,7 +31,7 @@ def random_rows(target: Target) -> tuple[np.ndarray, np.ndarray]:
 TARGETS: dict[str, Target] = {
     "label": one_label(3),
     "labels": SeveralLabels("abc"),
-    **{loss: numbers(loss) for loss in NUMBER_LOSSES},  # type: ignore[arg-type]
+    **{loss: numbers(loss) for loss in get_args(NumberLoss)},  # type: ignore[arg-type]
 }
 
 
@@ -78,7 +78,7 @@ def test_several_labels_are_given_from_their_thresholds_on() -> None:
         threshold_all(one_label(2), 0.5)
 
 
-@pytest.mark.parametrize("loss", NUMBER_LOSSES)
+@pytest.mark.parametrize("loss", get_args(NumberLoss))
 def test_numbers_are_said_in_the_unit_of_the_user(loss: NumberLoss) -> None:
     truth = np.array([[10.0], [20.0], [30.0]])
     target = Numbers.of(["price"], truth, loss, (0.1, 0.5, 0.9), 0.9)

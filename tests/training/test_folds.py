@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from throughtime.errors import DataError, OptionError  # noqa: E402
+from throughtime.errors import DataError, OptionError, RunError  # noqa: E402
 from throughtime.run import Run  # noqa: E402
 from throughtime.tasks.classifier.run import ClassifierRun  # noqa: E402
 from throughtime.training import Interrupted, resume, train  # noqa: E402
@@ -62,15 +62,26 @@ def test_every_fold_is_measured_and_the_run_learns_from_everything(table: Path, 
     assert folds["loss"] == held_out
 
 
+class Stopping(Progress):
+    """Stops in the second fold."""
+
+    steps = 0
+
+    def stepped(self, *_: Any) -> None:
+        self.steps += 1
+        if self.steps == 14:
+            self.stop()
+
+    def stop(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+class Failing(Stopping):
+    def stop(self) -> None:
+        raise RunError("the disk is full")
+
+
 def test_a_stop_in_a_fold_goes_on_there_and_ends_the_same(table: Path, tmp_path: Path) -> None:
-    class Stopping(Progress):
-        steps = 0
-
-        def stepped(self, *_: Any) -> None:
-            self.steps += 1
-            if self.steps == 14:
-                os.kill(os.getpid(), signal.SIGINT)
-
     whole = train(table, tmp_path / "whole", **OPTIONS)
     with pytest.raises(Interrupted) as stop:
         train(table, tmp_path / "run", show=Stopping(), **OPTIONS)
@@ -81,6 +92,21 @@ def test_a_stop_in_a_fold_goes_on_there_and_ends_the_same(table: Path, tmp_path:
     assert resumed.describe()["folds"] == whole.describe()["folds"]
     weights = "model.safetensors"
     assert (resumed.folder / weights).read_bytes() == (whole.folder / weights).read_bytes()
+
+
+@pytest.mark.parametrize(("show", "error"), [(Stopping, Interrupted), (Failing, RunError)])
+def test_what_finished_folds_learned_outlives_the_run_that_they_replace(
+    show: type[Stopping], error: type[Exception], table: Path, tmp_path: Path
+) -> None:
+    train(table, tmp_path / "run", **{**OPTIONS, "folds": 0})
+    with pytest.raises(error, match="can be resumed|fold 2 of 3: the disk is full.*--resume .*run`"):
+        train(table, tmp_path / "run", overwrite=True, show=show(), **OPTIONS)
+    first = tmp_path / "run" / "folds" / "1" / "model.safetensors"
+    before = first.stat().st_mtime_ns
+    resumed, _ = resume(tmp_path / "run")
+    assert first.stat().st_mtime_ns == before
+    assert len(resumed.describe()["folds"]["loss"]) == 3
+    assert not list(tmp_path.glob(".run*"))  # the replaced run is gone
 
 
 def test_bad_data_leaves_no_folder_behind(tmp_path: Path) -> None:

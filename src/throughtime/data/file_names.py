@@ -8,6 +8,9 @@ from typing import Any
 from throughtime.data.lines import shown
 from throughtime.errors import DataError
 
+# The column of a table that names files: Hugging Face's folders of images and sounds have it, too.
+FILE_COLUMN = "file_name"
+
 
 def file_of(table: Path, name: Any, allow_outside: bool) -> Path:
     """The path of a file that a table names.

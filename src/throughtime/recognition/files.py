@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.tables import is_table
 from throughtime.recognition.foreign import SERIES_AS_JSON
 from throughtime.recognition.match import Match
 from throughtime.recognition.plain_text import labelled_lines, marked_up, table_in_disguise, tagged_words
 from throughtime.recognition.survey import FolderSurvey, Survey
 from throughtime.recognition.wanted import Wanted
-from throughtime.tasks.classifier.examples import FILE_COLUMN
 from throughtime.tasks.word_tagger.conll import layout_of
 
 # What a metadata.csv says of the files in a folder, by their kind.

@@ -8,11 +8,11 @@ import numpy as np
 
 from throughtime.data.arrays import read_array
 from throughtime.data.delimited import read_delimited
+from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.numbers import reads_as_number
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey
 from throughtime.recognition.wanted import Wanted
-from throughtime.tasks.classifier.examples import FILE_COLUMN
 
 _TABLES, _ARRAYS = (".csv", ".tsv"), (".npy", ".npz")
 # Of a column `label`: more different fractions than this measure something.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from throughtime.data.features import is_sequence_file, is_sound_file
+from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.images import is_image
 from throughtime.data.tables import several_columns
 from throughtime.recognition.advice import columns_named, flag
@@ -12,7 +13,6 @@ from throughtime.recognition.columns import Column
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
-from throughtime.tasks.classifier.examples import FILE_COLUMN
 
 # Fewer examples say too little about their labels.
 _FEWEST = 10

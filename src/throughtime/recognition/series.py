@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.tables import resolve_column, several_columns
 from throughtime.errors import DataError
 from throughtime.recognition.advice import columns_named, describe_columns, flag
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
-from throughtime.tasks.classifier.examples import FILE_COLUMN
 
 # Of a column that may hold whole texts: fewer words on average are names and categories.
 _WORDS_OF_A_TEXT = 3

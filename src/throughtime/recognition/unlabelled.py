@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.images import is_image
 from throughtime.recognition.advice import (
     columns_named,
@@ -17,7 +18,6 @@ from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
 from throughtime.tasks.captioner.captions import CAPTION_COLUMNS
-from throughtime.tasks.classifier.examples import FILE_COLUMN
 from throughtime.tasks.word_tagger.sentences import TAG_COLUMNS, table_columns
 
 _PICTURE_COLUMNS = ("image", "image_path", "filename", "file", "path", "image_name", "photo")

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.tables import resolve_column, several_columns
 from throughtime.errors import DataError
 from throughtime.recognition.survey import TableSurvey
 from throughtime.targets.target import TARGET_KINDS
-from throughtime.tasks.classifier.examples import FILE_COLUMN
 
 
 @dataclass(frozen=True)

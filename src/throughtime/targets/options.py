@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import Field, field_validator
 
 from throughtime.config.training import TrainingConfig
 
 NumberLoss = Literal["squared", "absolute", "huber", "gaussian", "quantile"]
-NUMBER_LOSSES: tuple[str, ...] = get_args(NumberLoss)
 
 
 class TargetTraining(TrainingConfig):

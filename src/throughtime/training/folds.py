@@ -8,16 +8,17 @@ Source: Stone 1974, "Cross-validatory choice and assessment of statistical predi
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from throughtime.config import RunConfig
+from throughtime.errors import RunError
 from throughtime.files import write_atomically
 from throughtime.run import CONFIG, Run
 from throughtime.run.folds import FOLDS, FoldMetrics
 from throughtime.run.history import read_metrics
 from throughtime.run.position import Position
+from throughtime.run.run import CHECKPOINT
 from throughtime.training.progress import Progress
 from throughtime.training.signals import Interrupted
 
@@ -51,10 +52,11 @@ def measure_folds(config: RunConfig, folder: Path, show: Progress, begin: Begin,
             run, _ = go_on(part, show) if (part / CONFIG).exists() else begin(options, part, show)
         except Interrupted as stop:
             raise Interrupted(stop.signal_number, folder, stop.step) from None
-        except BaseException:
-            if number == 1 and not (part / CONFIG).exists():
-                shutil.rmtree(part.parent, ignore_errors=True)
-            raise
+        except RunError as error:
+            raise RunError(
+                f"fold {number} of {count}: {error}. `throughtime train --resume {folder}` then goes on with "
+                f"the other folds"
+            ) from error
         metrics = _last_evaluation(run.folder)
         show.remark(f"fold {number} of {count}: {_listed(metrics)}")
         for name, value in metrics.items():
@@ -63,6 +65,11 @@ def measure_folds(config: RunConfig, folder: Path, show: Progress, begin: Begin,
     write_atomically(folder / FOLDS, json.dumps(measured.values, indent=1).encode())
     show.remark(f"{count} folds: {measured.summary()}; now a model learns from all examples")
     return config.changed({"validation_fraction": 0.0, "keep": "last"})
+
+
+def any_fold_trained(folder: Path) -> bool:
+    """Whether a fold of a run has a checkpoint."""
+    return any((folder / _PARTS).glob(f"*/{CHECKPOINT}"))
 
 
 def _last_evaluation(folder: Path) -> dict[str, float]:

@@ -25,7 +25,7 @@ from throughtime.run.lock import is_empty, writing
 from throughtime.run.position import Position
 from throughtime.saved import Saved
 from throughtime.training.checkpoint import Checkpoint, check_sizes
-from throughtime.training.folds import measure_folds
+from throughtime.training.folds import any_fold_trained, measure_folds
 from throughtime.training.initial_weights import take_weights
 from throughtime.training.log import draw_loss, still_falling
 from throughtime.training.progress import Progress
@@ -101,9 +101,10 @@ def start(
             config.save(folder / CONFIG, only_given=True)
             config = _cross_validated(config, folder, show)
             trainer, task = _make_trainer(_prepare(config, folder, show), device, show, begins=True)
-        except Interrupted:
-            raise  # while folds were trained: what they learned is kept
         except BaseException:
+            if any_fold_trained(folder):
+                replaced()  # what they learned is kept, and a resumed training goes on from there
+                raise
             # Nothing was trained yet, and half a run would only be in the way of the next try.
             shutil.rmtree(folder, ignore_errors=True)
             if out is None:
@@ -233,12 +234,14 @@ def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Ru
             f"with `throughtime train --resume {folder}`"
         ) from error
     draw_loss(folder, task.loss_name, task.objective)
-    if falling := still_falling(read_metrics(folder)):
-        epochs = 2 * position.epoch
-        show.remark(
-            f"{falling}: it may get better with `throughtime train --resume {folder} --epochs {epochs}`"
-        )
     run = Run.open(folder)
+    if falling := still_falling(read_metrics(folder)):
+        longer = f"--epochs {2 * position.epoch}"
+        data = run.config.data
+        # A longer training of its last part alone would not be what folds measured.
+        by_folds = getattr(data, "folds", 0) or getattr(data, "fold", None)
+        again = f"with {longer}" if by_folds else f"with `throughtime train --resume {folder} {longer}`"
+        show.remark(f"{falling}: it may get better {again}")
     run.conclude()
     return run, position
 

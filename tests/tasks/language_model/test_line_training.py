@@ -12,6 +12,7 @@ import torch
 from tests.tasks.language_model.line_runs import CONDITIONS, SMALL, trained, write_table, write_text
 from tests.training.test_trainer import Interrupter, assert_same_outcome
 from throughtime.errors import DataError
+from throughtime.tasks.language_model.line_run import LineModelRun
 from throughtime.tasks.language_model.line_training import LineModelling
 from throughtime.training import Interrupted, resume, train
 from throughtime.training.progress import Progress
@@ -108,3 +109,13 @@ def test_every_tokenizer_learns_lines(tmp_path: Path, tokenizer: str) -> None:
     lines = run.write(5, seed=1, length=12)
     assert all("\n" not in line.text for line in lines)
     assert run.evaluate(tmp_path / "names.txt").lines == 60
+
+
+def test_a_condition_that_only_validation_has_is_refused_or_left_out(tmp_path: Path) -> None:
+    source = write_table(tmp_path)
+    (tmp_path / "other.csv").write_text("name,land,size\nkato,north,1\nmiro,west,2\nsolu,south,3\n")
+    options: dict[str, Any] = {**SMALL, **CONDITIONS, "validation": str(tmp_path / "other.csv")}
+    with pytest.raises(DataError, match=r"other\.csv line 3: 'west' is no known value of `land`"):
+        train(source, out=tmp_path / "strict", **options)
+    train(source, out=tmp_path / "run", skip_bad=True, **options)
+    assert len(LineModelRun.open(tmp_path / "run")._prepared().validation) == 2

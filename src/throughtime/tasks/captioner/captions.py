@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from throughtime.data.file_names import file_of
+from throughtime.data.file_names import FILE_COLUMN, file_of
 from throughtime.data.lines import shown
 from throughtime.data.tables import BadRows, column_names, find_metadata, is_table, read_rows
 from throughtime.errors import DataError
 
-IMAGE_COLUMN = "file_name"
 CAPTION_COLUMNS = ("caption", "captions", "text")
 SPLIT_COLUMN = "split"
 # The words that published splits use; Karpathy's restval images are training images.
@@ -110,15 +109,15 @@ def read_captions(
         raise DataError(
             f"{source} holds no metadata: expected metadata.csv, metadata.jsonl or the like, with the "
             "columns "
-            f"{IMAGE_COLUMN} and {CAPTION_COLUMNS[0]} beside the images"
+            f"{FILE_COLUMN} and {CAPTION_COLUMNS[0]} beside the images"
         )
     names = column_names(table)
     column = next((name for name in CAPTION_COLUMNS if name in names), None)
     if column is None:
         raise DataError(f"{table} has no column {CAPTION_COLUMNS[0]!r}; its columns are {', '.join(names)}")
     images: dict[str, CaptionedImage] = {}
-    for row in read_rows(table, bad, (IMAGE_COLUMN, column)):
-        name, split = str(row.values[IMAGE_COLUMN]).strip(), _split_of(row.values.get(SPLIT_COLUMN))
+    for row in read_rows(table, bad, (FILE_COLUMN, column)):
+        name, split = str(row.values[FILE_COLUMN]).strip(), _split_of(row.values.get(SPLIT_COLUMN))
         known = images.get(name)
         try:
             path = table.parent / name
@@ -163,7 +162,7 @@ def _existing(table: Path, name: str, allow_outside: bool) -> Path:
         DataError: it is not there, or outside the table's folder.
     """
     if not name:
-        raise DataError(f"{IMAGE_COLUMN} is empty")
+        raise DataError(f"{FILE_COLUMN} is empty")
     path = file_of(table, name, allow_outside)
     if not path.is_file():
         raise DataError(f"image {shown(name)} not found in {table.parent}")

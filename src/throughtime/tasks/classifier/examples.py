@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from throughtime.data.arrays import Fill, read_array
 from throughtime.data.audio import read_sound
 from throughtime.data.features import FeatureSpace, is_sequence_file
-from throughtime.data.file_names import file_of
+from throughtime.data.file_names import FILE_COLUMN, file_of
 from throughtime.data.lines import check_text
 from throughtime.data.numbers import read_number
 from throughtime.data.tables import (
@@ -31,8 +31,6 @@ from throughtime.errors import DataError
 from throughtime.targets.truth import TruthReader
 
 InputKind = Literal["vectors", "text", "sequences", "audio"]
-
-FILE_COLUMN = "file_name"
 
 
 @dataclass(frozen=True)

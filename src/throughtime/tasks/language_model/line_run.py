@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from throughtime.runtime.stepper import EngineState
 from throughtime.tasks.language_model.conditions import Conditions, ConditionSurvey, as_arrays
 from throughtime.tasks.language_model.line_scores import (
     EngineLines,
+    LineEvaluation,
     LineScore,
     ParallelLines,
     encode_known,
@@ -51,44 +51,6 @@ CONDITIONS, FACTS, KNOWN = "conditions.json", "lines.json", "known_lines.npy"
 DATA = "data"
 
 Encoded = tuple[list[int], list[float]]
-
-
-@dataclass(frozen=True)
-class LineEvaluation:
-    """How well a model predicts lines.
-
-    Args:
-        nats_per_token: the mean loss over all tokens and the lines' ends.
-        nats_per_line: the mean over lines.
-        lines: how many.
-        tokens: predicted: all of them, and an end for each line.
-        characters: Unicode code points, without the ends.
-        unknown: characters that training never saw.
-        lines_per_second: speed of the evaluation.
-    """
-
-    nats_per_token: float
-    nats_per_line: float
-    lines: int
-    tokens: int
-    characters: int
-    unknown: int
-    lines_per_second: float
-
-    @property
-    def perplexity(self) -> float:
-        """exp of the mean loss a token."""
-        return math.exp(min(self.nats_per_token, 700.0))
-
-    @property
-    def nats_per_character(self) -> float:
-        """All nats over all characters and ends, which compares tokenisers."""
-        return self.nats_per_token * self.tokens / (self.characters + self.lines)
-
-    @property
-    def bits_per_character(self) -> float:
-        """The same in bits."""
-        return self.nats_per_character / math.log(2)
 
 
 class LineModelRun(LanguageModelRun):
@@ -161,6 +123,7 @@ class LineModelRun(LanguageModelRun):
     def _write(self, reader: LineReader, held_out: NDArray[np.bool_], show: Progress) -> None:
         data = self.config.data
         end, limit = end_token(self.tokenizer), data.longest_line
+        unknown = BadRows(data.skip_bad)
         conditions: list[Encoded] = []
         fingerprints: list[int] = []
         tokens = longest = cut = 0
@@ -174,9 +137,10 @@ class LineModelRun(LanguageModelRun):
                     try:
                         encoded = self.conditions.encode(line.conditions)
                     except DataError as error:
-                        if data.skip_bad and path == data.source:
-                            continue  # counted when they were read for the first time
-                        raise DataError(f"{path} line {line.number}: {error}") from None
+                        # Bad lines to train on were counted when they were read for the first time.
+                        if path != data.source or not data.skip_bad:
+                            unknown.report(path, line.number, str(error))
+                        continue
                     number = len(conditions)
                     if number >= len(held_out):
                         raise DataError(f"{path} has grown while it was read: train again")
@@ -193,6 +157,8 @@ class LineModelRun(LanguageModelRun):
                     yield found
 
         PreparedLines.write(self.folder / DATA, arrays(), held_out, conditions)
+        if unknown.count:
+            show.remark(unknown.summary())
         if cut:
             show.remark(
                 f"{cut:,} line{'s are' if cut > 1 else ' is'} longer than {limit:,} tokens, of which no more "

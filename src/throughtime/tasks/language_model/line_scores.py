@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -51,6 +52,44 @@ class LineScore:
     def nats_per_character(self) -> float:
         """The nats over the characters and the end."""
         return self.nats / (self.characters + 1)
+
+
+@dataclass(frozen=True)
+class LineEvaluation:
+    """How well a model predicts lines.
+
+    Args:
+        nats_per_token: the mean loss over all tokens and the lines' ends.
+        nats_per_line: the mean over lines.
+        lines: how many.
+        tokens: predicted: all of them, and an end for each line.
+        characters: Unicode code points, without the ends.
+        unknown: characters that training never saw.
+        lines_per_second: speed of the evaluation.
+    """
+
+    nats_per_token: float
+    nats_per_line: float
+    lines: int
+    tokens: int
+    characters: int
+    unknown: int
+    lines_per_second: float
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean loss a token."""
+        return math.exp(min(self.nats_per_token, 700.0))
+
+    @property
+    def nats_per_character(self) -> float:
+        """All nats over all characters and ends, which compares tokenisers."""
+        return self.nats_per_token * self.tokens / (self.characters + self.lines)
+
+    @property
+    def bits_per_character(self) -> float:
+        """The same in bits."""
+        return self.nats_per_character / math.log(2)
 
 
 class ParallelLines(Protocol):

@@ -15,7 +15,6 @@ from throughtime.data.tables import (
     is_table,
     read_rows,
     resolve_column,
-    several_columns,
 )
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError
@@ -141,13 +140,6 @@ def existing_column(path: Path, names: list[str], wanted: str, flag: str) -> str
     if found is None:
         raise DataError(f"{path} has no column {wanted!r} ({flag}); its columns are {', '.join(names)}")
     return found
-
-
-def condition_names(names: list[str], wanted: str | None) -> tuple[str, ...]:
-    """The columns of --condition-columns, by name."""
-    if wanted is None:
-        return ()
-    return tuple(resolve_column(names, one) or one for one in several_columns(names, wanted))
 
 
 def _replaced(text: str) -> str:

@@ -59,8 +59,13 @@ class PreparedLines:
         held_out: NDArray[np.bool_],
         conditions: list[tuple[list[int], list[float]]],
     ) -> None:
-        """Write lines as `open` reads them. `conditions` may grow while the lines are read."""
+        """Write lines as `open` reads them.
+
+        `conditions` may grow while the lines are read; there are as many lines as it then has, the first of
+        `held_out`.
+        """
         write_sequences(folder / LINES, lines, np.int32)
+        held_out = held_out[: len(conditions)]
         categories, numbers = as_arrays(conditions)
         for name, array in ((HELD_OUT, held_out), (CATEGORIES, categories), (NUMBERS, numbers)):
             with atomic_file(folder / name) as file:

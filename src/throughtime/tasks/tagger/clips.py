@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.arrays import ARRAY_SUFFIXES, Fill, read_array
-from throughtime.data.file_names import file_of
+from throughtime.data.file_names import FILE_COLUMN, file_of
 from throughtime.data.limits import EXAMPLE_BYTES
 from throughtime.data.lines import shown
 from throughtime.data.tables import METADATA, BadRows, find_metadata, read_rows
 from throughtime.data.video import VIDEO_SUFFIXES, decode_video
 from throughtime.errors import DataError
 
-COLUMNS = ("file_name", "labels")
+COLUMNS = (FILE_COLUMN, "labels")
 # How people call the three parts.
 PARTS = {
     "train": "training",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from throughtime.data.labels import Labels
 from throughtime.data.lines import STANDARD_INPUT, standard_input
 from throughtime.data.sequences import write_sequences
+from throughtime.data.splits import stratified_split
 from throughtime.data.tables import BadRows
 from throughtime.data.word_vectors import WordVectors, read_word_vectors
 from throughtime.errors import DataError, OptionError
@@ -139,13 +140,10 @@ class WordTaggerRun(Run):
             yield sentence
 
     def _hold_out(self, count: int) -> NDArray[np.bool_]:
+        """Which of the training sentences are for validation, where no file has them."""
         data = self.config.data
-        held_out = np.zeros(count, dtype=bool)
-        if data.validation is None:
-            generator = np.random.Generator(np.random.PCG64(self.config.training.seed))
-            wanted = min(round(count * data.validation_fraction), count - 1)
-            held_out[generator.permutation(count)[:wanted]] = True
-        return held_out
+        fraction = 0.0 if data.validation is not None else data.validation_fraction
+        return stratified_split(np.zeros(count), fraction, self.config.training.seed)
 
     def _write(self, sentences: list[Sentence], later: list[Sentence], show: Progress) -> None:
         """Write the vocabulary, and the sentences by their numbers: those to learn from in pieces."""
