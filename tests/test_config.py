@@ -119,6 +119,15 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, content: str, 
         RunConfig.load(tmp_path / "none" / "config.toml")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"source": "caf\udce9.txt"}, {"task": "tagger", "columns": "\udcff"}, {"validation": "\ud800"}],
+)
+def test_what_config_toml_cannot_hold_is_refused(options: dict[str, str]) -> None:
+    with pytest.raises(OptionError, match=r"^--\w+: must be UTF-8, .*rename the file"):
+        resolve(options)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_valid(name: str) -> None:
     resolve(preset(name))

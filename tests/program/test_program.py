@@ -74,7 +74,8 @@ def run_natively(program: Any, weights: dict[str, Any]) -> None:
     from throughtime.runtime.planning.plan import Plan
 
     state = [np.asarray(part, np.float32) for part in initial_state(program, weights, 2)]
-    native = _native.Layer.of_plan(Plan(program, weights).as_dictionary(), "fp32")
+    plan = Plan(program, weights).flat()
+    native = _native.Layer.of_plan(plan.numbers, plan.arrays)
     native.scan(np.zeros((3, 2, program.input_size), np.float32), state, None, False, 1)
 
 

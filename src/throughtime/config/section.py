@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
+from pydantic_core import PydanticCustomError
 
 from throughtime.encodings import check_encoding
 
@@ -26,3 +27,17 @@ class Section(BaseModel):
     """Options that belong together: typed, with a range and a description each; unknown ones are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_written(cls, value: Any) -> Any:
+        """A file's name may hold bytes that are no UTF-8, which Python hands on as surrogates."""
+        for text in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(text, str) and not text.isascii():
+                try:
+                    text.encode()
+                except UnicodeEncodeError:
+                    raise PydanticCustomError(
+                        "not_unicode", "must be UTF-8, as config.toml is (rename the file or the column)"
+                    ) from None
+        return value

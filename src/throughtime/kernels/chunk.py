@@ -23,6 +23,7 @@ from throughtime.program import Function, Type
 from throughtime.program.building import function_of
 from throughtime.program.gradient import Training
 from throughtime.program.program import Operand
+from throughtime.runtime.planning.flat import FlatPlan
 from throughtime.runtime.planning.training import TrainingPlan
 
 _LINE = 16
@@ -56,8 +57,10 @@ class Plan:
             **dict(zip(training.kept, kept, strict=True)),
         }
         once = function_of(forward.nodes, forward.inputs, forward.weights, self.slots)
-        self.forward = self._planned(once, isa)
-        self.backward = self._planned(training.backward, isa)
+        self.forward, self.backward = (
+            _native.TrainingStep(flat.numbers, flat.arrays, isa)
+            for flat in (self.flat(once), self.flat(training.backward))
+        )
         # Looked up once: a call of a small chunk takes less than a millisecond.
         self.streams, self.states = training.streams, training.states
         self.backward_inputs = [(name, _width(found)) for name, found in training.backward.inputs.items()]
@@ -72,9 +75,9 @@ class Plan:
         self.number = len(PLANS)
         PLANS.append(self)
 
-    def _planned(self, function: Function, isa: str) -> _native.TrainingStep:
-        names = self.training.parts.fixed_names
-        return _native.TrainingStep(TrainingPlan(function, names, self.weight_types).as_dictionary(), isa)
+    def flat(self, function: Function) -> FlatPlan:
+        """The plan of the step forward or backward, as the native part takes it."""
+        return TrainingPlan(function, self.training.parts.fixed_names, self.weight_types).flat()
 
     def room(self, T: int, B: int) -> tuple[list[int], int]:
         """Where the slots behind the first begin in what is kept, in floats, and how many it takes."""

@@ -135,8 +135,10 @@ class Engine:
                 f"a vocabulary of {program.input_size:,} tokens needs an embedding in front of this cell: "
                 f"one-hot inputs go up to {_WIDEST_ONE_HOT:,}; train with --embedding"
             )
+        plan = Plan(program, tensors, rates).flat()
         return {
-            "plan": Plan(program, tensors, rates).as_dictionary(),
+            "plan.numbers": plan.numbers,
+            "plan.arrays": plan.arrays,
             **{f"initial.{part}": np.array(row[0], np.float32) for part, row in enumerate(begins)},
         }
 

@@ -201,9 +201,8 @@ class Recurrent:
                     tensors = program_tensors(found, name, program)
                     inputs = program.input_size
                     rates = [zoneout] * len(program.state_sizes)
-                    layer = _native.Layer.of_plan(
-                        Plan(program, tensors, rates).as_dictionary(), precision, isa
-                    )
+                    plan = Plan(program, tensors, rates).flat()
+                    layer = _native.Layer.of_plan(plan.numbers, plan.arrays, precision, isa)
                     begins.append(initial_state(program, tensors, 1))
                 known |= {name + key for key in tensors}
             except OptionError:

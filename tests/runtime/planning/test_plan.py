@@ -21,7 +21,7 @@ def test_native_programs_compute_what_the_reference_does(name: str) -> None:
     cell = CELLS[name]
     program = capture_cell(cell)
     weights = {key: tensor.detach().numpy() for key, tensor in cell.state_dict().items()}
-    plan = Plan(program, weights).as_dictionary()
+    plan = Plan(program, weights).flat()
     random = np.random.default_rng(0)
     T, B = 5, 11
     inputs = random.normal(size=(T, B, program.input_size)).astype(np.float32)
@@ -32,7 +32,7 @@ def test_native_programs_compute_what_the_reference_does(name: str) -> None:
     expected, expected_state = scan(program, weights, inputs, state)
     for precision, tolerance in CLOSE.items():
         for isa in _native.available_isas().split():
-            native = _native.Layer.of_plan(plan, precision, isa)
+            native = _native.Layer.of_plan(plan.numbers, plan.arrays, precision, isa)
             outputs, final = native.scan(inputs, state, None, False, 1)
             scale = max(1.0, float(np.abs(expected).max()))
             np.testing.assert_allclose(outputs / scale, expected / scale, atol=tolerance)
@@ -55,7 +55,8 @@ def test_zoneout_moves_each_unit_by_its_share(name: str) -> None:
     program = capture_cell(cell)
     weights = {key: tensor.detach().numpy() for key, tensor in cell.state_dict().items()}
     rates = [0.1, 0.3][: len(program.state_sizes)]
-    native = _native.Layer.of_plan(Plan(program, weights, rates).as_dictionary())
+    plan = Plan(program, weights, rates).flat()
+    native = _native.Layer.of_plan(plan.numbers, plan.arrays)
     inputs = np.random.default_rng(0).normal(size=(1, 3, program.input_size)).astype(np.float32)
     state = [np.full((3, size), 0.5, np.float32) for size in program.state_sizes]
     _, plain = scan(program, weights, inputs, state)
@@ -71,7 +72,8 @@ def test_lengths_and_the_backward_direction_are_the_references(name: str) -> Non
     cell = CELLS[name]
     program = capture_cell(cell)
     weights = {key: tensor.detach().numpy() for key, tensor in cell.state_dict().items()}
-    native = _native.Layer.of_plan(Plan(program, weights).as_dictionary())
+    plan = Plan(program, weights).flat()
+    native = _native.Layer.of_plan(plan.numbers, plan.arrays)
     inputs = np.random.default_rng(0).normal(size=(6, 4, program.input_size)).astype(np.float32)
     state = [np.asarray(part, np.float32) for part in initial_state(program, weights, 4)]
     lengths = np.array([6, 0, 1, 4])

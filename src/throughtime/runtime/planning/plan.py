@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.program.program import CellProgram
+from throughtime.runtime.planning.flat import FlatPlan
 from throughtime.runtime.planning.instructions import Instructions
 from throughtime.runtime.planning.layout import (
     CONSTANT,
@@ -168,8 +169,8 @@ class Plan:
                 return Place(STATE + part, 0)
         return self.place(value)
 
-    def as_dictionary(self) -> dict[str, Any]:
-        """What `_native.Program` takes."""
+    def flat(self) -> FlatPlan:
+        """For the native part: native/plans.cpp reads its parts in this order."""
         products = []
         for group in self.groups:
             first = group.products[0]
@@ -188,19 +189,23 @@ class Plan:
         schedules = {
             name: [self._phase_numbers(phase) for phase in phases] for name, phases in self.schedules.items()
         }
-        return {
-            "input_size": self.input_size,
-            "state_sizes": list(self.state_sizes),
-            "output_size": self.output_size,
-            "output": _numbers(self.output),
-            "projected_floats": self.floats[PROJECTED],
-            "scratch_floats": self.floats[SCRATCH],
-            "constants": self.constants,
-            "index": self.index,
-            "sources": [(_numbers(place), size) for place, size in self.sources],
-            "products": products,
-            **schedules,
-        }
+        return FlatPlan(
+            [
+                self.input_size,
+                list(self.state_sizes),
+                self.output_size,
+                _numbers(self.output),
+                self.floats[PROJECTED],
+                self.floats[SCRATCH],
+                self.constants,
+                self.index,
+                [(_numbers(place), size) for place, size in self.sources],
+                products,
+                schedules["project"],
+                schedules["step"],
+                schedules["fused"],
+            ]
+        )
 
     def _phase_numbers(self, phase: Phase) -> tuple[Any, ...]:
         groups = []

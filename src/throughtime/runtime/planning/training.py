@@ -18,6 +18,7 @@ import numpy as np
 from throughtime.errors import RunError
 from throughtime.program import Function
 from throughtime.program.operations import OPERATIONS, Type
+from throughtime.runtime.planning.flat import FlatPlan
 from throughtime.runtime.planning.layout import LANES
 from throughtime.runtime.planning.lowering import Row, run_on_rows
 from throughtime.runtime.planning.rows import (
@@ -346,8 +347,8 @@ class TrainingPlan:
 
     # ---- for the executor
 
-    def as_dictionary(self) -> dict[str, Any]:
-        """What `_native.TrainingStep` takes."""
+    def flat(self) -> FlatPlan:
+        """For the native part: native/plans.cpp reads its parts in this order."""
         phases = []
         for one in self.phases:
             units = [
@@ -371,33 +372,35 @@ class TrainingPlan:
                 rows, columns = segment.matrix.shape
                 if place.step != 1:
                     raise RunError("a product of one number as many times")
-                segments.append((source.numbers, unit, rows, columns, [list(m) for m in matrices]))
+                segments.append((tuple(source.numbers), unit, rows, columns, [tuple(m) for m in matrices]))
                 unit += rows
-            groups.append((unit, segments, [place.numbers for place in group.places]))
+            groups.append((unit, segments, [tuple(place.numbers) for place in group.places]))
         at, constants = 0, []
         for values, runs in self._constants:
             size = len(values) if values is not None else sum(count for _, _, count in runs)
-            numbers = np.zeros(0, np.float32) if values is None else np.ascontiguousarray(values, np.float32)
-            constants.append((at, numbers, [list(run) for run in runs]))
+            constants.append((at, values, [tuple(run) for run in runs]))
             at += _padded(size)
-        return {
-            "inputs": list(self.inputs.values()),
-            "outputs": self.outputs,
-            "scratch": self._scratch,
-            "constants": constants,
-            "constant_floats": self._constant_floats + _TILE,
-            "groups": groups,
-            "phases": phases,
-            "index": self._index,
-        }
+        return FlatPlan(
+            [
+                list(self.inputs.values()),
+                self.outputs,
+                self._scratch,
+                constants,
+                self._constant_floats + _TILE,
+                groups,
+                phases,
+                self._index,
+            ]
+        )
 
     def _row_work(self, work: LaneRun | Value) -> tuple[Any, ...]:
         none = np.zeros((0, 25), np.int64)
         if isinstance(work, LaneRun):
             instructions, registers = program_of(work)
-            return LANES_OF_ROWS, work.size, instructions, registers, [], [], 0, 0
+            nowhere = tuple(Place(CONSTANT).numbers)
+            return LANES_OF_ROWS, work.size, instructions, registers, nowhere, nowhere, 0, 0
         assert isinstance(work, (Reduce, Gather))
-        source, target = self._place(work.source).numbers, self._place(work).numbers
+        source, target = tuple(self._place(work.source).numbers), tuple(self._place(work).numbers)
         if isinstance(work, Reduce):
             kind = SUM if work.kind == "sum" else MAX
             return kind, work.size, none, 1, source, target, work.length, 0
