@@ -34,8 +34,10 @@ std::unique_ptr<Engine> make_engine(const nb::dict& given, const nb::list& layer
     EngineLayer layer;
     std::vector<int> sizes;
     int reads, gives;
-    if (dict.contains("plan")) {
-      const ProgramSpec spec = program_of(nb::cast<nb::dict>(dict["plan"]));
+    if (dict.contains("plan.numbers")) {
+      // The arrays belong to the dictionary, which outlives the engine's making.
+      const ProgramSpec spec = program_of(plan_of(nb::cast<Whole<1>>(dict["plan.numbers"]),
+                                                  nb::cast<std::vector<Tensor>>(dict["plan.arrays"])));
       layer.make = [spec](Precision kind, const Kernels& kernels) {
         return std::make_unique<ProgramLayer>(spec, kind, kernels);
       };

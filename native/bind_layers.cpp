@@ -146,11 +146,12 @@ void bind_layers(nb::module_& module) {
            "keep_cell"_a = 0.0, "precision"_a = "fp32", "isa"_a = "")
       .def_static(
           "of_plan",
-          [](const nb::dict& plan, const std::string& precision, const std::string& isa) {
+          [](const Whole<1>& numbers, const std::vector<Tensor>& arrays, const std::string& precision,
+             const std::string& isa) {
             return std::make_unique<PyLayer>(std::make_unique<ProgramLayer>(
-                program_of(plan), precision_named(precision), kernels_of(isa)));
+                program_of(plan_of(numbers, arrays)), precision_named(precision), kernels_of(isa)));
           },
-          "plan"_a, "precision"_a = "fp32", "isa"_a = "",
+          "numbers"_a.noconvert(), "arrays"_a, "precision"_a = "fp32", "isa"_a = "",
           "A layer of a plan of throughtime.runtime.planning.")
       .def_prop_ro("state_sizes", &PyLayer::state_sizes)
       .def_prop_ro("output_size", &PyLayer::output_size)

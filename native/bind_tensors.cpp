@@ -8,6 +8,15 @@ std::string describe(const std::vector<std::int64_t>& shape) {
   return text + ")";
 }
 
+FlatPlan plan_of(const Whole<1>& numbers, const std::vector<Tensor>& arrays) {
+  std::vector<FlatPlan::Array> found;
+  for (const Tensor& one : arrays) {
+    found.push_back({one.data(), {}});
+    for (std::size_t k = 0; k < one.ndim(); ++k) found.back().shape.push_back(one.shape(k));
+  }
+  return {numbers.data(), numbers.shape(0), std::move(found)};
+}
+
 LayerTensors layer_tensors(Tensors& tensors, const CellOptions& options) {
   LayerTensors layer;
   std::int64_t gates = 1;

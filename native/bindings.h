@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "layer.h"
-#include "program.h"
+#include "plans.h"
 
 namespace throughtime::bindings {
 
@@ -105,8 +105,8 @@ constexpr std::int64_t kLargestSide = 1 << 24;
 // The tensors of a layer, checked against each other. Throws std::invalid_argument, naming the tensor.
 LayerTensors layer_tensors(Tensors& tensors, const CellOptions& options);
 
-// A plan of throughtime.runtime.planning. Its matrices have to outlive what packs them.
-ProgramSpec program_of(const nb::dict& plan);
+// A plan of throughtime.runtime.planning: its numbers, and float32 arrays. They have to outlive it.
+FlatPlan plan_of(const Whole<1>& numbers, const std::vector<Tensor>& arrays);
 
 // By its name; "" is the widest that this CPU runs.
 const Kernels& kernels_of(const std::string& isa);

@@ -12,7 +12,8 @@
 namespace throughtime {
 
 extern const Kernels kernels_scalar;
-#if defined(__x86_64__)
+#if defined(THROUGHTIME_SCALAR_ONLY)
+#elif defined(__x86_64__)
 extern const Kernels kernels_avx2;
 extern const Kernels kernels_avx512;
 extern const Kernels kernels_avx512_vnni;
@@ -28,7 +29,7 @@ struct Version {
   bool (*runs_here)();
 };
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(THROUGHTIME_SCALAR_ONLY)
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -46,7 +47,8 @@ bool always() { return true; }
 // Narrowest first.
 constexpr Version kVersions[] = {
     {&kernels_scalar, always},
-#if defined(__x86_64__)
+#if defined(THROUGHTIME_SCALAR_ONLY)
+#elif defined(__x86_64__)
     {&kernels_avx2, has_avx2},
     {&kernels_avx512, has_avx512},
     {&kernels_avx512_vnni, has_avx512_vnni},

@@ -75,6 +75,7 @@ void ProgramLayer::reserve(Room& room, std::size_t slots, std::size_t rows, int 
 
 void ProgramLayer::project(const Member& member, Room& room, std::size_t rows, const float* const* x,
                            float* projected) const {
+  if (rows == 0) return;
   auto& workspace = static_cast<Workspace&>(room);
   const Readying mine(member, rows);
   for (std::size_t row = mine.begin; row < mine.end; ++row) {
@@ -269,13 +270,20 @@ void ProgramLayer::check() const {
     return inside(place, 0) && count >= 0 &&
            (count == 0 || element(place, static_cast<int>(count - 1)) < floats[place.base]);
   };
+  // What there is while a schedule runs: a projection knows no state, and a step after it no input.
+  const auto there = [&](const LanePlace& place, const Schedule* schedule) {
+    if (schedule == &spec_.project) return place.base != kScratch && place.base < kState;
+    return schedule != &spec_.step || place.base != kInput;
+  };
   const auto writable = [&](const LanePlace& place) {
     return place.base == kProjected || place.base == kScratch || place.base >= kState;
   };
-  if (!elements_inside(spec_.output, spec_.output_size)) refuse("output lies outside its memory");
+  if (!elements_inside(spec_.output, spec_.output_size) || spec_.output.base == kInput)
+    refuse("output lies outside its memory");
   for (const ProgramSource& source : spec_.sources)
     if (!elements_inside(source.place, source.size) || source.place.stride != kLanes)
       refuse("source lies outside its memory");
+  std::vector<bool> is_read(spec_.sources.size());
   for (std::size_t number = 0; number < spec_.products.size(); ++number) {
     const ProgramProduct& product = spec_.products[number];
     const int vectors = product.place.stride / kLanes;
@@ -294,6 +302,7 @@ void ProgramLayer::check() const {
           segment.source >= static_cast<int>(spec_.sources.size()) ||
           matrix.columns() != spec_.sources[segment.source].size)
         refuse("product does not fit its memory");
+      is_read[segment.source] = true;
     }
     const std::ptrdiff_t room = blocks * product.place.stride;
     if (product.place.offset + room > floats[product.place.base] ||
@@ -303,13 +312,16 @@ void ProgramLayer::check() const {
   for (const Schedule* schedule : {&spec_.project, &spec_.step, &spec_.fused})
     for (const ProgramPhase& phase : *schedule) {
       for (int source : phase.sources)
-        if (source < 0 || source >= static_cast<int>(spec_.sources.size())) refuse("source does not exist");
+        if (source < 0 || source >= static_cast<int>(spec_.sources.size()) ||
+            !is_read[source] || !there(spec_.sources[source].place, schedule))
+          refuse("source does not exist");
       for (const ProgramLanes& lanes : phase.lanes) {
         if (lanes.blocks < 0 || lanes.grain < 1 || lanes.registers < 1 || lanes.registers > 4096)
           refuse("lane group has no such size");
         for (int product : lanes.products)
           if (product < 0 || product >= static_cast<int>(spec_.products.size()) ||
               (spec_.products[product].units + kLanes - 1) / kLanes != lanes.blocks ||
+              !there(spec_.products[product].place, schedule) ||
               (spec_.products[product].place.stride == kLanes && lanes.grain % kPlainVectors != 0))
             refuse("product does not belong to its lanes");
         for (const LaneInstruction& one : lanes.instructions) {
@@ -318,7 +330,8 @@ void ProgramLayer::check() const {
             const bool is_target = place == &one.target;
             const bool fits = place->base == kRegister
                                   ? place->offset >= 0 && place->offset < lanes.registers
-                                  : inside(*place, lanes.blocks) && (!is_target || writable(*place));
+                                  : inside(*place, lanes.blocks) && there(*place, schedule) &&
+                                        (!is_target || writable(*place));
             if (!fits) refuse("instruction reads or writes outside its memory");
           }
         }
@@ -330,6 +343,7 @@ void ProgramLayer::check() const {
                                          ? std::ptrdiff_t{row.count} * row.length
                                          : results;
         bool fits = row.count >= 0 && row.length >= 1 && results < (1 << 30) && reads < (1 << 30) &&
+                    there(row.source, schedule) && there(row.target, schedule) &&
                     row.target.base != kConstant && row.target.base != kInput &&
                     row.target.stride == kLanes && elements_inside(row.target, results) && row.extra >= 0;
         if (fits && row.kind == RowKind::kGather) {

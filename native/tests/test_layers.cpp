@@ -1,6 +1,7 @@
 // Steps and scans of every cell with its options.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "layer.h"
 #include "memory.h"
@@ -96,6 +97,32 @@ std::vector<double> plain_step(const LayerTensors& t, const float* x, const floa
   return after;
 }
 
+}  // namespace
+
+void check_steps(const RecurrentLayer& layer, const Floats& x, const Floats& state, const Floats& all,
+                 const std::string& what) {
+  const std::size_t size = state_floats(layer), n = state.size() / size;
+  for (const int threads : {2, 3})
+    check(step_once(layer, x, state, 0, n, true, threads) == all, what + ": threads change the numbers");
+  check(step_once(layer, x, state, 0, 0, true, 2).empty(), what + ": an empty batch");
+  if (!layer.needs_projection())
+    check(step_once(layer, x, state, 0, n, false, 2) == all, what + ": inputs projected ahead differ");
+  for (std::size_t slot = 0; slot < n; ++slot) {
+    const Floats alone = step_once(layer, x, state, slot, 1, true, 1);
+    check(std::equal(alone.begin(), alone.end(), all.begin() + static_cast<std::ptrdiff_t>(slot * size)),
+          what + ": a slot's numbers depend on its batch");
+  }
+}
+
+void check_steps(const RecurrentLayer& layer, const std::string& what) {
+  constexpr std::size_t kSlots = 9;
+  const Floats x = random_floats(kSlots * static_cast<std::size_t>(layer.input_size())),
+               state = random_floats(kSlots * state_floats(layer));
+  check_steps(layer, x, state, step_once(layer, x, state, 0, kSlots, true, 1), what);
+}
+
+namespace {
+
 void check_layer(const Kernels& kernels, const Options& options, Precision precision, int I, int H) {
   const std::string what =
       std::string(kernels.name) + " " + options.name + " " + std::to_string(I) + " " + std::to_string(H);
@@ -106,21 +133,15 @@ void check_layer(const Kernels& kernels, const Options& options, Precision preci
   const std::size_t size = state_floats(layer);
   const Floats x = random_floats(kSlots * static_cast<std::size_t>(I)), state = random_floats(kSlots * size);
   const Floats all = step_once(layer, x, state, 0, kSlots, true, 1);
-  for (const int threads : {2, 3})
-    check(step_once(layer, x, state, 0, kSlots, true, threads) == all, what + ": threads change the numbers");
-  check(step_once(layer, x, state, 0, 0, true, 2).empty(), what + ": an empty batch");
-  if (!layer.needs_projection())
-    check(step_once(layer, x, state, 0, kSlots, false, 2) == all, what + ": inputs projected ahead differ");
+  check_steps(layer, x, state, all, what);
   for (std::size_t slot = 0; slot < kSlots; ++slot) {
-    const Floats alone = step_once(layer, x, state, slot, 1, true, 1);
-    check(std::equal(alone.begin(), alone.end(), all.begin() + static_cast<std::ptrdiff_t>(slot * size)),
-          what + ": a slot's numbers depend on its batch");
-    if (precision != Precision::kFloat32 || (name != "rnn" && name != "gru" && name != "lstm")) continue;
+    if (precision != Precision::kFloat32 || (name != "rnn" && name != "gru" && name != "lstm")) break;
+    const float* now = all.data() + slot * size;
     const float* h = state.data() + slot * size;
     const std::vector<double> expected =
         plain_step(network.tensors, x.data() + slot * static_cast<std::size_t>(I), h, h + H);
     for (std::size_t k = 0; k < size; ++k)
-      check(std::abs(alone[k] - expected[k]) < 2e-6, what + ": not the cell");
+      check(std::abs(now[k] - expected[k]) < 2e-6, what + ": not the cell");
   }
   // A one-hot input is a column of the weights.
   if (precision != Precision::kFloat32) return;
@@ -141,13 +162,12 @@ std::vector<float*> pointers(std::vector<Floats>& parts) {
   return at;
 }
 
-// A batch of sequences; each row has to be what it is alone, and backward what the reversed input is forward.
-void check_scan(const Kernels& kernels, const Options& options, std::size_t T, std::size_t B, int I, int H) {
-  const std::string what =
-      std::string("scan ") + options.name + " T " + std::to_string(T) + " B " + std::to_string(B);
-  const Network network = make_network(options, I, H);
-  const Layer layer(network.tensors, Precision::kFloat32, kernels);
-  const auto O = static_cast<std::size_t>(layer.output_size()), width = static_cast<std::size_t>(I);
+}  // namespace
+
+void check_scan(const RecurrentLayer& layer, std::size_t T, std::size_t B, const std::string& name) {
+  const std::string what = "scan " + name + " T " + std::to_string(T) + " B " + std::to_string(B);
+  const auto O = static_cast<std::size_t>(layer.output_size()),
+             width = static_cast<std::size_t>(layer.input_size());
   const Floats inputs = random_floats(T * B * width);
   Tokens lengths(B);
   for (std::size_t b = 0; b < B; ++b) lengths[b] = static_cast<std::int64_t>((T + b * 7) % (T + 1));
@@ -181,8 +201,6 @@ void check_scan(const Kernels& kernels, const Options& options, std::size_t T, s
   }
 }
 
-}  // namespace
-
 void test_layers() {
   constexpr int kSizes[][2] = {{1, 1}, {5, 33}, {3, 16}};
   for (const Kernels* kernels : versions())
@@ -190,10 +208,12 @@ void test_layers() {
       for (const Precision precision : kPrecisions)
         for (const auto& [I, H] : kSizes) check_layer(*kernels, options, precision, I, H);
   for (const Options& options : kCells) {
-    check_scan(kernels(), options, 0, 2, 3, 5);
-    check_scan(kernels(), options, 2, 0, 3, 5);
-    check_scan(kernels(), options, 1, 1, 1, 1);
-    check_scan(kernels(), options, 11, 5, 3, 17);
+    for (const auto& [I, H] : {std::pair(1, 1), std::pair(3, 17)}) {
+      const Network network = make_network(options, I, H);
+      const Layer layer(network.tensors, Precision::kFloat32, kernels());
+      for (const auto& [T, B] : {std::pair(0, 2), std::pair(2, 0), std::pair(1, 1), std::pair(11, 5)})
+        check_scan(layer, static_cast<std::size_t>(T), static_cast<std::size_t>(B), options.name);
+    }
   }
 }
 

@@ -4,7 +4,9 @@
 // The numbers themselves are held to torch by tests/runtime; here a product and a step are checked against
 // plain loops in double, and what has to be equal bit for bit is.
 //
-//   test_native [kernels|layers|engine|team|sampler]...      all of them without an argument
+//   test_native [kernels|layers|engine|team|sampler]... [FILE.plan]...
+//
+// All of them where none is named, and the plans of the files.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -89,7 +91,11 @@ int main(int count, char** arguments) {
                                                       {"engine", test_engine},
                                                       {"team", test_team},
                                                       {"sampler", test_sampler}};
-  const std::vector<std::string> wanted(arguments + 1, arguments + count);
+  std::vector<std::string> wanted, files;
+  for (int k = 1; k < count; ++k) {
+    const std::string argument = arguments[k];
+    (argument.ends_with(".plan") ? files : wanted).push_back(argument);
+  }
   std::printf("instruction sets: %s; in use: %s\n", throughtime::available_kernels(),
               throughtime::kernels().name);
   for (const auto& [name, test] : tests) {
@@ -98,4 +104,6 @@ int main(int count, char** arguments) {
     std::printf("%s passed\n", name);
     std::fflush(stdout);
   }
+  test_plans(files);
+  std::printf("%zu plans passed\n", files.size());
 }

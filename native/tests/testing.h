@@ -79,10 +79,17 @@ inline const Options kCells[] = {
 
 Network make_network(const Options& options, int input_size, int hidden_size);
 
+// A step of some slots: each has to come to what it comes to alone, whatever the threads.
+void check_steps(const RecurrentLayer& layer, const std::string& what);
+// A batch of sequences; each row has to be what it is alone, and backward what the reversed input is forward.
+void check_scan(const RecurrentLayer& layer, std::size_t T, std::size_t B, const std::string& name);
+
 void test_kernels();
 void test_layers();
 void test_engine();
 void test_team();
 void test_sampler();
+// Of the plans in files that tests/runtime/test_sanitizers.py writes: of many cells, to run and to train.
+void test_plans(const std::vector<std::string>& files);
 
 }  // namespace throughtime::testing

@@ -1,7 +1,6 @@
 """The native part; see native/README.md."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +37,12 @@ class Layer:
     state_sizes: list[int]
     output_size: int
     @staticmethod
-    def of_plan(plan: Mapping[str, Any], precision: str = "fp32", isa: str = "") -> Layer: ...
+    def of_plan(
+        numbers: NDArray[np.int64],
+        arrays: Sequence[NDArray[np.float32]],
+        precision: str = "fp32",
+        isa: str = "",
+    ) -> Layer: ...
     def __init__(
         self,
         tensors: Mapping[str, NDArray[np.float32]],
@@ -61,7 +65,9 @@ class Layer:
 
 class TrainingStep:
     work: float
-    def __init__(self, plan: Mapping[str, Any], isa: str = "") -> None: ...
+    def __init__(
+        self, numbers: NDArray[np.int64], arrays: Sequence[NDArray[np.float32]], isa: str = ""
+    ) -> None: ...
     def run(
         self,
         weights: Sequence[int],

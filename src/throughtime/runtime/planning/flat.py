@@ -16,9 +16,9 @@ _NO_ARRAY = -1
 class FlatPlan:
     """What native/plans.cpp reads.
 
-    A list is its length and its members; a tuple is its members alone, as the reader knows how many it has. An
-    array of floats is its number among the arrays, None no array; a table of whole numbers is its two sides
-    and its numbers.
+    A list is its length and its members; a tuple is its members alone, as the reader knows how many it has.
+    An array of floats is its number among the arrays, None is no array; a table of whole numbers is its two
+    sides and its numbers.
 
     Args:
         parts: of a plan, in the order in which they are read.
