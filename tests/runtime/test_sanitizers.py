@@ -13,8 +13,8 @@ from tests.runtime.plan_files import write_plans
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = "-O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=all"
-# Each is a build of its own. ThreadSanitizer looks at what threads share: its run leaves the rest out, and the
-# wider instructions, which share nothing.
+# Each is a build of its own. ThreadSanitizer looks at what threads share: its run leaves out the rest, and
+# the wider instructions, which share nothing.
 SANITIZERS = {"address,undefined": [], "thread": ["team", "engine"]}
 OPTIONS = {"address,undefined": [], "thread": ["-DTHROUGHTIME_SCALAR_ONLY=ON"]}
 ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1", "TSAN_OPTIONS": "halt_on_error=1"}
