@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from throughtime.cells import Cell, State, cell_class
 from throughtime.errors import OptionError
-from throughtime.kernels import KERNELS, Kernel, Scan, pick_kernel
+from throughtime.kernels import KERNELS, Kernel, Scan, pick_kernel, recompute
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -64,6 +64,9 @@ class Recurrent(nn.Module):
             of the state, for example (0.15, 0.5) for an LSTM's h and c (Krueger et al. 2017).
         learned_initial_state: the state before the first step is a parameter, from zero.
         kernel: "auto", or the name of one; see `throughtime.kernels`.
+        gradient_memory: bytes that each layer may keep for its gradient, beside inputs and outputs; 0 is no
+            limit. For a long sequence that takes more, only some states are kept and the rest is computed
+            again on the way back (Chen et al. 2016): about one more forward pass, and the same gradients.
         **cell_options: passed to the cell.
     State:
         A tuple with one tensor (L * D, B, S) for each size S of the cell's state, D the number of directions;
@@ -85,6 +88,7 @@ class Recurrent(nn.Module):
         zoneout: float | Sequence[float] = 0.0,
         learned_initial_state: bool = False,
         kernel: str = "auto",
+        gradient_memory: int = 0,
         **cell_options: Any,
     ) -> None:
         super().__init__()
@@ -96,6 +100,9 @@ class Recurrent(nn.Module):
             raise OptionError(f"dropout must be from 0 to 1, not {dropout}")
         if kernel != "auto" and kernel not in KERNELS:
             raise OptionError(f"kernel {kernel!r} is unknown: use auto, {', '.join(KERNELS)}")
+        if gradient_memory < 0:
+            raise OptionError(f"gradient_memory must be 0 (no limit) or above, not {gradient_memory}")
+        self.gradient_memory = gradient_memory
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -207,7 +214,11 @@ class Recurrent(nn.Module):
             if layer > 0:
                 outputs = self._drop(outputs)
             scan = self._scan(layer, outputs, state, mask, lengths)
-            outputs, final = pick_kernel(scan, self.kernel).run(scan)
+            kernel = pick_kernel(scan, self.kernel)
+            if self.gradient_memory:
+                outputs, final = recompute.run(kernel, scan, self.gradient_memory)
+            else:
+                outputs, final = kernel.run(scan)
             finals.append(final)
         return outputs, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
 
@@ -258,6 +269,7 @@ class Recurrent(nn.Module):
             "locked_dropout": self.locked_dropout,
             "zoneout": self.zoneout,
             "kernel": self.kernel,
+            "gradient_memory": self.gradient_memory,
         }
         return ", ".join(f"{name}={value}" for name, value in options.items() if value)
 

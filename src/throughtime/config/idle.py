@@ -41,7 +41,7 @@ _RULES = (
         "--initialisation orthogonal: the others draw all biases",
     ),
     _Rule(
-        ("zoneout", "kernel", "learned_initial_state"),
+        ("zoneout", "kernel", "gradient_memory", "learned_initial_state"),
         lambda given: given["cell"] == "none",
         "a recurrent cell",
     ),

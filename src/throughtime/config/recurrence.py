@@ -10,6 +10,7 @@ from throughtime.config.section import MOST_LAYERS, MOST_UNITS, Section
 
 # Those of throughtime.cells, which takes torch to import.
 CELLS = ("rnn", "lstm", "gru", "mogrifier", "mingru", "slstm")
+_MOST_MEGABYTES = 1 << 24
 # Options that are fields of their own.
 _NAMED_OPTIONS = {
     "rnn": ("activation",),
@@ -72,6 +73,13 @@ class RecurrenceConfig(Section):
         description="How to train the recurrence: native is Throughtime's own, for every cell; auto takes "
         "the fastest that can.",
     )
+    gradient_memory: int = Field(
+        default=0,
+        ge=0,
+        le=_MOST_MEGABYTES,
+        description="MiB that each layer may keep for its gradient; the rest is computed again on the way "
+        "back, for sequences of tens of thousands of steps. 0: no limit.",
+    )
 
     @model_validator(mode="after")
     def _projection_fits(self) -> RecurrenceConfig:
@@ -99,6 +107,7 @@ class RecurrenceConfig(Section):
     # Options that say how a network is trained or used, and not what it computes.
     beside_the_program: ClassVar[frozenset[str]] = frozenset(
         ["dropout", "locked_dropout", "forget_bias", "initialisation", "initial_range", "kernel"]
+        + ["gradient_memory"]
         + ["input_dropout", "output_dropout", "feature_dropout", "word_dropout"]
         + ["beam", "length_penalty", "word_reward", "rewarded_length", "consensus"]
     )
@@ -119,5 +128,6 @@ class RecurrenceConfig(Section):
         return {
             "num_layers": self.layers,
             **{name: getattr(self, name) for name in names},
+            "gradient_memory": self.gradient_memory << 20,
             **self.options_of_cell(),
         }
