@@ -33,7 +33,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from fuzzing.damage import prepare_bombs  # noqa: E402
-from fuzzing.execution import Executor, program, scratch_folder, shorten_trainings  # noqa: E402
+from fuzzing.execution import Executor, import_everything, program, scratch_folder, shorten_trainings  # noqa: E402
 from fuzzing.report import Report  # noqa: E402
 from fuzzing.seeds import Seeds, fixed_clock, make_seeds, read_seeds  # noqa: E402
 from fuzzing.target import Target, draw  # noqa: E402
@@ -56,7 +56,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
 
-    _import_everything()
+    import_everything()
+    program()
+    _prepare_libraries()
     with tempfile.TemporaryDirectory(prefix="fuzz-seeds-", dir=scratch_folder()) as name:
         folder = Path(name)
         run_in_a_child(lambda: _make_seeds(folder))
@@ -88,6 +90,16 @@ def main() -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps({**report.as_json(), "seconds": seconds}, indent=1))
     raise SystemExit(1 if report.causes else 0)
+
+
+def _prepare_libraries() -> None:
+    import onnxruntime  # noqa: F401
+    import pyarrow
+    import torch
+
+    # Workers share the machine's processors.
+    torch.set_num_threads(1)
+    pyarrow.set_cpu_count(1)
 
 
 def _numbers(arguments: argparse.Namespace, targets: list[Target]) -> Sequence[int]:
@@ -124,26 +136,6 @@ def _check(targets: list[Target], seeds: Seeds, folder: Path) -> None:
             outcome = executor.run(case)
             if outcome.kind != "accepted":
                 raise SystemExit(f"throughtime {' '.join(case.command)} ({target.name}): {outcome}")
-
-
-def _import_everything() -> None:
-    """Before there are workers, and in one thread: what a fork inherits costs nothing again."""
-    import av  # noqa: F401
-    import matplotlib.pyplot  # noqa: F401
-    import onnx  # noqa: F401
-    import onnxruntime  # noqa: F401
-    import pyarrow.parquet
-    import soundfile  # noqa: F401
-    import torch
-    import torch._dynamo  # noqa: F401 - which an optimiser takes seconds to import
-    from PIL import Image
-
-    import throughtime.inspection  # noqa: F401
-
-    program()
-    torch.set_num_threads(1)
-    pyarrow.set_cpu_count(1)
-    Image.init()
 
 
 if __name__ == "__main__":

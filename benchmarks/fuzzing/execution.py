@@ -255,6 +255,27 @@ def _text_of(stream: io.BytesIO) -> str:
     return "" if stream.closed else stream.getvalue().decode("utf-8", "replace")
 
 
+def import_everything() -> None:
+    """Before there are processes, and in one thread: what a fork inherits costs nothing again.
+
+    But onnxruntime: it starts a thread, and a fork that ends as programs do would wait for that.
+    """
+    import av  # noqa: F401
+    import matplotlib.pyplot  # noqa: F401
+    import onnx  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    import soundfile  # noqa: F401
+    import torch
+    import torch._dynamo  # noqa: F401 - which an optimiser takes seconds to import
+    from PIL import Image
+
+    import throughtime.inspection  # noqa: F401
+    from throughtime.cli import app
+
+    app.build(set(app.COMMANDS))
+    Image.init()
+
+
 @cache
 def program() -> Callable[[list[str]], Any]:
     """`throughtime` by its own entry, which finds the application made already, with all its commands."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.commands import folder_for_path
 from throughtime.cli.app import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +58,8 @@ def test_the_examples_of_a_page_run_in_order(
     if page not in BEGIN_EMPTY:
         (tmp_path / "input.txt").write_text(TEXT)
     monkeypatch.chdir(tmp_path)
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    programs = [str(folder_for_path()), str(Path(sys.executable).parent), os.environ["PATH"]]
+    environment = {**os.environ, "PATH": os.pathsep.join(programs)}
     names: dict[str, Any] = {"__name__": "example"}
     blocks = [match for match in BLOCK.finditer((ROOT / page).read_text()) if not match["setup"]]
     assert blocks or page == "docs/reference.md"

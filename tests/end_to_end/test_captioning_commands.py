@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.end_to_end.test_commands import throughtime
+from tests.commands import throughtime
 
 Image = pytest.importorskip("PIL.Image")
 

@@ -5,22 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.commands import throughtime
+
 SMALL = ["--hidden", "8", "--embedding", "6", "--epochs", "3", "--batch", "8", "--tokenizer", "word"]
-
-
-def throughtime(*arguments: str | Path, folder: Path, given: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from throughtime.cli import main; main()", *map(str, arguments)]
-    environment = {**os.environ, "COLUMNS": "100"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, input=given, capture_output=True, text=True, encoding="utf-8"
-    )
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import throughtime
+
 TEXT = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n" * 12
 SMALL = ["--hidden", "12", "--embedding", "6", "--batch", "3", "--chunk", "10", "--epochs", "2"]
-
-
-def throughtime(*arguments: str | Path, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from throughtime.cli import main; main()", *map(str, arguments)]
-    environment = {**os.environ, "COLUMNS": "100", **variables}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=300
-    )
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.test_classify import throughtime
+from tests.commands import throughtime
 
 SMALL = ["--hidden", "8", "--embedding", "6", "--epochs", "1", "--batch", "8"]
 TEXT = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.test_commands import throughtime
+from tests.commands import throughtime
 from tests.tasks.forecaster.tables import load_table
 
 SMALL = ["--hidden", "8", "--epochs", "2", "--horizon", "6", "--lookback", "24", "--threads", "1"]

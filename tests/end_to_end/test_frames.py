@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.end_to_end.test_commands import throughtime
+from tests.commands import throughtime
 from throughtime.demos.clips import write_clips
 
 pytest.importorskip("av")

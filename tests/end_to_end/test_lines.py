@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.test_commands import throughtime
+from tests.commands import throughtime
 from tests.tasks.language_model.line_runs import names, write_table
 
 SMALL = ["--hidden", "16", "--embedding", "8", "--batch", "8", "--epochs", "6", "--no-tensorboard"]

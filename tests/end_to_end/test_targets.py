@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.end_to_end.test_classify import throughtime
+from tests.commands import throughtime
 
 SMALL = ["--hidden", "8", "--epochs", "2", "--batch", "8", "--threads", "1"]
 WORDS = ["red", "blue", "round", "heavy"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.test_commands import throughtime
+from tests.commands import throughtime
 
 SMALL = ["--hidden", "16", "--embedding", "8", "--tokenizer", "word", "--epochs", "2", "--batch", "8"]
 ENGLISH = ["one two", "two", "one one two", "two one"] * 8

@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.commands import throughtime
 
 SMALL = ["--hidden", "8", "--embedding", "6", "--character-features", "6", "--batch", "4", "--threads", "1"]
 SENTENCES = "".join(
@@ -18,14 +17,6 @@ SENTENCES = "".join(
     for name in ("Ana", "Ben", "Cleo", "Dan") * 4
     for town in ("Arles", "Bonn", "Cork")
 )
-
-
-def throughtime(*arguments: str | Path, folder: Path, given: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from throughtime.cli import main; main()", *map(str, arguments)]
-    environment = {**os.environ, "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, input=given, capture_output=True, text=True, encoding="utf-8"
-    )
 
 
 @pytest.fixture(scope="module")
