@@ -114,6 +114,11 @@ _RULES = (
     _Rule(("quantiles",), lambda given: given["loss"] != "quantile", "--loss quantile"),
     _Rule(("interval",), lambda given: given["loss"] == "quantile", "another --loss than quantile"),
     _Rule(("class_weights",), lambda given: given.get("target") == "number", "labels"),
+    _Rule(
+        ("background",),
+        lambda given: given["task"] == "tagger" and given["target"] != "label",
+        "--target label",
+    ),
     _Rule(("label_separator",), lambda given: given.get("target") != "labels", "--target labels"),
     _Rule(
         ("character_embedding", "character_features"),

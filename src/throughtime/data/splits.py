@@ -9,6 +9,20 @@ from numpy.typing import NDArray
 
 from throughtime.errors import DataError
 
+SPLIT_COLUMN = "split"
+# The words that published splits use; Karpathy's restval images are training images.
+SPLITS = {
+    "train": "training",
+    "training": "training",
+    "restval": "training",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
 
 def stratified_split(classes: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:
     """Hold out a share of each class, so that a rare class is on both sides.

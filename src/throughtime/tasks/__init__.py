@@ -76,8 +76,9 @@ TASKS: dict[str, Task] = {
         room="tagger",
         config="TaggerConfig",
         run="TaggerRun",
-        summary="give every frame of a video or of a recording its label, labels or numbers",
-        reads="a folder of videos or arrays whose metadata.csv has the columns file_name and labels",
+        summary="give every frame of a video, of a sound or of a recording its label, labels or numbers",
+        reads="a folder of videos, sounds or arrays whose metadata.csv has the columns file_name and labels, "
+        "or file_name, start, end and label",
     ),
     "word-tagger": Task(
         room="word_tagger",
