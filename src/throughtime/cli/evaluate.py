@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
+from throughtime.cli.beam import Beam, beam_for
 from throughtime.cli.outside_files import OutsideFiles, outside_files
 from throughtime.cli.rows import as_rows
 from throughtime.cli.target import ThresholdOption, threshold_for
@@ -81,6 +82,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    beam: Beam = 1,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out examples that cannot be used, with a count.")
     ] = False,
@@ -114,8 +116,9 @@ def evaluate(
             raise OptionError("--top is how many lines to show, 1 or more, and needs --per-line")
         if context is not None and opened.task != "forecaster":
             raise OptionError(f"--context is for forecasters, and {run} is a {opened.task}")
-        outside = outside_files(opened, allow_outside_files, "classifier", "captioner", "tagger")
-        more = {**outside, **threshold_for(opened, threshold)}
+        named = ("classifier", "captioner", "tagger", "transcriber")
+        outside = outside_files(opened, allow_outside_files, *named)
+        more = {**outside, **threshold_for(opened, threshold), **beam_for(opened, beam)}
         console = error_console()
         if _is_training_data(opened, file):
             console.print(

@@ -97,7 +97,9 @@ _RULES = (
             "word_dropout",
             "text_column",
         ),
-        lambda given: given.get("input") in ("vectors", "sequences", "audio"),
+        lambda given: (
+            given["task"] == "classifier" and given.get("input") in ("vectors", "sequences", "audio")
+        ),
         "texts",
     ),
     _Rule(
@@ -106,6 +108,11 @@ _RULES = (
         "sounds",
     ),
     _Rule(("fill",), lambda given: given.get("input") in ("vectors", "text", "audio"), "arrays"),
+    _Rule(
+        ("columns",),
+        lambda given: given["task"] == "transcriber" and given["input"] == "audio",
+        "arrays",
+    ),
     _Rule(
         ("loss", "quantiles", "interval"),
         lambda given: "target" in given and given["target"] != "number",

@@ -20,6 +20,7 @@ from throughtime.data.limits import EXAMPLE_BYTES, SAMPLE_RATE
 from throughtime.data.numbers import as_float32
 from throughtime.errors import DataError, MissingExtraError, OptionError
 from throughtime.extras import install_command
+from throughtime.files import write_atomically
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
 
@@ -225,6 +226,29 @@ class Sound:
     pieces: Iterator[NDArray[np.float32]]
 
 
+def write_sound(path: str | Path, samples: NDArray[np.floating], rate: int) -> None:
+    """Write samples (N,) in [-1, 1] as a sound file of 16 bits.
+
+    Raises:
+        MissingExtraError: soundfile is not installed.
+    """
+    import io
+
+    content = io.BytesIO()
+    _soundfile().write(content, samples, rate, format=Path(path).suffix.removeprefix("."), subtype="PCM_16")
+    write_atomically(path, content.getvalue())
+
+
+def _soundfile() -> Any:
+    try:
+        import soundfile
+    except ImportError:
+        raise MissingExtraError(
+            f"sound files need soundfile: install it with `{install_command('audio')}`"
+        ) from None
+    return soundfile
+
+
 @contextmanager
 def open_sound(path: str | Path, rate: int | None = None) -> Iterator[Sound]:
     """Open a sound file; its samples are decoded as they are asked for.
@@ -237,12 +261,7 @@ def open_sound(path: str | Path, rate: int | None = None) -> Iterator[Sound]:
             another. While samples are read: a sample is not a finite number.
         MissingExtraError: soundfile is not installed.
     """
-    try:
-        import soundfile
-    except ImportError:
-        raise MissingExtraError(
-            f"sound files need soundfile: install it with `{install_command('audio')}`"
-        ) from None
+    soundfile = _soundfile()
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})")

@@ -80,6 +80,14 @@ TASKS: dict[str, Task] = {
         reads="a folder of videos, sounds or arrays whose metadata.csv has the columns file_name and labels, "
         "or file_name, start, end and label",
     ),
+    "transcriber": Task(
+        room="transcriber",
+        config="TranscriberConfig",
+        run="TranscriberRun",
+        summary="write down what a sound or a sequence of numbers says, without knowing what is where",
+        reads="a folder of sounds or arrays whose metadata.csv has the columns file_name and text (or "
+        "transcription, transcript, sentence)",
+    ),
     "word-tagger": Task(
         room="word_tagger",
         config="WordTaggerConfig",
