@@ -36,7 +36,7 @@ class Listener:
     def log_probabilities(
         self, features: NDArray[np.float32], lengths: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Of the blank and each character at each step: (T, B, V).
+        """The log-probability of the blank and of each character at each step: (T, B, V).
 
         Args:
             features: (T, B, F); what lies past a length is ignored.
