@@ -15,6 +15,9 @@ from throughtime.cli.rows import as_rows
 from throughtime.cli.target import ThresholdOption, threshold_for
 from throughtime.cli.terminal import Raw, error_console, print_json, print_table, user_errors, write
 
+# Their tables may have a column that says which rows are for testing, and evaluations keep to these.
+_WITH_SPLITS = ("captioner", "tagger", "transcriber")
+
 HELP = """
 Measure a trained model on data that it has not seen, with the metrics of its task.
 
@@ -176,8 +179,17 @@ def _print_methods(methods: dict[str, dict[str, float | None]]) -> None:
 
 
 def _is_training_data(run: Any, file: Path) -> bool:
-    """Whether a model is measured on its own training data."""
-    return bool(run.config.source) and file.exists() and Path(run.config.source).resolve() == file.resolve()
+    """Whether a model is measured on its own training data, and not on rows that are for testing."""
+    from throughtime.data.splits import SPLIT_COLUMN, SPLITS
+    from throughtime.data.tables import BadRows, column_names, find_metadata, read_rows
+
+    if not run.config.source or not file.exists() or Path(run.config.source).resolve() != file.resolve():
+        return False
+    table = find_metadata(file) if run.task in _WITH_SPLITS else None
+    if table is None or SPLIT_COLUMN not in column_names(table):
+        return True
+    rows = read_rows(table, BadRows(skip=True))
+    return not any(SPLITS.get(str(row.values.get(SPLIT_COLUMN)).strip().lower()) == "test" for row in rows)
 
 
 def _language_model(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.lines import shown
 from throughtime.errors import DataError
 
 SPLIT_COLUMN = "split"
@@ -22,6 +23,18 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
+
+
+def part_of(value: Any) -> str:
+    """The part that a cell of a split column names: training, validation or test; "" where it is empty.
+
+    Raises:
+        DataError: it names none.
+    """
+    name = "" if value is None else str(value).strip()
+    if name and name.lower() not in SPLITS:
+        raise DataError(f"split {shown(name)} is unknown: use train, validation or test")
+    return SPLITS.get(name.lower(), "")
 
 
 def stratified_split(classes: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:

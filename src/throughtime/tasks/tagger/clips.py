@@ -10,7 +10,7 @@ import numpy as np
 
 from throughtime.data.file_names import FILE_COLUMN, file_of
 from throughtime.data.lines import shown
-from throughtime.data.splits import SPLIT_COLUMN, SPLITS
+from throughtime.data.splits import SPLIT_COLUMN, part_of
 from throughtime.data.tables import METADATA, BadRows, Row, column_names, find_metadata, read_rows
 from throughtime.errors import DataError
 from throughtime.tasks.tagger.frame_labels import SegmentRows
@@ -61,18 +61,15 @@ def list_clips(source: str | Path, bad: BadRows, allow_outside: bool = False) ->
     listed = _with_files(table, bad) if columns is None else _with_ranges(table, columns, bad)
     clips = []
     for row, name, labels in listed:
-        split, group = (_cell(row, key) for key in (SPLIT_COLUMN, "group"))
-        if split and split.lower() not in SPLITS:
-            bad.report(table, row.line, f"split {shown(split)} is unknown: use train, validation or test")
-            continue
         try:
+            part = part_of(row.values.get(SPLIT_COLUMN))
             path = file_of(table, name, allow_outside)
             if isinstance(labels, str):
                 labels = file_of(table, labels, allow_outside)
         except DataError as error:
             bad.report(table, row.line, str(error))
             continue
-        clips.append(Clip(table, row.line, path, labels, SPLITS.get(split.lower(), ""), group))
+        clips.append(Clip(table, row.line, path, labels, part, _cell(row, "group")))
     if any(clip.part for clip in clips):
         # A row without a split is a training clip, as long as other rows have one.
         clips = [clip if clip.part else Clip(**{**vars(clip), "part": "training"}) for clip in clips]

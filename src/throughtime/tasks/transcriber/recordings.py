@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from throughtime.data.feature_files import read_features
 from throughtime.data.features import FeatureSpace, is_sequence_file, is_sound_file
 from throughtime.data.file_names import FILE_COLUMN, file_of
-from throughtime.data.lines import check_text, shown
-from throughtime.data.splits import SPLIT_COLUMN, SPLITS
+from throughtime.data.lines import check_text
+from throughtime.data.splits import SPLIT_COLUMN, part_of
 from throughtime.data.tables import BadRows, column_names, find_metadata, is_table, read_rows, resolve_column
 from throughtime.errors import DataError
 from throughtime.tasks.transcriber.alphabet import normalised
@@ -114,7 +114,7 @@ class RecordingReader:
             raise DataError(f"{table} has no column {wanted!r}; its columns are {', '.join(names[:20])}")
         for row in read_rows(table, bad, (FILE_COLUMN, *([column] if column and self.needs_text else []))):
             try:
-                part = _part_of(row.values.get(SPLIT_COLUMN))
+                part = part_of(row.values.get(SPLIT_COLUMN))
                 if parts is not None and part not in parts:
                     continue
                 text = None
@@ -158,10 +158,3 @@ def stacked(frames: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     missing = -len(frames) % count
     whole = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)]) if missing else frames
     return np.ascontiguousarray(whole).reshape(-1, count * frames.shape[1])
-
-
-def _part_of(value: object) -> str:
-    name = "" if value is None else str(value).strip().lower()
-    if name and name not in SPLITS:
-        raise DataError(f"split {shown(name)} is unknown: use train, validation or test")
-    return SPLITS.get(name, "")
