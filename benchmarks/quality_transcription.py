@@ -42,11 +42,11 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 RATE = 8000
 PARTS = {"train": (10, 49), "validation": (5, 9), "test": (0, 4)}
 STRINGS = {"train": 1500, "validation": 150, "test": 300}
-STREAMS = {"train": 120, "validation": 20, "test": 40}
+STREAMS = {"train": 240, "validation": 20, "test": 40}
 STREAM_SECONDS = 8.0
 
 STRING_OPTIONS = {"layers": 1, "epochs": 14}
-STREAM_OPTIONS = {"epochs": 12, "hidden": 96}
+STREAM_OPTIONS = {"epochs": 20, "hidden": 96}
 STREAM_MODELS: dict[str, dict[str, Any]] = {
     "one frame at a time": {"cell": "none"},
     "GRU, online": {"cell": "gru"},

@@ -87,7 +87,7 @@ class RecordingReader:
             try:
                 steps, frames = self.features(file)
             except DataError as error:
-                bad.report(file, None, str(error).removeprefix(f"{file} "))
+                bad.report(file, None, str(error).removeprefix(str(file)).lstrip(": "))
                 continue
             yield Recording(steps, frames, None, str(file), file, None)
 
