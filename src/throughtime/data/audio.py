@@ -6,6 +6,7 @@ on the mel scale, which is roughly how the ear divides frequencies; the logarith
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ _LEAST_ENERGY = 1e-10
 _DECODED_AT_A_TIME = 1 << 18
 # Points of spectra that are computed at once: 1,000 frames at 16 kHz, 20 MB with all that comes between.
 _POINTS_AT_A_TIME = 1 << 19
+# Samples of a stream that are turned into frames at once: four seconds at 16 kHz.
+_STREAMED_AT_A_TIME = 1 << 16
 # Numbers in the filterbank: 128 MB, 1,000 times what speech takes.
 _LARGEST_FILTERBANK = 1 << 24
 
@@ -164,6 +167,14 @@ class LogMelStream:
 
     def feed(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
         """The frames (T, M) that samples (N,) complete; T may be 0."""
+        # Spectra take 20 times the memory of samples, so long pieces are cut.
+        parts = [
+            self._feed(samples[start : start + _STREAMED_AT_A_TIME])
+            for start in range(0, len(samples), _STREAMED_AT_A_TIME)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, self._mel.bands), np.float32)
+
+    def _feed(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
         mel = self._mel
         self._rest = np.concatenate([self._rest, samples])
         if len(self._rest) < mel.window_samples:
@@ -232,8 +243,6 @@ def write_sound(path: str | Path, samples: NDArray[np.floating], rate: int) -> N
     Raises:
         MissingExtraError: soundfile is not installed.
     """
-    import io
-
     content = io.BytesIO()
     _soundfile().write(content, samples, rate, format=Path(path).suffix.removeprefix("."), subtype="PCM_16")
     write_atomically(path, content.getvalue())

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.limits import EXAMPLE_BYTES
+
 BLANK = 0
 
 Prefix = tuple[int, ...]
@@ -27,7 +29,7 @@ class Spelled:
     Args:
         characters: their numbers.
         steps: at which step each begins.
-        log_probability: log p(text), over all of its paths, in nats.
+        log_probability: of the paths that were found for it, together, in nats: at most log p(text).
     """
 
     characters: Prefix
@@ -50,7 +52,7 @@ def best_path(log_probabilities: NDArray[np.floating]) -> Spelled:
     begins = (path != BLANK) & (path != np.concatenate([[BLANK], path[:-1]]))
     steps = np.flatnonzero(begins)
     found = tuple(path[steps].tolist())
-    return Spelled(found, tuple(steps.tolist()), log_likelihood(log_probabilities, found))
+    return Spelled(found, tuple(steps.tolist()), float(log_probabilities.max(1).sum(dtype=np.float64)))
 
 
 def prefix_beam_search(log_probabilities: NDArray[np.floating], width: int) -> Spelled:
@@ -90,8 +92,7 @@ def prefix_beam_search(log_probabilities: NDArray[np.floating], width: int) -> S
         best = sorted(found, key=lambda prefix: _add(*found[prefix]), reverse=True)[:width]
         beam = {prefix: found[prefix] for prefix in best}
     best_prefix = max(beam, key=lambda prefix: _add(*beam[prefix]))
-    steps = align(log_probabilities, best_prefix)
-    return Spelled(best_prefix, steps, log_likelihood(log_probabilities, best_prefix))
+    return Spelled(best_prefix, align(log_probabilities, best_prefix), _add(*beam[best_prefix]))
 
 
 def log_likelihood(log_probabilities: NDArray[np.floating], characters: Sequence[int]) -> float:
@@ -102,12 +103,13 @@ def log_likelihood(log_probabilities: NDArray[np.floating], characters: Sequence
         characters: of the text.
     Source: Graves et al. 2006, equations 5 to 8.
     """
-    scores, skips = _lattice(log_probabilities, characters)
-    alpha = np.full(scores.shape[1], -np.inf)
-    alpha[:2] = scores[0, :2]
-    for step in scores[1:]:
+    places, skips = _places(characters)
+    steps = np.asarray(log_probabilities, np.float64)
+    alpha = np.full(len(places), -np.inf)
+    alpha[:2] = steps[0, places[:2]]
+    for step in steps[1:]:
         one, two = _shifted(alpha, 1), np.where(skips, _shifted(alpha, 2), -np.inf)
-        alpha = np.logaddexp(np.logaddexp(alpha, one), two) + step
+        alpha = np.logaddexp(np.logaddexp(alpha, one), two) + step[places]
     return float(np.logaddexp.reduce(alpha[-2:]))
 
 
@@ -117,16 +119,19 @@ def align(log_probabilities: NDArray[np.floating], characters: Sequence[int]) ->
     Args:
         log_probabilities: (T, V), of each step; T is at least `least_steps(characters)`.
         characters: of the text.
+    Raises:
+        DataError: the table of the search takes more memory than an example may.
     """
-    scores, skips = _lattice(log_probabilities, characters)
-    T, S = scores.shape
+    places, skips = _places(characters)
+    T, S = len(log_probabilities), len(places)
+    EXAMPLE_BYTES.check(T * S, f"finding the places of {len(characters):,} characters in {T:,} steps takes")
     best = np.full(S, -np.inf)
-    best[:2] = scores[0, :2]
-    came = np.zeros((T, S), np.int64)
+    best[:2] = log_probabilities[0, places[:2]]
+    came = np.zeros((T, S), np.int8)
     for step in range(1, T):
         ways = np.stack([best, _shifted(best, 1), np.where(skips, _shifted(best, 2), -np.inf)])
         came[step] = ways.argmax(0)
-        best = ways.max(0) + scores[step]
+        best = ways.max(0) + log_probabilities[step, places]
     place = S - 1 if S < 2 or best[-1] >= best[-2] else S - 2
     begins = [0] * len(characters)
     for step in range(T - 1, -1, -1):
@@ -136,14 +141,12 @@ def align(log_probabilities: NDArray[np.floating], characters: Sequence[int]) ->
     return tuple(begins)
 
 
-def _lattice(
-    log_probabilities: NDArray[np.floating], characters: Sequence[int]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The score of each step in each place of "-c-a-t-", (T, 2L + 1), and which places may skip a blank."""
+def _places(characters: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The places of "-c-a-t-", (2L + 1,), and which of them can be reached without the blank before."""
     places = np.full(2 * len(characters) + 1, BLANK)
     places[1::2] = characters
     skips = (places != BLANK) & (places != np.concatenate([[BLANK, BLANK], places[:-2]])[: len(places)])
-    return np.asarray(log_probabilities, np.float64)[:, places], skips
+    return places, skips
 
 
 def _shifted(values: NDArray[np.float64], by: int) -> NDArray[np.float64]:

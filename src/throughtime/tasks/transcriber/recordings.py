@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from throughtime.data.feature_files import read_features
 from throughtime.data.features import FeatureSpace, is_sequence_file, is_sound_file
 from throughtime.data.file_names import FILE_COLUMN, file_of
-from throughtime.data.lines import check_text
-from throughtime.data.splits import SPLIT_COLUMN, part_of
+from throughtime.data.lines import check_text, shown
+from throughtime.data.splits import SPLIT_COLUMN, SPLITS, part_of
 from throughtime.data.tables import BadRows, column_names, find_metadata, is_table, read_rows, resolve_column
 from throughtime.errors import DataError
 from throughtime.tasks.transcriber.alphabet import normalised
+from throughtime.tasks.transcriber.decoding import least_steps
 from throughtime.tasks.transcriber.options import TranscribedData
 
 # How people, and Hugging Face's data sets, call the text of a sound; best first.
@@ -101,6 +102,18 @@ class RecordingReader:
         array, self.space = read_features(path, self.is_sound, self.space, data, data.columns, data.fill)
         return stacked(array, data.stack), len(array)
 
+    def count(self, path: str | Path, parts: Sequence[str] | None) -> int:
+        """How many rows a table has of some parts; None counts all."""
+        table = find_metadata(path)
+        if table is None:
+            return 0
+        names = SPLITS if parts is not None else {}
+        rows = read_rows(table, BadRows(skip=True))
+        return sum(
+            parts is None or names.get(str(row.values.get(SPLIT_COLUMN) or "").strip().lower(), "") in parts
+            for row in rows
+        )
+
     def has_parts(self, path: str | Path) -> bool:
         """Whether a table says which recordings are for what."""
         table = find_metadata(path)
@@ -139,6 +152,31 @@ class RecordingReader:
             what = "sounds" if self.is_sound else "arrays"
             raise DataError(f"{path} has neither metadata.csv nor {what} in it")
         return files
+
+
+def check_fits(one: Recording, data: TranscribedData, known: Collection[str] | None) -> None:
+    """Hold the text of a recording to what can be learned.
+
+    Args:
+        one: the recording.
+        data: how it became steps.
+        known: the characters that there are; None allows any.
+    Raises:
+        DataError: the text needs more steps than there are, or has a character that is not known.
+    """
+    text = one.text or ""
+    new = [] if known is None else [character for character in text if character not in known]
+    if new:
+        raise DataError(f"no training text has the character {shown(new[0])} (in {shown(text)})")
+    needed = least_steps([ord(character) for character in text])
+    if needed > len(one.steps):
+        equal = needed - len(text)
+        blanks = f" ({equal} of them like the one before)" if equal else ""
+        shorter = " or a shorter --frame-hop" if data.input == "audio" else ""
+        raise DataError(
+            f"{one.name} has {len(one.steps)} steps ({one.frames} frames, --stack {data.stack}), and its text "
+            f"of {len(text)} characters{blanks} needs {needed}: use a smaller --stack{shorter}"
+        )
 
 
 def text_column(names: Sequence[str], wanted: str | None) -> str | None:

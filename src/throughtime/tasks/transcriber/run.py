@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from throughtime.data.audio import LogMel
 from throughtime.data.features import FeatureSpace, statistics
-from throughtime.data.lines import STANDARD_INPUT, shown, standard_input
+from throughtime.data.lines import STANDARD_INPUT, standard_input
 from throughtime.data.numbers import as_float32
 from throughtime.data.sequences import write_sequences
 from throughtime.data.splits import stratified_split
@@ -23,11 +23,11 @@ from throughtime.program.network import Functions
 from throughtime.recognition import recognise
 from throughtime.run.run import Run, refuse_text
 from throughtime.tasks.transcriber.alphabet import Alphabet
-from throughtime.tasks.transcriber.decoding import Spelled, least_steps, log_likelihood
+from throughtime.tasks.transcriber.decoding import Spelled, log_likelihood
 from throughtime.tasks.transcriber.options import TranscriberConfig
 from throughtime.tasks.transcriber.prediction import Listener, listen, spell
 from throughtime.tasks.transcriber.prepared import RECORDINGS, TEXTS, PreparedRecordings, write_held_out
-from throughtime.tasks.transcriber.recordings import Recording, RecordingReader, stacked
+from throughtime.tasks.transcriber.recordings import Recording, RecordingReader, check_fits, stacked
 from throughtime.tasks.transcriber.session import TranscriptSession
 from throughtime.tasks.transcriber.words import timed_words
 
@@ -130,30 +130,13 @@ class TranscriberRun(Run):
                 if count % 100 == 0:
                     show.preparing(f"reading {Path(source).name}", count, 0)
                 try:
-                    self._check(one, known if is_late else None)
+                    check_fits(one, data, known if is_late else None)
                 except DataError as error:
                     bad.report(one.table, one.line, str(error))
                     continue
                 known.update(one.text or "")
                 self.space = reader.space
                 yield one, is_late
-
-    def _check(self, one: Recording, known: set[str] | None) -> None:
-        """Raise DataError for a text that is too long for its recording, or has a new character."""
-        text = one.text or ""
-        new = [] if known is None else [character for character in text if character not in known]
-        if new:
-            raise DataError(f"no training text has the character {shown(new[0])} (in {shown(text)})")
-        needed = least_steps([ord(character) for character in text])
-        if needed > len(one.steps):
-            stack = self.config.data.stack
-            equal = needed - len(text)
-            blanks = f" ({equal} of them like the one before)" if equal else ""
-            shorter = " or a shorter --frame-hop" if self.config.data.input == "audio" else ""
-            raise DataError(
-                f"{one.name} has {len(one.steps)} steps ({one.frames} frames, --stack {stack}), and its text "
-                f"of {len(text)} characters{blanks} needs {needed}: use a smaller --stack{shorter}"
-            )
 
     def _held_out(self, late: NDArray[np.bool_], show: Progress) -> NDArray[np.bool_]:
         data = self.config.data
@@ -209,8 +192,9 @@ class TranscriberRun(Run):
             beam: prefixes that the search keeps; 1 takes the most probable path.
             words: give each word with the time when it begins.
         Yields:
-            text, confidence (the probability of the text, its geometric mean over the characters), truth
-            where the file has it, words, and input. A blank line of standard input has an empty answer.
+            text, confidence (the probability of the paths that were found, as a geometric mean over the
+            text's characters), truth where the file has it, words, and input. A blank line of standard input
+            has an empty answer.
         Raises:
             DataError: an input cannot be used.
             OptionError: the beam is none.
@@ -329,16 +313,24 @@ class TranscriberRun(Run):
         bad = BadRows(skip_bad)
         reader = self._reader(needs_text=True, allow_outside=allow_outside_files)
         parts = ("test",) if reader.has_parts(path) else None
-        read = list(reader.read(path, bad, parts))
-        if not read and parts:
-            read = list(reader.read(path, bad))
-        if not read:
-            raise DataError(f"{path} has no usable recording ({bad.summary()})")
+        if parts and not reader.count(path, parts):
+            parts = None
+        total, done = reader.count(path, parts), 0
         scores, loss = EditScores(), 0.0
-        for number, log_probabilities in listen(self.network, [one.steps for one in read], progress):
-            truth = read[number].text or ""
-            scores.add(truth, self.alphabet.decode(spell(log_probabilities, beam).characters))
-            loss -= self._likelihood(log_probabilities, truth)
+        # In blocks, so that the recordings may be larger than memory.
+        read = reader.read(path, bad, parts)
+        while block := list(islice(read, _AT_A_TIME)):
+            losses = np.zeros(len(block))
+            for number, log_probabilities in listen(self.network, [one.steps for one in block]):
+                truth = block[number].text or ""
+                scores.add(truth, self.alphabet.decode(spell(log_probabilities, beam).characters))
+                losses[number] = -self._likelihood(log_probabilities, truth)
+            loss += float(losses.sum())
+            done += len(block)
+            if progress is not None:
+                progress(min(done / total, 1.0))
+        if not scores.texts:
+            raise DataError(f"{path} has no usable recording ({bad.summary()})")
         per_character = loss / scores.characters
         return {
             "recordings": scores.texts,
