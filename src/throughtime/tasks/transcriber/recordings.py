@@ -174,8 +174,8 @@ def check_fits(one: Recording, data: TranscribedData, known: Collection[str] | N
         blanks = f" ({equal} of them like the one before)" if equal else ""
         shorter = " or a shorter --frame-hop" if data.input == "audio" else ""
         raise DataError(
-            f"{one.name} has {len(one.steps)} steps ({one.frames} frames, --stack {data.stack}), and its text "
-            f"of {len(text)} characters{blanks} needs {needed}: use a smaller --stack{shorter}"
+            f"{one.name} has {len(one.steps)} steps ({one.frames} frames, --stack {data.stack}), and its "
+            f"text of {len(text)} characters{blanks} needs {needed}: use a smaller --stack{shorter}"
         )
 
 
