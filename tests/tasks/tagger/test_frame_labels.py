@@ -111,6 +111,12 @@ def test_ranges_of_a_sound_are_in_seconds(tmp_path: Path) -> None:
     assert found == ["a", *[""] * 7, "b", "b"]
 
 
+def test_predictions_of_a_sound_are_read_by_their_seconds(tmp_path: Path) -> None:
+    text = "clip,start,end,start_seconds,end_seconds,label\na.wav,0,2,0.0,0.03,a\na.wav,2,9,0.03,0.1,b\n"
+    found = read_frame_labels(write(tmp_path, text), 10, MIDDLES, is_sound=True)
+    assert found == ["a", "a", *["b"] * 7, ""]
+
+
 def test_label_tracks_of_audacity_are_in_seconds(tmp_path: Path) -> None:
     text = "0.000000\t0.020000\ta b\n\\\t100.0\t200.0\n0.05\t0.061\t\n"
     expected = ["a b", *[""] * 9]

@@ -17,7 +17,7 @@ from throughtime.tasks.tagger.frame_labels import SegmentRows
 
 LABELS_COLUMN = "labels"
 # A row of the table for each labelled range of a clip, in one of these ways.
-RANGE_COLUMNS = (("start", "end", "label"), ("start_seconds", "end_seconds", "label"))
+RANGE_COLUMNS = (("start_seconds", "end_seconds", "label"), ("start", "end", "label"))
 
 
 @dataclass(frozen=True)

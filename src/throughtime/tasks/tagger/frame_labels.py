@@ -95,7 +95,8 @@ def _read_table(
     if {"start", "end", "label"} <= set(header) and not is_sound:
         ranges = _read_ranges(path, rows, header, "", known)
         return _from_ranges(path, ranges, count, list(range(count)), count)
-    unit = "" if {"start", "end", "label"} <= set(header) else "_seconds"
+    # Predictions have both, and their `start` and `end` count frames.
+    unit = "_seconds" if {"start_seconds", "end_seconds"} <= set(header) else ""
     if {f"start{unit}", f"end{unit}", "label"} <= set(header):
         if seconds is None:
             raise DataError(
