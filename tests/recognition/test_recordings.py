@@ -79,6 +79,12 @@ def test_one_sound_in_several_rows_has_no_text_of_its_own(tmp_path: Path) -> Non
         recognise(folder)
 
 
+def test_sounds_that_are_not_read_are_to_be_converted(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "file_name,sentence", rows=[("a.mp3", "one"), ("b.mp3", "two")])
+    with pytest.raises(DataError, match=r"a format that is not read \(a\.mp3\): convert them to \.wav"):
+        recognise(folder)
+
+
 def test_the_task_can_be_chosen_where_there_is_a_label_too(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "file_name,text,label", "yes")
     assert recognise(folder, {"task": "transcriber"}).task == "transcriber"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from throughtime.data.audio import AUDIO_SUFFIXES
 from throughtime.data.features import is_sequence_file, is_sound_file
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.recognition.advice import columns_named, describe_columns, flag
+from throughtime.recognition.foreign import OTHER_SOUNDS
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
@@ -19,9 +23,14 @@ def transcripts(survey: Survey, wanted: Wanted) -> Match | None:
         return None
     names = table.columns[FILE_COLUMN]
     first = next(iter(names.values), "")
+    texts = _texts(table, wanted)
+    if texts and Path(first).suffix.lower() in OTHER_SOUNDS:
+        return Match(
+            f"`{FILE_COLUMN}` names sounds in a format that is not read ({first})",
+            advice=f"convert them to {', '.join(AUDIO_SUFFIXES)}, and the names in the table",
+        )
     if not is_sequence_file(first):
         return None
-    texts = _texts(table, wanted)
     if not texts:
         if wanted.task != "transcriber":
             return None
