@@ -60,7 +60,7 @@ def _of_sounds(table: TableSurvey, match: Match, wanted: Wanted) -> Match:
     outside = f"time without a label is {name!r}" if name else "time without a label is not learned"
     return replace(
         match,
-        why=match.why.replace("clips", "sounds"),
+        why=match.why.replace("clips", "sounds", 1),
         learning=f"{match.learning} of sound; {outside} (--background)",
         usual={"background": BACKGROUND, "chunk": _SOUND_CHUNK},
     )
