@@ -30,6 +30,8 @@ from throughtime.tasks.language_model.model import LanguageModel
 from throughtime.tasks.language_model.options import LanguageNetwork
 from throughtime.tasks.tagger.model import Tagger
 from throughtime.tasks.tagger.options import TaggerNetwork
+from throughtime.tasks.transcriber.model import Transcriber
+from throughtime.tasks.transcriber.options import TranscriberNetwork
 from throughtime.tasks.translator.model import Translator
 from throughtime.tasks.translator.options import TranslatorNetwork
 from throughtime.tasks.word_tagger.model import WordTagger
@@ -86,6 +88,11 @@ def tagger(pictures: bool, target: Target | None = None, **options: Any) -> torc
 def word_tagger(**options: Any) -> torch.nn.Module:
     sizes = {"hidden": 4, "embedding": 3, "character_embedding": 2, "character_features": 6}
     return WordTagger(WordTaggerNetwork(**{**sizes, **options}), 5, 7, 3)
+
+
+def transcriber(**options: Any) -> torch.nn.Module:
+    config = TranscriberNetwork(**{"hidden": 4, "layers": 1, **options})
+    return Transcriber(config, [0.0, 1.0, -1.0], [1.0, 2.0, 0.5], 5)
 
 
 def translator(target: int = 4, **options: Any) -> torch.nn.Module:
@@ -150,6 +157,8 @@ _MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
     "tagger both ways": lambda: tagger(False, cell="gru", bidirectional=True, reset_after=False),
     "tagger of pictures": lambda: tagger(True),
     "tagger without recurrence": lambda: tagger(True, cell="none"),
+    "transcriber": lambda: transcriber(bidirectional=False, layers=2),
+    "transcriber both ways": lambda: transcriber(**{**EVERY_OPTION, "projection": 0}),
     "word tagger": lambda: word_tagger(),
     "word tagger with a CNN": lambda: word_tagger(characters="cnn", cell="gru", bidirectional=False),
     "word tagger of words alone": lambda: word_tagger(characters="none", crf=False, **EVERY_OPTION),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from throughtime.tasks.language_model.line_run import LineModelRun
     from throughtime.tasks.language_model.run import LanguageModelRun
     from throughtime.tasks.tagger.run import TaggerRun
+    from throughtime.tasks.transcriber.run import TranscriberRun
     from throughtime.tasks.translator.run import TranslatorRun
     from throughtime.tasks.word_tagger.run import WordTaggerRun
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         TranslatorRun,
         CaptionerRun,
         TaggerRun,
+        TranscriberRun,
         WordTaggerRun,
         ForecasterRun,
     ):
@@ -63,6 +65,8 @@ def train(source: str | Path, *, task: Literal["translator"], **options: Any) ->
 def train(source: str | Path, *, task: Literal["captioner"], **options: Any) -> CaptionerRun: ...
 @overload
 def train(source: str | Path, *, task: Literal["tagger"], **options: Any) -> TaggerRun: ...
+@overload
+def train(source: str | Path, *, task: Literal["transcriber"], **options: Any) -> TranscriberRun: ...
 @overload
 def train(source: str | Path, *, task: Literal["word-tagger"], **options: Any) -> WordTaggerRun: ...
 @overload
@@ -144,6 +148,15 @@ def load(
     *,
     task: Literal["tagger"],
 ) -> TaggerRun: ...
+@overload
+def load(
+    folder: str | Path,
+    backend: str = "native",
+    precision: str | None = None,
+    threads: int = 0,
+    *,
+    task: Literal["transcriber"],
+) -> TranscriberRun: ...
 @overload
 def load(
     folder: str | Path,

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from throughtime.data.audio import (
     LogMel,
+    LogMelStream,
     frames,
     hann,
     hertz_to_mel,
     mel_filterbank,
     open_sound,
     read_sound,
+    write_sound,
 )
 from throughtime.errors import DataError, OptionError
 
@@ -207,3 +209,29 @@ def test_a_sound_of_more_frames_than_the_limit_is_refused_first(
 def test_a_filterbank_that_would_fill_the_memory_is_refused() -> None:
     with pytest.raises(OptionError, match="too many to compute"):
         LogMel(48_000, bands=40, window=30.0)
+
+
+def test_a_stream_gives_the_same_frames_however_it_is_cut() -> None:
+    mel, samples = LogMel(8000), np.random.default_rng(0).uniform(-1, 1, 3000).astype(np.float32)
+    streams = []
+    for size in (1, 79, 80, 1500, 3000):
+        stream = LogMelStream(mel)
+        parts = [stream.feed(samples[start : start + size]) for start in range(0, len(samples), size)]
+        streams.append(np.concatenate(parts))
+    for one in streams[1:]:
+        np.testing.assert_array_equal(one, streams[0])
+    np.testing.assert_allclose(streams[0], mel(samples), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(mel.middles(2, 2), [0.0325, 0.0425])
+
+
+def test_a_sound_is_written_and_read_again(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, 500)
+    for name in ("a.wav", "a.flac"):
+        write_sound(tmp_path / name, samples, 8000)
+        with open_sound(tmp_path / name, 8000) as sound:
+            np.testing.assert_allclose(np.concatenate(list(sound.pieces)), samples, atol=1e-4)
+        with (
+            pytest.raises(DataError, match="8000 samples a second, expected 16000"),
+            open_sound(tmp_path / name, 16000),
+        ):
+            pass

@@ -25,6 +25,7 @@ PAGES = [
     "docs/classification.md",
     "docs/captioning.md",
     "docs/translation.md",
+    "docs/transcription.md",
     "docs/words.md",
     "docs/frames.md",
     "docs/forecasting.md",

@@ -20,7 +20,7 @@ minutes on two cores, and see what the model learned.
 
 Without a name, a character model trains on the source of Python's own standard
 library and writes a program. The others: translation, sentiment,
-vectors, captioning, video, words, lines, forecasting.
+vectors, captioning, sound, video, words, lines, forecasting.
 
 \b
 Examples:

@@ -9,10 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
+from throughtime.cli.beam import Beam, beam_for
 from throughtime.cli.outside_files import OutsideFiles, outside_files
 from throughtime.cli.rows import as_rows
 from throughtime.cli.target import ThresholdOption, threshold_for
 from throughtime.cli.terminal import Raw, error_console, print_json, print_table, user_errors, write
+
+# Their tables may have a column that says which rows are for testing, and evaluations keep to these.
+_WITH_SPLITS = ("captioner", "tagger", "transcriber")
 
 HELP = """
 Measure a trained model on data that it has not seen, with the metrics of its task.
@@ -81,6 +85,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    beam: Beam = 1,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out examples that cannot be used, with a count.")
     ] = False,
@@ -114,8 +119,9 @@ def evaluate(
             raise OptionError("--top is how many lines to show, 1 or more, and needs --per-line")
         if context is not None and opened.task != "forecaster":
             raise OptionError(f"--context is for forecasters, and {run} is a {opened.task}")
-        outside = outside_files(opened, allow_outside_files, "classifier", "captioner", "tagger")
-        more = {**outside, **threshold_for(opened, threshold)}
+        named = ("classifier", "captioner", "tagger", "transcriber")
+        outside = outside_files(opened, allow_outside_files, *named)
+        more = {**outside, **threshold_for(opened, threshold), **beam_for(opened, beam)}
         console = error_console()
         if _is_training_data(opened, file):
             console.print(
@@ -173,8 +179,17 @@ def _print_methods(methods: dict[str, dict[str, float | None]]) -> None:
 
 
 def _is_training_data(run: Any, file: Path) -> bool:
-    """Whether a model is measured on its own training data."""
-    return bool(run.config.source) and file.exists() and Path(run.config.source).resolve() == file.resolve()
+    """Whether a model is measured on its own training data, and not on rows that are for testing."""
+    from throughtime.data.splits import SPLIT_COLUMN, SPLITS
+    from throughtime.data.tables import BadRows, column_names, find_metadata, read_rows
+
+    if not run.config.source or not file.exists() or Path(run.config.source).resolve() != file.resolve():
+        return False
+    table = find_metadata(file) if run.task in _WITH_SPLITS else None
+    if table is None or SPLIT_COLUMN not in column_names(table):
+        return True
+    rows = read_rows(table, BadRows(skip=True))
+    return not any(SPLITS.get(str(row.values.get(SPLIT_COLUMN)).strip().lower()) == "test" for row in rows)
 
 
 def _language_model(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
+from throughtime.cli.beam import Beam, beam_for
 from throughtime.cli.outside_files import OutsideFiles, outside_files
 from throughtime.cli.predictions import print_predictions
 from throughtime.cli.target import ThresholdOption, says_several_labels, threshold_for
@@ -31,6 +32,7 @@ Examples:
   throughtime predict runs/topics new.csv --threshold 0.3
   throughtime predict runs/digits recording.wav --csv
   echo "Angela Merkel visited Paris." | throughtime predict runs/names
+  throughtime predict runs/dictation recording.wav --beam 8
   throughtime predict runs/gestures clip.mp4 --timeline out.png --labels clip.csv
 """
 
@@ -51,6 +53,7 @@ def predict(
         Path | None,
         typer.Option(help="Tagger: the true labels, to draw beside them.", show_default=False),
     ] = None,
+    beam: Beam = 1,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="The probability of every label.")
     ] = False,
@@ -81,7 +84,10 @@ def predict(
                     f"{opened.task}"
                 )
             pictures["probabilities"] = True
-        outside = outside_files(opened, allow_outside_files, "classifier", "tagger")
+        pictures |= beam_for(opened, beam)
+        if opened.task == "transcriber" and as_json:
+            pictures["words"] = True
+        outside = outside_files(opened, allow_outside_files, "classifier", "tagger", "transcriber")
         predictions = opened.predict(inputs or ["-"], skip_bad=skip_bad, **pictures, **outside)
         if probabilities and as_csv:
             predictions = map(_with_columns, predictions)

@@ -97,7 +97,9 @@ _RULES = (
             "word_dropout",
             "text_column",
         ),
-        lambda given: given.get("input") in ("vectors", "sequences", "audio"),
+        lambda given: (
+            given["task"] == "classifier" and given.get("input") in ("vectors", "sequences", "audio")
+        ),
         "texts",
     ),
     _Rule(
@@ -107,6 +109,11 @@ _RULES = (
     ),
     _Rule(("fill",), lambda given: given.get("input") in ("vectors", "text", "audio"), "arrays"),
     _Rule(
+        ("columns",),
+        lambda given: given["task"] == "transcriber" and given["input"] == "audio",
+        "arrays",
+    ),
+    _Rule(
         ("loss", "quantiles", "interval"),
         lambda given: "target" in given and given["target"] != "number",
         "--target number",
@@ -114,6 +121,11 @@ _RULES = (
     _Rule(("quantiles",), lambda given: given["loss"] != "quantile", "--loss quantile"),
     _Rule(("interval",), lambda given: given["loss"] == "quantile", "another --loss than quantile"),
     _Rule(("class_weights",), lambda given: given.get("target") == "number", "labels"),
+    _Rule(
+        ("background",),
+        lambda given: given["task"] == "tagger" and given["target"] != "label",
+        "--target label",
+    ),
     _Rule(("label_separator",), lambda given: given.get("target") != "labels", "--target labels"),
     _Rule(
         ("character_embedding", "character_features"),

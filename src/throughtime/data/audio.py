@@ -6,6 +6,7 @@ on the mel scale, which is roughly how the ear divides frequencies; the logarith
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from throughtime.data.limits import EXAMPLE_BYTES, SAMPLE_RATE
 from throughtime.data.numbers import as_float32
 from throughtime.errors import DataError, MissingExtraError, OptionError
 from throughtime.extras import install_command
+from throughtime.files import write_atomically
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
 
@@ -30,6 +32,8 @@ _LEAST_ENERGY = 1e-10
 _DECODED_AT_A_TIME = 1 << 18
 # Points of spectra that are computed at once: 1,000 frames at 16 kHz, 20 MB with all that comes between.
 _POINTS_AT_A_TIME = 1 << 19
+# Samples of a stream that are turned into frames at once: four seconds at 16 kHz.
+_STREAMED_AT_A_TIME = 1 << 16
 # Numbers in the filterbank: 128 MB, 1,000 times what speech takes.
 _LARGEST_FILTERBANK = 1 << 24
 
@@ -88,6 +92,16 @@ class LogMel:
         """T, how many frames so many samples make."""
         return 1 + max(0, samples - self.window_samples) // self.hop_samples
 
+    def middles(self, first: int, count: int) -> NDArray[np.float64]:
+        """The times in the middle of some frames, (count,) seconds.
+
+        Args:
+            first: the number of the first one.
+            count: how many.
+        """
+        samples = (first + np.arange(count)) * self.hop_samples + self.window_samples / 2
+        return samples / self.rate
+
     def __call__(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
         """Log-mel energies of a sound.
 
@@ -133,6 +147,45 @@ class LogMel:
             waiting, have = [rest], len(rest)
         if have >= window or not begun:
             yield energies(np.concatenate(waiting))
+
+
+class LogMelStream:
+    """Log-mel frames of a sound that comes as it is made, each as soon as its last sample is there.
+
+    However the sound is cut, the frames are the same to the bit: each is computed by itself. They differ from
+    those of `LogMel.blocks`, which multiplies many at once, by rounding.
+
+    Args:
+        mel: how.
+    """
+
+    def __init__(self, mel: LogMel) -> None:
+        self._mel = mel
+        self._bank = mel_filterbank(mel.rate, mel.fft_size, mel.bands).T
+        self._shape = hann(mel.window_samples)
+        self._rest = np.zeros(0, np.float32)
+
+    def feed(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
+        """The frames (T, M) that samples (N,) complete; T may be 0."""
+        # Spectra take 20 times the memory of samples, so long pieces are cut.
+        parts = [
+            self._feed(samples[start : start + _STREAMED_AT_A_TIME])
+            for start in range(0, len(samples), _STREAMED_AT_A_TIME)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, self._mel.bands), np.float32)
+
+    def _feed(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
+        mel = self._mel
+        self._rest = np.concatenate([self._rest, samples])
+        if len(self._rest) < mel.window_samples:
+            return np.zeros((0, mel.bands), np.float32)
+        whole = frames(self._rest, mel.window_samples, mel.hop_samples)
+        spectrum = np.fft.rfft(whole * self._shape, mel.fft_size)
+        power = (spectrum.real**2 + spectrum.imag**2) / mel.fft_size
+        # Row by row: a product of several rows may sum in another order.
+        energies = np.stack([row @ self._bank for row in power])
+        self._rest = self._rest[len(whole) * mel.hop_samples :]
+        return np.log(np.maximum(energies, _LEAST_ENERGY)).astype(np.float32)
 
 
 def frames(samples: NDArray[np.floating], window: int, hop: int) -> NDArray[np.floating]:
@@ -184,21 +237,40 @@ class Sound:
     pieces: Iterator[NDArray[np.float32]]
 
 
-@contextmanager
-def open_sound(path: str | Path) -> Iterator[Sound]:
-    """Open a sound file; its samples are decoded as they are asked for.
+def write_sound(path: str | Path, samples: NDArray[np.floating], rate: int) -> None:
+    """Write samples (N,) in [-1, 1] as a sound file of 16 bits.
 
     Raises:
-        DataError: the file is missing, broken or holds no samples; or its rate is above the limit. While
-            samples are read: a sample is not a finite number.
         MissingExtraError: soundfile is not installed.
     """
+    content = io.BytesIO()
+    _soundfile().write(content, samples, rate, format=Path(path).suffix.removeprefix("."), subtype="PCM_16")
+    write_atomically(path, content.getvalue())
+
+
+def _soundfile() -> Any:
     try:
         import soundfile
     except ImportError:
         raise MissingExtraError(
             f"sound files need soundfile: install it with `{install_command('audio')}`"
         ) from None
+    return soundfile
+
+
+@contextmanager
+def open_sound(path: str | Path, rate: int | None = None) -> Iterator[Sound]:
+    """Open a sound file; its samples are decoded as they are asked for.
+
+    Args:
+        path: .wav, .flac or .ogg.
+        rate: the samples a second that it has to have; None takes what it has.
+    Raises:
+        DataError: the file is missing, broken or holds no samples; or its rate is above the limit, or
+            another. While samples are read: a sample is not a finite number.
+        MissingExtraError: soundfile is not installed.
+    """
+    soundfile = _soundfile()
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})")
@@ -208,6 +280,11 @@ def open_sound(path: str | Path) -> Iterator[Sound]:
         raise DataError(f"{path} is broken or not a sound file: {error}") from None
     with file:
         SAMPLE_RATE.check(file.samplerate, f"{path} has")
+        if rate is not None and file.samplerate != rate:
+            raise DataError(
+                f"{path} has {file.samplerate} samples a second, expected {rate} as in the first one: "
+                f"resample it"
+            )
         yield Sound(file.samplerate, file.frames, _pieces(path, file))
 
 
@@ -243,11 +320,7 @@ def read_sound(
         DataError: the file is missing, broken, empty, of another rate or too long, or a sample is not a
             finite number.
     """
-    with open_sound(path) as sound:
-        if rate is not None and sound.rate != rate:
-            raise DataError(
-                f"{path} has {sound.rate} samples a second, expected {rate} as in the first one: resample it"
-            )
+    with open_sound(path, rate) as sound:
         try:
             mel = LogMel(sound.rate, bands, window, hop)
         except OptionError as error:  # of a strange rate: with another the options are right

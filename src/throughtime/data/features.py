@@ -19,7 +19,7 @@ from throughtime.facts import read_json
 from throughtime.files import write_atomically
 
 # In samples a second: ten times that of any sound card.
-_HIGHEST_RATE = 10_000_000
+HIGHEST_RATE = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class FeatureSpace:
     """
 
     names: tuple[str, ...]
-    rate: Annotated[int, Field(ge=1, le=_HIGHEST_RATE)] | None = None
+    rate: Annotated[int, Field(ge=1, le=HIGHEST_RATE)] | None = None
     mean: tuple[FiniteFloat, ...] = ()
     deviation: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] = ()
 

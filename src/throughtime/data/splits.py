@@ -7,7 +7,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.lines import shown
 from throughtime.errors import DataError
+
+SPLIT_COLUMN = "split"
+# The words that published splits use; Karpathy's restval images are training images.
+SPLITS = {
+    "train": "training",
+    "training": "training",
+    "restval": "training",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def part_of(value: Any) -> str:
+    """The part that a cell of a split column names: training, validation or test; "" where it is empty.
+
+    Raises:
+        DataError: it names none.
+    """
+    name = "" if value is None else str(value).strip()
+    if name and name.lower() not in SPLITS:
+        raise DataError(f"split {shown(name)} is unknown: use train, validation or test")
+    return SPLITS.get(name.lower(), "")
 
 
 def stratified_split(classes: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:

@@ -23,6 +23,7 @@ DEMOS: dict[str, str] = {
     "vectors": "vectors",
     "captioning": "scenes",
     "video": "clips",
+    "sound": "dialling",
     "words": "names",
     "lines": "places",
     "forecasting": "visitors",

@@ -72,6 +72,7 @@ PLANS: dict[str, dict[str, GraphPlan]] = {
     "language-model": {STEP: GraphPlan(("sequence",), "T"), SEQUENCE: GraphPlan(("sequence",))},
     "classifier": {SEQUENCE: GraphPlan(("sequence",))},
     "tagger": {STEP: GraphPlan(("encode", "tag"), "T"), SEQUENCE: GraphPlan(("encode", "tag"))},
+    "transcriber": {STEP: GraphPlan(("score",), "T"), SEQUENCE: GraphPlan(("score",))},
     "translator": {ENCODER: GraphPlan(("encoder",)), STEP: GraphPlan(("step",), "W")},
     "captioner": {ENCODER: GraphPlan(("encoder",)), STEP: GraphPlan(("step",))},
     "word-tagger": {SPELL: GraphPlan(("spell",)), SEQUENCE: GraphPlan(("score",))},
@@ -96,9 +97,10 @@ def plans_of(task: str, program: NetworkProgram) -> tuple[dict[str, GraphPlan], 
         )
     elif task == "forecaster":
         missing[STEP] = "its decoder says all steps at once: use sequence.onnx"
-    if any(recurrence.directions == 2 for recurrence in program.recurrences.values()) and task == "tagger":
+    reads_both_ways = any(recurrence.directions == 2 for recurrence in program.recurrences.values())
+    if reads_both_ways and task in ("tagger", "transcriber"):
         del plans[STEP]
-        missing[STEP] = "a bidirectional tagger needs the frames that come after: use sequence.onnx"
+        missing[STEP] = f"a bidirectional {task} needs the frames that come after: use sequence.onnx"
     return plans, missing
 
 

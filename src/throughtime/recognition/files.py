@@ -14,7 +14,7 @@ from throughtime.tasks.word_tagger.conll import layout_of
 # What a metadata.csv says of the files in a folder, by their kind.
 _METADATA_OF = {
     "picture": f"{FILE_COLUMN},caption, a picture and what is said of it a row",
-    "sound": f"{FILE_COLUMN},label, a sound and its label a row",
+    "sound": f"{FILE_COLUMN},label, a sound and its label a row (or {FILE_COLUMN},text: what each says)",
     "video": f"{FILE_COLUMN},labels, a video and the file with its labels a row",
     "array": f"{FILE_COLUMN},label, an array and its label a row, or {FILE_COLUMN},labels",
     "table": f"{FILE_COLUMN},label, a sequence and its label a row, or {FILE_COLUMN},labels",

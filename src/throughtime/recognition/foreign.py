@@ -14,6 +14,9 @@ _SAVE_AS_TABLE = "save it as .csv (UTF-8) and name that file"
 _UNPACK = "unpack it and name the file or folder inside"
 _METADATA = "put it into a folder with a metadata.csv that names the files and their {} and name the folder"
 
+# Sounds that are known by their names, and not read.
+OTHER_SOUNDS = (".mp3", ".m4a", ".aac", ".opus", ".wma")
+
 # What a file is, and what to do with it, by the end of its name.
 _BY_SUFFIX: dict[tuple[str, ...], tuple[str, str]] = {
     (".xlsx", ".xlsm", ".xls", ".ods", ".numbers"): ("a spreadsheet", _SAVE_AS_TABLE),
@@ -38,10 +41,7 @@ _BY_SUFFIX: dict[tuple[str, ...], tuple[str, str]] = {
         "`jq -c '.[]' data.json > data.jsonl`",
     ),
     (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst"): ("an archive", _UNPACK),
-    (".mp3", ".m4a", ".aac", ".opus", ".wma"): (
-        "a sound in a format that is not read",
-        f"convert it to {', '.join(AUDIO_SUFFIXES)}",
-    ),
+    OTHER_SOUNDS: ("a sound in a format that is not read", f"convert it to {', '.join(AUDIO_SUFFIXES)}"),
     (".heic", ".svg", ".psd"): ("a picture in a format that is not read", "convert it to .jpg or .png"),
     AUDIO_SUFFIXES: ("one sound", _METADATA.format("labels (columns file_name and label)")),
     IMAGE_SUFFIXES: ("one picture", _METADATA.format("captions (columns file_name and caption)")),

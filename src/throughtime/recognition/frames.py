@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from throughtime.data.arrays import read_array
 from throughtime.data.delimited import read_delimited
+from throughtime.data.features import is_sound_file
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.numbers import reads_as_number
 from throughtime.recognition.match import Match
-from throughtime.recognition.survey import Survey
+from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
+from throughtime.tasks.tagger.clips import LABELS_COLUMN, range_columns
 
 _TABLES, _ARRAYS = (".csv", ".tsv"), (".npy", ".npz")
 # Of a column `label`: more different fractions than this measure something.
 _MOST_FRACTIONS = 20
 _ROWS = 2_000
+# What the time outside the segments of a sound is called.
+BACKGROUND = "background"
+# Two seconds: frames of a sound come four times as fast as those of a video.
+_SOUND_CHUNK = 200
 
 
 def clips(survey: Survey, wanted: Wanted) -> Match | None:
     """A table that names clips, and a file with what there is to say of each one's frames."""
     table = survey.table
-    if table is None or not {FILE_COLUMN, "labels"} <= set(table.columns) or wanted.label_column is not None:
+    if table is None or FILE_COLUMN not in table.columns or wanted.label_column is not None:
         return None
-    names = [name for name in table.columns["labels"].values][:3]
+    ranges = range_columns(list(table.columns))
+    if ranges is not None:
+        why = f"`{FILE_COLUMN}` names clips, and each row a label from `{ranges[0]}` to `{ranges[1]}`"
+        return _of_sounds(table, Match(why, "a label for every frame"), wanted)
+    if LABELS_COLUMN not in table.columns:
+        return None
+    names = [name for name in table.columns[LABELS_COLUMN].values][:3]
     files = [name for name in names if Path(name).suffix.lower() in (*_TABLES, ".txt", *_ARRAYS)]
     if not files:
         return None
@@ -34,7 +47,23 @@ def clips(survey: Survey, wanted: Wanted) -> Match | None:
     # A file that is missing is refused where clips are read, with its line.
     found = _look_at(path, wanted) if path.is_file() else Match("", "a label for every frame")
     aside = f"; {found.why}" if found.why else ""
-    return Match(f"{why}{aside}", found.learning, found.advice, found.options)
+    match = Match(f"{why}{aside}", found.learning, found.advice, found.options)
+    return match if found.advice or found.options else _of_sounds(table, match, wanted)
+
+
+def _of_sounds(table: TableSurvey, match: Match, wanted: Wanted) -> Match:
+    """What is learned of sounds: time without a label has one of its own."""
+    first = next(iter(table.columns[FILE_COLUMN].values), "")
+    if not is_sound_file(first) or wanted.kind not in (None, "label"):
+        return match
+    name = BACKGROUND if wanted.background is None else wanted.background
+    outside = f"time without a label is {name!r}" if name else "time without a label is not learned"
+    return replace(
+        match,
+        why=match.why.replace("clips", "sounds", 1),
+        learning=f"{match.learning} of sound; {outside} (--background)",
+        usual={"background": BACKGROUND, "chunk": _SOUND_CHUNK},
+    )
 
 
 def _look_at(path: Path, wanted: Wanted) -> Match:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from throughtime.recognition import files, frames, labelled, lines, series, unlabelled
+from throughtime.recognition import files, frames, labelled, lines, recordings, series, unlabelled
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey
 from throughtime.recognition.wanted import Wanted
@@ -43,6 +43,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(unlabelled.tagged_lists, "word-tagger"),
     Kind(unlabelled.pairs, "translator"),
     Kind(unlabelled.captions, "captioner"),
+    Kind(recordings.transcripts, "transcriber"),
     Kind(frames.clips, "tagger"),
     Kind(labelled.label_columns, name="several labels for an example", rival="classifier"),
     Kind(

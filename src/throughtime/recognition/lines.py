@@ -43,7 +43,14 @@ def lines_of_a_table(survey: Survey, wanted: Wanted) -> Match | None:
         )
         return Match(f"no column `text`; {describe_columns(table)}", advice=advice)
     conditions = _conditions(table, wanted, text)
-    for name in (text, *conditions):
+    column = table.columns[text]
+    are_events = column.kind == "texts"
+    if are_events and wanted.tokenizer not in (None, "word"):
+        return Match(
+            f"`{text}` holds lists of events, each of which is one token",
+            advice=f"leave out --tokenizer {wanted.tokenizer}",
+        )
+    for name in (*(() if are_events else (text,)), *conditions):
         if table.columns[name].kind not in ("text", "number", "time"):
             return Match(
                 f"`{name}` holds {table.columns[name].kind}", advice="name a column of texts or numbers"
@@ -53,9 +60,13 @@ def lines_of_a_table(survey: Survey, wanted: Wanted) -> Match | None:
     aside = f" ({columns_named(left)} {'is' if len(left) == 1 else 'are'} not read)" if left else ""
     return Match(
         f"{len(table.columns)} column{'s' * (len(table.columns) != 1)}",
-        f"writing lines like `{text}`{steered}{aside}",
-        options={"text_column": text, "condition_columns": ",".join(conditions) or None},
-        usual=usual_options(table.rows if table.complete else None, _length(table.columns[text])),
+        f"writing {'lists of events' if are_events else 'lines'} like `{text}`{steered}{aside}",
+        options={
+            "text_column": text,
+            "condition_columns": ",".join(conditions) or None,
+            **({"tokenizer": "word"} if are_events else {}),
+        },
+        usual=usual_options(table.rows if table.complete else None, _length(column)),
     )
 
 
@@ -68,6 +79,8 @@ def _text_column(table: TableSurvey, wanted: Wanted) -> str | None:
         return named[0]
     if "text" in table.columns:
         return "text"
+    if "events" in table.columns and table.columns["events"].kind == "texts":
+        return "events"
     return next(iter(table.columns)) if len(table.columns) == 1 else None
 
 
@@ -97,5 +110,7 @@ def _count(survey: Survey) -> tuple[int | None, float | None]:
 
 
 def _length(column: Column) -> float:
-    """Characters of a value, on average over the different ones."""
+    """Characters of a value, on average over the different ones; of lists, events."""
+    if column.lengths:
+        return sum(column.lengths) / len(column.lengths)
     return sum(map(len, column.values)) / max(column.different, 1)

@@ -31,6 +31,7 @@ class Wanted:
         errors, tokenizer: what becomes of bytes that are not text.
         lines: each line is an example of its own.
         condition_columns: the columns that steer what is written, between commas.
+        background: the label of frames that have none.
         time_column, series_column, value_column, known_future, past_columns, static_columns: of a forecaster.
     """
 
@@ -52,6 +53,7 @@ class Wanted:
     tokenizer: str | None = None
     lines: bool = False
     condition_columns: str | None = None
+    background: str | None = None
     time_column: str | None = None
     series_column: str | None = None
     value_column: str | None = None

@@ -44,6 +44,8 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
         rows.append(("tokenizers", f"{data['tokenizer']}, {sizes}"))
     if "words" in facts:
         rows.append(("vocabulary", f"{facts['words']:,} words, {facts['characters']:,} characters"))
+    if "alphabet" in facts:
+        rows.append(("alphabet", f"{len(facts['alphabet'])} characters: {facts['alphabet']}"))
     if "labels" in facts:
         rows.append(("labels", ", ".join(facts["labels"])))
     if "numbers" in facts:

@@ -76,8 +76,16 @@ TASKS: dict[str, Task] = {
         room="tagger",
         config="TaggerConfig",
         run="TaggerRun",
-        summary="give every frame of a video or of a recording its label, labels or numbers",
-        reads="a folder of videos or arrays whose metadata.csv has the columns file_name and labels",
+        summary="give every frame of a video, a sound or a recording its label, labels or numbers",
+        reads="a folder of videos, sounds or arrays whose metadata.csv has the columns file_name and labels "
+        "(or start, end and label)",
+    ),
+    "transcriber": Task(
+        room="transcriber",
+        config="TranscriberConfig",
+        run="TranscriberRun",
+        summary="write down what a sound or a sequence of numbers says",
+        reads="a folder of sounds or arrays whose metadata.csv has the columns file_name and text",
     ),
     "word-tagger": Task(
         room="word_tagger",

@@ -9,6 +9,7 @@ import pytest
 
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
+from throughtime.recognition import recognise
 from throughtime.tasks.language_model.lines import LineReader
 
 
@@ -81,3 +82,17 @@ def test_a_file_of_blank_lines_is_refused(tmp_path: Path) -> None:
     path.write_text("\n\n \n")
     with pytest.raises(DataError, match="no line that can be used"):
         read(path)
+
+
+def test_lists_of_events_are_lines_of_words(tmp_path: Path) -> None:
+    path = tmp_path / "visits.jsonl"
+    path.write_text('{"events": ["log in", "buy"], "who": "a"}\n{"events": ["search"], "who": "b"}\n')
+    assert read(path, text_column="events") == [(1, "log␣in buy"), (2, "search")]
+    found = recognise(path, {"lines": True})
+    assert found.why.endswith("writing lists of events like `events` (`who` is not read)")
+    assert found.options["tokenizer"] == "word"
+    with pytest.raises(DataError, match="each of which is one token: leave out --tokenizer bpe"):
+        recognise(path, {"lines": True, "tokenizer": "bpe"})
+    path.write_text('{"events": ["buy"]}\n{"events": ["buy", ""]}\n')
+    with pytest.raises(DataError, match="line 2: event 2 of the list is ''"):
+        read(path, text_column="events")

@@ -1,23 +1,15 @@
-"""Folders of clips: what is listed, how it is split, how frames are read."""
+"""Folders of clips: what is listed, and how it is split."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError
-from throughtime.tasks.tagger.clips import (
-    BLOCK,
-    Clip,
-    FrameReader,
-    find_metadata,
-    kind_of,
-    list_clips,
-    split_clips,
-)
+from throughtime.tasks.tagger.clips import Clip, find_metadata, list_clips, split_clips
+from throughtime.tasks.tagger.frame_labels import SegmentRows
 
 
 def listed(tmp_path: Path, text: str, name: str = "metadata.csv", skip: bool = False) -> list[Clip]:
@@ -87,37 +79,6 @@ def test_there_is_a_validation_clip_where_it_is_wanted_and_possible() -> None:
     assert len(split_clips(clips_of([""]), 0.5, 1)[0]) == 1
 
 
-def test_clips_are_told_apart_by_their_names() -> None:
-    assert (kind_of("a.MP4"), kind_of("a.npz"), kind_of("a.csv")) == ("video", "array", "array")
-    with pytest.raises(DataError, match=r"a\.png: clips are video .*\.mp4.* or arrays .*\.npy"):
-        kind_of("a.png")
-
-
-def test_arrays_come_in_blocks_with_times_where_the_rate_is_known(tmp_path: Path) -> None:
-    array = np.arange(2 * (BLOCK + 3), dtype=np.float32).reshape(-1, 2)
-    np.save(tmp_path / "a.npy", array)
-    reader = FrameReader("array", frame_rate=50)
-    assert [len(block) for block, _ in reader.blocks(tmp_path / "a.npy")] == [BLOCK, 3]
-    frames, seconds = reader.read(tmp_path / "a.npy")
-    np.testing.assert_array_equal(frames, array)
-    assert seconds is not None
-    np.testing.assert_allclose(seconds, np.arange(BLOCK + 3) / 50)
-    reader.accept(frames, seconds)
-    assert reader.rates == [pytest.approx(50)]
-    assert FrameReader("array").read(tmp_path / "a.npy")[1] is None
-
-
-def test_later_arrays_have_to_be_like_the_first(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", np.zeros((4, 2)))
-    np.save(tmp_path / "b.npy", np.zeros((4, 3)))
-    reader = FrameReader("array")
-    reader.accept(*reader.read(tmp_path / "a.npy"))
-    with pytest.raises(DataError, match=r"b\.npy has 3 features a frame, expected 2"):
-        reader.read(tmp_path / "b.npy")
-    with pytest.raises(DataError, match=r"c\.mp4 is a video, where an array is expected"):
-        reader.read(tmp_path / "c.mp4")
-
-
 def test_clips_and_labels_outside_the_folder_are_refused_unless_allowed(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     text = "file_name,labels\na.npy,a.csv\n../b.npy,b.csv\nc.npy,/etc/passwd\n"
@@ -128,16 +89,15 @@ def test_clips_and_labels_outside_the_folder_are_refused_unless_allowed(tmp_path
     assert len(list_clips(tmp_path / "data", BadRows(), allow_outside=True)) == 3
 
 
-def test_a_clip_that_would_fill_the_memory_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("av")
-    from throughtime.data.video import write_video
+def test_ranges_stand_in_rows_of_the_table_itself(tmp_path: Path) -> None:
+    text = "file_name,start,end,label,split\na.wav,0.5,1,yes,train\nb.wav,,,,test\na.wav,1.5,2,no,train\n"
+    first, second = listed(tmp_path, text)
+    assert isinstance(first.labels, SegmentRows) and isinstance(second.labels, SegmentRows)
+    assert first.labels.rows == ((2, ["0.5", "1", "yes"]), (4, ["1.5", "2", "no"]))
+    assert (first.part, second.part, second.labels.rows) == ("training", "test", ())
 
-    write_video(tmp_path / "a.mp4", (np.zeros((32, 32, 3), np.uint8) for _ in range(200)))
-    reader = FrameReader("video", image_size=16)
-    assert len(reader.read(tmp_path / "a.mp4")[0]) == 200
-    monkeypatch.setenv("THROUGHTIME_MAX_EXAMPLE_BYTES", "100000")
-    with pytest.raises(DataError, match=r"the frames of .*a\.mp4 take 147,456 bytes: the limit is 100,000"):
-        reader.read(tmp_path / "a.mp4")
-    assert sum(len(block) for block, _ in reader.blocks(tmp_path / "a.mp4")) == 200  # a stream has no end
+
+def test_a_clip_is_of_one_split(tmp_path: Path) -> None:
+    text = "file_name,start,end,label,split\na.wav,0,1,yes,train\na.wav,1,2,no,test\n"
+    with pytest.raises(DataError, match=r"line 3: split 'test', and line 2 has 'train' for the same"):
+        listed(tmp_path, text)

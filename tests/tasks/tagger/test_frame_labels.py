@@ -99,3 +99,30 @@ def test_a_label_that_the_model_does_not_know_is_named_with_its_line(tmp_path: P
         ):
             read_frame_labels(write(tmp_path, text, name), 2, known=["walk", "run"])
     assert read_frame_labels(write(tmp_path, "walk\n\n", "d.txt"), 2, known=["walk"]) == ["walk", ""]
+
+
+MIDDLES = [0.0125 + 0.01 * frame for frame in range(10)]
+
+
+def test_ranges_of_a_sound_are_in_seconds(tmp_path: Path) -> None:
+    path = write(tmp_path, "start,end,label\n0,0.02,a\n0.0925,0.125,b\n")
+    found = read_frame_labels(path, 10, MIDDLES, is_sound=True)
+    # The middle of frame 0 is 0.0125, that of frame 8 0.0925, and the sound has 0.125 seconds.
+    assert found == ["a", *[""] * 7, "b", "b"]
+
+
+def test_predictions_of_a_sound_are_read_by_their_seconds(tmp_path: Path) -> None:
+    text = "clip,start,end,start_seconds,end_seconds,label\na.wav,0,2,0.0,0.03,a\na.wav,2,9,0.03,0.1,b\n"
+    found = read_frame_labels(write(tmp_path, text), 10, MIDDLES, is_sound=True)
+    assert found == ["a", "a", *["b"] * 7, ""]
+
+
+def test_label_tracks_of_audacity_are_in_seconds(tmp_path: Path) -> None:
+    text = "0.000000\t0.020000\ta b\n\\\t100.0\t200.0\n0.05\t0.061\t\n"
+    expected = ["a b", *[""] * 9]
+    assert read_frame_labels(write(tmp_path, text, "a.txt"), 10, MIDDLES, is_sound=True) == expected
+    assert read_frame_labels(write(tmp_path, "", "b.txt"), 10, MIDDLES, is_sound=True) == [""] * 10
+    with pytest.raises(DataError, match=r"c\.txt line 1: the range ends at 0\.2, past the clip's end"):
+        read_frame_labels(write(tmp_path, "0.1\t0.2\ta\n", "c.txt"), 10, MIDDLES, is_sound=True)
+    with pytest.raises(DataError, match=r"d\.txt line 2: 0\.02 to 0\.02 is no range"):
+        read_frame_labels(write(tmp_path, "0\t0.1\ta\n0.02\t0.02\tb\n", "d.txt"), 10, MIDDLES)

@@ -336,7 +336,7 @@ FAULTS = [
     ("nan", r"metadata\.csv line 3: .*bad\.npy: number \[0, 0\]: nan"),
     ("features", r"metadata\.csv line 3: .*bad\.npy has 3 features a frame, expected 2"),
     ("cut off", r"metadata\.csv line 3: .*bad\.npy is damaged, or not a file of NumPy"),
-    ("kind", r"metadata\.csv line 3: .*bad\.jpg: clips are video .* or arrays"),
+    ("kind", r"metadata\.csv line 3: .*bad\.jpg: clips are videos .* arrays"),
     ("empty name", r"metadata\.csv line 3: file_name is empty"),
 ]
 

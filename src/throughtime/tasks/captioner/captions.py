@@ -11,22 +11,11 @@ from typing import Any
 
 from throughtime.data.file_names import FILE_COLUMN, file_of
 from throughtime.data.lines import shown
+from throughtime.data.splits import SPLIT_COLUMN, SPLITS
 from throughtime.data.tables import BadRows, column_names, find_metadata, is_table, read_rows
 from throughtime.errors import DataError
 
 CAPTION_COLUMNS = ("caption", "captions", "text")
-SPLIT_COLUMN = "split"
-# The words that published splits use; Karpathy's restval images are training images.
-SPLITS = {
-    "train": "training",
-    "training": "training",
-    "restval": "training",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-}
 
 _APOSTROPHE = re.compile(r"['\u2019]")
 

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.arrays import Fill, read_array
-from throughtime.data.audio import read_sound
+from throughtime.config.sound import SoundFrames
+from throughtime.data.arrays import Fill
+from throughtime.data.feature_files import read_features
 from throughtime.data.features import FeatureSpace, is_sequence_file
 from throughtime.data.file_names import FILE_COLUMN, file_of
 from throughtime.data.lines import check_text
@@ -64,7 +65,7 @@ class ExampleReader:
             between commas; None reads all.
         fill: what takes the place of gaps in arrays; see `read_array`.
         form: how tables of text are written.
-        bands, window, hop: the log-mel frames of sounds.
+        sound: how sounds become frames.
         space: the features that there have to be; None takes those of the first example, and demands them of
             the others.
         needs_truth: an example of which the table does not say it is a bad one.
@@ -77,9 +78,7 @@ class ExampleReader:
     columns: str | None = None
     form: TableFormat = USUAL
     fill: Fill = "none"
-    bands: int = 40
-    window: float = 0.025
-    hop: float = 0.01
+    sound: SoundFrames = SoundFrames()
     space: FeatureSpace | None = None
     needs_truth: bool = True
     allow_outside: bool = False
@@ -121,14 +120,8 @@ class ExampleReader:
         Raises:
             DataError: it is missing, broken or has other features than it should.
         """
-        if self.kind == "audio":
-            rate = None if self.space is None else self.space.rate
-            array, found = read_sound(path, rate, self.bands, self.window, self.hop)
-            self.space = self.space or FeatureSpace(tuple(f"mel {band}" for band in range(self.bands)), found)
-        else:
-            expected = None if self.space is None else self.space.names
-            array, names = read_array(path, expected, self.columns, self.fill)
-            self.space = self.space or FeatureSpace(names)
+        is_sound = self.kind == "audio"
+        array, self.space = read_features(path, is_sound, self.space, self.sound, self.columns, self.fill)
         return array
 
     def read_line(self, line: str) -> str | NDArray[np.float32]:

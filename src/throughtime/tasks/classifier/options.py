@@ -15,12 +15,12 @@ from throughtime.config.section import (
     MOST_TOKENS,
     MOST_UNITS,
     Encoding,
-    Section,
 )
+from throughtime.config.sound import SoundFrames
 from throughtime.targets.options import TargetTraining
 
 
-class LabelledData(Section):
+class LabelledData(SoundFrames):
     """Where the examples come from and how they become steps."""
 
     source: str = Field(default="", description="The training examples.")
@@ -108,11 +108,6 @@ class LabelledData(Section):
         ge=0,
         le=MOST_COUNTED,
         description="Read at most this many steps of an example; 0 reads all.",
-    )
-    mel_bands: int = Field(default=40, ge=1, le=1024, description="Sounds: features per frame.")
-    frame_seconds: float = Field(default=0.025, gt=0, le=60, description="Sounds: length of a frame.")
-    frame_hop: float = Field(
-        default=0.01, gt=0, le=60, description="Sounds: seconds from one frame to the next."
     )
     skip_bad: bool = Field(
         default=False,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from throughtime.data.events import events_as_text
 from throughtime.data.lines import check_text, read_lines
 from throughtime.data.tables import (
     BadRows,
@@ -43,7 +44,7 @@ class LineReader:
     """Reads lines from files, in the same way for training and for scoring.
 
     Args:
-        text_column: of a table, by name or by number from 1.
+        text_column: of a table, by name or by number from 1; where it holds lists of events, each is a word.
         condition_columns: the columns beside it, in order.
         form: how a table is written; a text has its encoding.
         errors: what becomes of bytes that are not text: "strict" refuses them, "replace" reads U+FFFD, and
@@ -127,7 +128,13 @@ class LineReader:
                 wanted: row.values.get(found)
                 for wanted, found in zip(self.condition_columns, conditions, strict=True)
             }
-            yield Line(row.line, str(row.values[text]), values)
+            given = row.values[text]
+            try:
+                line = events_as_text(given) if isinstance(given, (list, tuple)) else str(given)
+            except DataError as error:
+                bad.report(path, row.line, str(error))
+                continue
+            yield Line(row.line, line, values)
 
 
 def existing_column(path: Path, names: list[str], wanted: str, flag: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from throughtime.data.delimited import read_delimited
 from throughtime.data.lines import check_text, read_lines, shown
+from throughtime.data.numbers import reads_as_number
 from throughtime.errors import DataError
 
 NO_LABEL = ""
@@ -25,57 +26,95 @@ class _Range:
     line: int
 
 
+@dataclass(frozen=True)
+class SegmentRows:
+    """The labelled ranges of a clip that the table of clips holds itself, a row for each.
+
+    Args:
+        table: the table.
+        header: start, end and label, or start_seconds, end_seconds and label.
+        rows: the line of each in the table, and its three cells.
+    """
+
+    table: Path
+    header: tuple[str, ...]
+    rows: tuple[tuple[int, list[str]], ...]
+
+
 def read_frame_labels(
-    path: str | Path,
+    source: str | Path | SegmentRows,
     count: int,
     seconds: Sequence[float] | None = None,
     known: Collection[str] | None = None,
+    is_sound: bool = False,
 ) -> list[str]:
     """The label of each frame of a clip; "" where there is none.
 
     A .csv or .tsv file has a header. With the columns `start`, `end`, `label` a row labels the frames from
-    start up to, not including, end, counted from 0; with `start_seconds`, `end_seconds`, `label` it labels
-    the frames shown from start up to, not including, end. Frames outside every range have no label. With
-    the column `label` alone (others are passed over) each row is a frame. In a .txt file each line is a
-    frame, and there is no header. An empty label is no label.
+    start up to, not including, end, counted from 0; of a sound these are seconds. With `start_seconds`,
+    `end_seconds`, `label` it labels the frames shown from start up to, not including, end. Frames outside
+    every range have no label. With the column `label` alone (others are passed over) each row is a frame. In
+    a .txt file each line is a frame, and there is no header; or each line is a range in seconds, as Audacity
+    exports its label tracks: start, end and label between tabs. An empty label is no label.
 
     Args:
-        path: the file.
+        source: the file, or rows of the table of clips.
         count: T, the number of frames.
-        seconds: (T,) when each frame is shown, from 0; None where that is not known.
+        seconds: (T,) when each frame is shown, from 0; of a sound, the middle of each frame. None where that
+            is not known.
         known: the labels that a model knows; None allows any.
+        is_sound: whether the clip is a sound, whose `start` and `end` are seconds.
     Raises:
         DataError: the file is missing or not such a table, a range is empty, overlaps another or goes past
             the clip's end, a label is not known, or there are more or fewer labels than frames (the message
             names the line).
     """
-    path = Path(path)
+    if isinstance(source, SegmentRows):
+        rows = [(1, list(source.header)), *source.rows]
+        return _read_table(source.table, rows, count, seconds, known, is_sound)
+    path = Path(source)
     if path.suffix.lower() in (".csv", ".tsv"):
-        rows = list(read_delimited(path))
-        header = [name.strip() for name in rows[0][1]] if rows else []
-        if {"start", "end", "label"} <= set(header):
-            ranges = _read_ranges(path, rows, header, "", known)
-            return _from_ranges(path, ranges, count, list(range(count)), count)
-        if {"start_seconds", "end_seconds", "label"} <= set(header):
-            if seconds is None:
-                raise DataError(
-                    f"{path} line 1: labels in seconds need to know how many frames a second has: pass "
-                    f"--frame-rate, or count in frames (start,end,label)"
-                )
-            frame = (seconds[-1] - seconds[0]) / (count - 1) if count > 1 else 1.0
-            ranges = _read_ranges(path, rows, header, "_seconds", known)
-            return _from_ranges(path, ranges, count, seconds, seconds[-1] + frame)
-        if "label" in header:
-            column = header.index("label")
-            found = [(line, row[column].strip() if len(row) > column else NO_LABEL) for line, row in rows[1:]]
-            return _one_each(path, found, count, known)
-        raise DataError(
-            f"{path} line 1: the header is {','.join(header)[:80] or 'missing'}: use start,end,label or "
-            f"start_seconds,end_seconds,label or label"
-        )
+        return _read_table(path, list(read_delimited(path)), count, seconds, known, is_sound)
     if path.suffix.lower() == ".txt":
-        return _one_each(path, _read_lines(path), count, known)
+        lines = _read_lines(path)
+        if (rows := _label_track(lines, is_sound)) is not None:
+            return _read_table(path, rows, count, seconds, known, is_sound)
+        return _one_each(path, lines, count, known)
     raise DataError(f"{path}: labels are read from .csv, .tsv or .txt files")
+
+
+def _read_table(
+    path: Path,
+    rows: list[tuple[int, list[str]]],
+    count: int,
+    seconds: Sequence[float] | None,
+    known: Collection[str] | None,
+    is_sound: bool,
+) -> list[str]:
+    header = [name.strip() for name in rows[0][1]] if rows else []
+    if {"start", "end", "label"} <= set(header) and not is_sound:
+        ranges = _read_ranges(path, rows, header, "", known)
+        return _from_ranges(path, ranges, count, list(range(count)), count)
+    # Predictions have both, and their `start` and `end` count frames.
+    unit = "_seconds" if {"start_seconds", "end_seconds"} <= set(header) else ""
+    if {f"start{unit}", f"end{unit}", "label"} <= set(header):
+        if seconds is None:
+            raise DataError(
+                f"{path} line 1: labels in seconds need to know how many frames a second has: pass "
+                f"--frame-rate, or count in frames (start,end,label)"
+            )
+        hop = (seconds[-1] - seconds[0]) / (count - 1) if count > 1 else 1.0
+        ranges = _read_ranges(path, rows, header, unit, known, in_seconds=True)
+        # The first frame of a sound has its middle at half a window, and so much follows the last middle.
+        return _from_ranges(path, ranges, count, seconds, seconds[-1] + seconds[0] + hop)
+    if "label" in header:
+        column = header.index("label")
+        found = [(line, row[column].strip() if len(row) > column else NO_LABEL) for line, row in rows[1:]]
+        return _one_each(path, found, count, known)
+    raise DataError(
+        f"{path} line 1: the header is {','.join(header)[:80] or 'missing'}: use start,end,label or "
+        f"start_seconds,end_seconds,label or label"
+    )
 
 
 def _read_lines(path: Path) -> list[tuple[int, str]]:
@@ -83,7 +122,7 @@ def _read_lines(path: Path) -> list[tuple[int, str]]:
     found = []
     for line, text in enumerate(read_lines(path), 1):
         try:
-            found.append((line, check_text(text.strip())))
+            found.append((line, check_text(text.strip("\r\n"))))
         except DataError as error:
             raise DataError(f"{path} line {line}: {error}") from None
     return found
@@ -95,9 +134,26 @@ def _one_each(
     if len(found) != count:
         where = f"its label {count + 1} is past the clip's end" if len(found) > count else "some are missing"
         raise DataError(f"{path} has {len(found)} labels for a clip of {count} frames: {where}")
-    for line, label in found:
+    labels = [label.strip() for _, label in found]
+    for (line, _), label in zip(found, labels, strict=True):
         _check_known(path, line, label, known)
-    return [label for _, label in found]
+    return labels
+
+
+def _label_track(lines: list[tuple[int, str]], is_sound: bool) -> list[tuple[int, list[str]]] | None:
+    """The ranges of an Audacity label track, with a header; None where the lines are something else.
+
+    A line that begins with a backslash holds the frequencies of the range above it. A track without a label
+    is an empty file.
+    """
+    rows = [(line, text.split("\t")) for line, text in lines if text.strip() and text[0] != "\\"]
+    is_track = (bool(rows) or is_sound) and all(
+        len(cells) in (2, 3) and all(map(reads_as_number, cells[:2])) for _, cells in rows
+    )
+    if not is_track:
+        return None
+    header = (1, ["start_seconds", "end_seconds", "label"])
+    return [header, *((line, [*cells, NO_LABEL][:3]) for line, cells in rows)]
 
 
 def _check_known(path: Path, line: int, label: str, known: Collection[str] | None) -> None:
@@ -109,7 +165,12 @@ def _check_known(path: Path, line: int, label: str, known: Collection[str] | Non
 
 
 def _read_ranges(
-    path: Path, rows: list[tuple[int, list[str]]], header: list[str], unit: str, known: Collection[str] | None
+    path: Path,
+    rows: list[tuple[int, list[str]]],
+    header: list[str],
+    unit: str,
+    known: Collection[str] | None,
+    in_seconds: bool = False,
 ) -> list[_Range]:
     columns = [header.index(name) for name in (f"start{unit}", f"end{unit}", "label")]
     ranges = []
@@ -120,10 +181,10 @@ def _read_ranges(
             raise DataError(f"{path} line {line}: {len(row)} columns, expected {len(header)}")
         start, end, label = (row[column].strip() for column in columns)
         try:
-            number = float if unit else _whole
+            number = float if in_seconds else _whole
             one = _Range(number(start), number(end), label, line)
         except ValueError:
-            kind = "a number" if unit else "a whole number"
+            kind = "a number" if in_seconds else "a whole number"
             raise DataError(
                 f"{path} line {line}: {shown(start)} to {shown(end)}: expected {kind} for each"
             ) from None

@@ -12,18 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat
 
+from throughtime.data.features import HIGHEST_RATE
 from throughtime.data.sequences import Sequences, write_sequences
 from throughtime.data.tables import BadRows
-from throughtime.errors import DataError
+from throughtime.errors import DataError, OptionError
 from throughtime.targets.kinds import OneLabel, Target
-from throughtime.tasks.tagger.clips import Clip, Encode, FrameReader, kind_of, list_clips, split_clips
-from throughtime.tasks.tagger.frame_targets import TRUTHS, FrameTruth
-from throughtime.tasks.tagger.options import TaggerConfig
+from throughtime.tasks.tagger.clips import Clip, list_clips, split_clips
+from throughtime.tasks.tagger.frame_labels import SegmentRows
+from throughtime.tasks.tagger.frame_reader import Encode, FrameReader, kind_of
+from throughtime.tasks.tagger.frame_targets import FrameTruth, truth_of
+from throughtime.tasks.tagger.options import FrameData, TaggerConfig
 
 if TYPE_CHECKING:
     from throughtime.training.progress import Progress
 
 DATA = Path("data")
+# How clips of one kind are read is nothing to the others.
+_OPTIONS_OF = {
+    "video": ("image_encoder", "image_size", "pixels"),
+    "array": ("columns", "fill", "frame_rate"),
+    "sound": ("mel_bands", "frame_seconds", "frame_hop"),
+}
+_USUAL = {name: FrameData.model_fields[name].default for names in _OPTIONS_OF.values() for name in names}
 
 
 @dataclass(frozen=True)
@@ -32,24 +42,28 @@ class FrameFacts:
 
     Args:
         labels: C names, sorted, where a frame has one label; none where target.json says what it has.
-        kind: "video" or "array".
+        kind: "video", "array" or "sound".
         frame_rate: frames a second of the training clips, or None where that is not known.
         mean, deviation: of each feature; None where the network reads pictures.
+        rate: samples a second of sounds; None for other clips.
     """
 
     labels: tuple[str, ...]
-    kind: Literal["video", "array"]
+    kind: Literal["video", "array", "sound"]
     frame_rate: Annotated[FiniteFloat, Field(gt=0)] | None
     mean: tuple[FiniteFloat, ...] | None
     deviation: tuple[Annotated[FiniteFloat, Field(ge=0)], ...] | None
+    rate: Annotated[int, Field(ge=1, le=HIGHEST_RATE)] | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("labels: a label occurs twice")
         if len(self.labels) == 1:
             raise ValueError("labels: there is only one")
-        if len(self.mean or ()) != len(self.deviation or ()) or (self.mean is None and self.kind == "array"):
+        if len(self.mean or ()) != len(self.deviation or ()) or (self.mean is None and self.kind != "video"):
             raise ValueError("mean and deviation do not fit together")
+        if (self.rate is not None) != (self.kind == "sound"):
+            raise ValueError("rate: sounds have one, and nothing else has")
 
 
 def frames_file(folder: Path, part: str) -> Path:
@@ -83,14 +97,9 @@ def prepare_clips(
     training, validation = _parts(config, bad)
     if not training:
         raise DataError(f"{data.source} has no clip to train on: every row is of another split")
-    reader = FrameReader(
-        _kind_of_first(training, bad),
-        frame_size,
-        data.frame_rate,
-        encode,
-        columns=data.columns,
-        fill=data.fill,
-    )
+    kind = _kind_of_first(training, bad)
+    _refuse_of_other_kinds(config, kind)
+    reader = FrameReader(kind, data, frame_size, encode)
     done, total = 0, len(training) + len(validation)
 
     def progress(share: float) -> None:
@@ -99,7 +108,7 @@ def prepare_clips(
         show.preparing("reading the clips", done, total)
 
     place = folder / DATA
-    truth: FrameTruth = TRUTHS[data.target]()
+    truth = truth_of(data.target, background=data.background)
     found = write_frames(place, "training", training, reader, truth, bad, progress)
     if not found:
         raise DataError(f"{data.source} has no clip that can be used ({bad.summary()})")
@@ -115,12 +124,12 @@ def prepare_clips(
     if bad.count:
         show.remark(bad.summary())
     mean = deviation = None
-    if reader.kind == "array" or encode is not None:
+    if reader.kind != "video" or encode is not None:
         mean, deviation = _statistics(Sequences.open(frames_file(place, "training")))
     rates = reader.rates
     rate = float(np.median(rates)) if rates else None
     names = target.names if isinstance(target, OneLabel) else ()
-    return FrameFacts(names, reader.kind, rate, mean, deviation), target  # type: ignore[arg-type]
+    return FrameFacts(names, reader.kind, rate, mean, deviation, reader.rate), target  # type: ignore[arg-type]
 
 
 def write_frames(
@@ -150,9 +159,11 @@ def write_frames(
         for count, clip in enumerate(clips, start=1):
             try:
                 array, seconds = reader.read(clip.path)
-                one = truth.read(clip.labels, len(array), None if seconds is None else seconds.tolist())
+                times = None if seconds is None else seconds.tolist()
+                one = truth.read(clip.labels, len(array), times, reader.kind == "sound")
             except DataError as error:
-                bad.report(clip.table, clip.line, str(error))
+                own = isinstance(clip.labels, SegmentRows)
+                bad.report(clip.table, clip.line, str(error).removeprefix(f"{clip.table} " if own else ""))
             else:
                 found.append(one)
                 reader.accept(array, seconds)
@@ -193,7 +204,21 @@ def _kind_of_first(clips: Sequence[Clip], bad: BadRows) -> str:
             # Counted when it is read.
             if not bad.skip:
                 bad.report(clip.table, clip.line, str(error))
-    raise DataError(f"{clips[0].table} names no video and no array")
+    raise DataError(f"{clips[0].table} names no video, no sound and no array")
+
+
+def _refuse_of_other_kinds(config: TaggerConfig, kind: str) -> None:
+    """Refuse options that say how clips of another kind are read.
+
+    Raises:
+        OptionError: one was given.
+    """
+    for other, names in _OPTIONS_OF.items():
+        given = [name for name in names if other != kind and name in config.given("data")]
+        given = [name for name in given if getattr(config.data, name) != _USUAL[name]]
+        if given:
+            flag = "--" + given[0].replace("_", "-")
+            raise OptionError(f"{flag} is for {other}s, and {config.data.source} names {kind}s: leave it out")
 
 
 def _statistics(frames: Sequences) -> tuple[tuple[float, ...], tuple[float, ...]]:

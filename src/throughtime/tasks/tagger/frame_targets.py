@@ -14,7 +14,7 @@ from throughtime.data.arrays import read_array
 from throughtime.data.labels import Labels, natural_order
 from throughtime.errors import DataError
 from throughtime.targets.kinds import UNLABELLED, OneLabel, SeveralLabels, Target, TargetTraining, numbers_of
-from throughtime.tasks.tagger.frame_labels import NO_LABEL, read_frame_labels
+from throughtime.tasks.tagger.frame_labels import NO_LABEL, SegmentRows, read_frame_labels
 from throughtime.tasks.tagger.segments import FrameScores
 
 
@@ -48,13 +48,20 @@ class FrameTruth(ABC):
     dtype: Any
 
     @abstractmethod
-    def read(self, path: Path, count: int, seconds: Sequence[float] | None) -> NDArray[Any]:
+    def read(
+        self,
+        source: Path | SegmentRows,
+        count: int,
+        seconds: Sequence[float] | None,
+        is_sound: bool = False,
+    ) -> NDArray[Any]:
         """The truth (T, ...) of one clip.
 
         Args:
-            path: the file with it.
+            source: the file with it, or rows of the table of clips.
             count: T, the frames of the clip.
             seconds: when each is shown, where that is known.
+            is_sound: whether the clip is a sound.
         Raises:
             DataError: the file cannot be used.
         """
@@ -79,21 +86,32 @@ class TruthByName(FrameTruth):
 
     Args:
         target: what is known; None lets the clips say which labels there are.
+        background: the label of frames that have none; None leaves them without one.
     """
 
     dtype = np.int16
 
-    def __init__(self, target: OneLabel | None = None) -> None:
+    def __init__(self, target: OneLabel | None = None, background: str | None = None) -> None:
         self._known: Sequence[str] | None = None
+        self._background = background
         self._numbers: dict[str, int] = {}
         if target is not None:
             self._know(target.names)
 
-    def read(self, path: Path, count: int, seconds: Sequence[float] | None) -> NDArray[np.int64]:
-        names = read_frame_labels(path, count, seconds, self._known)
+    def read(
+        self,
+        source: Path | SegmentRows,
+        count: int,
+        seconds: Sequence[float] | None,
+        is_sound: bool = False,
+    ) -> NDArray[np.int64]:
+        names = read_frame_labels(source, count, seconds, self._known, is_sound)
+        if self._background:
+            names = [name or self._background for name in names]
         # Only now, so that a clip that is left out adds no label.
         for name in dict.fromkeys(names):
-            if name != NO_LABEL:
+            # Where training had no frame without a label, the model does not know the background.
+            if name != NO_LABEL and self._known is None:
                 self._numbers.setdefault(name, len(self._numbers))
         return np.array([self._numbers.get(name, UNLABELLED) for name in names])
 
@@ -126,7 +144,16 @@ class TruthByValues(FrameTruth):
     def __init__(self, target: Target | None = None) -> None:
         self._names = None if target is None else target.names
 
-    def read(self, path: Path, count: int, seconds: Sequence[float] | None) -> NDArray[Any]:
+    def read(
+        self,
+        source: Path | SegmentRows,
+        count: int,
+        seconds: Sequence[float] | None,
+        is_sound: bool = False,
+    ) -> NDArray[Any]:
+        if isinstance(source, SegmentRows):
+            raise DataError(f"{source.table} has a label for each range: leave out --target")
+        path = source
         values, names = read_array(path, self._names)
         if len(values) != count:
             raise DataError(f"{path} has {len(values)} rows for a clip of {count} frames")
@@ -177,4 +204,14 @@ class TruthByNumbers(TruthByValues):
         return numbers_of(self._names, np.concatenate(truth), training, source), truth
 
 
-TRUTHS: dict[str, Any] = {"label": TruthByName, "labels": TruthByFlags, "number": TruthByNumbers}
+def truth_of(kind: str, target: Any = None, background: str | None = None) -> FrameTruth:
+    """What reads the truth of a kind: label, labels or number.
+
+    Args:
+        kind: of target.
+        target: what is known; None lets the clips say.
+        background: the label of frames that have none, where each has one.
+    """
+    if kind == "label":
+        return TruthByName(target, background)
+    return {"labels": TruthByFlags, "number": TruthByNumbers}[kind](target)

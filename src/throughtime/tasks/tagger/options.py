@@ -1,4 +1,4 @@
-"""The options of a tagger: clips of video or of features, and a label, labels or numbers for every frame."""
+"""The options of a tagger: clips of video, sound or features; a label, labels or numbers for every frame."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pydantic import Field
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import CELLS, RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_RATE, MOST_UNITS, Section
+from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_RATE, MOST_UNITS
+from throughtime.config.sound import SoundFrames
 from throughtime.targets.options import TargetTraining
 
 
-class FrameData(Section):
+class FrameData(SoundFrames):
     """Where the clips come from and how their frames are read."""
 
     source: str = Field(default="", description="A folder of clips with a metadata file.")
@@ -29,6 +30,11 @@ class FrameData(Section):
     target: Literal["label", "labels", "number"] = Field(
         default="label",
         description="What a frame has: one label, any of several labels (0 or 1 for each), or numbers.",
+    )
+    background: str | None = Field(
+        default=None,
+        description="The label of frames that have none, such as the time outside the segments of a sound "
+        "(sounds: background). Empty, such frames are not learned.",
     )
     image_encoder: str | None = Field(
         default=None,

@@ -25,15 +25,9 @@ from throughtime.run.run import Run, refuse_text
 from throughtime.runtime.outputs import check_output
 from throughtime.targets.kinds import Target, load_target, threshold_all
 from throughtime.tasks.tagger.clip_picture import draw_clip
-from throughtime.tasks.tagger.clips import Encode, FrameReader, clips_in, list_clips
-from throughtime.tasks.tagger.frame_predictions import (
-    Block,
-    check_features,
-    check_picture,
-    kept_as_well,
-    rows_of_numbers,
-    told,
-)
+from throughtime.tasks.tagger.clips import list_clips
+from throughtime.tasks.tagger.frame_labels import SegmentRows
+from throughtime.tasks.tagger.frame_predictions import Block, kept_as_well, rows_of_numbers, told
 from throughtime.tasks.tagger.frame_preparation import (
     DATA,
     FrameFacts,
@@ -43,7 +37,8 @@ from throughtime.tasks.tagger.frame_preparation import (
     write_frames,
     write_labels,
 )
-from throughtime.tasks.tagger.frame_targets import TRUTHS, FrameLabels, FrameTruth
+from throughtime.tasks.tagger.frame_reader import Encode, FrameReader, Frames, clips_in, log_mel, starts_of
+from throughtime.tasks.tagger.frame_targets import FrameLabels, FrameTruth, truth_of
 from throughtime.tasks.tagger.options import TaggerConfig
 from throughtime.tasks.tagger.prediction import (
     FrameStepper,
@@ -54,6 +49,7 @@ from throughtime.tasks.tagger.prediction import (
     evaluate,
     outputs_of_clip,
 )
+from throughtime.tasks.tagger.session import FrameSession
 
 if TYPE_CHECKING:
     import torch
@@ -79,8 +75,9 @@ class TaggerRun(Run):
     Attributes:
         target: what it says of a frame: the names of the labels, or of the numbers.
         labels: C names, sorted, where a frame has one label; those of the target.
-        kind: "video" or "array".
+        kind: "video", "array" or "sound".
         frame_rate: frames a second of the training clips, or None where that is not known.
+        rate: samples a second of sounds, or None.
     """
 
     task = "tagger"
@@ -89,6 +86,7 @@ class TaggerRun(Run):
     labels: list[str]
     kind: str
     frame_rate: float | None
+    rate: int | None
 
     def prepare(self, show: Progress) -> None:
         encoder = self.config.data.image_encoder
@@ -113,6 +111,7 @@ class TaggerRun(Run):
             raise RunError(f"{self.folder / FRAMES} does not belong to a run whose target is {kind}")
         self.target = FrameLabels(Labels(facts.labels)) if facts.labels else load_target(kind, self.folder)
         self.labels, self.kind, self.frame_rate = list(self.target.names), facts.kind, facts.frame_rate
+        self.rate = facts.rate
         self._mean, self._deviation = (
             None if values is None else np.array(values, dtype=np.float64)
             for values in (facts.mean, facts.deviation)
@@ -131,7 +130,15 @@ class TaggerRun(Run):
         return TorchTagger(self.config.model, encoder, self.target)
 
     def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
-        return (FRAMES, *self.target.files), self.target.facts()
+        data, facts = self.config.data, self.target.facts()
+        if self.kind == "sound":
+            facts["sound"] = {
+                "rate": self.rate,
+                "mel_bands": data.mel_bands,
+                "frame_seconds": data.frame_seconds,
+                "frame_hop": data.frame_hop,
+            }
+        return (FRAMES, *self.target.files), facts
 
     def row_names(self) -> dict[str, list[str]]:
         outputs = self.target.output_names
@@ -181,7 +188,7 @@ class TaggerRun(Run):
         self.target.draw(self.folder / f"{self.target.picture}.png", truth, outputs)
 
     def next_command(self) -> str:
-        name = "clip.mp4" if self.kind == "video" else "clip.npy"
+        name = {"video": "clip.mp4", "sound": "recording.wav"}.get(self.kind, "clip.npy")
         return f"Label a clip: throughtime predict {self.folder} {name} --timeline timeline.png"
 
     def facts(self) -> dict[str, Any]:
@@ -189,11 +196,30 @@ class TaggerRun(Run):
 
     # Predictions
 
+    def session(self) -> FrameSession:
+        """A stream that is fed chunks as they come: samples of a sound, rows of numbers, frames of video.
+
+        Raises:
+            OptionError: the tagger is bidirectional, and needs frames that have not come yet.
+        """
+        size = self._features if self.kind == "array" else self._frame_size
+        return FrameSession(
+            self.network,
+            self.target,
+            self.kind,
+            self.config.data,
+            size,
+            self.rate,
+            self._encode,
+            self.frame_rate,
+        )
+
     def stream(self, frames: Iterable[NDArray[Any]]) -> Iterator[Any]:
         """Say of frames what they are as they come: a frame in, an answer out, at constant memory.
 
         Args:
-            frames: video: (H, W, 3) uint8, RGB, of any size; arrays: (F,) numbers.
+            frames: video: (H, W, 3) uint8, RGB, of any size; arrays: (F,) numbers; sounds: pieces (N,) of
+                samples, which complete no frame, or several.
         Yields:
             The label of each; or {"labels": ...}, or {"value": ..., "low": ..., "high": ...}.
         Raises:
@@ -209,12 +235,12 @@ class TaggerRun(Run):
         said = (self.target.say(row) for outputs, _ in self._outputs_of(path) for row in outputs)
         return [one.get("label", one) for one in said]
 
-    def read_labels(self, path: str | Path, clip: str | Path) -> NDArray[Any]:
+    def read_labels(self, path: str | Path | SegmentRows, clip: str | Path) -> NDArray[Any]:
         """The truth of a clip's frames: labels as numbers, `UNLABELLED` where there is none; or (T, C).
 
         Args:
-            path: the labels file.
-            clip: the video or the array.
+            path: the labels file, or rows of the table of clips.
+            clip: the video, the sound or the array.
         Raises:
             DataError: one of them cannot be used, or a label is unknown to the model.
         """
@@ -222,7 +248,8 @@ class TaggerRun(Run):
         for frames, seconds in self._reader(encodes=False).blocks(clip):
             count += len(frames)
             times += [] if seconds is None else seconds.tolist()
-        return self._truth.read(Path(path), count, times or None)
+        source = path if isinstance(path, SegmentRows) else Path(path)
+        return self._truth.read(source, count, times or None, self.kind == "sound")
 
     def predict(
         self,
@@ -237,8 +264,8 @@ class TaggerRun(Run):
         """The segments of clips: neighbouring frames with one label; or frames with their labels or numbers.
 
         Args:
-            inputs: videos or arrays, or folders of clips with a metadata file; "-" reads the frames of one
-                array from standard input, a line of numbers each, and answers with each one's label.
+            inputs: videos, sounds or arrays, or folders of clips with a metadata file; "-" reads the frames
+                of one array from standard input, a line of numbers each, and answers with each one's label.
             skip_bad: leave out clips that cannot be used; `left_out` says which.
             timeline: draw what is said of the one clip as a picture, there.
             labels: a file with the truth of the clip, to draw beside it.
@@ -342,7 +369,7 @@ class TaggerRun(Run):
     @property
     def _truth(self) -> FrameTruth:
         """Reads files of truth, with the labels or columns that the model knows."""
-        return TRUTHS[self.target.kind](self.target)
+        return truth_of(self.target.kind, self.target, self.config.data.background)
 
     @staticmethod
     def _clips(folder: Path, part: str) -> LabelledClips:
@@ -382,12 +409,11 @@ class TaggerRun(Run):
     def _reader(self, encodes: bool = True) -> FrameReader:
         return FrameReader(
             self.kind,
+            self.config.data,
             self._frame_size,
-            self.config.data.frame_rate,
             self._encode if encodes else None,
             self._features if self.kind == "array" else None,
-            self.config.data.columns,
-            self.config.data.fill,
+            self.rate,
         )
 
     @property
@@ -398,7 +424,7 @@ class TaggerRun(Run):
 
     def _find_inputs(
         self, inputs: Sequence[str | Path], bad: BadRows, allow_outside: bool
-    ) -> Iterator[tuple[Path, Path | None]]:
+    ) -> Iterator[tuple[Path, Path | SegmentRows | None]]:
         """Each clip, and its labels where a metadata file names them."""
         for path in map(Path, inputs):
             if str(path) == STANDARD_INPUT:
@@ -414,6 +440,8 @@ class TaggerRun(Run):
     def _outputs_of(self, path: str | Path) -> Iterator[Block]:
         """The outputs of each frame of a clip; block by block where the model does not look ahead."""
         blocks = self._reader().blocks(path)
+        if self.kind == "sound":
+            blocks = self._from_starts(blocks)
         if not self.network.looks_ahead:
             stepper = FrameStepper(self.network)
             for frames, seconds in blocks:
@@ -429,29 +457,28 @@ class TaggerRun(Run):
         outputs = outputs_of_clip(self.network, frames_only())
         yield check_output(outputs, str(path)), np.concatenate(times) if times else None
 
-    def _stream_outputs(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
-        stepper, encode = FrameStepper(self.network), self._encode
-        for number, frame in enumerate(frames):
-            try:
-                one = self._check_frame(np.asarray(frame))[None]
-            except DataError as error:
-                raise DataError(f"frame {number} of the stream: {error}") from None
-            found = stepper.feed(one if encode is None else encode(one))[0]
-            yield check_output(found, f"frame {number} of the stream")
+    def _from_starts(self, blocks: Iterable[Frames]) -> Iterator[Frames]:
+        """The blocks of a sound with the time at which each frame begins, where they had their middles."""
+        assert self.rate is not None
+        mel, done = log_mel(self.rate, self.config.data), 0
+        for frames, _ in blocks:
+            yield frames, starts_of(mel, done, len(frames))
+            done += len(frames)
 
-    def _check_frame(self, frame: NDArray[Any]) -> NDArray[Any]:
-        """A frame of a stream as the network reads it."""
-        if self.kind == "array":
-            return check_features(frame, self._features)
-        return check_picture(frame, self._frame_size)
+    def _stream_outputs(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+        session = self.session()
+        for frame in frames:
+            # Of a sound, a piece; of anything else, one frame.
+            chunk = np.asarray(frame)
+            yield from session.outputs(chunk if self.kind == "sound" else chunk[None])
 
     def _predict_lines(
         self, lines: Iterable[str], skip_bad: bool, probabilities: bool
     ) -> Iterator[dict[str, Any]]:
         """Rows of numbers from a stream, each answered before the next is read."""
-        if self.kind == "video":
+        if self.kind != "array":
             raise OptionError(
-                "video is not read from standard input: name the file, or feed frames to TaggerRun.stream"
+                f"{self.kind} is not read from standard input: name the file, or feed TaggerRun.session"
             )
         bad = BadRows(skip_bad)
         rows = rows_of_numbers(lines, self._features, bad)

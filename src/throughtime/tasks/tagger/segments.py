@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.metrics.classification import accuracy, confusion_matrix, macro_f1
+from throughtime.metrics.edits import edit_distance
 from throughtime.targets.one_label import UNLABELLED
 
 OVERLAPS = (0.10, 0.25, 0.50)
@@ -55,17 +56,8 @@ def edit_score(truth: list[Segment], predicted: list[Segment]) -> float:
     longest = max(len(truth), len(predicted))
     if longest == 0:
         return 1.0
-    wanted = np.array([segment.label for segment in truth], dtype=np.int64)
-    # One row of the Levenshtein table: distances to the first 0, 1, ..., M wanted labels.
-    distances = np.arange(len(wanted) + 1)
-    for row, segment in enumerate(predicted, start=1):
-        below = distances
-        distances = np.empty_like(below)
-        distances[0] = row
-        substituted = np.minimum(below[:-1] + (wanted != segment.label), below[1:] + 1)
-        for column, best in enumerate(substituted, start=1):
-            distances[column] = min(best, distances[column - 1] + 1)
-    return 1 - float(distances[-1]) / longest
+    labels = (np.array([segment.label for segment in part], np.int64) for part in (truth, predicted))
+    return 1 - edit_distance(*labels) / longest
 
 
 @dataclass

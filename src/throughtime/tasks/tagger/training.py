@@ -39,7 +39,7 @@ class Tagging(Task):
         validation: clips, or None.
         config: batch, chunk and so on.
         target: what is learned of a frame.
-        kind: "video" or "array", for the user.
+        kind: "video", "array" or "sound", for the user.
     """
 
     unit = "frames"
@@ -83,7 +83,7 @@ class Tagging(Task):
         if self._validation is not None:
             count = len(self._validation.frames)
             held_out = f"{count} validation clip{'s' * (count > 1)}"
-        what = "video clips" if self._kind == "video" else "clips"
+        what = {"video": "video clips", "sound": "sounds"}.get(self._kind, "clips")
         return f"{clips} {what} with {frames:,} frames and {self._target.counted}, {held_out}"
 
     def describe(self, metrics: dict[str, float]) -> str:

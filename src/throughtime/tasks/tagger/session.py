@@ -1,0 +1,136 @@
+"""A stream that is labelled as it comes: frames of video, rows of numbers, or samples of a sound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime.data.audio import LogMelStream
+from throughtime.data.numbers import as_float32
+from throughtime.errors import DataError, RunError
+from throughtime.runtime.outputs import check_output
+from throughtime.targets.kinds import Target
+from throughtime.tasks.tagger.frame_predictions import check_features, check_picture
+from throughtime.tasks.tagger.frame_reader import BLOCK, Encode, log_mel, starts_of
+from throughtime.tasks.tagger.prediction import FrameStepper, FrameTagger
+
+if TYPE_CHECKING:
+    from throughtime.tasks.tagger.options import FrameData
+
+
+class FrameSession:
+    """One stream at constant memory: nothing is kept but the state and, of a sound, part of a window.
+
+    Example:
+        session = run.session()
+        for samples in microphone:               # as many as come, (N,) in [-1, 1]
+            for said in session.feed(samples):   # {"frame": 7, "seconds": 0.0775, "label": "seven"...}
+                print(said)
+
+    Args:
+        tagger: the network.
+        target: what its outputs mean.
+        kind: "video", "array" or "sound".
+        data: how frames are read.
+        size: video: H and W of the frames; arrays: F.
+        rate: sounds: samples a second.
+        encode: video: a frozen CNN, or None.
+        frame_rate: frames a second of video and arrays, where that is known.
+    Raises:
+        OptionError: the tagger is bidirectional, and needs frames that have not come yet.
+    """
+
+    def __init__(
+        self,
+        tagger: FrameTagger,
+        target: Target,
+        kind: str,
+        data: FrameData,
+        size: int,
+        rate: int | None,
+        encode: Encode | None = None,
+        frame_rate: float | None = None,
+    ) -> None:
+        self._stepper = FrameStepper(tagger)
+        self._target = target
+        self._kind = kind
+        self._size = size
+        self._encode = encode
+        self._frame_rate = frame_rate
+        self._given = self._frames = 0
+        self._mel = self._sound = None
+        if kind == "sound":
+            if rate is None:
+                raise RunError("the run of a tagger of sounds has no rate")
+            self._mel = log_mel(rate, data)
+            self._sound = LogMelStream(self._mel)
+
+    def feed(self, chunk: NDArray[Any]) -> list[dict[str, Any]]:
+        """Take what came, and say what can be said of it.
+
+        However a stream is cut into chunks, the answers are the same; a sound gets its answer for a frame
+        once the last sample of that frame is there.
+
+        Args:
+            chunk: of a sound (N,) samples in [-1, 1], real numbers; of arrays (N, F); of video (N, H, W, 3)
+                uint8, RGB, of any size.
+        Returns:
+            Of each frame: frame, its number from 0; seconds, when it begins, where that is known; and what is
+            said: label and probability, or labels, or value, low and high.
+        Raises:
+            DataError: the chunk has another shape, or a number is not finite.
+        """
+        first = self._frames
+        outputs = self.outputs(chunk)
+        clock: NDArray[np.float64] | None = None
+        if self._mel is not None:
+            clock = starts_of(self._mel, first, len(outputs))
+        elif self._frame_rate:
+            clock = (first + np.arange(len(outputs))) / self._frame_rate
+        said = []
+        for place, row in enumerate(outputs):
+            seconds = {} if clock is None else {"seconds": round(float(clock[place]), 4)}
+            said.append({"frame": first + place, **seconds, **self._target.say(row)})
+        return said
+
+    def outputs(self, chunk: NDArray[Any]) -> NDArray[np.float32]:
+        """The network's outputs (T, W) of the frames that a chunk completes.
+
+        Raises:
+            DataError: as of `feed`.
+        """
+        array = np.asarray(chunk)
+        if self._sound is not None:
+            frames = self._sound.feed(self._check_samples(array))
+            self._given += len(array)
+        else:
+            frames = self._check_frames(array)
+        parts = [self._step(frames[start : start + BLOCK]) for start in range(0, len(frames), BLOCK)]
+        found = np.concatenate(parts) if parts else np.zeros((0, self._target.width), np.float32)
+        for row in found:
+            check_output(row, f"frame {self._frames} of the stream")
+            self._frames += 1
+        return found
+
+    def _step(self, frames: NDArray[Any]) -> NDArray[np.float32]:
+        return self._stepper.feed(frames if self._encode is None else self._encode(frames))
+
+    def _check_frames(self, frames: NDArray[Any]) -> NDArray[Any]:
+        checked = []
+        for place, frame in enumerate(frames):
+            try:
+                check = check_features if self._kind == "array" else check_picture
+                checked.append(check(frame, self._size))
+            except DataError as error:
+                raise DataError(f"frame {self._frames + place} of the stream: {error}") from None
+        return np.stack(checked) if checked else frames[:0]
+
+    def _check_samples(self, samples: NDArray[Any]) -> NDArray[np.float32]:
+        if samples.ndim != 1 or samples.dtype.kind != "f":
+            raise DataError(
+                f"samples of {samples.dtype} {samples.shape}, expected real numbers (N,) from -1 to 1: "
+                f"divide 16-bit samples by 32768, and average channels"
+            )
+        return as_float32(samples, lambda place: f"sample {self._given + place} of the stream")

@@ -1,0 +1,1 @@
+"""A text for a sound or a sequence of numbers, learned without knowing what is where (CTC)."""
