@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from throughtime import inspection, interchange, nn, runtime
     from throughtime.cells import Cell
+    from throughtime.in_memory import Data, Text
     from throughtime.recurrent import Recurrent
     from throughtime.run import Run
     from throughtime.tasks.captioner.run import CaptionerRun
@@ -47,36 +48,50 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Imported when first asked for: `import throughtime` has to stay light, and free of torch.
-_LAZY = {"Cell": "cells", "Recurrent": "recurrent", "Run": "run"}
+_LAZY = {"Cell": "cells", "Recurrent": "recurrent", "Run": "run", "Text": "in_memory"}
 _LAZY_MODULES = ("inspection", "interchange", "nn", "runtime")
 
-__all__ = ["Cell", "Recurrent", "Run", "inspection", "interchange", "load", "nn", "runtime", "train"]
+__all__ = [
+    "Cell",
+    "Recurrent",
+    "Run",
+    "Text",
+    "inspection",
+    "interchange",
+    "load",
+    "nn",
+    "resume",
+    "runtime",
+    "train",
+]
 
 
 @overload
-def train(source: str | Path, *, task: Literal["language-model"], **options: Any) -> LanguageModelRun: ...
+def train(source: Data, *, task: Literal["language-model"], **options: Any) -> LanguageModelRun: ...
 @overload
-def train(source: str | Path, *, task: Literal["classifier"], **options: Any) -> ClassifierRun: ...
+def train(source: Data, *, task: Literal["classifier"], **options: Any) -> ClassifierRun: ...
 @overload
-def train(source: str | Path, *, task: Literal["translator"], **options: Any) -> TranslatorRun: ...
+def train(source: Data, *, task: Literal["translator"], **options: Any) -> TranslatorRun: ...
 @overload
-def train(source: str | Path, *, task: Literal["captioner"], **options: Any) -> CaptionerRun: ...
+def train(source: Data, *, task: Literal["captioner"], **options: Any) -> CaptionerRun: ...
 @overload
-def train(source: str | Path, *, task: Literal["tagger"], **options: Any) -> TaggerRun: ...
+def train(source: Data, *, task: Literal["tagger"], **options: Any) -> TaggerRun: ...
 @overload
-def train(source: str | Path, *, task: Literal["word-tagger"], **options: Any) -> WordTaggerRun: ...
+def train(source: Data, *, task: Literal["word-tagger"], **options: Any) -> WordTaggerRun: ...
 @overload
-def train(source: str | Path, *, task: Literal["forecaster"], **options: Any) -> ForecasterRun: ...
+def train(source: Data, *, task: Literal["forecaster"], **options: Any) -> ForecasterRun: ...
 @overload
-def train(source: str | Path, *, task: None = None, **options: Any) -> AnyRun: ...
-def train(source: str | Path, *, task: str | None = None, **options: Any) -> Any:
+def train(source: Data, *, task: None = None, **options: Any) -> AnyRun: ...
+def train(source: Data, *misplaced: Any, task: str | None = None, **options: Any) -> Any:
     """Train on a file or a folder, with progress on the terminal.
 
     Example:
         run = train("input.txt", cell="lstm", hidden=512, layers=2)
 
     Args:
-        source: a text makes a language model, a table with text and label a classifier...
+        source: a path, or data in memory. A text makes a language model, a table with text and label a
+            classifier... A `str` is a path; in memory, data is `tt.Text(text)`, a frame of pandas or polars,
+            a tuple (inputs, labels), a list of texts, of pairs or of dictionaries, or a data set of torch.
         task: None infers it from the data.
         **options: out (the run folder), preset, overwrite, show (a `Progress`, for other displays), and every
             option of `throughtime.config`: cell, hidden, layers, epochs...
@@ -90,6 +105,11 @@ def train(source: str | Path, *, task: str | None = None, **options: Any) -> Any
     require_torch()
     from throughtime.training.launch import train
 
+    if misplaced:
+        from throughtime.errors import OptionError
+
+        raise OptionError("give inputs and labels as one tuple: tt.train((inputs, labels))")
+
     if "show" not in options:
         from rich.console import Console
 
@@ -97,6 +117,35 @@ def train(source: str | Path, *, task: str | None = None, **options: Any) -> Any
 
         options["show"] = ConsoleProgress(Console(stderr=True, markup=False))
     return train(source, task=task, **options)
+
+
+def resume(folder: str | Path, **options: Any) -> AnyRun:
+    """Go on with a training that was stopped, bit for bit as if it had never been.
+
+    Example:
+        run = resume("runs/reviews", epochs=20)
+
+    Args:
+        folder: the run folder. It holds all that was read from files or given in memory.
+        **options: epochs, to train longer than planned; threads, device, checkpoint_seconds; and show.
+    Returns:
+        The finished run, with the weights that were best on the validation data.
+    Raises:
+        ThroughtimeError: see `throughtime.training.resume`.
+    """
+    from throughtime.run import require_torch
+
+    require_torch()
+    from throughtime.training.launch import resume
+
+    if "show" not in options:
+        from rich.console import Console
+
+        from throughtime.training.progress import ConsoleProgress
+
+        options["show"] = ConsoleProgress(Console(stderr=True, markup=False))
+    run: Any = resume(folder, **options)[0]
+    return run
 
 
 @overload

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from torch import nn
     from typing_extensions import Self
 
+    from throughtime.in_memory import Data
     from throughtime.training.progress import Progress
     from throughtime.training.task import Task
 
@@ -203,12 +204,12 @@ class Run(ABC):
         raise OptionError(f"a {self.task} has nothing to predict for files: see `throughtime --help`")
 
     def evaluate(
-        self, path: str | Path, skip_bad: bool = False, progress: Callable[[float], None] | None = None
+        self, data: Data, /, skip_bad: bool = False, progress: Callable[[float], None] | None = None
     ) -> Any:
         """Measure on a labelled data set in the task's format: each metric by name, as JSON can hold it.
 
         Args:
-            path: a file or a folder.
+            data: a file or a folder, or data in memory as `tt.train` takes it.
             skip_bad: leave out examples that cannot be used.
             progress: called with the share that is done.
         Raises:

@@ -15,6 +15,7 @@ from torch import nn
 from throughtime.config import RunConfig
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
+from throughtime.in_memory import Data, Given, staged
 from throughtime.presets import preset as preset_options
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.recognition import settle
@@ -36,21 +37,23 @@ from throughtime.training.trainer import CHECKPOINT, WEIGHTS, Trainer, resolve_p
 
 
 def train(
-    source: str | Path,
+    source: Data,
     out: str | Path | None = None,
     preset: str | None = None,
     show: Progress | None = None,
     overwrite: bool = False,
     **options: Any,
 ) -> Run:
-    """Train on a file or a folder; the task is inferred from it unless `task` names it.
+    """Train on a file, a folder or data in memory; the task is inferred from it unless `task` names it.
 
     Example:
         run = train("input.txt", cell="lstm", hidden=512, layers=2)
         print(run.sample("ROMEO:", length=300))
 
     Args:
-        source: the data, in the format of a task; any other text makes a language model.
+        source: the data, in the format of a task; any other text makes a language model. In memory it may be
+            a `Text`, a frame, a tuple (inputs, labels), a list of texts, of pairs or of dictionaries, a data
+            set of torch, or numbers over time; `validation` takes the same.
         out: the run folder to make; None is runs/NAME-DATE.
         preset: options to begin with, by name; see `throughtime.presets`.
         show: where progress goes; None is nowhere.
@@ -66,13 +69,20 @@ def train(
         Interrupted: a signal came; the run can be resumed.
     """
     layers = [preset_options(preset)] if preset else []
-    config, why = settle(source, options, *layers)
-    run, _ = start(config, out, show or Progress(), why, overwrite)
+    with staged(source, options, out) as given:
+        options = dict(given.options)
+        config, why = settle(options.pop("source"), options, *layers)
+        run, _ = start(config, out, show or Progress(), given.in_words(why), overwrite, given)
     return run
 
 
 def start(
-    config: RunConfig, out: str | Path | None, show: Progress, why: str = "", overwrite: bool = False
+    config: RunConfig,
+    out: str | Path | None,
+    show: Progress,
+    why: str = "",
+    overwrite: bool = False,
+    given: Given | None = None,
 ) -> tuple[Run, Position]:
     """Make a run folder for a resolved config and train in it.
 
@@ -82,6 +92,7 @@ def start(
         show: where progress goes.
         why: what the data was recognised as, which is the first line that the user sees.
         overwrite: replace the run that is in the folder, once the new one can be trained.
+        given: data in memory, which the run keeps.
     """
     if why:
         show.recognised(why)
@@ -97,6 +108,9 @@ def start(
     with set_aside(folder, config, overwrite, show.remark) as replaced, writing(folder, show.remark):
         _refuse_used(folder)  # in the meantime another process may have
         try:
+            if given is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                config = given.move_into(folder, config)
             # Before the data is read, so that a run that is killed in between can be begun again.
             config.save(folder / CONFIG, only_given=True)
             config = _cross_validated(config, folder, show)

@@ -21,6 +21,7 @@ from throughtime.facts import read_json
 from throughtime.files import write_atomically
 from throughtime.generation import SamplingOptions
 from throughtime.generation.consensus import consensus as by_consensus
+from throughtime.in_memory import takes_data
 from throughtime.program.network import Functions
 from throughtime.run.run import Run, refuse_text, require_torch
 from throughtime.tasks.captioner.captions import CaptionedImage, CaptionedImages, read_captions
@@ -229,6 +230,7 @@ class CaptionerRun(Run):
             }
         self.left_out = bad.summary()
 
+    @takes_data
     def evaluate(
         self,
         path: str | Path,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from throughtime.data.tables import BadRows, TableFormat
 from throughtime.errors import DataError, MissingExtraError, OptionError
+from throughtime.in_memory import takes_data
 from throughtime.program.network import Functions
 from throughtime.run.run import Run, refuse_text
 from throughtime.tasks.forecaster import prepared
@@ -220,6 +221,7 @@ class ForecasterRun(Run):
         for path in inputs:
             yield from self.forecast(path, skip_bad=skip_bad)
 
+    @takes_data
     def evaluate(
         self,
         path: str | Path,

@@ -20,6 +20,7 @@ from throughtime.data.text import DecodingErrors
 from throughtime.errors import DataError, RunError
 from throughtime.generation import SamplingOptions
 from throughtime.generation.text import Stepper, most_probable, random_seed, stream
+from throughtime.in_memory import takes_data
 from throughtime.run.run import Run
 from throughtime.runtime.folder import NetworkOptions
 from throughtime.runtime.outputs import check_output
@@ -314,6 +315,7 @@ class LanguageModelRun(Run):
         encoding = self.config.data.encoding
         return np.concatenate(list(self.tokenizer.encode_file(path, errors, encoding=encoding)))
 
+    @takes_data
     def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride] - a text has other options than a table
         self,
         path: str | Path,

@@ -20,6 +20,7 @@ from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEnc
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.facts import read_json
 from throughtime.files import copy_atomically, write_atomically
+from throughtime.in_memory import takes_data
 from throughtime.program.network import Functions
 from throughtime.run.run import Run, refuse_text
 from throughtime.runtime.outputs import check_output
@@ -285,6 +286,7 @@ class TaggerRun(Run):
                 bad.report(path, None, str(error).removeprefix(f"{path} "))
         self.left_out = bad.summary()
 
+    @takes_data
     def evaluate(
         self,
         path: str | Path,
