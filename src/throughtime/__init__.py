@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from throughtime.tasks.tagger.run import TaggerRun
     from throughtime.tasks.translator.run import TranslatorRun
     from throughtime.tasks.word_tagger.run import WordTaggerRun
+    from throughtime.training.callbacks import OnEvaluation, OnStep
 
     class AnyRun(  # pyright: ignore
         LineModelRun,
@@ -67,22 +68,85 @@ __all__ = [
 
 
 @overload
-def train(source: Data, *, task: Literal["language-model"], **options: Any) -> LanguageModelRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["language-model"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> LanguageModelRun: ...
 @overload
-def train(source: Data, *, task: Literal["classifier"], **options: Any) -> ClassifierRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["classifier"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> ClassifierRun: ...
 @overload
-def train(source: Data, *, task: Literal["translator"], **options: Any) -> TranslatorRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["translator"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> TranslatorRun: ...
 @overload
-def train(source: Data, *, task: Literal["captioner"], **options: Any) -> CaptionerRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["captioner"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> CaptionerRun: ...
 @overload
-def train(source: Data, *, task: Literal["tagger"], **options: Any) -> TaggerRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["tagger"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> TaggerRun: ...
 @overload
-def train(source: Data, *, task: Literal["word-tagger"], **options: Any) -> WordTaggerRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["word-tagger"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> WordTaggerRun: ...
 @overload
-def train(source: Data, *, task: Literal["forecaster"], **options: Any) -> ForecasterRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["forecaster"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> ForecasterRun: ...
 @overload
-def train(source: Data, *, task: None = None, **options: Any) -> AnyRun: ...
-def train(source: Data, *misplaced: Any, task: str | None = None, **options: Any) -> Any:
+def train(
+    source: Data,
+    *,
+    task: None = None,
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> AnyRun: ...
+def train(
+    source: Data,
+    *misplaced: Any,
+    task: str | None = None,
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> Any:
     """Train on a file or a folder, with progress on the terminal.
 
     Example:
@@ -93,8 +157,12 @@ def train(source: Data, *misplaced: Any, task: str | None = None, **options: Any
             classifier... A `str` is a path; in memory, data is `tt.Text(text)`, a frame of pandas or polars,
             a tuple (inputs, labels), a list of texts, of pairs or of dictionaries, or a data set of torch.
         task: None infers it from the data.
+        on_step, on_evaluation: called after each step with a `StepEvent`, after each evaluation with an
+            `EvaluationEvent`. The answer "stop" ends the training as early stopping does; an exception ends
+            it after a checkpoint, from which `resume` goes on.
         **options: out (the run folder), preset, overwrite, show (a `Progress`, for other displays), and every
-            option of `throughtime.config`: cell, hidden, layers, epochs...
+            option of `throughtime.config`: cell, hidden, layers, epochs... `validation` may be data in
+            memory, and `loss` a function of outputs, targets and a mask (see `throughtime.training.OwnLoss`).
     Returns:
         The finished run, with the weights that were best on the validation text.
     Raises:
@@ -110,16 +178,17 @@ def train(source: Data, *misplaced: Any, task: str | None = None, **options: Any
 
         raise OptionError("give inputs and labels as one tuple: tt.train((inputs, labels))")
 
-    if "show" not in options:
-        from rich.console import Console
-
-        from throughtime.training.progress import ConsoleProgress
-
-        options["show"] = ConsoleProgress(Console(stderr=True, markup=False))
-    return train(source, task=task, **options)
+    options.setdefault("show", _display())
+    return train(source, task=task, on_step=on_step, on_evaluation=on_evaluation, **options)
 
 
-def resume(folder: str | Path, **options: Any) -> AnyRun:
+def resume(
+    folder: str | Path,
+    *,
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> AnyRun:
     """Go on with a training that was stopped, bit for bit as if it had never been.
 
     Example:
@@ -127,7 +196,9 @@ def resume(folder: str | Path, **options: Any) -> AnyRun:
 
     Args:
         folder: the run folder. It holds all that was read from files or given in memory.
-        **options: epochs, to train longer than planned; threads, device, checkpoint_seconds; and show.
+        on_step, on_evaluation: as for `train`. A run keeps no functions, so they are given again.
+        **options: epochs, to train longer than planned; threads, device, checkpoint_seconds; loss, where the
+            training began with a function; and show.
     Returns:
         The finished run, with the weights that were best on the validation data.
     Raises:
@@ -136,16 +207,26 @@ def resume(folder: str | Path, **options: Any) -> AnyRun:
     from throughtime.run import require_torch
 
     require_torch()
+    from throughtime.training.additions import Additions
     from throughtime.training.launch import resume
 
-    if "show" not in options:
-        from rich.console import Console
-
-        from throughtime.training.progress import ConsoleProgress
-
-        options["show"] = ConsoleProgress(Console(stderr=True, markup=False))
-    run: Any = resume(folder, **options)[0]
+    options.setdefault("show", _display())
+    additions = Additions.of(on_step, on_evaluation, options)
+    run: Any = resume(folder, additions=additions, **options)[0]
     return run
+
+
+def _display() -> Any:
+    """Where progress is shown that nobody directed elsewhere."""
+    from throughtime.training.notebook import NotebookProgress, in_notebook
+
+    if in_notebook():
+        return NotebookProgress()
+    from rich.console import Console
+
+    from throughtime.training.progress import ConsoleProgress
+
+    return ConsoleProgress(Console(stderr=True, markup=False))
 
 
 @overload

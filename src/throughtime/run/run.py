@@ -25,6 +25,7 @@ from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.program.network import Functions, NetworkProgram
 from throughtime.run.folds import FoldMetrics
 from throughtime.run.history import read_metrics
+from throughtime.run.own_loss import own_loss_name
 from throughtime.run.position import Position
 from throughtime.run.program_functions import ProgramFunctions
 from throughtime.run.summary import summary
@@ -403,6 +404,7 @@ class Run(ABC):
             "idle_options": idle_options(self.config),
             **self.facts(),
             "folds": None if folds is None else folds.values,
+            "own_loss": own_loss_name(self.folder),
             "parameters": sum(math.prod(shape) for shape in counted),
             **{
                 name: None if position is None else getattr(position, name)

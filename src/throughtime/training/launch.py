@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,13 @@ from throughtime.run.history import METRICS, read_metrics
 from throughtime.run.lock import is_empty, writing
 from throughtime.run.position import Position
 from throughtime.saved import Saved
+from throughtime.training.additions import Additions
+from throughtime.training.callbacks import OnEvaluation, OnStep
 from throughtime.training.checkpoint import Checkpoint, check_sizes
 from throughtime.training.folds import any_fold_trained, measure_folds
 from throughtime.training.initial_weights import take_weights
 from throughtime.training.log import draw_loss, still_falling
+from throughtime.training.own_loss import check_loss, check_task, remember_loss
 from throughtime.training.progress import Progress
 from throughtime.training.replacing import set_aside
 from throughtime.training.signals import Interrupted
@@ -42,6 +46,8 @@ def train(
     preset: str | None = None,
     show: Progress | None = None,
     overwrite: bool = False,
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
     **options: Any,
 ) -> Run:
     """Train on a file, a folder or data in memory; the task is inferred from it unless `task` names it.
@@ -58,7 +64,10 @@ def train(
         preset: options to begin with, by name; see `throughtime.presets`.
         show: where progress goes; None is nowhere.
         overwrite: replace the run that is in `out`.
-        **options: any option of the task in `throughtime.config`, by its name, and `task`.
+        on_step, on_evaluation: called with an event after each step and each evaluation; "stop" as their
+            answer ends the training as early stopping does. An exception ends it after a checkpoint.
+        **options: any option of the task in `throughtime.config`, by its name, and `task`. `loss` may be a
+            function, of a classifier, a tagger or a language model; see `OwnLoss`.
     Returns:
         The finished run, with the weights that were best on the validation data.
     Raises:
@@ -69,10 +78,11 @@ def train(
         Interrupted: a signal came; the run can be resumed.
     """
     layers = [preset_options(preset)] if preset else []
+    additions = Additions.of(on_step, on_evaluation, options)
     with staged(source, options, out) as given:
         options = dict(given.options)
         config, why = settle(options.pop("source"), options, *layers)
-        run, _ = start(config, out, show or Progress(), given.in_words(why), overwrite, given)
+        run, _ = start(config, out, show or Progress(), given.in_words(why), overwrite, given, additions)
     return run
 
 
@@ -83,6 +93,7 @@ def start(
     why: str = "",
     overwrite: bool = False,
     given: Given | None = None,
+    additions: Additions | None = None,
 ) -> tuple[Run, Position]:
     """Make a run folder for a resolved config and train in it.
 
@@ -93,7 +104,11 @@ def start(
         why: what the data was recognised as, which is the first line that the user sees.
         overwrite: replace the run that is in the folder, once the new one can be trained.
         given: data in memory, which the run keeps.
+        additions: callbacks and a loss of the program's own.
     """
+    additions = additions or Additions()
+    if additions.loss is not None:
+        check_task(additions.loss, config)
     if why:
         show.recognised(why)
     folder = Path(out) if out is not None else _default_folder(config)
@@ -111,10 +126,13 @@ def start(
             if given is not None:
                 folder.mkdir(parents=True, exist_ok=True)
                 config = given.move_into(folder, config)
+            remember_loss(folder, additions.loss)
             # Before the data is read, so that a run that is killed in between can be begun again.
             config.save(folder / CONFIG, only_given=True)
-            config = _cross_validated(config, folder, show)
-            trainer, task = _make_trainer(_prepare(config, folder, show), device, show, begins=True)
+            config = _cross_validated(config, folder, show, additions)
+            trainer, task = _make_trainer(
+                _prepare(config, folder, show), device, show, additions, begins=True
+            )
         except BaseException:
             if any_fold_trained(folder):
                 replaced()  # what they learned is kept, and a resumed training goes on from there
@@ -136,6 +154,7 @@ def resume(
     threads: int | None = None,
     device: str | None = None,
     checkpoint_seconds: float | None = None,
+    additions: Additions | None = None,
 ) -> tuple[Run, Position]:
     """Go on with a training from its last checkpoint, bit for bit as if it had never stopped.
 
@@ -151,15 +170,17 @@ def resume(
             sums are split otherwise, and numbers differ in their last bits from here on.
         device: where to go on, as for `train`. On another kind of processor numbers differ in the same way.
         checkpoint_seconds: as for `train`.
+        additions: callbacks and a loss of the program's own; a run does not keep them.
     Raises:
         RunError: the folder or the checkpoint is missing or damaged, or another process writes into it.
         OptionError: epochs is not above the epochs done.
     """
-    folder, show = Path(folder), show or Progress()
+    folder, show, additions = Path(folder), show or Progress(), additions or Additions()
     RunConfig.load(folder / CONFIG)  # what is no run folder gets no lock
     with writing(folder, show.remark):
         saved_config = RunConfig.load(folder / CONFIG)
         remove_unfinished(folder)
+        check_loss(folder, additions.loss)
         given = {
             "epochs": epochs,
             "threads": threads,
@@ -168,7 +189,7 @@ def resume(
         }
         config = saved_config.changed(given)
         if not (folder / CHECKPOINT).exists():
-            return _begin_again(config, folder, show)
+            return _begin_again(config, folder, show, additions)
         checkpoint = Checkpoint.load(folder / CHECKPOINT)
         run = run_class(config.task).kind_for(config)(folder, config)
         run.load()
@@ -182,7 +203,7 @@ def resume(
                 f"the training had --device {before} and goes on with {device}: its numbers will differ in "
                 f"their last bits where that is another kind of processor"
             )
-        trainer, task = _make_trainer(run, processor, show)
+        trainer, task = _make_trainer(run, processor, show, additions)
         with contextlib.closing(trainer):
             trainer.resume(checkpoint, saved_config.training.epochs)
             position = trainer.position
@@ -195,7 +216,9 @@ def resume(
             return _run(trainer, task, folder, show)
 
 
-def _begin_again(config: RunConfig, folder: Path, show: Progress) -> tuple[Run, Position]:
+def _begin_again(
+    config: RunConfig, folder: Path, show: Progress, additions: Additions
+) -> tuple[Run, Position]:
     """Train from the beginning, in the folder of a run that was killed before its first checkpoint."""
     if (folder / WEIGHTS).exists():
         raise RunError(
@@ -211,17 +234,18 @@ def _begin_again(config: RunConfig, folder: Path, show: Progress) -> tuple[Run, 
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / METRICS).unlink(missing_ok=True)
     config.save(folder / CONFIG, only_given=True)
-    config = _cross_validated(config, folder, show)
+    config = _cross_validated(config, folder, show, additions)
     (folder / PROGRAM).unlink(missing_ok=True)
-    trainer, task = _make_trainer(_prepare(config, folder, show), device, show, begins=True)
+    trainer, task = _make_trainer(_prepare(config, folder, show), device, show, additions, begins=True)
     return _run(trainer, task, folder, show)
 
 
-def _cross_validated(config: RunConfig, folder: Path, show: Progress) -> RunConfig:
+def _cross_validated(config: RunConfig, folder: Path, show: Progress, additions: Additions) -> RunConfig:
     """Measure by folds where that is asked for; the options of the run that learns from everything."""
     if not getattr(config.data, "folds", 0):
         return config
-    return measure_folds(config, folder, show, start, resume)
+    begin, go_on = partial(start, additions=additions), partial(resume, additions=additions)
+    return measure_folds(config, folder, show, begin, go_on)
 
 
 def _prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
@@ -243,6 +267,8 @@ def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Ru
             draw_loss(folder, task.loss_name, task.objective)
         raise
     except OSError as error:
+        if error is trainer.callbacks.error:
+            raise
         raise RunError(
             f"{describe_os_error(error)}. The last checkpoint is kept: once the file can be written, go on "
             f"with `throughtime train --resume {folder}`"
@@ -261,7 +287,7 @@ def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Ru
 
 
 def _make_trainer(
-    run: Run, device: torch.device, show: Progress, begins: bool = False
+    run: Run, device: torch.device, show: Progress, additions: Additions, begins: bool = False
 ) -> tuple[Trainer, Task]:
     torch.manual_seed(run.config.training.seed)
     model = run.build_model()
@@ -270,8 +296,11 @@ def _make_trainer(
     model = model.to(device)
     _save_program(run, model)
     task = run.make_task(model, device)
+    if additions.loss is not None:
+        task.own_loss = additions.loss
+        task.loss_name = f"{additions.loss.name} in training, {task.loss_name}"
     show.described(_facts(run.config, task, device), task)
-    return Trainer(task, run.config.training, run.folder, show), task
+    return Trainer(task, run.config.training, run.folder, show, additions.callbacks()), task
 
 
 def _save_program(run: Run, model: nn.Module) -> None:

@@ -103,9 +103,6 @@ def draw_loss(folder: Path, loss_name: str = "loss in nats per token", objective
         loss_name: for the axis.
         objective: the metric that picks the weights; where it is not the loss, it gets a panel of its own.
     """
-    import matplotlib
-
-    matplotlib.use("Agg", force=False)
     from matplotlib.figure import Figure
 
     entries = read_metrics(folder)
