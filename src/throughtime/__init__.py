@@ -218,9 +218,11 @@ def resume(
 
 def _display() -> Any:
     """Where progress is shown that nobody directed elsewhere."""
-    from throughtime.training.notebook import NotebookProgress, in_notebook
+    from throughtime.notebooks import in_notebook
 
     if in_notebook():
+        from throughtime.training.notebook import NotebookProgress
+
         return NotebookProgress()
     from rich.console import Console
 

@@ -8,7 +8,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +20,7 @@ from throughtime.config.small_data import LEAST_STEPS, fit_to_data
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
 from throughtime.extras import install_command
 from throughtime.facts import parse_json
+from throughtime.notebooks import table
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.program.network import Functions, NetworkProgram
 from throughtime.run.folds import FoldMetrics
@@ -440,17 +440,24 @@ class Run(ABC):
             return entries
         return DataFrame(entries)
 
+    def loss_figure(self) -> Any:
+        """The losses of the training against the epoch, as a figure of matplotlib: what loss.png shows.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        from throughtime.pictures import require_matplotlib
+        from throughtime.run.loss_picture import loss_figure
+
+        require_matplotlib()
+        return loss_figure(self.folder, "loss", self.objective)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.folder)!r})"
 
     def _repr_html_(self) -> str:
         """The run as notebooks show it: the table of `throughtime info`."""
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(text)}"
-            f"</td></tr>"
-            for name, text in summary(self.describe(), self.objective)
-        )
-        return f"<table>{rows}</table>"
+        return table(summary(self.describe(), self.objective))
 
     def row_names(self) -> dict[str, list[str]]:
         """What the rows of tensors stand for, by the tensors' names: tokens, labels. Needs no weights."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -20,13 +19,6 @@ _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 560, 220, 56, 30, 10
 # Points of the curve: more cannot be told apart at this width.
 _MOST_POINTS = 256
 _MOST_EVALUATIONS = 6
-
-
-def in_notebook() -> bool:
-    """Whether this program runs in a notebook's kernel; IPython in a terminal is none."""
-    module = sys.modules.get("IPython")
-    shell = None if module is None else module.get_ipython()
-    return shell is not None and getattr(shell, "kernel", None) is not None
 
 
 class NotebookProgress(Progress):
