@@ -15,6 +15,7 @@ from throughtime.in_memory import is_in_memory, staged
 from throughtime.run.history import read_metrics
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("quick_trainings")
 
 TEXTS = [f"{'good' if number % 2 else 'bad'} film {number}" for number in range(40)]
 LABELS = ["pos" if number % 2 else "neg" for number in range(40)]
@@ -22,7 +23,7 @@ SMALL: dict[str, Any] = {"hidden": 8, "layers": 1, "epochs": 1, "tensorboard": F
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def run(quick_trainings: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("memory")
     return tt.train((TEXTS, LABELS), out=folder / "run", **SMALL)
 
@@ -42,6 +43,17 @@ def test_a_measurement_is_that_of_the_file(run: Any) -> None:
     assert found["examples"] == 10
     rows = [{"text": text, "label": label} for text, label in zip(TEXTS[:10], LABELS[:10], strict=True)]
     assert found["loss"] == run.evaluate(rows)["loss"]
+
+
+def test_a_frame_is_predicted_as_its_file_is(run: Any) -> None:
+    found = list(run.predict({"text": TEXTS[:3]}, probabilities=True))
+    assert [row["input"] for row in found] == TEXTS[:3]
+    assert [row["label"] for row in found] == [row["label"] for row in run.classify(TEXTS[:3])]
+    with pytest.raises(DataError, match=r"the data, row 2 \(index 1\): column 'text' is missing"):
+        list(run.predict({"text": ["good", None]}))
+    for wrong in (np.zeros((2, 3)), [{"text": "good"}], (TEXTS, LABELS)):
+        with pytest.raises(OptionError, match="a list of paths, or a frame"):
+            run.predict(wrong)
 
 
 def test_the_signature_of_a_measurement_stays_readable(run: Any) -> None:
@@ -70,8 +82,8 @@ def test_a_training_that_was_stopped_before_its_first_step_begins_again_from_wha
         patch.setattr(Trainer, "train", kill)
         with pytest.raises(Killed):
             tt.train((TEXTS, LABELS), out=tmp_path / "run", **SMALL)
-    monkeypatch.chdir(tmp_path / "run")  # the paths in it are whole ones
-    again = tt.resume(tmp_path / "run", show=None)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    again = tt.resume(tmp_path / "moved", show=None)
     assert (again.folder / "model.safetensors").read_bytes() == (
         run.folder / "model.safetensors"
     ).read_bytes()

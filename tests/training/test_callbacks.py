@@ -15,6 +15,8 @@ from throughtime.errors import OptionError, RunError
 from throughtime.run.history import read_metrics
 from throughtime.training import EvaluationEvent, OwnLoss, StepEvent
 
+pytestmark = pytest.mark.usefixtures("quick_trainings")
+
 TEXTS = [f"{'good' if number % 2 else 'bad'} film {number}" for number in range(24)]
 LABELS = ["pos" if number % 2 else "neg" for number in range(24)]
 SMALL: dict[str, Any] = {
@@ -32,7 +34,7 @@ def weights(folder: Path) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def plain(quick_trainings: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return train(tmp_path_factory.mktemp("callbacks") / "plain")
 
 

@@ -1,4 +1,4 @@
-"""A training in a notebook: one output that is drawn anew, with IPython's displays and with imitations of them."""
+"""A training in a notebook: one output that is drawn anew, in IPython's display and in an imitation of it."""
 
 from __future__ import annotations
 

@@ -4,7 +4,28 @@ Recognition, refusals, held-out parts, folds and resumed trainings therefore wor
 keeps what it was given in RUN/given, and a message names the row where a file's would name the line.
 """
 
-from throughtime.in_memory.evaluating import takes_data
-from throughtime.in_memory.given import GIVEN, Data, Given, Text, is_in_memory, on_disk, staged
+from throughtime.in_memory.evaluating import known_options, takes_data, takes_frames
+from throughtime.in_memory.given import (
+    GIVEN,
+    Data,
+    Given,
+    Text,
+    found_again,
+    is_in_memory,
+    on_disk,
+    staged,
+)
 
-__all__ = ["GIVEN", "Data", "Given", "Text", "is_in_memory", "on_disk", "staged", "takes_data"]
+__all__ = [
+    "GIVEN",
+    "Data",
+    "Given",
+    "Text",
+    "found_again",
+    "is_in_memory",
+    "known_options",
+    "on_disk",
+    "staged",
+    "takes_data",
+    "takes_frames",
+]

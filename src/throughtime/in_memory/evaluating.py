@@ -1,13 +1,14 @@
-"""Measuring on data in memory."""
+"""Measuring and predicting on data in memory."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from throughtime.errors import OptionError
+from throughtime.in_memory.frames import is_frame, is_series
 from throughtime.in_memory.given import Data, on_disk
 from throughtime.notebooks import Measured
 
@@ -32,10 +33,38 @@ def takes_data(
     def measured(self: S, data: Data, *args: P.args, **options: P.kwargs) -> R:
         if args and not isinstance(args[0], (bool, str, type(None))):
             raise OptionError("give inputs and labels as one tuple: run.evaluate((inputs, labels))")
-        known = {**self.config.data.model_dump(), "task": self.task}
-        with on_disk(data, known) as path:
+        with on_disk(data, known_options(self)) as path:
             found = evaluate(self, path, *args, **options)
         return Measured(found) if type(found) is dict else found  # type: ignore[return-value]
 
     functools.update_wrapper(measured, evaluate)
     return measured
+
+
+def takes_frames(
+    predict: Callable[Concatenate[S, Sequence[str | Path], P], Iterator[dict[str, Any]]],
+) -> Callable[Concatenate[S, Data, P], Iterator[dict[str, Any]]]:
+    """Let the `predict` of a run take a frame where it takes paths; see `throughtime.in_memory.frames`."""
+
+    def predicted(self: S, inputs: Data, *args: P.args, **options: P.kwargs) -> Iterator[dict[str, Any]]:
+        if is_frame(inputs) or is_series(inputs):
+            return of_frame(self, inputs, *args, **options)
+        named = [inputs] if isinstance(inputs, (str, bytes, Path)) else inputs
+        if not isinstance(named, Sequence) or not all(isinstance(one, (str, Path)) for one in named):
+            raise OptionError(
+                "predict takes a list of paths, or a frame with the columns of the training (a dictionary of "
+                "columns is one)"
+            )
+        return predict(self, inputs, *args, **options)  # type: ignore[arg-type]
+
+    def of_frame(self: S, frame: Data, *args: P.args, **options: P.kwargs) -> Iterator[dict[str, Any]]:
+        with on_disk(frame, known_options(self)) as path:
+            yield from predict(self, [path], *args, **options)
+
+    functools.update_wrapper(predicted, predict)
+    return predicted
+
+
+def known_options(run: Run) -> dict[str, Any]:
+    """The options of a run that say what the columns of its data are called."""
+    return {**run.config.data.model_dump(), "task": run.task}

@@ -131,6 +131,16 @@ def _in_words(text: str, path: str, called: str) -> str:
     )
 
 
+def found_again(config: RunConfig, folder: Path) -> RunConfig:
+    """The options of a run whose folder was moved since, with what it keeps where that lies now."""
+    found = {}
+    for name in _STEMS:
+        path = Path(getattr(config.data, name, None) or "")
+        if path.parent.name == GIVEN and not path.exists() and (folder / GIVEN / path.name).exists():
+            found[name] = str((folder / GIVEN / path.name).resolve())
+    return config.changed(found) if found else config
+
+
 @contextmanager
 def staged(data: Any, options: Mapping[str, Any], beside: str | Path | None = None) -> Iterator[Given]:
     """Data that a training is given, on the disk; what is not moved elsewhere is deleted at the end.

@@ -192,11 +192,12 @@ class Run(ABC):
             device: where to train.
         """
 
-    def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
+    def predict(self, inputs: Data, /, skip_bad: bool = False) -> Iterator[dict[str, Any]]:
         """Predict for files of the task's format, one dictionary of plain values an example.
 
         Args:
-            inputs: files or folders; "-" is standard input, read as lines as they come.
+            inputs: files or folders; "-" is standard input, read as lines as they come. Or a frame with the
+                columns of the training.
             skip_bad: leave out inputs that cannot be used.
         Raises:
             DataError: an input cannot be used.

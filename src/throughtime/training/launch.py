@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import nn
 from throughtime.config import RunConfig
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
-from throughtime.in_memory import Data, Given, staged
+from throughtime.in_memory import Data, Given, found_again, staged
 from throughtime.presets import preset as preset_options
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.recognition import settle
@@ -25,19 +24,19 @@ from throughtime.run import CONFIG, PREPARED, Run, run_class
 from throughtime.run.history import METRICS, read_metrics
 from throughtime.run.lock import is_empty, writing
 from throughtime.run.position import Position
-from throughtime.saved import Saved
 from throughtime.training.additions import Additions
 from throughtime.training.callbacks import OnEvaluation, OnStep
 from throughtime.training.checkpoint import Checkpoint, check_sizes
 from throughtime.training.folds import any_fold_trained, measure_folds
 from throughtime.training.initial_weights import take_weights
 from throughtime.training.log import draw_loss, still_falling
+from throughtime.training.machine import go_on_with_threads, pick_device, set_threads
 from throughtime.training.own_loss import check_loss, check_task, remember_loss
 from throughtime.training.progress import Progress
 from throughtime.training.replacing import set_aside
 from throughtime.training.signals import Interrupted
 from throughtime.training.task import Task
-from throughtime.training.trainer import CHECKPOINT, WEIGHTS, Trainer, resolve_precision, threads_of
+from throughtime.training.trainer import CHECKPOINT, WEIGHTS, Trainer, resolve_precision
 
 
 def train(
@@ -115,8 +114,8 @@ def start(
     if not overwrite:
         _refuse_used(folder)
     _check_paths(config)
-    _set_threads(config.training.threads)
-    device = _pick_device(config)
+    set_threads(config.training.threads)
+    device = pick_device(config)
     # Saved as it is here: another machine must not go on with another precision.
     precision = resolve_precision(config.training, device)
     config = _with_whole_path(config.changed({"precision": precision}))
@@ -194,9 +193,9 @@ def resume(
         run = run_class(config.task).kind_for(config)(folder, config)
         run.load()
         run.check_data(show)
-        processor = _pick_device(config)
+        processor = pick_device(config)
         check_sizes(run.build_model, checkpoint.group("model"), folder / CHECKPOINT)
-        _go_on_with_threads(checkpoint, folder, threads, show)
+        go_on_with_threads(checkpoint, folder, threads, show)
         before = saved_config.training.device
         if device is not None and device != before:
             show.remark(
@@ -225,10 +224,11 @@ def _begin_again(
             f"{folder} has trained weights and no {CHECKPOINT}, so it cannot be trained further: it was "
             f"imported or quantised, or its checkpoint is lost"
         )
+    config = found_again(config, folder)
     _check_paths(config)
     show.remark(f"{folder} was stopped before its first checkpoint: it begins from the start")
-    _set_threads(config.training.threads)
-    device = _pick_device(config)
+    set_threads(config.training.threads)
+    device = pick_device(config)
     # What was prepared may be half of it.
     for name in PREPARED:
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -335,47 +335,12 @@ def _with_whole_path(config: RunConfig) -> RunConfig:
     return config.changed({"cell": f"{Path(place).resolve()}:{name}"})
 
 
-def _set_threads(threads: int) -> None:
-    if threads:
-        torch.set_num_threads(threads)
-
-
-def _go_on_with_threads(checkpoint: Checkpoint, folder: Path, threads: int | None, show: Progress) -> None:
-    """Take as many threads as the training had, or as many as are asked for, and say what that costs."""
-    before = threads_of(Saved(checkpoint.state, folder / CHECKPOINT))
-    _set_threads(before if threads is None else threads)
-    now, processors = torch.get_num_threads(), os.cpu_count() or 1
-    if now != before:
-        show.remark(
-            f"the training had {before} threads and goes on with {now}: its numbers will differ in their "
-            f"last bits from those of {before} threads, because sums are split by threads"
-        )
-    elif now > processors and threads is None:
-        show.remark(
-            f"the training had {before} threads and goes on with as many, to end with the same bits: this "
-            f"machine has {processors} processors, and --threads {processors} would be faster"
-        )
-
-
 def _refuse_used(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or not is_empty(folder)):
         raise RunError(
             f"{folder} exists already: choose another --out, go on with "
             f"`throughtime train --resume {folder}`, or replace it with --overwrite"
         )
-
-
-def _pick_device(config: RunConfig) -> torch.device:
-    name = config.training.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise OptionError(f"--device {name} cannot be used: {reason}; use cpu or auto") from None
-    return device
 
 
 def _check_paths(config: RunConfig) -> None:
