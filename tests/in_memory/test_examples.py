@@ -58,6 +58,7 @@ def test_texts_without_labels_are_lines() -> None:
     options = Options()
     assert list(rows_of(TEXTS, options)) == [{"text": "good"}, {"text": "bad"}]
     assert options["lines"]
+    assert rows(np.array(TEXTS)) == [{"text": "good"}, {"text": "bad"}]
 
 
 def test_vectors_become_columns_and_sequences_files(tmp_path: Path) -> None:
@@ -153,6 +154,7 @@ def test_a_frame_of_pandas_keeps_an_index_that_says_something() -> None:
     frame = pandas.DataFrame({"load": [1.0, 2.0]}, index=pandas.date_range("2024-01-01", periods=2))
     assert [list(row) for row in rows(frame)] == [["time", "load"]] * 2
     assert [list(row) for row in rows(frame["load"])] == [["time", "load"]] * 2
+    assert rows(pandas.Series(TEXTS, name="title")) == [{"text": "good"}, {"text": "bad"}]
     shuffled = pandas.DataFrame({"text": TEXTS, "label": LABELS}).iloc[::-1]
     assert rows(shuffled)[0] == {"text": "bad", "label": "no"}
     assert rows((shuffled[["text"]], shuffled["label"]))[0] == {"text": "bad", "label": "no"}

@@ -13,6 +13,7 @@ import throughtime as tt
 from throughtime.errors import DataError, OptionError, ThroughtimeError
 from throughtime.in_memory import is_in_memory, staged
 from throughtime.run.history import read_metrics
+from throughtime.tasks.language_model.run import LanguageModelRun
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("quick_trainings")
@@ -57,7 +58,8 @@ def test_a_frame_is_predicted_as_its_file_is(run: Any) -> None:
 
 
 def test_the_signature_of_a_measurement_stays_readable(run: Any) -> None:
-    assert "threshold" in inspect.signature(run.evaluate).parameters
+    assert [*inspect.signature(run.evaluate).parameters][:2] == ["data", "skip_bad"]
+    assert "data: in memory, or the text file" in (inspect.getdoc(LanguageModelRun.evaluate) or "")
 
 
 def test_inputs_and_labels_are_one_tuple(run: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -20,6 +21,7 @@ else:
     S = TypeVar("S")
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def takes_data(
@@ -37,8 +39,7 @@ def takes_data(
             found = evaluate(self, path, *args, **options)
         return Measured(found) if type(found) is dict else found  # type: ignore[return-value]
 
-    functools.update_wrapper(measured, evaluate)
-    return measured
+    return _documented(measured, evaluate, "data")
 
 
 def takes_frames(
@@ -61,10 +62,24 @@ def takes_frames(
         with on_disk(frame, known_options(self)) as path:
             yield from predict(self, [path], *args, **options)
 
-    functools.update_wrapper(predicted, predict)
-    return predicted
+    return _documented(predicted, predict, "inputs")
 
 
 def known_options(run: Run) -> dict[str, Any]:
     """The options of a run that say what the columns of its data are called."""
     return {**run.config.data.model_dump(), "task": run.task}
+
+
+def _documented(function: F, original: Callable[..., Any], name: str) -> F:
+    """The function with the name, the text and the parameters of the one that it calls."""
+    functools.update_wrapper(function, original)
+    signature = inspect.signature(original)
+    owner, given, *others = signature.parameters.values()
+    given = given.replace(name=name, annotation="Data")
+    function.__signature__ = signature.replace(parameters=[owner, given, *others])  # type: ignore[attr-defined]
+    if original.__doc__ and name == "data":
+        # The room's own text says of a path what it has to be.
+        function.__doc__ = original.__doc__.replace(
+            "            path: ", "            data: in memory, or ", 1
+        )
+    return function

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -95,9 +96,9 @@ def _index_names(index: Any) -> list[str]:
 
 
 def _refuse_repeated(names: Sequence[str]) -> None:
-    repeated = [name for name in names if names.count(name) > 1]
-    if repeated:
-        raise DataError(f"column {repeated[0]!r:.60} occurs twice")
+    repeated = next((name for name, count in Counter(names).items() if count > 1), None)
+    if repeated is not None:
+        raise DataError(f"column {repeated!r:.60} occurs twice")
 
 
 def _library(data: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -64,7 +65,7 @@ def is_in_memory(data: Any) -> bool:
     """
     if isinstance(data, str) and ("\n" in data or len(data) > _LONGEST_NAME):
         raise DataError("a str is a path, and this one looks like a text: give a text as tt.Text(text)")
-    return data is not None and not isinstance(data, (str, Path))
+    return data is not None and not isinstance(data, (str, os.PathLike))
 
 
 @dataclass
@@ -161,8 +162,9 @@ def staged(data: Any, options: Mapping[str, Any], beside: str | Path | None = No
         return
     _refuse_file_options(options)
     # On the disk of the run: it is moved there, and /tmp may be small.
-    place = tempfile.mkdtemp(prefix=".throughtime-", dir=_nearest_folder(beside))
-    given.folder = Path(place)
+    place = Path(tempfile.mkdtemp(prefix=".throughtime-", dir=_nearest_folder(beside)))
+    given.folder = place / GIVEN  # readable for those who may read the run, which the folder around it is not
+    given.folder.mkdir()
     try:
         for name in in_memory:
             given.parts[name] = _written(named[name], given, name)

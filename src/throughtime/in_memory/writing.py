@@ -43,7 +43,7 @@ def write_rows(rows: Iterable[Row], folder: Path, name: str, target: str | None 
         made = folder / name
         made.mkdir()
         path = made / _TABLE
-    names = list(map(str, first))
+    names = dict.fromkeys(map(str, first))  # in their order, and quick to look up
     with path.open("wb") as file:
         for number, row in enumerate(chain([first], remaining), 1):
             try:
@@ -79,11 +79,12 @@ def write_text(text: str, folder: Path, name: str) -> Path:
     return path
 
 
-def _check_columns(row: dict[str, Any], names: list[str]) -> None:
+def _check_columns(row: dict[str, Any], names: dict[str, None]) -> None:
     """Refuse a row with a column that the first one lacks: nobody would read it."""
     if extra := [name for name in row if name not in names]:
         raise DataError(
-            f"it has a value {extra[0]!r:.60}, and the first row has none: its columns are {names[:20]}"
+            f"it has a value {extra[0]!r:.60}, and the first row has none: its columns are "
+            f"{', '.join(list(names)[:20])}"
         )
     for name in names:
         row.setdefault(name, None)
