@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from throughtime.tasks.translator.run import TranslatorRun
     from throughtime.tasks.word_tagger.run import WordTaggerRun
     from throughtime.training.callbacks import OnEvaluation, OnStep
+    from throughtime.training.rate_sweep import RateSweep
 
     class AnyRun(  # pyright: ignore
         LineModelRun,
@@ -57,6 +58,7 @@ __all__ = [
     "Recurrent",
     "Run",
     "Text",
+    "find_learning_rate",
     "inspection",
     "interchange",
     "load",
@@ -214,6 +216,29 @@ def resume(
     additions = Additions.of(on_step, on_evaluation, options)
     run: Any = resume(folder, additions=additions, **options)[0]
     return run
+
+
+def find_learning_rate(source: Data, *, task: str | None = None, **options: Any) -> RateSweep:
+    """Look for a learning rate in a short sweep of rising ones; nothing that it trains is kept.
+
+    Example:
+        found = find_learning_rate((texts, labels), hidden=128)
+        run = train((texts, labels), hidden=128, learning_rate=found.suggestion)
+
+    Args:
+        source, task, **options: as for `train`.
+    Returns:
+        The rates with their losses, a suggestion, and a figure; see `throughtime.training.RateSweep`.
+    Raises:
+        ThroughtimeError: as of `train`.
+    """
+    from throughtime.run import require_torch
+
+    require_torch()
+    from throughtime.training.rate_sweep import find_learning_rate
+
+    options.setdefault("show", _display())
+    return find_learning_rate(source, task=task, **options)
 
 
 def _display() -> Any:

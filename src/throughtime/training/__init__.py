@@ -3,6 +3,17 @@
 from throughtime.training.callbacks import EvaluationEvent, StepEvent
 from throughtime.training.launch import resume, start, train
 from throughtime.training.own_loss import OwnLoss
+from throughtime.training.rate_sweep import RateSweep
 from throughtime.training.trainer import Interrupted, Trainer
 
-__all__ = ["EvaluationEvent", "Interrupted", "OwnLoss", "StepEvent", "Trainer", "resume", "start", "train"]
+__all__ = [
+    "EvaluationEvent",
+    "Interrupted",
+    "OwnLoss",
+    "RateSweep",
+    "StepEvent",
+    "Trainer",
+    "resume",
+    "start",
+    "train",
+]

@@ -113,7 +113,7 @@ def start(
     folder = Path(out) if out is not None else _default_folder(config)
     if not overwrite:
         _refuse_used(folder)
-    _check_paths(config)
+    check_paths(config)
     set_threads(config.training.threads)
     device = pick_device(config)
     # Saved as it is here: another machine must not go on with another precision.
@@ -129,9 +129,7 @@ def start(
             # Before the data is read, so that a run that is killed in between can be begun again.
             config.save(folder / CONFIG, only_given=True)
             config = _cross_validated(config, folder, show, additions)
-            trainer, task = _make_trainer(
-                _prepare(config, folder, show), device, show, additions, begins=True
-            )
+            trainer, task = _make_trainer(prepare(config, folder, show), device, show, additions, begins=True)
         except BaseException:
             if any_fold_trained(folder):
                 replaced()  # what they learned is kept, and a resumed training goes on from there
@@ -225,7 +223,7 @@ def _begin_again(
             f"imported or quantised, or its checkpoint is lost"
         )
     config = found_again(config, folder)
-    _check_paths(config)
+    check_paths(config)
     show.remark(f"{folder} was stopped before its first checkpoint: it begins from the start")
     set_threads(config.training.threads)
     device = pick_device(config)
@@ -236,7 +234,7 @@ def _begin_again(
     config.save(folder / CONFIG, only_given=True)
     config = _cross_validated(config, folder, show, additions)
     (folder / PROGRAM).unlink(missing_ok=True)
-    trainer, task = _make_trainer(_prepare(config, folder, show), device, show, additions, begins=True)
+    trainer, task = _make_trainer(prepare(config, folder, show), device, show, additions, begins=True)
     return _run(trainer, task, folder, show)
 
 
@@ -248,7 +246,7 @@ def _cross_validated(config: RunConfig, folder: Path, show: Progress, additions:
     return measure_folds(config, folder, show, begin, go_on)
 
 
-def _prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
+def prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
     """Read the user's data into the run folder."""
     run = run_class(config.task).kind_for(config)(folder, config)
     run.backend = "torch"  # which is faster where a CNN has to read many pictures
@@ -289,18 +287,30 @@ def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Ru
 def _make_trainer(
     run: Run, device: torch.device, show: Progress, additions: Additions, begins: bool = False
 ) -> tuple[Trainer, Task]:
+    model, task = make_task(run, device, show, additions, begins)
+    _save_program(run, model)
+    show.described(_facts(run.config, task, device), task)
+    return Trainer(task, run.config.training, run.folder, show, additions.callbacks()), task
+
+
+def make_task(
+    run: Run, device: torch.device, show: Progress, additions: Additions, begins: bool = False
+) -> tuple[nn.Module, Task]:
+    """The network of a prepared run on the device, and its examples and losses.
+
+    Args:
+        begins: the training begins, perhaps with the weights of another run.
+    """
     torch.manual_seed(run.config.training.seed)
     model = run.build_model()
     if begins and run.config.training.init_from is not None:
         show.remark(take_weights(model, run, run.config.training.init_from))
     model = model.to(device)
-    _save_program(run, model)
     task = run.make_task(model, device)
     if additions.loss is not None:
         task.own_loss = additions.loss
         task.loss_name = f"{additions.loss.name} in training, {task.loss_name}"
-    show.described(_facts(run.config, task, device), task)
-    return Trainer(task, run.config.training, run.folder, show, additions.callbacks()), task
+    return model, task
 
 
 def _save_program(run: Run, model: nn.Module) -> None:
@@ -343,8 +353,8 @@ def _refuse_used(folder: Path) -> None:
         )
 
 
-def _check_paths(config: RunConfig) -> None:
-    # Before the folder is made: a mistyped name must not leave an empty run behind.
+def check_paths(config: RunConfig) -> None:
+    """Refuse data that is not there, before a folder is made: a mistyped name leaves no empty run behind."""
     for path in (config.source, getattr(config.data, "validation", None)):
         if path is not None and not Path(path).exists():
             raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
