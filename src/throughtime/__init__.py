@@ -149,7 +149,7 @@ def train(
     on_evaluation: OnEvaluation | None = None,
     **options: Any,
 ) -> Any:
-    """Train on a file or a folder, with progress on the terminal.
+    """Train on a file, a folder or data in memory, with progress on the terminal or in the notebook.
 
     Example:
         run = train("input.txt", cell="lstm", hidden=512, layers=2)

@@ -58,6 +58,7 @@ def test_texts_without_labels_are_lines() -> None:
     options = Options()
     assert list(rows_of(TEXTS, options)) == [{"text": "good"}, {"text": "bad"}]
     assert options["lines"]
+    assert rows(["x" * 300, "good"])[0] == {"text": "x" * 300}  # no file has such a name
     assert rows(np.array(TEXTS)) == [{"text": "good"}, {"text": "bad"}]
 
 
@@ -158,6 +159,8 @@ def test_a_frame_of_pandas_keeps_an_index_that_says_something() -> None:
     shuffled = pandas.DataFrame({"text": TEXTS, "label": LABELS}).iloc[::-1]
     assert rows(shuffled)[0] == {"text": "bad", "label": "no"}
     assert rows((shuffled[["text"]], shuffled["label"]))[0] == {"text": "bad", "label": "no"}
+    with pytest.raises(DataError, match="column 'load' occurs twice"):
+        rows(frame.rename_axis("load"))
     with pytest.raises(DataError, match="index has no name"):
         rows(frame.set_axis(["a", "b"]))
 

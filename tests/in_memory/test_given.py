@@ -106,7 +106,7 @@ def test_a_text_needs_its_own_spelling(tmp_path: Path) -> None:
     assert run.task == "language-model"
     assert (run.folder / "given" / "data.txt").read_text() == text
     assert run.evaluate(tt.Text(text)).nats_per_token > 0
-    for wrong in ("one line\nand another", "x" * 5000):
+    for wrong in ("one line\nand another", "x" * 300, "가" * 90):
         with pytest.raises(DataError, match=r"tt\.Text\(text\)"):
             tt.train(wrong, out=tmp_path / "no", **SMALL)
     with pytest.raises(OptionError, match="one str"):

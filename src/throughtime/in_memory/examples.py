@@ -141,7 +141,7 @@ def row_name(number: int) -> str:
 
 
 def _of_texts(first: str, texts: Iterator[str], options: Options) -> Iterator[Row]:
-    if len(first) < 1000 and Path(first).is_file():
+    if _names_a_file(first):
         raise DataError(
             f"a list of texts, but {first} is a file: to read files, name one of them, or a folder"
         )
@@ -149,6 +149,13 @@ def _of_texts(first: str, texts: Iterator[str], options: Options) -> Iterator[Ro
         options.usual("lines", True)
     name = options.column("text_column", "text")
     return ({name: text} for text in texts)
+
+
+def _names_a_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # longer than any name
+        return False
 
 
 def _with_labels(data: tuple[Any, ...], options: Options) -> Iterator[Row]:
@@ -228,6 +235,10 @@ def _labelled_texts(pairs: Iterable[Any], options: Options) -> Iterator[Row]:
 def _beside_rows(pairs: Iterable[Any], options: Options) -> Iterator[Row]:
     """Rows of a frame, with labels that came beside it."""
     for number, row, label in _pairs(pairs):
+        if not isinstance(row, Mapping):
+            raise DataError(
+                f"{row_name(number)} is of type {type(row).__name__}, and the first one is a dictionary"
+            )
         columns = _label_columns(label, options, number)
         taken = next((name for name in columns if name in row), None)
         if taken is not None:

@@ -73,6 +73,7 @@ def _listed(name: str, column: Any) -> Sequence[Any]:
 def _of_pandas(frame: Any) -> Iterator[Row]:
     index = _index_names(frame.index)
     if index:
+        _refuse_repeated([*index, *map(str, frame.columns)])
         frame = frame.reset_index(names=index)
     names = [str(name) for name in frame.columns]
     _refuse_repeated(names)

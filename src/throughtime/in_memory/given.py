@@ -22,8 +22,8 @@ GIVEN = "given"
 # What the options that take data are called in messages, and where it is written.
 _CALLED = {"source": "the data", "validation": "the validation data"}
 _STEMS = {"source": "data", "validation": "validation"}
-# A text that somebody took for a path is longer than any name.
-_LONGEST_NAME = 4096
+# Bytes of a file's name. A text that somebody took for a path is longer.
+_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ def is_in_memory(data: Any) -> bool:
     Raises:
         DataError: it is a str that can be no path.
     """
-    if isinstance(data, str) and ("\n" in data or len(data) > _LONGEST_NAME):
+    if isinstance(data, str) and (
+        "\n" in data or len(Path(data).name.encode(errors="surrogatepass")) > _LONGEST_NAME
+    ):
         raise DataError("a str is a path, and this one looks like a text: give a text as tt.Text(text)")
     return data is not None and not isinstance(data, (str, os.PathLike))
 

@@ -264,8 +264,14 @@ def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Ru
         with contextlib.suppress(OSError):  # the picture is not worth the message that all is saved
             draw_loss(folder, task.loss_name, task.objective)
         raise
-    except OSError as error:
+    except Exception as error:
         if error is trainer.callbacks.error:
+            show.remark(
+                f"stopped by an error in a callback, and saved at step {trainer.position.step:,}. Go on "
+                f"with: tt.resume({str(folder)!r})"
+            )
+            raise
+        if not isinstance(error, OSError):
             raise
         raise RunError(
             f"{describe_os_error(error)}. The last checkpoint is kept: once the file can be written, go on "

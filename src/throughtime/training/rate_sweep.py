@@ -142,6 +142,7 @@ def sweep_rates(config: RunConfig, show: Progress, additions: Additions | None =
         model, task = make_task(run, device, show, additions or Additions(), begins=True)
         training = run.config.training
         rates, losses = _steps(model, task, training, device, show)
+        show.described(f"{task.facts()}; {len(losses)} steps with rising learning rates", task)
     if len(losses) < 2 * _SHOWN_EACH:
         raise DataError(
             f"the loss is not finite after {len(losses)} steps with learning rates below {rates[-1]:.1g}: "

@@ -148,7 +148,7 @@ class Trainer:
                 if (
                     due
                     or caught
-                    or failed
+                    or failed is not None
                     or self._clock - last_checkpoint >= self._config.checkpoint_seconds
                 ):
                     self._checkpoint()
