@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from throughtime.run.position import Position
-from throughtime.training.notebook import Curve, NotebookProgress
+from throughtime.training.notebook import Curve, NotebookProgress, _ticks
 
 
 class Task:
@@ -108,3 +108,11 @@ def test_ipython_itself_takes_it() -> None:
         InteractiveShell.clear_instance()
     outputs: list[Any] = captured.outputs
     assert "<svg" in outputs[-1].data["text/html"]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.77), (2.31, 2.35), (-3.0, 120.0), (1e-6, 3e-6)])
+def test_an_axis_has_a_few_round_numbers(low: float, high: float) -> None:
+    ticks = _ticks(low, high)
+    assert 3 <= len(ticks) <= 6 and low - 1e-9 <= ticks[0] and ticks[-1] <= high + 1e-9
+    # No more digits than the axis has room for.
+    assert all(float(f"{tick:.4g}") == pytest.approx(tick) for tick in ticks)

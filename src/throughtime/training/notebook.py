@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -201,7 +202,8 @@ class Curve:
             return ""
         low, high = min(loss for _, loss in points), max(loss for _, loss in points)
         room = (high - low) or abs(high) or 1.0
-        low, high = low - 0.05 * room, high + 0.05 * room
+        # A loss that cannot be below 0 has no axis there.
+        low, high = low - 0.05 * room if low < 0 else max(low - 0.05 * room, 0.0), high + 0.05 * room
         right, bottom = _WIDTH - 10, _HEIGHT - _BOTTOM
 
         def place(point: tuple[float, float]) -> str:
@@ -209,12 +211,11 @@ class Curve:
             return f"{x:.1f},{_TOP + (bottom - _TOP) * (high - point[1]) / (high - low):.1f}"
 
         parts = []
-        for number in range(4):
-            loss = low + (high - low) * number / 3
+        for loss in _ticks(low, high):
             y = place((0, loss)).partition(",")[2]
             parts.append(
                 f"<line x1='{_LEFT}' x2='{right}' y1='{y}' y2='{y}' stroke='currentColor' opacity='0.15'/>"
-                f"<text x='{_LEFT - 6}' y='{y}' dy='4' text-anchor='end'>{loss:.3g}</text>"
+                f"<text x='{_LEFT - 6}' y='{y}' dy='4' text-anchor='end'>{loss:.4g}</text>"
             )
         for epoch in sorted({0, epochs // 2, epochs}):
             x = place((epoch, low)).partition(",")[0]
@@ -238,3 +239,12 @@ class Curve:
             f"font-size='11' font-family='sans-serif' role='img' aria-label='loss against epochs'>"
             f"{''.join(parts)}</svg>"
         )
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Three to six round numbers between two others."""
+    rough = (high - low) / 5
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * size for factor in (1, 2, 5, 10) if factor * size >= rough)
+    first = math.ceil(low / step - 1e-9)
+    return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
