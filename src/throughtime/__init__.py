@@ -226,7 +226,9 @@ def find_learning_rate(source: Data, *, task: str | None = None, **options: Any)
         run = train((texts, labels), hidden=128, learning_rate=found.suggestion)
 
     Args:
-        source, task, **options: as for `train`.
+        source: as for `train`.
+        task: as for `train`.
+        **options: as for `train`.
     Returns:
         The rates with their losses, a suggestion, and a figure; see `throughtime.training.RateSweep`.
     Raises:
