@@ -19,8 +19,8 @@ import torch
 import throughtime as tt
 from throughtime.inspection.comparison import Compared
 from throughtime.inspection.report import Options, inspect_language_model
+from throughtime.run.history import read_metrics
 from throughtime.tasks.language_model.run import LanguageModelRun
-from throughtime.training.log import read_metrics
 
 
 def main() -> None:

@@ -42,8 +42,8 @@ from typing import Any
 
 import numpy as np
 
+from throughtime.run.history import read_metrics
 from throughtime.training import train
-from throughtime.training.log import read_metrics
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 VIDEOS = ("a1", "a2", "a3", "b1", "b3", "c1", "c3")

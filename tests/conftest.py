@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -35,3 +37,25 @@ def conformance() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the published expected values are not at {folder} (set THROUGHTIME_CONFORMANCE)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def quick_trainings() -> Iterator[None]:
+    """Trainings without pictures, and a network captured once: that is most of what a tiny training takes."""
+    from throughtime.capture import network
+    from throughtime.training import launch
+
+    captured: dict[str, Any] = {}
+    capture = network.capture_network
+
+    def capture_once(model: Any, options: dict[str, Any]) -> Any:
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        key = repr((type(model), sorted(options.items()), shapes))
+        if key not in captured:
+            captured[key] = capture(model, options)
+        return captured[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "capture_network", capture_once)
+        patch.setattr(launch, "draw_loss", lambda *_: None)
+        yield

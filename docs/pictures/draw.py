@@ -19,6 +19,7 @@ sys.path.insert(0, str(HERE))
 import canvas  # noqa: E402
 import charts  # noqa: E402
 import diagrams  # noqa: E402
+import notebook  # noqa: E402
 import terminal  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
@@ -34,13 +35,15 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "gru_cell": diagrams.gru_cell,
     **charts.PICTURES,
 }
-NAMES = [*PICTURES, "terminal"]
+NAMES = [*PICTURES, "terminal", "notebook"]
 
 
 def draw(name: str) -> bytes:
     """The picture of that name, as SVG."""
     if name == "terminal":
         return terminal.terminal(charts.measured()["terminal"])
+    if name == "notebook":
+        return notebook.notebook(charts.measured()["notebook"])
     with canvas.settings():
         return canvas.svg(PICTURES[name]())
 

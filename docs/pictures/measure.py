@@ -9,6 +9,7 @@ The part "lesson" is what `benchmarks/lesson.py --json` writes.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import math
 import os
@@ -32,6 +33,7 @@ from throughtime.inspection.report import hidden_states
 from throughtime.tasks.captioner.run import CaptionerRun
 from throughtime.tasks.forecaster.run import ForecasterRun
 from throughtime.tasks.language_model.run import LanguageModelRun
+from throughtime.training.notebook import Curve, NotebookProgress
 
 HERE = Path(__file__).parent
 MEASURED = HERE / "measured.json"
@@ -240,9 +242,52 @@ def forecast(work: Path) -> Any:
     }
 
 
+def notebook(work: Path) -> Any:
+    """What a notebook shows of a training on remarks about films, at its end."""
+    table = demo_named("sentiment").write(work / "remarks", 1)
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    texts, labels = [row["text"] for row in rows], [row["label"] for row in rows]
+    show = _Kept()
+    options = {"tokenizer": "word", "cell": "lstm", "hidden": 32, "epochs": 12, "learning_rate": 5e-3}
+    tt.train((texts, labels), out=work / "films", threads=1, tensorboard=False, show=show, **options)
+    given = [f"{name}={value!r}" for name, value in options.items()]
+    return {
+        "code": ["run = tt.train(", f"    (texts, labels), {', '.join(given)}", ")"],
+        "said": show.said,
+        "status": show.status(),
+        "evaluations": show.evaluations[-6:],
+        "epochs": options["epochs"],
+        "training": [[round(epoch, 4), round(loss, 4)] for epoch, loss in show.curve.training],
+        "validation": [[round(epoch, 4), round(loss, 4)] for epoch, loss in show.curve.validation],
+    }
+
+
+class _Kept(NotebookProgress):
+    """Keeps what a notebook would show."""
+
+    @property
+    def said(self) -> list[str]:
+        return self._said
+
+    @property
+    def curve(self) -> Curve:
+        return self._curve
+
+    @property
+    def evaluations(self) -> list[str]:
+        return self._evaluations
+
+    def status(self) -> str:
+        return self._status()
+
+    def _draw(self, at_once: bool = False) -> None:
+        pass
+
+
 PARTS: dict[str, Callable[[Path], Any]] = {
     function.__name__: function
-    for function in (clipping, samples, neuron, gates, attention, forecast, terminal)
+    for function in (clipping, samples, neuron, gates, attention, forecast, terminal, notebook)
 }
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from throughtime import inspection, interchange, nn, runtime
     from throughtime.cells import Cell
+    from throughtime.in_memory import Data, Text
     from throughtime.recurrent import Recurrent
     from throughtime.run import Run
     from throughtime.tasks.captioner.run import CaptionerRun
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from throughtime.tasks.transcriber.run import TranscriberRun
     from throughtime.tasks.translator.run import TranslatorRun
     from throughtime.tasks.word_tagger.run import WordTaggerRun
+    from throughtime.training.callbacks import OnEvaluation, OnStep
+    from throughtime.training.rate_sweep import RateSweep
 
     class AnyRun(  # pyright: ignore
         LineModelRun,
@@ -49,41 +52,130 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Imported when first asked for: `import throughtime` has to stay light, and free of torch.
-_LAZY = {"Cell": "cells", "Recurrent": "recurrent", "Run": "run"}
+_LAZY = {"Cell": "cells", "Recurrent": "recurrent", "Run": "run", "Text": "in_memory"}
 _LAZY_MODULES = ("inspection", "interchange", "nn", "runtime")
 
-__all__ = ["Cell", "Recurrent", "Run", "inspection", "interchange", "load", "nn", "runtime", "train"]
+__all__ = [
+    "Cell",
+    "Recurrent",
+    "Run",
+    "Text",
+    "find_learning_rate",
+    "inspection",
+    "interchange",
+    "load",
+    "nn",
+    "resume",
+    "runtime",
+    "train",
+]
 
 
 @overload
-def train(source: str | Path, *, task: Literal["language-model"], **options: Any) -> LanguageModelRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["language-model"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> LanguageModelRun: ...
 @overload
-def train(source: str | Path, *, task: Literal["classifier"], **options: Any) -> ClassifierRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["classifier"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> ClassifierRun: ...
 @overload
-def train(source: str | Path, *, task: Literal["translator"], **options: Any) -> TranslatorRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["translator"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> TranslatorRun: ...
 @overload
-def train(source: str | Path, *, task: Literal["captioner"], **options: Any) -> CaptionerRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["captioner"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> CaptionerRun: ...
 @overload
-def train(source: str | Path, *, task: Literal["tagger"], **options: Any) -> TaggerRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["tagger"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> TaggerRun: ...
 @overload
-def train(source: str | Path, *, task: Literal["transcriber"], **options: Any) -> TranscriberRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["transcriber"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> TranscriberRun: ...
 @overload
-def train(source: str | Path, *, task: Literal["word-tagger"], **options: Any) -> WordTaggerRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["word-tagger"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> WordTaggerRun: ...
 @overload
-def train(source: str | Path, *, task: Literal["forecaster"], **options: Any) -> ForecasterRun: ...
+def train(
+    source: Data,
+    *,
+    task: Literal["forecaster"],
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> ForecasterRun: ...
 @overload
-def train(source: str | Path, *, task: None = None, **options: Any) -> AnyRun: ...
-def train(source: str | Path, *, task: str | None = None, **options: Any) -> Any:
-    """Train on a file or a folder, with progress on the terminal.
+def train(
+    source: Data,
+    *,
+    task: None = None,
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> AnyRun: ...
+def train(
+    source: Data,
+    *misplaced: Any,
+    task: str | None = None,
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> Any:
+    """Train on a file, a folder or data in memory, with progress on the terminal or in the notebook.
 
     Example:
         run = train("input.txt", cell="lstm", hidden=512, layers=2)
 
     Args:
-        source: a text makes a language model, a table with text and label a classifier...
+        source: a path, or data in memory. A text makes a language model, a table with text and label a
+            classifier... A `str` is a path; in memory, data is `tt.Text(text)`, a frame of pandas or polars,
+            a tuple (inputs, labels), a list of texts, of pairs or of dictionaries, or a data set of torch.
         task: None infers it from the data.
+        on_step, on_evaluation: called after each step with a `StepEvent`, after each evaluation with an
+            `EvaluationEvent`. The answer "stop" ends the training as early stopping does; an exception ends
+            it after a checkpoint, from which `resume` goes on.
         **options: out (the run folder), preset, overwrite, show (a `Progress`, for other displays), and every
-            option of `throughtime.config`: cell, hidden, layers, epochs...
+            option of `throughtime.config`: cell, hidden, layers, epochs... `validation` may be data in
+            memory, and `loss` a function of outputs, targets and a mask (see `throughtime.training.OwnLoss`).
     Returns:
         The finished run, with the weights that were best on the validation text.
     Raises:
@@ -94,13 +186,87 @@ def train(source: str | Path, *, task: str | None = None, **options: Any) -> Any
     require_torch()
     from throughtime.training.launch import train
 
-    if "show" not in options:
-        from rich.console import Console
+    if misplaced:
+        from throughtime.errors import OptionError
 
-        from throughtime.training.progress import ConsoleProgress
+        raise OptionError("give inputs and labels as one tuple: tt.train((inputs, labels))")
 
-        options["show"] = ConsoleProgress(Console(stderr=True, markup=False))
-    return train(source, task=task, **options)
+    options.setdefault("show", _display())
+    return train(source, task=task, on_step=on_step, on_evaluation=on_evaluation, **options)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    **options: Any,
+) -> AnyRun:
+    """Go on with a training that was stopped, bit for bit as if it had never been.
+
+    Example:
+        run = resume("runs/reviews", epochs=20)
+
+    Args:
+        folder: the run folder. It holds all that was read from files or given in memory.
+        on_step, on_evaluation: as for `train`. A run keeps no functions, so they are given again.
+        **options: epochs, to train longer than planned; threads, device, checkpoint_seconds; loss, where the
+            training began with a function; and show.
+    Returns:
+        The finished run, with the weights that were best on the validation data.
+    Raises:
+        ThroughtimeError: see `throughtime.training.resume`.
+    """
+    from throughtime.run import require_torch
+
+    require_torch()
+    from throughtime.training.additions import Additions
+    from throughtime.training.launch import resume
+
+    options.setdefault("show", _display())
+    additions = Additions.of(on_step, on_evaluation, options)
+    run: Any = resume(folder, additions=additions, **options)[0]
+    return run
+
+
+def find_learning_rate(source: Data, *, task: str | None = None, **options: Any) -> RateSweep:
+    """Look for a learning rate in a short sweep of rising ones; nothing that it trains is kept.
+
+    Example:
+        found = find_learning_rate((texts, labels), hidden=128)
+        run = train((texts, labels), hidden=128, learning_rate=found.suggestion)
+
+    Args:
+        source: as for `train`.
+        task: as for `train`.
+        **options: as for `train`.
+    Returns:
+        The rates with their losses, a suggestion, and a figure; see `throughtime.training.RateSweep`.
+    Raises:
+        ThroughtimeError: as of `train`.
+    """
+    from throughtime.run import require_torch
+
+    require_torch()
+    from throughtime.training.rate_sweep import find_learning_rate
+
+    options.setdefault("show", _display())
+    return find_learning_rate(source, task=task, **options)
+
+
+def _display() -> Any:
+    """Where progress is shown that nobody directed elsewhere."""
+    from throughtime.notebooks import in_notebook
+
+    if in_notebook():
+        from throughtime.training.notebook import NotebookProgress
+
+        return NotebookProgress()
+    from rich.console import Console
+
+    from throughtime.training.progress import ConsoleProgress
+
+    return ConsoleProgress(Console(stderr=True, markup=False))
 
 
 @overload

@@ -31,6 +31,7 @@ PAGES = [
     "docs/forecasting.md",
     "docs/numbers.md",
     "docs/lines.md",
+    "docs/python.md",
     "docs/inspection.md",
     "docs/runtime.md",
     "docs/interchange.md",

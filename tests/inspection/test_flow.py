@@ -179,3 +179,11 @@ def test_one_step_is_enough() -> None:
     assert flow.layers[0].lags == 1
     assert flow.layers[0].rate == (0.0, 0.0, 0.0)
     assert flow.summary()[0]["lags_measured"] == 0
+
+
+def test_a_notebook_shows_a_flow_as_a_table_and_a_picture() -> None:
+    pytest.importorskip("matplotlib")
+    flow = gradient_flow(nn.GRU(2, 3), torch.randn(6, 4, 2, generator=torch.Generator().manual_seed(0)))
+    shown = flow._repr_html_()
+    assert "layer 1" in shown and "effective memory" in shown and "data:image/png;base64," in shown
+    assert flow.figure()._repr_png_().startswith(b"\x89PNG")

@@ -15,9 +15,10 @@ import throughtime as tt
 from throughtime.config import TrainingConfig, resolve
 from throughtime.errors import CheckpointError, DataError, DivergedError, OptionError, RunError
 from throughtime.run import CONFIG
+from throughtime.run.history import read_metrics
 from throughtime.training import Interrupted, resume, start, train
 from throughtime.training.checkpoint import Checkpoint
-from throughtime.training.log import draw_loss, read_metrics
+from throughtime.training.log import draw_loss
 from throughtime.training.progress import Progress
 from throughtime.training.trainer import CHECKPOINT, Position, clip_gradients, resolve_precision
 

@@ -6,16 +6,19 @@ import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
 
 from throughtime.cli.terminal import error_console, print_json, user_errors
 from throughtime.cli.train_help import TrainCommand
-from throughtime.config import CONFIGS, every_option, read_options
+from throughtime.config import CONFIGS, RunConfig, every_option, read_options
 from throughtime.errors import OptionError
 from throughtime.presets import PRESETS, preset
+
+if TYPE_CHECKING:
+    from throughtime.training.progress import Progress
 
 HELP = """
 Train on your own file or folder.
@@ -55,15 +58,17 @@ def run(
     quiet: bool,
     as_json: bool,
     options: dict[str, Any],
+    find_lr: bool = False,
 ) -> None:
-    """Train, or go on with a training."""
+    """Train, or go on with a training, or look for a learning rate."""
     with user_errors():
         given = {name: value for name, value in options.items() if value is not None}
         if "cell_option" in given:
             given["cell_option"] = dict(map(_named_value, given["cell_option"]))
         resolved, why = None, ""
         if resume is not None:
-            _refuse_with_resume(source, out, preset_name, config, {**given, "overwrite": overwrite or None})
+            flags = {"overwrite": overwrite or None, "find_lr": find_lr or None}
+            _refuse_with_resume(source, out, preset_name, config, {**given, **flags})
         elif source is None:
             raise OptionError("name the training data: throughtime train FILE.txt (or --resume RUN)")
         else:
@@ -81,6 +86,10 @@ def run(
 
         console = error_console()
         show = Progress() if quiet else ConsoleProgress(console)
+        if find_lr:
+            assert resolved is not None
+            _find_learning_rate(resolved, why, out, overwrite, show, as_json)
+            return
         try:
             if resume is not None:
                 from throughtime.training import resume as resume_training
@@ -113,6 +122,35 @@ def run(
         )
     elif not quiet:
         console.print(f"Saved in {finished.folder}. {finished.next_command()}", soft_wrap=True)
+
+
+def _find_learning_rate(
+    config: RunConfig, why: str, out: Path | None, overwrite: bool, show: Progress, as_json: bool
+) -> None:
+    """Sweep, and print what the loss was at each rate; the picture is all that is kept."""
+    from throughtime.files import write_picture
+    from throughtime.training.rate_sweep import sweep_rates
+
+    picture = out or Path("learning-rate.png")
+    if picture.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise OptionError(
+            f"--find-lr leaves a picture and no run: let --out name a .png, .svg or .pdf, not {out}"
+        )
+    if out is not None and out.exists() and not overwrite:
+        raise OptionError(f"{out} exists already: choose another --out, or replace it with --overwrite")
+    show.recognised(why)
+    found = sweep_rates(config, show)
+    write_picture(picture, found.figure())
+    if as_json:
+        print_json({**found.as_dict(), "picture": str(picture)})
+        return
+    print("learning rate  loss")
+    for rate, loss in found.rows():
+        print(f"{rate:<13.1e}  {loss:.4f}")
+    said = "the loss did not fall clearly at any rate, so none is suggested: more data in a batch shows more"
+    if found.suggestion is not None:
+        said = f"suggestion: --learning-rate {found.suggestion:g} (now {found.current:g})"
+    print(f"{said}; the curve is in {picture}")
 
 
 def command() -> Callable[..., None]:
@@ -163,6 +201,15 @@ def command() -> Callable[..., None]:
             bool,
             typer.Option(
                 "--help-all", is_eager=True, callback=_show_help, help="Show the options of all tasks."
+            ),
+            False,
+        ),
+        _parameter(
+            "find_lr",
+            bool,
+            typer.Option(
+                "--find-lr",
+                help="Train nothing: try learning rates in a short sweep, draw the losses, suggest a rate.",
             ),
             False,
         ),

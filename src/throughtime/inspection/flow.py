@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from throughtime.cells import State
 from throughtime.inspection.trace import LayerTrace, as_recurrent, trace
+from throughtime.notebooks import picture_of, table
 from throughtime.recurrent import Recurrent
 
 Verdict = Literal["vanishing", "healthy", "exploding"]
@@ -153,6 +154,17 @@ class GradientFlow:
                 }
             )
         return rows
+
+    def figure(self) -> Any:
+        """The gradient's norm against lag, as a figure of matplotlib."""
+        from throughtime.inspection.plots import flow_figure
+
+        return flow_figure({"": self})
+
+    def _repr_html_(self) -> str:
+        rows = [list(row.values())[:-1] for row in self.summary()]  # the curve is the picture
+        heads = list(self.summary()[0])[:-1]
+        return table(rows, [head.replace("_", " ") for head in heads]) + picture_of(self.figure())
 
 
 def gradient_flow(

@@ -14,6 +14,7 @@ from throughtime.files import write_picture
 from throughtime.inspection.flow import FORGOTTEN, GradientFlow
 from throughtime.inspection.gates import GateStatistics
 from throughtime.inspection.truncation import TruncationError
+from throughtime.notebooks import showing
 
 # Okabe and Ito 2008: told apart by colour-blind readers. A layer has the same colour in every picture.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -21,12 +22,9 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 def figure(width: float, height: float) -> Any:
     """An empty matplotlib figure."""
-    import matplotlib
-
-    matplotlib.use("Agg", force=False)
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+    return showing(Figure(figsize=(width, height), dpi=150, layout="constrained"))
 
 
 def legend(axes: Any) -> None:
@@ -41,7 +39,7 @@ def save(picture: Any, path: Path) -> Path:
     return path
 
 
-def draw_flow(flows: dict[str, GradientFlow], path: Path) -> Path:
+def flow_figure(flows: dict[str, GradientFlow]) -> Any:
     """The gradient's norm against lag: all layers of one run, or the longest layer of several."""
     picture = figure(7, 4.2)
     axes = picture.subplots()
@@ -68,10 +66,15 @@ def draw_flow(flows: dict[str, GradientFlow], path: Path) -> Path:
     axes.set_title("Where the gradient goes")
     axes.grid(alpha=0.3)
     legend(axes)
-    return save(picture, path)
+    return picture
 
 
-def draw_truncation(errors: dict[str, TruncationError], path: Path) -> Path:
+def draw_flow(flows: dict[str, GradientFlow], path: Path) -> Path:
+    """The same as PNG."""
+    return save(flow_figure(flows), path)
+
+
+def truncation_figure(errors: dict[str, TruncationError]) -> Any:
     """The share of the gradient that each chunk length keeps."""
     picture = figure(7, 4)
     axes = picture.subplots()
@@ -88,7 +91,12 @@ def draw_truncation(errors: dict[str, TruncationError], path: Path) -> Path:
     axes.grid(alpha=0.3)
     if len(errors) > 1:
         legend(axes)
-    return save(picture, path)
+    return picture
+
+
+def draw_truncation(errors: dict[str, TruncationError], path: Path) -> Path:
+    """The same as PNG."""
+    return save(truncation_figure(errors), path)
 
 
 def draw_gates(gates: Sequence[GateStatistics], path: Path) -> Path | None:

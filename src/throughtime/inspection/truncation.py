@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from throughtime.cells import State
 from throughtime.errors import OptionError
+from throughtime.notebooks import picture_of, table
 from throughtime.recurrent import Recurrent
 
 # (T, N, ...) inputs of a chunk, their targets and the state -> the SUM of the chunk's losses, and the state.
@@ -57,6 +58,16 @@ class TruncationError:
                 break
             found = error.chunk
         return found
+
+    def figure(self) -> Any:
+        """The share of the gradient that each chunk length keeps, as a figure of matplotlib."""
+        from throughtime.inspection.plots import truncation_figure
+
+        return truncation_figure({"": self})
+
+    def _repr_html_(self) -> str:
+        heads = ("chunk", "cosine", "relative norm", "kept", "error")
+        return table((vars(one).values() for one in self.chunks), heads) + picture_of(self.figure())  # type: ignore[arg-type]
 
 
 def truncation_error(

@@ -37,9 +37,6 @@ def draw_alignment(
     import warnings
 
     require_matplotlib()
-    import matplotlib
-
-    matplotlib.use("Agg", force=False)
     import numpy as np
     from matplotlib.figure import Figure
 

@@ -8,7 +8,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,10 +20,12 @@ from throughtime.config.small_data import LEAST_STEPS, fit_to_data
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
 from throughtime.extras import install_command
 from throughtime.facts import parse_json
+from throughtime.notebooks import table
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.program.network import Functions, NetworkProgram
 from throughtime.run.folds import FoldMetrics
 from throughtime.run.history import read_metrics
+from throughtime.run.own_loss import own_loss_name
 from throughtime.run.position import Position
 from throughtime.run.program_functions import ProgramFunctions
 from throughtime.run.summary import summary
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from torch import nn
     from typing_extensions import Self
 
+    from throughtime.in_memory import Data
     from throughtime.training.progress import Progress
     from throughtime.training.task import Task
 
@@ -190,11 +192,12 @@ class Run(ABC):
             device: where to train.
         """
 
-    def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
+    def predict(self, inputs: Data, /, skip_bad: bool = False) -> Iterator[dict[str, Any]]:
         """Predict for files of the task's format, one dictionary of plain values an example.
 
         Args:
-            inputs: files or folders; "-" is standard input, read as lines as they come.
+            inputs: files or folders; "-" is standard input, read as lines as they come. Or a frame with the
+                columns of the training.
             skip_bad: leave out inputs that cannot be used.
         Raises:
             DataError: an input cannot be used.
@@ -203,12 +206,12 @@ class Run(ABC):
         raise OptionError(f"a {self.task} has nothing to predict for files: see `throughtime --help`")
 
     def evaluate(
-        self, path: str | Path, skip_bad: bool = False, progress: Callable[[float], None] | None = None
+        self, data: Data, /, skip_bad: bool = False, progress: Callable[[float], None] | None = None
     ) -> Any:
         """Measure on a labelled data set in the task's format: each metric by name, as JSON can hold it.
 
         Args:
-            path: a file or a folder.
+            data: a file or a folder, or data in memory as `tt.train` takes it.
             skip_bad: leave out examples that cannot be used.
             progress: called with the share that is done.
         Raises:
@@ -402,6 +405,7 @@ class Run(ABC):
             "idle_options": idle_options(self.config),
             **self.facts(),
             "folds": None if folds is None else folds.values,
+            "own_loss": own_loss_name(self.folder),
             "parameters": sum(math.prod(shape) for shape in counted),
             **{
                 name: None if position is None else getattr(position, name)
@@ -437,17 +441,24 @@ class Run(ABC):
             return entries
         return DataFrame(entries)
 
+    def loss_figure(self) -> Any:
+        """The losses of the training against the epoch, as a figure of matplotlib: what loss.png shows.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        from throughtime.pictures import require_matplotlib
+        from throughtime.run.loss_picture import loss_figure
+
+        require_matplotlib()
+        return loss_figure(self.folder, "loss", self.objective)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.folder)!r})"
 
     def _repr_html_(self) -> str:
         """The run as notebooks show it: the table of `throughtime info`."""
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(text)}"
-            f"</td></tr>"
-            for name, text in summary(self.describe(), self.objective)
-        )
-        return f"<table>{rows}</table>"
+        return table(summary(self.describe(), self.objective))
 
     def row_names(self) -> dict[str, list[str]]:
         """What the rows of tensors stand for, by the tensors' names: tokens, labels. Needs no weights."""

@@ -37,6 +37,8 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
         ("learning", _learning(training, idle)),
         ("data", data["source"]),
     ]
+    if facts["own_loss"] is not None:
+        rows.append(("loss", f"{facts['own_loss']}, a function of the program that trained it"))
     if "vocabulary_size" in facts:
         rows.append(("tokenizer", f"{data['tokenizer']}, {facts['vocabulary_size']:,} tokens"))
     if "source_vocabulary" in facts:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import nn
 from throughtime.config import RunConfig
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
+from throughtime.in_memory import Data, Given, found_again, staged
 from throughtime.presets import preset as preset_options
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.recognition import settle
@@ -23,39 +24,49 @@ from throughtime.run import CONFIG, PREPARED, Run, run_class
 from throughtime.run.history import METRICS, read_metrics
 from throughtime.run.lock import is_empty, writing
 from throughtime.run.position import Position
-from throughtime.saved import Saved
+from throughtime.training.additions import Additions
+from throughtime.training.callbacks import OnEvaluation, OnStep
 from throughtime.training.checkpoint import Checkpoint, check_sizes
 from throughtime.training.folds import any_fold_trained, measure_folds
 from throughtime.training.initial_weights import take_weights
 from throughtime.training.log import draw_loss, still_falling
+from throughtime.training.machine import go_on_with_threads, pick_device, set_threads
+from throughtime.training.own_loss import check_loss, check_task, remember_loss
 from throughtime.training.progress import Progress
 from throughtime.training.replacing import set_aside
 from throughtime.training.signals import Interrupted
 from throughtime.training.task import Task
-from throughtime.training.trainer import CHECKPOINT, WEIGHTS, Trainer, resolve_precision, threads_of
+from throughtime.training.trainer import CHECKPOINT, WEIGHTS, Trainer, resolve_precision
 
 
 def train(
-    source: str | Path,
+    source: Data,
     out: str | Path | None = None,
     preset: str | None = None,
     show: Progress | None = None,
     overwrite: bool = False,
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
     **options: Any,
 ) -> Run:
-    """Train on a file or a folder; the task is inferred from it unless `task` names it.
+    """Train on a file, a folder or data in memory; the task is inferred from it unless `task` names it.
 
     Example:
         run = train("input.txt", cell="lstm", hidden=512, layers=2)
         print(run.sample("ROMEO:", length=300))
 
     Args:
-        source: the data, in the format of a task; any other text makes a language model.
+        source: the data, in the format of a task; any other text makes a language model. In memory it may be
+            a `Text`, a frame, a tuple (inputs, labels), a list of texts, of pairs or of dictionaries, a data
+            set of torch, or numbers over time; `validation` takes the same.
         out: the run folder to make; None is runs/NAME-DATE.
         preset: options to begin with, by name; see `throughtime.presets`.
         show: where progress goes; None is nowhere.
         overwrite: replace the run that is in `out`.
-        **options: any option of the task in `throughtime.config`, by its name, and `task`.
+        on_step, on_evaluation: called with an event after each step and each evaluation; "stop" as their
+            answer ends the training as early stopping does. An exception ends it after a checkpoint.
+        **options: any option of the task in `throughtime.config`, by its name, and `task`. `loss` may be a
+            function, of a classifier, a tagger or a language model; see `OwnLoss`.
     Returns:
         The finished run, with the weights that were best on the validation data.
     Raises:
@@ -66,13 +77,22 @@ def train(
         Interrupted: a signal came; the run can be resumed.
     """
     layers = [preset_options(preset)] if preset else []
-    config, why = settle(source, options, *layers)
-    run, _ = start(config, out, show or Progress(), why, overwrite)
+    additions = Additions.of(on_step, on_evaluation, options)
+    with staged(source, options, out) as given:
+        options = dict(given.options)
+        config, why = settle(options.pop("source"), options, *layers)
+        run, _ = start(config, out, show or Progress(), given.in_words(why), overwrite, given, additions)
     return run
 
 
 def start(
-    config: RunConfig, out: str | Path | None, show: Progress, why: str = "", overwrite: bool = False
+    config: RunConfig,
+    out: str | Path | None,
+    show: Progress,
+    why: str = "",
+    overwrite: bool = False,
+    given: Given | None = None,
+    additions: Additions | None = None,
 ) -> tuple[Run, Position]:
     """Make a run folder for a resolved config and train in it.
 
@@ -82,25 +102,34 @@ def start(
         show: where progress goes.
         why: what the data was recognised as, which is the first line that the user sees.
         overwrite: replace the run that is in the folder, once the new one can be trained.
+        given: data in memory, which the run keeps.
+        additions: callbacks and a loss of the program's own.
     """
+    additions = additions or Additions()
+    if additions.loss is not None:
+        check_task(additions.loss, config)
     if why:
         show.recognised(why)
     folder = Path(out) if out is not None else _default_folder(config)
     if not overwrite:
         _refuse_used(folder)
-    _check_paths(config)
-    _set_threads(config.training.threads)
-    device = _pick_device(config)
+    check_paths(config)
+    set_threads(config.training.threads)
+    device = pick_device(config)
     # Saved as it is here: another machine must not go on with another precision.
     precision = resolve_precision(config.training, device)
     config = _with_whole_path(config.changed({"precision": precision}))
     with set_aside(folder, config, overwrite, show.remark) as replaced, writing(folder, show.remark):
         _refuse_used(folder)  # in the meantime another process may have
         try:
+            if given is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                config = given.move_into(folder, config)
+            remember_loss(folder, additions.loss)
             # Before the data is read, so that a run that is killed in between can be begun again.
             config.save(folder / CONFIG, only_given=True)
-            config = _cross_validated(config, folder, show)
-            trainer, task = _make_trainer(_prepare(config, folder, show), device, show, begins=True)
+            config = _cross_validated(config, folder, show, additions)
+            trainer, task = _make_trainer(prepare(config, folder, show), device, show, additions, begins=True)
         except BaseException:
             if any_fold_trained(folder):
                 replaced()  # what they learned is kept, and a resumed training goes on from there
@@ -122,6 +151,7 @@ def resume(
     threads: int | None = None,
     device: str | None = None,
     checkpoint_seconds: float | None = None,
+    additions: Additions | None = None,
 ) -> tuple[Run, Position]:
     """Go on with a training from its last checkpoint, bit for bit as if it had never stopped.
 
@@ -137,15 +167,17 @@ def resume(
             sums are split otherwise, and numbers differ in their last bits from here on.
         device: where to go on, as for `train`. On another kind of processor numbers differ in the same way.
         checkpoint_seconds: as for `train`.
+        additions: callbacks and a loss of the program's own; a run does not keep them.
     Raises:
         RunError: the folder or the checkpoint is missing or damaged, or another process writes into it.
         OptionError: epochs is not above the epochs done.
     """
-    folder, show = Path(folder), show or Progress()
+    folder, show, additions = Path(folder), show or Progress(), additions or Additions()
     RunConfig.load(folder / CONFIG)  # what is no run folder gets no lock
     with writing(folder, show.remark):
         saved_config = RunConfig.load(folder / CONFIG)
         remove_unfinished(folder)
+        check_loss(folder, additions.loss)
         given = {
             "epochs": epochs,
             "threads": threads,
@@ -154,21 +186,21 @@ def resume(
         }
         config = saved_config.changed(given)
         if not (folder / CHECKPOINT).exists():
-            return _begin_again(config, folder, show)
+            return _begin_again(config, folder, show, additions)
         checkpoint = Checkpoint.load(folder / CHECKPOINT)
         run = run_class(config.task).kind_for(config)(folder, config)
         run.load()
         run.check_data(show)
-        processor = _pick_device(config)
+        processor = pick_device(config)
         check_sizes(run.build_model, checkpoint.group("model"), folder / CHECKPOINT)
-        _go_on_with_threads(checkpoint, folder, threads, show)
+        go_on_with_threads(checkpoint, folder, threads, show)
         before = saved_config.training.device
         if device is not None and device != before:
             show.remark(
                 f"the training had --device {before} and goes on with {device}: its numbers will differ in "
                 f"their last bits where that is another kind of processor"
             )
-        trainer, task = _make_trainer(run, processor, show)
+        trainer, task = _make_trainer(run, processor, show, additions)
         with contextlib.closing(trainer):
             trainer.resume(checkpoint, saved_config.training.epochs)
             position = trainer.position
@@ -181,36 +213,40 @@ def resume(
             return _run(trainer, task, folder, show)
 
 
-def _begin_again(config: RunConfig, folder: Path, show: Progress) -> tuple[Run, Position]:
+def _begin_again(
+    config: RunConfig, folder: Path, show: Progress, additions: Additions
+) -> tuple[Run, Position]:
     """Train from the beginning, in the folder of a run that was killed before its first checkpoint."""
     if (folder / WEIGHTS).exists():
         raise RunError(
             f"{folder} has trained weights and no {CHECKPOINT}, so it cannot be trained further: it was "
             f"imported or quantised, or its checkpoint is lost"
         )
-    _check_paths(config)
+    config = found_again(config, folder)
+    check_paths(config)
     show.remark(f"{folder} was stopped before its first checkpoint: it begins from the start")
-    _set_threads(config.training.threads)
-    device = _pick_device(config)
+    set_threads(config.training.threads)
+    device = pick_device(config)
     # What was prepared may be half of it.
     for name in PREPARED:
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / METRICS).unlink(missing_ok=True)
     config.save(folder / CONFIG, only_given=True)
-    config = _cross_validated(config, folder, show)
+    config = _cross_validated(config, folder, show, additions)
     (folder / PROGRAM).unlink(missing_ok=True)
-    trainer, task = _make_trainer(_prepare(config, folder, show), device, show, begins=True)
+    trainer, task = _make_trainer(prepare(config, folder, show), device, show, additions, begins=True)
     return _run(trainer, task, folder, show)
 
 
-def _cross_validated(config: RunConfig, folder: Path, show: Progress) -> RunConfig:
+def _cross_validated(config: RunConfig, folder: Path, show: Progress, additions: Additions) -> RunConfig:
     """Measure by folds where that is asked for; the options of the run that learns from everything."""
     if not getattr(config.data, "folds", 0):
         return config
-    return measure_folds(config, folder, show, start, resume)
+    begin, go_on = partial(start, additions=additions), partial(resume, additions=additions)
+    return measure_folds(config, folder, show, begin, go_on)
 
 
-def _prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
+def prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
     """Read the user's data into the run folder."""
     run = run_class(config.task).kind_for(config)(folder, config)
     run.backend = "torch"  # which is faster where a CNN has to read many pictures
@@ -228,7 +264,15 @@ def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Ru
         with contextlib.suppress(OSError):  # the picture is not worth the message that all is saved
             draw_loss(folder, task.loss_name, task.objective)
         raise
-    except OSError as error:
+    except Exception as error:
+        if error is trainer.callbacks.error:
+            show.remark(
+                f"stopped by an error in a callback, and saved at step {trainer.position.step:,}. Go on "
+                f"with: tt.resume({str(folder)!r})"
+            )
+            raise
+        if not isinstance(error, OSError):
+            raise
         raise RunError(
             f"{describe_os_error(error)}. The last checkpoint is kept: once the file can be written, go on "
             f"with `throughtime train --resume {folder}`"
@@ -247,17 +291,32 @@ def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Ru
 
 
 def _make_trainer(
-    run: Run, device: torch.device, show: Progress, begins: bool = False
+    run: Run, device: torch.device, show: Progress, additions: Additions, begins: bool = False
 ) -> tuple[Trainer, Task]:
+    model, task = make_task(run, device, show, additions, begins)
+    _save_program(run, model)
+    show.described(_facts(run.config, task, device), task)
+    return Trainer(task, run.config.training, run.folder, show, additions.callbacks()), task
+
+
+def make_task(
+    run: Run, device: torch.device, show: Progress, additions: Additions, begins: bool = False
+) -> tuple[nn.Module, Task]:
+    """The network of a prepared run on the device, and its examples and losses.
+
+    Args:
+        begins: the training begins, perhaps with the weights of another run.
+    """
     torch.manual_seed(run.config.training.seed)
     model = run.build_model()
     if begins and run.config.training.init_from is not None:
         show.remark(take_weights(model, run, run.config.training.init_from))
     model = model.to(device)
-    _save_program(run, model)
     task = run.make_task(model, device)
-    show.described(_facts(run.config, task, device), task)
-    return Trainer(task, run.config.training, run.folder, show), task
+    if additions.loss is not None:
+        task.own_loss = additions.loss
+        task.loss_name = f"{additions.loss.name} in training, {task.loss_name}"
+    return model, task
 
 
 def _save_program(run: Run, model: nn.Module) -> None:
@@ -292,28 +351,6 @@ def _with_whole_path(config: RunConfig) -> RunConfig:
     return config.changed({"cell": f"{Path(place).resolve()}:{name}"})
 
 
-def _set_threads(threads: int) -> None:
-    if threads:
-        torch.set_num_threads(threads)
-
-
-def _go_on_with_threads(checkpoint: Checkpoint, folder: Path, threads: int | None, show: Progress) -> None:
-    """Take as many threads as the training had, or as many as are asked for, and say what that costs."""
-    before = threads_of(Saved(checkpoint.state, folder / CHECKPOINT))
-    _set_threads(before if threads is None else threads)
-    now, processors = torch.get_num_threads(), os.cpu_count() or 1
-    if now != before:
-        show.remark(
-            f"the training had {before} threads and goes on with {now}: its numbers will differ in their "
-            f"last bits from those of {before} threads, because sums are split by threads"
-        )
-    elif now > processors and threads is None:
-        show.remark(
-            f"the training had {before} threads and goes on with as many, to end with the same bits: this "
-            f"machine has {processors} processors, and --threads {processors} would be faster"
-        )
-
-
 def _refuse_used(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or not is_empty(folder)):
         raise RunError(
@@ -322,21 +359,8 @@ def _refuse_used(folder: Path) -> None:
         )
 
 
-def _pick_device(config: RunConfig) -> torch.device:
-    name = config.training.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise OptionError(f"--device {name} cannot be used: {reason}; use cpu or auto") from None
-    return device
-
-
-def _check_paths(config: RunConfig) -> None:
-    # Before the folder is made: a mistyped name must not leave an empty run behind.
+def check_paths(config: RunConfig) -> None:
+    """Refuse data that is not there, before a folder is made: a mistyped name leaves no empty run behind."""
     for path in (config.source, getattr(config.data, "validation", None)):
         if path is not None and not Path(path).exists():
             raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")

@@ -14,6 +14,7 @@ from throughtime.cells import State
 from throughtime.recurrent import Recurrent
 from throughtime.saved import Saved
 from throughtime.training.checkpoint import Expected, check_tensors
+from throughtime.training.own_loss import OwnLoss
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,15 @@ class Task(ABC):
         loss_name: the loss with its unit, for an axis.
         objective: the metric of `evaluate` by which weights are kept.
         higher_is_better: the direction of the objective.
+        own_loss: what is minimised in the place of the task's loss, where a program says so. What `evaluate`
+            measures stays the task's.
     """
 
     unit = "tokens"
     loss_name = "loss in nats per token"
     objective = "val_loss"
     higher_is_better = False
+    own_loss: OwnLoss | None = None
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model

@@ -15,6 +15,7 @@ from throughtime.config import TrainingConfig
 from throughtime.errors import CheckpointError, DivergedError
 from throughtime.run.position import Position, Window
 from throughtime.saved import Saved
+from throughtime.training.callbacks import Callbacks, EvaluationEvent, StepEvent
 from throughtime.training.checkpoint import (
     Checkpoint,
     Expected,
@@ -45,14 +46,25 @@ class Trainer:
         config: how to train.
         folder: the run folder; gets model.safetensors, metrics.jsonl, checkpoints/ and TensorBoard events.
         progress: shows what goes on.
+        callbacks: of the program that trains.
+    Attributes:
+        position: how far it has come.
     """
 
-    def __init__(self, task: Task, config: TrainingConfig, folder: Path, progress: Progress) -> None:
+    def __init__(
+        self,
+        task: Task,
+        config: TrainingConfig,
+        folder: Path,
+        progress: Progress,
+        callbacks: Callbacks | None = None,
+    ) -> None:
         self._task = task
         self._model = task.model
         self._config = config
         self._folder = folder
         self._progress = progress
+        self.callbacks = callbacks or Callbacks()
         self._device = next(self._model.parameters()).device
         self._optimizer = make_optimizer(self._model, config)
         self._plateau = Plateau(config.patience)
@@ -100,6 +112,7 @@ class Trainer:
         Raises:
             DivergedError: the loss or a gradient is NaN or infinite; the last checkpoint is from before.
             Interrupted: a signal came; the checkpoint is of that moment.
+            Exception: of a callback; so is the checkpoint.
         """
         try:
             return self.position if self.position.finished else self._train()
@@ -129,9 +142,19 @@ class Trainer:
                 due = self._evaluation_is_due()
                 if due:
                     self._evaluate()
-                if due or caught or self._clock - last_checkpoint >= self._config.checkpoint_seconds:
+                if self.callbacks.wants_to_stop:
+                    self._stop_early()
+                failed = self.callbacks.error
+                if (
+                    due
+                    or caught
+                    or failed is not None
+                    or self._clock - last_checkpoint >= self._config.checkpoint_seconds
+                ):
                     self._checkpoint()
                     last_checkpoint = self._clock
+                if failed is not None:
+                    raise failed
                 if caught:
                     raise Interrupted(caught[0], self._folder, self.position.step)
             self._log_window()
@@ -172,6 +195,10 @@ class Trainer:
             self._log.write({**self._where(), **notes})
             self._progress.noted(position, notes)
         self._progress.stepped(position, self._task.epoch_progress, loss, gradient_norm, rate)
+        if self.callbacks.on_step is not None:
+            epoch = position.epoch + self._task.epoch_progress
+            event = StepEvent(position.step, epoch, loss, rate, gradient_norm, position.seconds)
+            self.callbacks.stepped(event)
         return True
 
     def _where(self) -> dict[str, Any]:
@@ -207,6 +234,12 @@ class Trainer:
         if self._config.evaluate_every == 0:
             self._checkpoint()
 
+    def _stop_early(self) -> None:
+        """End the training as early stopping does; what came after the last evaluation is measured, too."""
+        if self.position.evaluated_at != self.position.step:
+            self._evaluate()
+        self.position.finished = True
+
     def _evaluation_is_due(self) -> bool:
         every = self._config.evaluate_every
         return (
@@ -240,6 +273,11 @@ class Trainer:
         self._plateau.observe(improved)
         self._log.write({**self._where(), **metrics})
         self._progress.evaluated(position, metrics, improved)
+        if self.callbacks.on_evaluation is not None:
+            epoch = position.epoch + self._task.epoch_progress
+            self.callbacks.evaluated(
+                EvaluationEvent(position.step, epoch, metrics, improved, position.seconds, self._folder)
+            )
         patience = self._config.early_stopping
         if patience and position.evaluations_since_best >= patience:
             position.finished = True

@@ -16,9 +16,9 @@ import pytest
 import throughtime as tt
 from tests.training.test_trainer import Interrupter, assert_same_outcome
 from throughtime.errors import DataError, OptionError, RunError, UnknownTokenError
+from throughtime.run.history import read_metrics
 from throughtime.tasks.classifier.run import ClassifierRun
 from throughtime.training import Interrupted, resume, train
-from throughtime.training.log import read_metrics
 
 SMALL: dict[str, Any] = {
     "task": "classifier",

@@ -103,6 +103,17 @@ def test_what_is_known_ahead_has_to_be_given(load: tuple[ForecasterRun, Path], t
     at_end = list(run.forecast(table))
     assert at_end == list(run.forecast(tmp_path / "past.csv", tmp_path / "future.csv"))
     assert at_end == list(run.predict([table]))
+    names, *rows = (line.split(",") for line in lines)
+    columns = {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    past, future = (
+        {name: column[part] for name, column in columns.items()} for part in (slice(-24), slice(-24, None))
+    )
+    assert (
+        at_end
+        == list(run.forecast(columns))
+        == list(run.forecast(past, future))
+        == list(run.predict(columns))
+    )
     with pytest.raises(DataError, match=r"'event' of 2024-01-17 16:00 is not given.*--future"):
         list(run.forecast(tmp_path / "past.csv"))
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.training.test_trainer import SMALL, TEXT, Interrupter, assert_same_outcome
+from throughtime.run.history import read_metrics
 from throughtime.tasks.language_model.adaptive_chunk import LONGEST, SHORTEST, chunk_for
 from throughtime.training import Interrupted, resume, train
-from throughtime.training.log import read_metrics
 
 
 def lost(decay: float, chunk: int) -> float:

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from tests.training.test_trainer import SMALL, TEXT, Interrupter, assert_same_outcome
+from throughtime.run.history import read_metrics
 from throughtime.tasks.language_model.model import LanguageModel
 from throughtime.tasks.language_model.options import LanguageNetwork
 from throughtime.tasks.language_model.watch import GradientWatch
 from throughtime.training import Interrupted, resume, train
-from throughtime.training.log import read_metrics
 
 V, T, B = 11, 40, 5
 

@@ -198,6 +198,9 @@ def test_a_bidirectional_tagger_cannot_stream_and_says_why(arrays: Path, tmp_pat
         next(run.stream([np.zeros(2)]))
     whole, _ = run.model(torch.from_numpy(np.load(arrays / "0.npy")).float().unsqueeze(1))
     assert run.label_frames(arrays / "0.npy") == [run.labels[label] for label in whole[:, 0].argmax(-1)]
+    assert run.label_frames(np.load(arrays / "0.npy")) == run.label_frames(arrays / "0.npy")
+    with pytest.raises(DataError, match="frame 1: "):
+        run.label_frames(np.array([[0.0, 1.0], [np.nan, 1.0]]))
 
 
 def test_frames_that_do_not_fit_a_stream_are_named(array_run: TaggerRun, video_run: TaggerRun) -> None:
@@ -245,6 +248,7 @@ def test_lines_from_standard_input_are_answered(
     answers = list(array_run.predict(["-"]))
     assert [answer["frame"] for answer in answers] == list(range(40))
     assert [answer["label"] for answer in answers] == array_run.label_frames(arrays / "0.npy")
+    assert array_run.label_frames(rows) == array_run.label_frames(arrays / "0.npy")
     monkeypatch.setattr(sys, "stdin", io.StringIO("1,2\n1,x\n"))
     with pytest.raises(DataError, match="standard input line 2: 'x' is not a number"):
         list(array_run.predict(["-"]))

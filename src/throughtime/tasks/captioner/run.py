@@ -21,6 +21,7 @@ from throughtime.facts import read_json
 from throughtime.files import write_atomically
 from throughtime.generation import SamplingOptions
 from throughtime.generation.consensus import consensus as by_consensus
+from throughtime.in_memory import takes_data, takes_frames
 from throughtime.program.network import Functions
 from throughtime.run.run import Run, refuse_text, require_torch
 from throughtime.tasks.captioner.captions import CaptionedImage, CaptionedImages, read_captions
@@ -218,6 +219,7 @@ class CaptionerRun(Run):
                 continue
             yield self._with_influence(written, read) if with_influence else written
 
+    @takes_frames
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
         bad = BadRows(skip_bad)
         self.left_out = ""
@@ -229,6 +231,7 @@ class CaptionerRun(Run):
             }
         self.left_out = bad.summary()
 
+    @takes_data
     def evaluate(
         self,
         path: str | Path,

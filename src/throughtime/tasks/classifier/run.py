@@ -19,6 +19,7 @@ from throughtime.data.tables import BadRows, TableFormat, column_names
 from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import DataError, OptionError, RunError
+from throughtime.in_memory import takes_data, takes_frames
 from throughtime.program.network import Functions
 from throughtime.recognition import recognise
 from throughtime.run.run import CONFIG, Run, refuse_text
@@ -241,6 +242,7 @@ class ClassifierRun(Run):
         found = self.target.say(outputs)
         return {**found, "probabilities": self.target.probabilities(outputs)} if probabilities else found
 
+    @takes_frames
     def predict(
         self,
         inputs: Sequence[str | Path],
@@ -307,6 +309,7 @@ class ClassifierRun(Run):
             truth = {} if example.truth is None else {"truth": self.target.truth_of(example.truth)}
             yield {"input": example.name, **said, **truth, **every}
 
+    @takes_data
     def evaluate(
         self,
         path: str | Path,

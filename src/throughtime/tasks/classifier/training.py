@@ -79,6 +79,9 @@ class Classification(ExampleTask):
             outputs = outputs.flatten(0, 1)
         else:
             outputs = self._classifier(inputs, lengths)
+        if self.own_loss is not None:
+            everyone = torch.ones(len(outputs), dtype=torch.bool, device=self.device)
+            return StepLoss(self.own_loss(outputs, truth, everyone), len(numbers))
         # Divided by the number of examples and not by the sum of their weights: a batch of frequent classes
         # alone must not pull as hard as one with a rare one.
         losses = self._target.losses(outputs, truth, self._own_weights)

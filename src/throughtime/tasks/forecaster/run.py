@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from throughtime.data.tables import BadRows, TableFormat
 from throughtime.errors import DataError, MissingExtraError, OptionError
+from throughtime.in_memory import Data, known_options, on_disk, takes_data, takes_frames
 from throughtime.program.network import Functions
 from throughtime.run.run import Run, refuse_text
 from throughtime.tasks.forecaster import prepared
@@ -171,17 +172,17 @@ class ForecasterRun(Run):
 
     def forecast(
         self,
-        path: str | Path,
-        future: str | Path | None = None,
+        recent: Data,
+        future: Data | None = None,
         chart: str | Path | None = None,
         skip_bad: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """What comes after a table of recent rows.
 
         Args:
-            path: a table with the columns of the training, --lookback rows of each series at least.
+            recent: a table with the columns of the training, --lookback rows of each series at least.
             future: a table with the columns that are known ahead, of the steps to come. Without it, they may
-                stand at the end of `path`, in rows whose targets are empty.
+                stand at the end of `recent`, in rows whose targets are empty.
             chart: draw the forecast as a fan chart, there.
             skip_bad: leave out series that are too short, with a count in `left_out`.
         Yields:
@@ -189,7 +190,9 @@ class ForecasterRun(Run):
         Raises:
             DataError: the table cannot be used, or is too short.
         """
-        series = self._recent(path, future, BadRows(skip_bad))
+        known = known_options(self)
+        with on_disk(recent, known) as path, on_disk(future, known) as ahead:
+            series = self._recent(path, ahead, BadRows(skip_bad))
         yield from self.forecast_series(series, chart)
 
     def forecast_series(
@@ -212,6 +215,7 @@ class ForecasterRun(Run):
             )
         return [row for number, said in enumerate(found) for row in self._rows(windows, number, series, said)]
 
+    @takes_frames
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
         """The forecasts that follow tables, as of `forecast`."""
         refuse_text(inputs, "predict")
@@ -220,12 +224,13 @@ class ForecasterRun(Run):
         for path in inputs:
             yield from self.forecast(path, skip_bad=skip_bad)
 
+    @takes_data
     def evaluate(
         self,
         path: str | Path,
         skip_bad: bool = False,
         progress: Callable[[float], None] | None = None,
-        context: str | Path | None = None,
+        context: Data | None = None,
     ) -> dict[str, Any]:
         """Backtest on a table: forecasts from every row that has enough before it and behind it.
 
@@ -244,7 +249,8 @@ class ForecasterRun(Run):
         table = self._read(path)
         ranges = None
         if context is not None:
-            before = self._read(context)
+            with on_disk(context, known_options(self)) as place:
+                before = self._read(place)
             series, ranges = prepared.joined(before, table)
         else:
             series = table.series
@@ -259,13 +265,14 @@ class ForecasterRun(Run):
         scores = backtest(self.network, windows, self._linear, data.season, errors, progress)
         return {"windows": len(windows), "horizon": data.horizon, "season": data.season, "table": scores}
 
-    def anomalies(self, path: str | Path) -> list[Oddity]:
+    def anomalies(self, data: Data) -> list[Oddity]:
         """How unexpected each value of a table is, given the rows before it, in order.
 
         Raises:
             DataError: the table cannot be used, or is too short.
         """
-        series = self._read(path).series
+        with on_disk(data, known_options(self)) as path:
+            series = self._read(path).series
         return odd_rows(self.network, series, self._one_ahead(series), self.known.frequency)
 
     def session(self) -> ForecastSession:

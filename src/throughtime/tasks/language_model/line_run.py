@@ -18,6 +18,7 @@ from throughtime.data.tables import BadRows, TableFormat, is_table
 from throughtime.errors import DataError, OptionError
 from throughtime.generation import SamplingOptions
 from throughtime.generation.text import random_seed
+from throughtime.in_memory import takes_data
 from throughtime.runtime.stepper import EngineState
 from throughtime.tasks.language_model.conditions import Conditions, ConditionSurvey, as_arrays
 from throughtime.tasks.language_model.line_scores import (
@@ -435,6 +436,7 @@ class LineModelRun(LanguageModelRun):
             return TorchLines(model)
         return EngineLines(self.engine)
 
+    @takes_data
     def evaluate(  # type: ignore[override]
         self,
         path: str | Path,

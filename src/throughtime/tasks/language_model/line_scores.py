@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from throughtime import _native
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import UnknownTokenError
+from throughtime.notebooks import table
 from throughtime.runtime.engine import Engine
 from throughtime.runtime.outputs import check_output
 from throughtime.runtime.stepper import EngineState
@@ -90,6 +91,10 @@ class LineEvaluation:
     def bits_per_character(self) -> float:
         """The same in bits."""
         return self.nats_per_character / math.log(2)
+
+    def _repr_html_(self) -> str:
+        more = {"perplexity": self.perplexity, "bits_per_character": self.bits_per_character}
+        return table({**asdict(self), **more}.items())
 
 
 class ParallelLines(Protocol):

@@ -72,7 +72,7 @@ class LineModelling(ExampleTask):
     def loss(self, examples: NDArray[np.int64]) -> StepLoss:
         logits, targets = self._logits(self._training[examples])
         count = int((targets != IGNORED_TARGET).sum())
-        return StepLoss(token_loss(logits, targets), count)
+        return StepLoss(token_loss(logits, targets, self.own_loss), count)
 
     @torch.inference_mode()
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:

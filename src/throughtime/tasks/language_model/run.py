@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from throughtime.data.text import DecodingErrors
 from throughtime.errors import DataError, RunError
 from throughtime.generation import SamplingOptions
 from throughtime.generation.text import Stepper, most_probable, random_seed, stream
+from throughtime.in_memory import takes_data
+from throughtime.notebooks import table
 from throughtime.run.run import Run
 from throughtime.runtime.folder import NetworkOptions
 from throughtime.runtime.outputs import check_output
@@ -66,6 +68,10 @@ class Evaluation:
     def bits_per_character(self) -> float:
         """All bits over all characters, which compares tokenisers; bpc for a character model."""
         return self.nats_per_token * self.predictions / max(self.characters - 1, 1) / math.log(2)
+
+    def _repr_html_(self) -> str:
+        more = {"perplexity": self.perplexity, "bits_per_character": self.bits_per_character}
+        return table({**asdict(self), **more}.items())
 
 
 class LanguageModelRun(Run):
@@ -314,6 +320,7 @@ class LanguageModelRun(Run):
         encoding = self.config.data.encoding
         return np.concatenate(list(self.tokenizer.encode_file(path, errors, encoding=encoding)))
 
+    @takes_data
     def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride] - a text has other options than a table
         self,
         path: str | Path,

@@ -22,6 +22,7 @@ from throughtime.tasks.language_model.adaptive_chunk import LONGEST, SHORTEST, c
 from throughtime.tasks.language_model.model import LanguageModel, TorchStepper
 from throughtime.tasks.language_model.options import StreamTraining
 from throughtime.tasks.language_model.watch import GradientWatch
+from throughtime.training.own_loss import OwnLoss
 from throughtime.training.task import StepLoss, Task, carried_state
 from throughtime.units import describe_loss
 
@@ -122,7 +123,7 @@ class LanguageModelling(Task):
         logits, state = self._language_model(self._tensor(inputs), self._carried)
         self._carried = Recurrent.detach(state)
         self._position += length
-        loss = token_loss(logits, self._tensor(targets))
+        loss = token_loss(logits, self._tensor(targets), self.own_loss)
         # Merity et al. 2018: a longer chunk averages more, so it may step further.
         scale = length / self._lengths.mean if self._lengths.mode == "random" and self._lengths.mean else 1.0
         return StepLoss(loss, targets.size, scale)
@@ -192,13 +193,16 @@ def _generator_state(saved: Saved) -> dict[str, Any]:
     }
 
 
-def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
+def token_loss(logits: Tensor, targets: Tensor, own: OwnLoss | None = None) -> Tensor:
     """The mean over tokens of -log softmax(logits)[target], in nats.
 
     Args:
         logits: (T, B, V), any float type; half precision is summed in float32.
         targets: (T, B) int64; `IGNORED_TARGET` leaves a place out.
+        own: takes the place of it in training.
     """
+    if own is not None:
+        return own(logits, targets, targets != IGNORED_TARGET)
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED_TARGET)

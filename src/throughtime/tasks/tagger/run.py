@@ -20,6 +20,7 @@ from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEnc
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.facts import read_json
 from throughtime.files import copy_atomically, write_atomically
+from throughtime.in_memory import takes_data, takes_frames
 from throughtime.program.network import Functions
 from throughtime.run.run import Run, refuse_text
 from throughtime.runtime.outputs import check_output
@@ -230,9 +231,33 @@ class TaggerRun(Run):
             said = self.target.say(outputs)
             yield said.get("label", said)
 
-    def label_frames(self, path: str | Path) -> list[Any]:
-        """The label of each frame of a clip on disk; or what `stream` gives for other targets."""
-        said = (self.target.say(row) for outputs, _ in self._outputs_of(path) for row in outputs)
+    def label_frames(self, clip: str | Path | NDArray[Any]) -> list[Any]:
+        """The label of each frame of a clip; or what `stream` gives for other targets.
+
+        Args:
+            clip: a file, or frames in memory as `stream` takes them, (T, F) or (T, H, W, 3).
+        Raises:
+            DataError: the clip cannot be used (the message names the file, or the frame).
+        """
+        if not isinstance(clip, (str, Path)):
+            return self._label_array(clip)
+        said = (self.target.say(row) for outputs, _ in self._outputs_of(clip) for row in outputs)
+        return [one.get("label", one) for one in said]
+
+    def _label_array(self, clip: Iterable[Any]) -> list[Any]:
+        if not self.network.looks_ahead:
+            return list(self.stream(clip))
+        frames, encode = [], self._encode
+        for number, frame in enumerate(clip):
+            try:
+                frames.append(self._check_frame(np.asarray(frame)))
+            except DataError as error:
+                raise DataError(f"frame {number}: {error}") from None
+        if not frames:
+            return []
+        stacked = np.stack(frames) if encode is None else encode(np.stack(frames))
+        outputs = check_output(outputs_of_clip(self.network, iter([stacked])), "the clip")
+        said = map(self.target.say, outputs)
         return [one.get("label", one) for one in said]
 
     def read_labels(self, path: str | Path | SegmentRows, clip: str | Path) -> NDArray[Any]:
@@ -251,6 +276,7 @@ class TaggerRun(Run):
         source = path if isinstance(path, SegmentRows) else Path(path)
         return self._truth.read(source, count, times or None, self.kind == "sound")
 
+    @takes_frames
     def predict(
         self,
         inputs: Sequence[str | Path],
@@ -312,6 +338,7 @@ class TaggerRun(Run):
                 bad.report(path, None, str(error).removeprefix(f"{path} "))
         self.left_out = bad.summary()
 
+    @takes_data
     def evaluate(
         self,
         path: str | Path,

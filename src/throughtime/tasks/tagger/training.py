@@ -109,6 +109,10 @@ class Tagging(Task):
                 state = self._tagger.carry(self._carried, chunk.kept, beginning)
                 outputs, new_state = self._tagger(inputs, state, lengths)
             self._carried = Recurrent.detach(new_state)
+            if count and self.own_loss is not None:
+                mask = torch.from_numpy(counts).to(self._device)
+                wanted = torch.from_numpy(self._target.for_loss(truth)).to(self._device)
+                return StepLoss(self.own_loss(outputs, wanted, mask), count)
             if count:
                 return StepLoss(self._loss(outputs[torch.from_numpy(counts)], truth[counts]), count)
         return None

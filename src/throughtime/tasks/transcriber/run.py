@@ -18,6 +18,7 @@ from throughtime.data.sequences import write_sequences
 from throughtime.data.splits import stratified_split
 from throughtime.data.tables import BadRows
 from throughtime.errors import DataError, OptionError
+from throughtime.in_memory import takes_data, takes_frames
 from throughtime.metrics.edits import EditScores
 from throughtime.program.network import Functions
 from throughtime.recognition import recognise
@@ -174,6 +175,7 @@ class TranscriberRun(Run):
 
     # ---- predicting
 
+    @takes_frames
     def predict(
         self,
         inputs: Sequence[str | Path],
@@ -287,6 +289,7 @@ class TranscriberRun(Run):
         """
         return TranscriptSession(self)
 
+    @takes_data
     def evaluate(
         self,
         path: str | Path,

@@ -18,6 +18,7 @@ from throughtime.data.sequences import Sequences, write_sequences
 from throughtime.data.tables import BadRows, TableFormat, is_table, read_rows
 from throughtime.errors import DataError, RunError
 from throughtime.generation.beam import MAX_PENALTY, check_range
+from throughtime.in_memory import takes_data, takes_frames
 from throughtime.program.network import Functions
 from throughtime.run.run import Run, refuse_text
 from throughtime.runtime.outputs import check_output
@@ -205,6 +206,7 @@ class TranslatorRun(Run):
             length_penalty,
         )
 
+    @takes_frames
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
         refuse_text(inputs, "predict")
         translator = self.translator()
@@ -232,6 +234,7 @@ class TranslatorRun(Run):
         blocks = iter(lambda: list(itertools.islice(texts, READ_AHEAD)), [])
         return translator.stream(blocks, str(path), bad, with_attention)
 
+    @takes_data
     def evaluate(
         self,
         path: str | Path,

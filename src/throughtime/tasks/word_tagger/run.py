@@ -18,6 +18,7 @@ from throughtime.data.splits import stratified_split
 from throughtime.data.tables import BadRows
 from throughtime.data.word_vectors import WordVectors, read_word_vectors
 from throughtime.errors import DataError, OptionError
+from throughtime.in_memory import takes_data, takes_frames
 from throughtime.program.network import Functions
 from throughtime.run.run import Run, refuse_text
 from throughtime.tasks.word_tagger.conll import Sentence
@@ -255,6 +256,7 @@ class WordTaggerRun(Run):
                 raise DataError(f"sentence {number} is empty, or a word in it")
         return list(self._tag([Sentence(words, None, 0) for words in given]))
 
+    @takes_frames
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
         """Tag the sentences of files.
 
@@ -312,6 +314,7 @@ class WordTaggerRun(Run):
             described["truth"] = list(sentence.tags)
         return described
 
+    @takes_data
     def evaluate(
         self, path: str | Path, skip_bad: bool = False, progress: Callable[[float], None] | None = None
     ) -> dict[str, Any]:

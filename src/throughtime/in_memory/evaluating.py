@@ -1,0 +1,85 @@
+"""Measuring and predicting on data in memory."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from throughtime.errors import OptionError
+from throughtime.in_memory.frames import is_frame, is_series
+from throughtime.in_memory.given import Data, on_disk
+from throughtime.notebooks import Measured
+
+if TYPE_CHECKING:
+    from throughtime.run.run import Run
+
+    S = TypeVar("S", bound=Run)
+else:
+    S = TypeVar("S")
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def takes_data(
+    evaluate: Callable[Concatenate[S, str | Path, P], R],
+) -> Callable[Concatenate[S, Data, P], R]:
+    """Let the `evaluate` of a run take data in memory where it takes a path; see `Data`.
+
+    A notebook shows what it finds as a table.
+    """
+
+    def measured(self: S, data: Data, *args: P.args, **options: P.kwargs) -> R:
+        if args and not isinstance(args[0], (bool, str, type(None))):
+            raise OptionError("give inputs and labels as one tuple: run.evaluate((inputs, labels))")
+        with on_disk(data, known_options(self)) as path:
+            found = evaluate(self, path, *args, **options)
+        return Measured(found) if type(found) is dict else found  # type: ignore[return-value]
+
+    return _documented(measured, evaluate, "data")
+
+
+def takes_frames(
+    predict: Callable[Concatenate[S, Sequence[str | Path], P], Iterator[dict[str, Any]]],
+) -> Callable[Concatenate[S, Data, P], Iterator[dict[str, Any]]]:
+    """Let the `predict` of a run take a frame where it takes paths; see `throughtime.in_memory.frames`."""
+
+    def predicted(self: S, inputs: Data, *args: P.args, **options: P.kwargs) -> Iterator[dict[str, Any]]:
+        if is_frame(inputs) or is_series(inputs):
+            return of_frame(self, inputs, *args, **options)
+        named = [inputs] if isinstance(inputs, (str, bytes, Path)) else inputs
+        if not isinstance(named, Sequence) or not all(isinstance(one, (str, Path)) for one in named):
+            raise OptionError(
+                "predict takes a list of paths, or a frame with the columns of the training (a dictionary of "
+                "columns is one)"
+            )
+        return predict(self, inputs, *args, **options)  # type: ignore[arg-type]
+
+    def of_frame(self: S, frame: Data, *args: P.args, **options: P.kwargs) -> Iterator[dict[str, Any]]:
+        with on_disk(frame, known_options(self)) as path:
+            yield from predict(self, [path], *args, **options)
+
+    return _documented(predicted, predict, "inputs")
+
+
+def known_options(run: Run) -> dict[str, Any]:
+    """The options of a run that say what the columns of its data are called."""
+    return {**run.config.data.model_dump(), "task": run.task}
+
+
+def _documented(function: F, original: Callable[..., Any], name: str) -> F:
+    """The function with the name, the text and the parameters of the one that it calls."""
+    functools.update_wrapper(function, original)
+    signature = inspect.signature(original)
+    owner, given, *others = signature.parameters.values()
+    given = given.replace(name=name, annotation="Data")
+    function.__signature__ = signature.replace(parameters=[owner, given, *others])  # type: ignore[attr-defined]
+    if original.__doc__ and name == "data":
+        # The room's own text says of a path what it has to be.
+        function.__doc__ = original.__doc__.replace(
+            "            path: ", "            data: in memory, or ", 1
+        )
+    return function
