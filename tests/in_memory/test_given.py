@@ -100,6 +100,13 @@ def test_a_validation_set_in_memory_is_what_is_measured(tmp_path: Path) -> None:
     assert run.evaluate((clips[:4], labels[:4]))["loss"] == pytest.approx(measured[-1], rel=1e-4)
 
 
+def test_arrays_with_texts_are_transcribed(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    data = ([generator.normal(size=(20, 2)) for _ in range(12)], ["ab", "ba", "a"] * 4)
+    run = tt.train(data, task="transcriber", out=tmp_path / "run", **SMALL)
+    assert run.evaluate(data)["characters"] == 20
+
+
 def test_a_text_needs_its_own_spelling(tmp_path: Path) -> None:
     text = "so it goes. " * 200
     run = tt.train(tt.Text(text), out=tmp_path / "run", chunk=16, batch=4, **SMALL)
