@@ -49,6 +49,8 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
     if "numbers" in facts:
         predicted = facts["numbers"]
         rows.append(("numbers", f"{', '.join(predicted['columns'])} (loss {predicted['loss']})"))
+    if facts.get("segment", 1) > 1:
+        rows.append(("segments", f"{facts['segment']} steps are read as one"))
     if facts["step"] is not None:
         epochs = f"{facts['epoch']} of {training['epochs']} epochs"
         state = "complete" if facts["finished"] else "can be resumed"

@@ -109,6 +109,13 @@ class LabelledData(Section):
         le=MOST_COUNTED,
         description="Read at most this many steps of an example; 0 reads all.",
     )
+    segment: int = Field(
+        default=0,
+        ge=0,
+        le=MOST_UNITS,
+        description="Arrays and sounds: steps that the recurrence reads together, as one; the last step is "
+        "repeated where they do not come out even. 0 chooses: 1 for sounds, more for long arrays.",
+    )
     mel_bands: int = Field(default=40, ge=1, le=1024, description="Sounds: features per frame.")
     frame_seconds: float = Field(default=0.025, gt=0, le=60, description="Sounds: length of a frame.")
     frame_hop: float = Field(
