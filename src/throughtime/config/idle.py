@@ -93,6 +93,11 @@ _RULES = (
     _Rule(
         ("vocabulary",), lambda given: given["tokenizer"] in ("character", "byte"), "--tokenizer bpe or word"
     ),
+    _Rule(
+        ("embedding_file",),
+        lambda given: given["task"] == "classifier" and given["tokenizer"] != "word",
+        "--tokenizer word: other tokens have no vectors",
+    ),
     _Rule(("minimum_count",), lambda given: given["tokenizer"] != "word", "--tokenizer word"),
     _Rule(
         (
@@ -104,6 +109,8 @@ _RULES = (
             "input_dropout",
             "word_dropout",
             "text_column",
+            "second_text",
+            "embedding_file",
         ),
         lambda given: given.get("input") in ("vectors", "sequences", "audio"),
         "texts",

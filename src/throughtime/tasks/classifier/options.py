@@ -53,6 +53,16 @@ class LabelledData(Section):
         description="The column with the text, by name or by number from 1; several between commas are read "
         "one after the other.",
     )
+    second_text: str | None = Field(
+        default=None,
+        description="The column with a second text, as a hypothesis beside a premise, or an answer beside a "
+        "question: the same network reads both, and compares them.",
+    )
+    static_columns: str | None = Field(
+        default=None,
+        description="Columns between commas with numbers or names beside a text, an array or a sound, as age "
+        "or country: the network gets them with what it read.",
+    )
     label_column: str = Field(
         default="label",
         description="The column with the label or the number, by name or by number from 1; several between "
@@ -102,6 +112,11 @@ class LabelledData(Section):
     errors: Literal["strict", "replace"] = Field(
         default="replace",
         description="Characters that training did not see: stop and name them, or read them as unknown.",
+    )
+    embedding_file: str | None = Field(
+        default=None,
+        description="Begin with the word vectors of this text file (GloVe, or fastText's .vec; also .gz); "
+        "only the words of the data are kept.",
     )
     longest: int = Field(
         default=0,

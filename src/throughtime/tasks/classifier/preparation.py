@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.config.small_data import holds_nothing_out
+from throughtime.data.conditions import ConditionSurvey
 from throughtime.data.features import FeatureSpace, statistics
 from throughtime.data.sequences import write_sequences
 from throughtime.data.splits import stratified_fold, stratified_split
 from throughtime.data.tables import BadRows, column_names
-from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
+from throughtime.data.text_encoder import TextEncoder, normalise, train_text_tokenizer
+from throughtime.data.tokenizer import Tokenizer
+from throughtime.data.word_vectors import spellings
+from throughtime.errors import DataError
+from throughtime.run.word_vectors import take_vectors
 from throughtime.targets.kinds import Target, labels_of, numbers_of
 from throughtime.tasks.classifier.examples import Example, table_of
 from throughtime.tasks.classifier.options import ClassifierConfig
-from throughtime.tasks.classifier.prepared import EXAMPLES, write_targets
+from throughtime.tasks.classifier.prepared import EXAMPLES, SECOND, write_beside, write_targets, write_vectors
 from throughtime.tasks.classifier.reading import (
+    STATIC_COLUMN,
     as_steps,
     example_reader,
     table_format,
@@ -30,7 +38,7 @@ from throughtime.tasks.classifier.segments import look_at_lengths, segment_for
 if TYPE_CHECKING:
     from throughtime.training.progress import Progress
 
-TOKENIZER, FEATURES = "tokenizer.json", "features.json"
+TOKENIZER, FEATURES, STATIC = "tokenizer.json", "features.json", "static.json"
 DATA = "data"
 
 
@@ -65,30 +73,46 @@ class Preparation:
             self._prepare_features()
 
     def _prepare_texts(self) -> None:
-        examples = list(self._read_all())
-        targets, held_out = self._settle_target([(example.truth, late) for example, late in examples])
+        read = list(self._read_all())
+        targets, held_out = self._settle_target([(example.truth, late) for example, late in read])
+        self._settle_beside([(example, late) for example, late in read])
         data = self.config.data
-        seen = [str(example.input) for (example, _), late in zip(examples, held_out, strict=True) if not late]
+        seen: list[str] = []
+        for (example, _), late in zip(read, held_out, strict=True):
+            if not late:
+                seen += [str(example.input), *([] if example.second is None else [example.second])]
         tokenizer = train_text_tokenizer(data.tokenizer, seen, data.vocabulary, data.lowercase)
         tokenizer.save(self.folder / TOKENIZER)
+        if data.embedding_file is not None:
+            self._take_vectors(tokenizer, data.embedding_file, seen)
         # Characters that only validation has are unknown ones; --errors strict is about what is predicted.
         encoder = TextEncoder(tokenizer, data.lowercase, "replace", data.longest)
-        arrays = (encoder.encode(str(example.input)) for example, _ in examples)
-        write_sequences(self.folder / DATA / EXAMPLES, arrays, np.int32)
-        write_targets(self.folder / DATA, targets, held_out)
+        place = self.folder / DATA
+        write_sequences(place / EXAMPLES, (encoder.encode(str(one.input)) for one, _ in read), np.int32)
+        if data.second_text is not None:
+            write_sequences(place / SECOND, (encoder.encode(str(one.second)) for one, _ in read), np.int32)
+        write_targets(place, targets, held_out)
+
+    def _take_vectors(self, tokenizer: Tokenizer, path: str, seen: list[str]) -> None:
+        """Write the vectors of the vocabulary's words."""
+        counts = Counter(word for text in seen for word in normalise(text, "word", lowercase=False).split())
+        vectors, self.config = take_vectors(self.config, path, counts.keys(), self._show)
+        words = list(tokenizer.token_texts())
+        write_vectors(self.folder / DATA, vectors.matrix(spellings(words, counts)))
 
     def _prepare_features(self) -> None:
-        truths: list[tuple[Any, bool]] = []
+        read: list[tuple[Example, bool]] = []
 
         def arrays() -> Iterator[NDArray[np.float32]]:
             for example, late in self._read_all():
-                truths.append((example.truth, late))
+                read.append((replace(example, input=None), late))
                 yield example.input  # type: ignore[misc]
 
         # They go to the disk as they are read: sounds may be larger than memory.
         steps = self._in_segments(arrays())
         examples = write_sequences(self.folder / DATA / EXAMPLES, steps, np.float32)
-        targets, held_out = self._settle_target(truths)
+        targets, held_out = self._settle_target([(example.truth, late) for example, late in read])
+        self._settle_beside(read)
         write_targets(self.folder / DATA, targets, held_out)
         assert self._space is not None
         names = self._space.names
@@ -97,6 +121,28 @@ class Preparation:
         mean, deviation = statistics(training)
         space = FeatureSpace(names, self._space.rate, tuple(mean.tolist()), tuple(deviation.tolist()))
         space.save(self.folder / FEATURES)
+
+    def _settle_beside(self, read: list[tuple[Example, bool]]) -> None:
+        """Find out what the static columns hold, and write what stands beside each example."""
+        data = self.config.data
+        if data.static_columns is None:
+            return
+        names = list(read[0][0].beside or {})
+        survey = ConditionSurvey(names, STATIC_COLUMN)
+        for example, late in read:
+            if not late:
+                survey.add(example.beside or {})
+        conditions = survey.settle()
+        rows = []
+        for example, late in read:
+            try:
+                rows.append(conditions.encode(example.beside or {}))
+            except DataError as error:
+                where = data.validation if late else data.source
+                raise DataError(f"{where} line {example.line}: {error}") from None
+        conditions.save(self.folder / STATIC)
+        write_beside(self.folder / DATA, rows)
+        self._show.remark(f"beside each example: {', '.join(one.describe() for one in conditions.fields)}")
 
     def _in_segments(self, arrays: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """The steps of each example as the network reads them, once it is known how long they are."""

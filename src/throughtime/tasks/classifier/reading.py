@@ -16,6 +16,9 @@ from throughtime.tasks.classifier.examples import ExampleReader, InputKind
 from throughtime.tasks.classifier.options import LabelledData
 from throughtime.tasks.classifier.segments import segmented
 
+# What errors call a condition of a classifier.
+STATIC_COLUMN = "static column"
+
 
 def table_format(data: LabelledData) -> TableFormat:
     """How its tables are written."""
@@ -40,6 +43,8 @@ def example_reader(
     return ExampleReader(
         cast(InputKind, data.input),
         data.text_column,
+        data.second_text,
+        data.static_columns,
         truth_reader(data),
         columns=data.columns,
         form=table_format(data),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.conditions import Conditions
 from throughtime.data.features import FeatureSpace
 from throughtime.data.lines import STANDARD_INPUT, shown, standard_input
 from throughtime.data.numbers import as_float32
@@ -28,12 +29,13 @@ from throughtime.tasks.classifier.examples import (
     InputKind,
     table_of,
 )
+from throughtime.tasks.classifier.given import SECOND, Encoded, Given
 from throughtime.tasks.classifier.inputs import read_any, read_inputs
 from throughtime.tasks.classifier.options import ClassifierConfig
 from throughtime.tasks.classifier.prediction import Labeller, SequenceLabeller, all_outputs
-from throughtime.tasks.classifier.preparation import DATA, FEATURES, TOKENIZER, Preparation
-from throughtime.tasks.classifier.prepared import TARGETS, PreparedExamples
-from throughtime.tasks.classifier.reading import as_steps, example_reader, text_encoder
+from throughtime.tasks.classifier.preparation import DATA, FEATURES, STATIC, TOKENIZER, Preparation
+from throughtime.tasks.classifier.prepared import NO_CONDITIONS, TARGETS, PreparedExamples, read_vectors
+from throughtime.tasks.classifier.reading import STATIC_COLUMN, as_steps, example_reader, text_encoder
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +63,7 @@ class ClassifierRun(Run):
         target: what it says of an example: the names of the labels, or of the numbers.
         encoder: for texts: the vocabulary.
         space: for numbers: the features, their means and deviations.
+        conditions: what stands beside an example.
     """
 
     task = "classifier"
@@ -68,6 +71,7 @@ class ClassifierRun(Run):
     target: Target
     encoder: TextEncoder | None = None
     space: FeatureSpace | None = None
+    conditions: Conditions = NO_CONDITIONS
 
     # ---- training
 
@@ -81,7 +85,7 @@ class ClassifierRun(Run):
         preparation.prepare()
         self.config = preparation.config
         self.load()
-        prepared = PreparedExamples.open(self.folder / DATA)
+        prepared = self._prepared()
         self.fit_to_data(len(prepared.training), show)
         if preparation.left_out.count:
             show.remark(preparation.left_out.summary())
@@ -95,55 +99,91 @@ class ClassifierRun(Run):
             self.encoder = text_encoder(self.config.data, Tokenizer.load(self.folder / TOKENIZER))
         else:
             self.space = FeatureSpace.load(self.folder / FEATURES)
+        if self.config.data.static_columns is not None:
+            self.conditions = Conditions.load(self.folder / STATIC, STATIC_COLUMN)
+
+    def _prepared(self) -> PreparedExamples:
+        return PreparedExamples.open(self.folder / DATA, self._pairs, self.conditions)
+
+    @property
+    def _pairs(self) -> bool:
+        return self.config.data.second_text is not None
 
     def build_model(self) -> Classifier | Ensemble:
         from throughtime.tasks.classifier.model import Classifier, Ensemble
 
-        model, target = self.config.model, self.target
+        model = self.config.model
+        beside: dict[str, Any] = {
+            "pairs": self._pairs,
+            "categories": tuple(len(one.values) for one in self.conditions.categories),
+            "numbers": tuple((one.mean, one.deviation) for one in self.conditions.numbers),
+        }
         if self.encoder is not None:
-            made = [Classifier(model, target, self.encoder.unknown) for _ in range(model.members)]
+            read: dict[str, Any] = {"vocabulary_size": self.encoder.unknown}
         else:
             assert self.space is not None
             # The features of a segment are those of each of its steps, one behind the other.
             steps = self.config.data.segment or 1
-            known = (self.space.mean * steps, self.space.deviation * steps)
-            made = [Classifier(model, target, statistics=known) for _ in range(model.members)]
+            read = {"statistics": (self.space.mean * steps, self.space.deviation * steps)}
+        made = [Classifier(model, self.target, **read, **beside) for _ in range(model.members)]
         return made[0] if model.members == 1 else Ensemble(made)
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
         from throughtime.tasks.classifier.training import Classification
 
-        prepared = PreparedExamples.open(self.folder / DATA)
+        prepared = self._prepared()
         self.target.check(prepared.targets, TARGETS)
         if self.encoder is not None:
-            prepared.examples.expect_numbers(0, self.encoder.unknown + 1)
+            for tokens in (prepared.examples, prepared.second):
+                if tokens is not None:
+                    tokens.expect_numbers(0, self.encoder.unknown + 1)
         else:
             prepared.examples.expect_steps((self._width,), "f")
         what = _WHAT[self.kind]
         return Classification(model, prepared, self.target, self.config.training, what)  # type: ignore[arg-type]
 
+    def begin(self, model: nn.Module) -> None:
+        if self.encoder is None:
+            return
+        from throughtime.models.word_vectors import begin_with_vectors
+
+        vectors = read_vectors(self.folder / DATA, (self.encoder.unknown, self.config.model.embedding))
+        for member in model.members:  # type: ignore[union-attr]
+            begin_with_vectors(member.embedding, vectors)
+
     def conclude(self) -> None:
         """Calibrate by the validation examples, and draw what the best weights make of them."""
-        prepared = PreparedExamples.open(self.folder / DATA)
+        prepared = self._prepared()
         if len(prepared.validation):
-            outputs = self._outputs([prepared.examples[int(number)] for number in prepared.validation])
+            outputs = all_outputs(self.network, prepared.given.part(prepared.validation))
             truth = np.asarray(prepared.targets[prepared.validation])
             self.target.calibrate(self.folder, truth, outputs)
             self.target.draw(self.folder / f"{self.target.picture}.png", truth, outputs)
 
     # ---- predicting
 
-    def classify(self, inputs: Iterable[Any]) -> list[dict[str, Any]]:
+    def classify(
+        self, inputs: Iterable[Any], beside: Sequence[Mapping[str, Any]] | None = None
+    ) -> list[dict[str, Any]]:
         """Say what texts, or arrays (T, F) of numbers, are that are at hand.
 
+        Args:
+            inputs: texts, pairs of texts where the run reads two, or arrays.
+            beside: of each the values of its static columns, where the run reads any.
         Returns:
             For each its label, the label's probability, and those of all labels; or its labels and the
             probabilities of all; or its value, low and high.
         Raises:
-            DataError: a text is empty, a number is not finite, or the model's output is not.
+            DataError: a text is empty, a number is not finite, or the model's output is not; a static column
+                is missing.
         """
         refuse_text(inputs, "classify")
-        rows = self._outputs([self._encode(one) for one in inputs])
+        given = list(inputs)
+        if beside is not None and len(beside) != len(given):
+            raise OptionError(f"{len(given)} inputs, and what stands beside {len(beside)}")
+        rows = self._outputs(
+            [self._encode(one, None if beside is None else beside[place]) for place, one in enumerate(given)]
+        )
         return [
             self._say(check_output(row, f"input {number}"), self.target.kind != "number")
             for number, row in enumerate(rows)
@@ -196,7 +236,7 @@ class ClassifierRun(Run):
 
     def _label(
         self,
-        block: list[tuple[Example, NDArray[Any] | None]],
+        block: list[tuple[Example, Encoded | None]],
         name: str | Path,
         bad: BadRows,
         probabilities: bool,
@@ -238,7 +278,7 @@ class ClassifierRun(Run):
         """
         threshold_all(self.target, threshold)
         bad = BadRows(skip_bad)
-        arrays: list[NDArray[Any]] = []
+        arrays: list[Encoded] = []
         truths: list[NDArray[Any]] = []
         names: list[str] = []
         table = table_of(path)
@@ -271,8 +311,10 @@ class ClassifierRun(Run):
         }
 
     def next_command(self) -> str:
-        example = 'echo "a text" | ' if self.config.data.input == "text" else ""
-        inputs = "" if example else " INPUT"
+        example, inputs = "", " INPUT"
+        if self.config.data.input == "text" and not self.conditions:
+            example = "printf 'a text\\ta second text\\n' | " if self._pairs else 'echo "a text" | '
+            inputs = ""
         return f"Predict with it: {example}throughtime predict {self.folder}{inputs}"
 
     def row_names(self) -> dict[str, list[str]]:
@@ -280,6 +322,8 @@ class ClassifierRun(Run):
         rows = {"output.weight": outputs, "output.bias": outputs}
         if self.encoder is not None:
             rows["embedding.weight"] = [*self.encoder.tokenizer.token_texts(), _UNKNOWN]
+        for place, one in enumerate(self.conditions.categories):
+            rows[f"beside.embeddings.{place}.weight"] = one.values
         members = range(self.config.model.members)
         return rows | {
             f"members.{number}.{name}": names for number in members for name, names in rows.items()
@@ -292,6 +336,8 @@ class ClassifierRun(Run):
         if self.space is not None:
             known["features"] = len(self.space.names)
             known["segment"] = self.config.data.segment or 1
+        if self.conditions:
+            known["beside"] = {one.name: one.values or "a number" for one in self.conditions.fields}
         return known
 
     # ---- what both need
@@ -312,39 +358,63 @@ class ClassifierRun(Run):
     def _reader(self, needs_truth: bool, allow_outside: bool) -> ExampleReader:
         return example_reader(self.config.data, self.space, needs_truth, allow_outside)
 
-    def _encode(self, given: Any) -> NDArray[Any]:
-        """A text or an array as the network reads it."""
-        if self.encoder is not None:
-            return self.encoder.encode(given)
-        return as_steps(as_float32(given, lambda *place: f"number {list(place)}"), self.config.data)
+    def _encode(self, given: Any, beside: Mapping[str, Any] | None) -> Encoded:
+        """A text, a pair of texts or an array as the network reads it, with what stands beside it."""
+        second = None
+        if self._pairs:
+            if isinstance(given, str) or len(given) != 2:
+                raise DataError(
+                    f"the model reads pairs: a text, and the {self.config.data.second_text} to it"
+                )
+            given, second = given
+        if self.conditions and beside is None:
+            names = ", ".join(self.conditions.names)
+            raise DataError(f"the model also reads {names}: name a table that has them beside each example")
+        values = self.conditions.encode(beside or {}) if self.conditions else None
+        if self.encoder is None:
+            return Encoded(as_steps(as_float32(given, _place), self.config.data), None, values)
+        return Encoded(
+            self.encoder.encode(given), None if second is None else self.encoder.encode(second), values
+        )
 
     def _encoded(
         self, examples: Iterable[Example], path: str | Path, bad: BadRows
-    ) -> Iterator[tuple[Example, NDArray[Any] | None]]:
+    ) -> Iterator[tuple[Example, Encoded | None]]:
         for example in examples:
+            given = example.input if example.second is None else (example.input, example.second)
             try:
-                yield example, None if example.input is None else self._encode(example.input)
+                yield example, None if example.input is None else self._encode(given, example.beside)
             except DataError as error:
                 bad.report(path, example.line, str(error))
 
     def _outputs(
-        self, arrays: Sequence[NDArray[Any]], progress: Callable[[float], None] | None = None
+        self, rows: Sequence[Encoded], progress: Callable[[float], None] | None = None
     ) -> NDArray[np.float32]:
-        return all_outputs(self.network, arrays, progress)
+        return all_outputs(self.network, Given.of(rows), progress)
 
     def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
         known = TOKENIZER if self.encoder is not None else FEATURES
+        static = (STATIC,) if self.conditions else ()
         segment = {} if self.encoder is not None else {"segment": self.config.data.segment or 1}
-        return (known, *self.target.files), {**self.target.facts(), **segment}
+        return (known, *self.target.files, *static), {**self.target.facts(), **segment}
 
     def port_sizes(self) -> dict[tuple[str, str], int]:
         sizes = {("sequence", self.target.port): self.target.width}
-        if self.encoder is not None:
-            return {**sizes, ("sequence", "tokens"): self.encoder.unknown + 1}
-        return {**sizes, ("sequence", "features"): self._width}
+        for place, one in enumerate(self.conditions.categories):
+            sizes["sequence", f"category_{place}"] = len(one.values)
+        if self.conditions.numbers:
+            sizes["sequence", "numbers"] = len(self.conditions.numbers)
+        if self.encoder is None:
+            return {**sizes, ("sequence", "features"): self._width}
+        read = ("tokens", SECOND) if self._pairs else ("tokens",)
+        return {**sizes, **{("sequence", name): self.encoder.unknown + 1 for name in read}}
 
     def predictor(self, network: Functions) -> SequenceLabeller:
         return Labeller(network, self.config.model.pooling, self.target.port)
+
+
+def _place(*place: int) -> str:
+    return f"number {list(place)}"
 
 
 def _empty(value: Any) -> Any:
