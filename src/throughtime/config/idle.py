@@ -95,7 +95,7 @@ _RULES = (
     ),
     _Rule(
         ("embedding_file",),
-        lambda given: given["task"] == "classifier" and given["tokenizer"] != "word",
+        lambda given: given["task"] == "classifier" and given["tokenizer"] not in ("word", "auto"),
         "--tokenizer word: other tokens have no vectors",
     ),
     _Rule(("minimum_count",), lambda given: given["tokenizer"] != "word", "--tokenizer word"),

@@ -99,8 +99,10 @@ class LabelledData(Section):
         description="Take every label as it is, also where the labels look like measurements or like several "
         "labels in a cell.",
     )
-    tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
-        default="bpe", description="The unit of text that is one token."
+    tokenizer: Literal["auto", "character", "byte", "bpe", "word"] = Field(
+        default="auto",
+        description="The unit of text that is one token. auto takes words where few of a new text's words "
+        "would be unknown, and bpe elsewhere.",
     )
     vocabulary: int | None = Field(
         default=None,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from throughtime.data.features import FeatureSpace, statistics
 from throughtime.data.sequences import write_sequences
 from throughtime.data.splits import stratified_fold, stratified_split
 from throughtime.data.tables import BadRows, column_names
-from throughtime.data.text_encoder import TextEncoder, normalise, train_text_tokenizer
+from throughtime.data.text_encoder import TextEncoder, normalise, train_text_tokenizer, unknown_share
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.data.word_vectors import spellings
 from throughtime.errors import DataError
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 TOKENIZER, FEATURES, STATIC = "tokenizer.json", "features.json", "static.json"
 DATA = "data"
+
+_MOST_UNKNOWN = 0.1
 
 
 class Preparation:
@@ -81,7 +83,8 @@ class Preparation:
         for (example, _), late in zip(read, held_out, strict=True):
             if not late:
                 seen += [str(example.input), *([] if example.second is None else [example.second])]
-        tokenizer = train_text_tokenizer(data.tokenizer, seen, data.vocabulary, data.lowercase)
+        kind = self._settle_tokenizer(seen)
+        tokenizer = train_text_tokenizer(kind, seen, data.vocabulary, data.lowercase)
         tokenizer.save(self.folder / TOKENIZER)
         if data.embedding_file is not None:
             self._take_vectors(tokenizer, data.embedding_file, seen)
@@ -92,6 +95,19 @@ class Preparation:
         if data.second_text is not None:
             write_sequences(place / SECOND, (encoder.encode(str(one.second)) for one, _ in read), np.int32)
         write_targets(place, targets, held_out)
+
+    def _settle_tokenizer(self, seen: list[str]) -> Literal["character", "byte", "bpe", "word"]:
+        """The tokenizer that the user named, or that suits the training texts."""
+        data = self.config.data
+        if data.tokenizer != "auto":
+            return data.tokenizer
+        unknown = unknown_share(seen, data.lowercase)
+        kind = "word" if unknown <= _MOST_UNKNOWN or data.embedding_file is not None else "bpe"
+        self._show.remark(
+            f"--tokenizer {kind}: {unknown:.0%} of the words of new texts would be unknown words"
+        )
+        self.config = self.config.changed({"tokenizer": kind})
+        return kind
 
     def _take_vectors(self, tokenizer: Tokenizer, path: str, seen: list[str]) -> None:
         """Write the vectors of the vocabulary's words."""
