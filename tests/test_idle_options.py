@@ -38,6 +38,7 @@ from throughtime.presets import PRESETS, preset
         ({"task": "captioner", "rewarded_length": 9}, "it needs --word-reward"),
         ({"task": "tagger", "context": 8}, "it needs --bidirectional"),
         ({"task": "classifier", "input": "text", "segment": 4}, "it needs arrays or sounds"),
+        ({"task": "classifier", "input": "text", "input_noise": 0.2}, "it needs numbers"),
         (
             {"task": "classifier", "validation_fraction": 0.0, "early_stopping": 3},
             "--early-stopping 3 would do nothing: it needs something to validate on",

@@ -122,6 +122,7 @@ _RULES = (
     ),
     _Rule(("fill",), lambda given: given.get("input") in ("vectors", "text", "audio"), "arrays"),
     _Rule(("segment",), lambda given: given.get("input") in ("vectors", "text"), "arrays or sounds"),
+    _Rule(("input_noise",), lambda given: given.get("input") == "text", "numbers"),
     _Rule(
         ("loss", "quantiles", "interval"),
         lambda given: "target" in given and given["target"] != "number",

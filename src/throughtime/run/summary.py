@@ -23,6 +23,7 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
         "activation",
         "projection",
         "zoneout",
+        "input_noise",
         *(name for name in model if name.endswith("dropout")),
     ):
         value = model.get(name)

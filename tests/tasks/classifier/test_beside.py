@@ -186,6 +186,19 @@ def test_word_vectors_begin_the_embedding(pairs: Path, tmp_path: Path) -> None:
         train(pairs, out=tmp_path / "other", **SMALL, **files)
 
 
+def test_the_tokenizer_follows_from_the_texts_where_nobody_names_it(pairs: Path, tmp_path: Path) -> None:
+    show = Listening()
+    options = {**SMALL, "epochs": 1, "text_column": "question,answer"}
+    options.pop("tokenizer")
+    run = train(pairs, out=tmp_path / "words", show=show, **options)
+    assert run.config.data.tokenizer == "word"  # type: ignore[attr-defined]
+    assert "--tokenizer word: 0% of the words of new texts would be unknown words" in show.remarks
+    rows = [[f"w{number}a w{number}b", "xy"[number % 2]] for number in range(20)]
+    table = write(tmp_path / "new.csv", ["text", "label"], rows)
+    run = train(table, out=tmp_path / "pieces", **{**options, "text_column": "text"})
+    assert run.config.data.tokenizer == "bpe"  # type: ignore[attr-defined]
+
+
 def test_what_the_recognition_says_of_columns_beside(pairs: Path, arrays: Path) -> None:
     from throughtime.recognition import recognise
 

@@ -152,7 +152,7 @@ class Classifier(nn.Module):
         self, inputs: Tensor, state: State | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """The outputs (T, B, D * H) of the recurrence and its state: what is pooled over time."""
-        steps = self._embed(inputs) if self.embedding is not None else (inputs - self.mean) / self.deviation
+        steps = self._embed(inputs) if self.embedding is not None else self._standardise(inputs)
         return self.recurrent(steps, state, lengths)
 
     @property
@@ -167,6 +167,13 @@ class Classifier(nn.Module):
     def functions(self) -> dict[str, Definition]:
         """See `functions_of`."""
         return functions_of(self)
+
+    def _standardise(self, features: Tensor) -> Tensor:
+        steps = (features - self.mean) / self.deviation
+        if self.training and self.config.input_noise:
+            # What a few examples differ in by chance must not tell them apart (Bishop 1995).
+            steps = steps + self.config.input_noise * torch.randn_like(steps)
+        return steps
 
     def _embed(self, tokens: Tensor) -> Tensor:
         assert self.embedding is not None

@@ -187,6 +187,12 @@ class ClassifierNetwork(RecurrenceConfig):
         default="max", description="How the outputs of all steps become one vector."
     )
     input_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout on the embeddings of a text.")
+    input_noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="Noise on numbers in training, in standard deviations of each feature.",
+    )
     output_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout before the output layer.")
     members: int = Field(
         default=1,
