@@ -31,7 +31,8 @@ class LabelledData(Section):
         default=0.1,
         ge=0,
         lt=1,
-        description="Share of each label's examples, drawn by --seed, kept for validation; 0 for none.",
+        description="Share of each label's examples, drawn by --seed, kept for validation; 0 for none. "
+        "Fewer than 100 examples with a label each are all learned from unless it is given.",
     )
     folds: int = Field(
         default=0,
