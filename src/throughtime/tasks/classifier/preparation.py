@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 TOKENIZER, FEATURES, STATIC = "tokenizer.json", "features.json", "static.json"
 DATA = "data"
 
-# Of a new text's words. After SST-2's 6,920 sentences it is 5 %, and words are 3 points better than byte pairs
-# on its dev split; after 150,000 Korean reviews, whose words take many endings, it is still 14 %.
+# Of a new text's words. After SST-2's 6,920 sentences it is 5 %, and words are 3 points better than byte
+# pairs on its dev split; after 150,000 Korean reviews, whose words take many endings, it is still 14 %.
 _MOST_UNKNOWN = 0.1
 
 
