@@ -70,12 +70,16 @@ def lines_model(
 
 
 def classifier(
-    members: int = 1, tokens: bool = True, target: Target | None = None, **options: Any
+    members: int = 1,
+    tokens: bool = True,
+    target: Target | None = None,
+    more: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> torch.nn.Module:
     config = ClassifierNetwork(**{"hidden": 4, "embedding": 3, **options})
     target = target or one_label(2)
     known: dict[str, Any] = {"vocabulary_size": 5} if tokens else {"statistics": ([0.0, 1.0], [1.0, 2.0])}
-    made = [Classifier(config, target, **known) for _ in range(members)]
+    made = [Classifier(config, target, **known, **(more or {})) for _ in range(members)]
     return made[0] if members == 1 else Ensemble(made)
 
 
@@ -140,6 +144,14 @@ _MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
     ),
     "classifier, every option": lambda: classifier(pooling="attention", **EVERY_OPTION),
     "classifier without recurrence": lambda: classifier(cell="none", layers=2),
+    "pairs of texts": lambda: classifier(more={"pairs": True}, cell="lstm"),
+    "pairs with something beside": lambda: classifier(
+        2, more={"pairs": True, "categories": (3, 2), "numbers": ((1.0, 2.0),)}, pooling="attention"
+    ),
+    "numbers with something beside": lambda: classifier(
+        tokens=False, more={"categories": (4,), "numbers": ((0.0, 1.0), (5.0, 2.0))}
+    ),
+    "ensemble with categories beside": lambda: classifier(2, more={"categories": (3,)}, bidirectional=False),
     "ensemble": lambda: classifier(3),
     "ensemble both ways": lambda: classifier(2, cell="gru", bidirectional=True, layers=1),
     "numbers": lambda: classifier(tokens=False, cell="rnn", activation="relu"),

@@ -37,6 +37,13 @@ from throughtime.presets import PRESETS, preset
         ({"task": "captioner", "attention_size": 64}, "it needs --image-input attention"),
         ({"task": "captioner", "rewarded_length": 9}, "it needs --word-reward"),
         ({"task": "tagger", "context": 8}, "it needs --bidirectional"),
+        ({"task": "classifier", "input": "text", "segment": 4}, "it needs arrays or sounds"),
+        ({"task": "classifier", "input": "text", "input_noise": 0.2}, "it needs numbers"),
+        (
+            {"task": "classifier", "validation_fraction": 0.0, "early_stopping": 3},
+            "--early-stopping 3 would do nothing: it needs something to validate on",
+        ),
+        ({"validation_fraction": 0.0, "schedule": "plateau"}, "it needs something to validate on"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(options: dict[str, Any], message: str) -> None:
@@ -55,6 +62,8 @@ def test_an_option_that_would_do_nothing_is_refused(options: dict[str, Any], mes
         {"task": "translator", "layers": 1, "dropout": 0.4},
         {"task": "tagger", "cell": "none", "layers": 1, "dropout": 0.4},
         {"optimizer": "sgd", "momentum": 0.9},
+        {"task": "classifier", "input": "audio", "segment": 4},
+        {"task": "classifier", "validation_fraction": 0.0, "folds": 0, "fold": "1/3", "early_stopping": 3},
     ],
 )
 def test_what_does_something_or_asks_for_nothing_is_taken(options: dict[str, Any]) -> None:

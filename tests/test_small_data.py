@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from throughtime.config import resolve
-from throughtime.config.small_data import LEAST_STEPS, fit_to_data
+from throughtime.config.small_data import FEWEST_TO_HOLD_OUT, LEAST_STEPS, fit_to_data, holds_nothing_out
 
 
 def steps(config: object, examples: int) -> int:
@@ -48,3 +48,20 @@ def test_a_changed_config_remembers_what_was_given() -> None:
     config = resolve({"task": "classifier", "hidden": 16}).changed({"epochs": 4})
     assert config.given("training") == {"epochs"}
     assert config.given("model") == {"hidden"}
+
+
+def test_few_examples_are_all_learned_from_unless_somebody_wants_to_measure() -> None:
+    few = FEWEST_TO_HOLD_OUT - 1
+    assert holds_nothing_out(resolve({"task": "classifier"}), few)
+    assert holds_nothing_out(resolve({"task": "classifier", "keep": "last", "epochs": 9}), few)
+    assert not holds_nothing_out(resolve({"task": "classifier"}), FEWEST_TO_HOLD_OUT)
+    for asked in (
+        {"validation_fraction": 0.1},
+        {"validation": "other.csv"},
+        {"folds": 3},
+        {"fold": "1/3"},
+        {"keep": "best"},
+        {"early_stopping": 2},
+        {"schedule": "plateau"},
+    ):
+        assert not holds_nothing_out(resolve({"task": "classifier", **asked}), few)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from throughtime.data.text_encoder import TextEncoder, normalise, train_text_tokenizer
+from throughtime.data.text_encoder import TextEncoder, normalise, train_text_tokenizer, unknown_share
 from throughtime.errors import DataError, UnknownTokenError
 
 TEXTS = ["Good, good film!", "a dull film", "정말 재미있는 영화"]
@@ -56,3 +56,9 @@ def test_korean_has_tokens_and_nothing_has_none(kind: str) -> None:
 
 def test_long_texts_are_cut() -> None:
     assert len(encoder("word", longest=2).encode("a good good film")) == 2
+
+
+def test_words_that_occur_once_say_how_many_new_texts_will_have() -> None:
+    assert unknown_share(["a b a b"], lowercase=True) == 0
+    assert unknown_share(["a b", "a c d"], lowercase=True) == pytest.approx(3 / 5)
+    assert unknown_share(["A", "a"], lowercase=True) == 0 < unknown_share(["A", "a"], lowercase=False)

@@ -21,6 +21,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ClassifierRun:
     rows = [f"{number},{'odd' if number % 2 else 'even'}" for number in range(20)]
     (folder / "a<b.csv").write_text("\n".join(["number,label", *rows]) + "\n")
     options = {"hidden": 4, "epochs": 3, "tensorboard": False, "threads": 1, "show": Progress()}
+    options["validation_fraction"] = 0.1
     return tt.train(folder / "a<b.csv", task="classifier", out=folder / "run", **options)
 
 

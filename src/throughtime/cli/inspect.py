@@ -115,7 +115,11 @@ def _other_task(run: Any, folder: Path, as_json: bool) -> None:
     with torch.no_grad():
         captured = capture(model, task.next_loss)
     if not captured:
-        raise RunError(f"{run.folder} has no recurrence that reads several steps at once")
+        raise RunError(
+            f"{run.folder} has no recurrence that reads several steps at once: there is nothing through time "
+            f"to look at (a vector is a single step, and --cell none reads each step alone)"
+        )
+    segment = run.facts().get("segment", 1)
     console, found = result_console(), []
     for one in captured:
         flow, gates, units = inspect_captured(one)
@@ -128,6 +132,7 @@ def _other_task(run: Any, folder: Path, as_json: bool) -> None:
             {
                 "recurrence": one.name,
                 "steps": steps,
+                "segment": segment,
                 "verdict": flow.verdict(),
                 "effective_memory": flow.effective_memory,
                 "gradient_flow": flow.summary(),
@@ -138,8 +143,10 @@ def _other_task(run: Any, folder: Path, as_json: bool) -> None:
         if not as_json:
             memory = flow.effective_memory
             reach = f"more than {steps - 1}" if memory is None else str(memory)
+            each = f" of {segment} steps each" if segment > 1 else ""
+            unit = "segments" if segment > 1 else "steps"
             console.print(
-                f"{one.name}: {flow.verdict()} over {steps} steps: the gradient reaches back {reach} "
+                f"{one.name}: {flow.verdict()} over {steps} {unit}{each}: the gradient reaches back {reach} "
                 f"before it falls below 1 %.",
                 style="bold",
                 soft_wrap=True,

@@ -28,7 +28,7 @@ def conditions_of(run: Any, given: Sequence[str] | None) -> dict[str, str]:
     Raises:
         OptionError: one is something else, or the run is no model of lines.
     """
-    from throughtime.tasks.language_model.conditions import parse_conditions
+    from throughtime.data.conditions import parse_conditions
 
     if given and not getattr(run.config.data, "lines", False):
         raise OptionError(

@@ -30,6 +30,14 @@ def _cell_is_not(*cells: str) -> Callable[[dict[str, Any]], bool]:
     return lambda given: given["cell"] not in cells
 
 
+def _nothing_is_held_out(given: dict[str, Any]) -> bool:
+    if given["task"] == "tagger":
+        return False  # a column of its metadata may say which clips are
+    if given.get("validation_fraction", 1.0) or given.get("folds") or given.get("fold") is not None:
+        return False
+    return given["validation"] is None
+
+
 _RULES = (
     _Rule(("activation",), _cell_is_not("rnn"), "--cell rnn: the others have activations of their own"),
     _Rule(("peephole", "projection", "coupled", "layer_norm"), _cell_is_not("lstm"), "--cell lstm"),
@@ -85,6 +93,11 @@ _RULES = (
     _Rule(
         ("vocabulary",), lambda given: given["tokenizer"] in ("character", "byte"), "--tokenizer bpe or word"
     ),
+    _Rule(
+        ("embedding_file",),
+        lambda given: given["task"] == "classifier" and given["tokenizer"] not in ("word", "auto"),
+        "--tokenizer word: other tokens have no vectors",
+    ),
     _Rule(("minimum_count",), lambda given: given["tokenizer"] != "word", "--tokenizer word"),
     _Rule(
         (
@@ -96,6 +109,8 @@ _RULES = (
             "input_dropout",
             "word_dropout",
             "text_column",
+            "second_text",
+            "embedding_file",
         ),
         lambda given: (
             given["task"] == "classifier" and given.get("input") in ("vectors", "sequences", "audio")
@@ -108,6 +123,8 @@ _RULES = (
         "sounds",
     ),
     _Rule(("fill",), lambda given: given.get("input") in ("vectors", "text", "audio"), "arrays"),
+    _Rule(("segment",), lambda given: given.get("input") in ("vectors", "text"), "arrays or sounds"),
+    _Rule(("input_noise",), lambda given: given.get("input") == "text", "numbers"),
     _Rule(
         ("columns",),
         lambda given: given["task"] == "transcriber" and given["input"] == "audio",
@@ -170,6 +187,16 @@ _RULES = (
         ("validation_fraction",),
         lambda given: bool(given.get("folds")) or given.get("fold") is not None,
         "no folds, which hold examples out by turns",
+    ),
+    _Rule(
+        ("early_stopping",),
+        _nothing_is_held_out,
+        "something to validate on: a --validation-fraction above 0, or --validation",
+    ),
+    _Rule(
+        ("schedule",),
+        lambda given: given["schedule"] == "plateau" and _nothing_is_held_out(given),
+        "something to validate on: a --validation-fraction above 0, or --validation",
     ),
     _Rule(
         ("folds", "fold"),

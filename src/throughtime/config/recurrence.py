@@ -108,7 +108,7 @@ class RecurrenceConfig(Section):
     beside_the_program: ClassVar[frozenset[str]] = frozenset(
         ["dropout", "locked_dropout", "forget_bias", "initialisation", "initial_range", "kernel"]
         + ["gradient_memory"]
-        + ["input_dropout", "output_dropout", "feature_dropout", "word_dropout"]
+        + ["input_dropout", "input_noise", "output_dropout", "feature_dropout", "word_dropout"]
         + ["beam", "length_penalty", "word_reward", "rewarded_length", "consensus"]
     )
 

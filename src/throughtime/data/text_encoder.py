@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -79,6 +80,20 @@ def train_text_tokenizer(
 ) -> Tokenizer:
     """Build the vocabulary from texts as the encoder will see them."""
     return Tokenizer.train_on_texts(kind, _normalised(texts, kind, lowercase), vocabulary_size)
+
+
+def unknown_share(texts: Iterable[str], lowercase: bool) -> float:
+    """The share of a new text's words that these texts would not know.
+
+    Words that occur once, over all words: so often the next word is a new one.
+
+    Args:
+        texts: at least one.
+        lowercase: as texts are read.
+    Source: Good 1953, equation 9 (Turing's estimate).
+    """
+    counts = Counter(word for text in _normalised(texts, "word", lowercase) for word in text.split(" "))
+    return sum(count == 1 for count in counts.values()) / max(sum(counts.values()), 1)
 
 
 def normalise(text: str, kind: str, lowercase: bool) -> str:

@@ -6,6 +6,7 @@ and how long their vectors are. Only the words that are asked for stay in memory
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,19 @@ class WordVectors:
             if vector is not None:
                 row[:] = vector
         return matrix
+
+
+def spellings(words: Iterable[str], counts: Counter[str]) -> list[list[str]]:
+    """How each word of a vocabulary is written: as it is looked up, then as the data mostly has it.
+
+    Args:
+        words: of the vocabulary.
+        counts: how often each word occurs, as the data writes it.
+    """
+    written: defaultdict[str, list[str]] = defaultdict(list)
+    for word, _ in counts.most_common():
+        written[word.lower()].append(word)
+    return [[word, *written.get(word.lower(), [])[:1]] for word in words]
 
 
 def read_word_vectors(path: str | Path, wanted: Collection[str]) -> WordVectors:

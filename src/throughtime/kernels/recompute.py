@@ -116,7 +116,8 @@ class _Pieces(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, of_outputs: Tensor, *of_state: Tensor) -> Any:
+    def backward(ctx: Any, *gradients: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        of_outputs, *carried = gradients
         inputs, *saved = ctx.saved_tensors
         parts, steps = ctx.parts, ctx.steps
         weights, saved = saved[: ctx.weights], saved[ctx.weights :]
@@ -126,7 +127,6 @@ class _Pieces(torch.autograd.Function):
         learned = [weight for weight in weights if weight.requires_grad]
         of_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[3] else None
         totals = [torch.zeros_like(weight) for weight in learned]
-        carried = list(of_state)
         for number in range(len(ctx.generators) - 1, -1, -1):
             begin = number * steps
             piece = inputs[begin : begin + steps].detach().requires_grad_(of_inputs is not None)

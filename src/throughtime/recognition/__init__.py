@@ -123,7 +123,7 @@ def _options_of(folder: Path, task: str) -> dict[str, Any]:
         "model": {name: value for name, value in model.items() if name in sections["model"].model_fields},
         "data": {
             name: data[name]
-            for name in ("tokenizer", "lowercase")
+            for name in ("tokenizer", "lowercase", "segment")
             if name in data and name in sections["data"].model_fields
         },
     }

@@ -8,6 +8,7 @@ from throughtime.data.features import is_sequence_file, is_sound_file
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.images import is_image
 from throughtime.data.tables import several_columns
+from throughtime.errors import DataError
 from throughtime.recognition.advice import columns_named, flag
 from throughtime.recognition.columns import Column
 from throughtime.recognition.match import Match
@@ -141,24 +142,37 @@ def examples(survey: Survey, wanted: Wanted) -> Match | None:
         return None
     texts = wanted.texts(table)
     truth = wanted.truth(table)
-    rest = wanted.read(table, *truth, *texts)
+    second = _second_text(table, wanted, [*truth, *texts])
+    taken = {**dict.fromkeys(truth, "what is learned"), **dict.fromkeys([*texts, *second], "what is read")}
+    static = wanted.beside(table, wanted.static_columns, "--static-columns", taken)
+    rest = wanted.read(table, *truth, *texts, *second, *static)
     if wanted.columns is not None and texts and wanted.text_column is None:
         # --columns may leave out the column `text`, too.
         texts = [one for one in texts if one in several_columns(list(table.columns), wanted.columns)]
     found = _truth(table, wanted, truth, rest)
     if found.advice:
         return found
+    if second and not texts:
+        return Match(
+            f"{found.why}; {columns_named(second)} is a second text, and there is no first one",
+            advice="name the column with the first text (--text-column)",
+        )
+    if second:
+        found = replace(found, options={**found.options, "second_text": second[0]})
+    if static:
+        kept = {**found.options, "static_columns": ",".join(static)}
+        found = replace(found, why=f"{found.why}, {columns_named(static)} beside it", options=kept)
     if truth != ["label"] or wanted.label_column is not None:
         found = replace(found, options={**found.options, "label_column": ",".join(truth)})
     if FILE_COLUMN in table.columns and not (texts and wanted.text_column):
-        return _files(survey, table, found, texts)
+        return _files(survey, table, found, texts, rest)
     if texts and wanted.input not in ("auto", "text") and wanted.columns is None:
         return Match(
             f"{found.why}; {columns_named(texts)} is text",
             advice=f"leave out --input {wanted.input}, or name the columns of numbers (--columns)",
         )
     if texts and wanted.input in ("auto", "text"):
-        return _texts(table, wanted, texts, rest, found)
+        return _texts(table, wanted, texts, second, rest, found)
     return _numbers(table, wanted, rest, found)
 
 
@@ -197,12 +211,31 @@ def _truth(table: TableSurvey, wanted: Wanted, names: list[str], rest: list[str]
     return Match(labels.why, "classification of")
 
 
-def _texts(table: TableSurvey, wanted: Wanted, texts: list[str], rest: list[str], truth: Match) -> Match:
+def _second_text(table: TableSurvey, wanted: Wanted, taken: list[str]) -> list[str]:
+    """The column of second texts, where one is named."""
+    if wanted.second_text is None:
+        return []
+    name = wanted.column(table, wanted.second_text, "--second-text")
+    if name in taken:
+        raise DataError(f"{table.path}: `{name}` is read already, and --second-text names it, too")
+    return [name]
+
+
+def _texts(
+    table: TableSurvey, wanted: Wanted, texts: list[str], second: list[str], rest: list[str], truth: Match
+) -> Match:
     begin, settled = truth.why, truth.options
     others = [one for one in rest if table.columns[one].kind not in ("number", "time", "empty")]
     if others and wanted.columns is None:
         more = [one for one in others if table.columns[one].kind == "text"]
-        both = f"{flag('text-column', *texts, *more)} reads them together; " if more else ""
+        both = ""
+        if more and not second:
+            both = f"{flag('second-text', more[0])} compares the two; " if len(more) == 1 else ""
+            both += f"{flag('text-column', *texts, *more)} reads them one after the other; "
+        categories = [one for one in others if table.columns[one].is_category]
+        if categories:
+            both += f"{flag('static-columns', *categories)} gives {_them(categories)} to the network beside "
+            both += "the text; "
         return Match(
             f"{begin}; {columns_named(texts)} is text, and so {'is' if len(others) == 1 else 'are'} "
             f"{columns_named(others)}"
@@ -211,11 +244,32 @@ def _texts(table: TableSurvey, wanted: Wanted, texts: list[str], rest: list[str]
             advice=f"{both}{flag('columns', *texts)} leaves {columns_named(others)} out",
         )
     unread = [one for one in rest if table.columns[one].filled] if wanted.columns is None else []
-    aside = f" ({columns_named(unread)} {'is' if len(unread) == 1 else 'are'} not read)" if unread else ""
+    aside = _not_read(table, unread)
     if wanted.text_column is not None:
         settled = {**settled, "text_column": ",".join(texts)}
     return Match(
-        begin, f"{truth.learning} {columns_named(texts)}{aside}", options={**settled, "input": "text"}
+        begin,
+        f"{truth.learning} {columns_named([*texts, *second])}{aside}",
+        options={**settled, "input": "text"},
+    )
+
+
+def _them(names: list[str]) -> str:
+    return "it" if len(names) == 1 else "them"
+
+
+def _not_read(table: TableSurvey, names: list[str]) -> str:
+    """What is said of columns that nothing reads, and how they could be read; "" where there are none."""
+    if not names:
+        return ""
+    said = f"{columns_named(names)} {'is' if len(names) == 1 else 'are'} not read"
+    useful = [
+        one
+        for one in names
+        if table.columns[one].kind in ("number", "text") and not _counts_rows(table.columns[one])
+    ]
+    return (
+        f" ({said}; {flag('static-columns', *useful)} reads {_them(useful)}, too)" if useful else f" ({said})"
     )
 
 
@@ -232,6 +286,8 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
         advice = (
             f"name the column with the texts: {flag('text-column', best)}" if best else "there is no text"
         )
+        if len(words) == 2:
+            advice += f"; {flag('text-column', words[0])} {flag('second-text', words[1])} compares the two"
         return Match(f"{begin}; there is no column `text`", advice=advice)
     if words or not rest:
         usable = [name for name in (*numbers, *lists) if name not in counters]
@@ -241,6 +297,9 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
             else "no other column"
         )
         options = [flag("columns", *usable) + " reads the numbers only"] if usable else []
+        categories = [name for name in words if columns[name].is_category]
+        if usable and categories == words:
+            options.append(f"{flag('static-columns', *words)} reads {_them(words)} beside the numbers")
         best = max(words, key=lambda one: columns[one].mean_words, default="")
         options += [flag("text-column", best) + " reads the text only"] if best else []
         return Match(f"{begin}; {what}", advice="; ".join(options) or "there is nothing to learn from")
@@ -260,7 +319,8 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
     if lists and numbers:
         return Match(
             f"{begin}; {columns_named(lists)} hold lists and {columns_named(numbers)} single numbers",
-            advice=f"{flag('columns', *lists)} reads the lists only",
+            advice=f"{flag('static-columns', *numbers)} puts {_them(numbers)} beside the lists; "
+            f"{flag('columns', *lists)} reads the lists only",
         )
     kind = "sequences" if lists else "vectors"
     what = f"sequences in {columns_named(lists)}" if lists else f"the numbers in {columns_named(numbers)}"
@@ -272,7 +332,7 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
     return Match(begin, f"{truth.learning} {what}", options={**settled, **listed, "input": kind})
 
 
-def _files(survey: Survey, table: TableSurvey, truth: Match, texts: list[str]) -> Match:
+def _files(survey: Survey, table: TableSurvey, truth: Match, texts: list[str], rest: list[str]) -> Match:
     begin, settled = truth.why, truth.options
     names = table.columns[FILE_COLUMN]
     first = next(iter(names.values), "")
@@ -297,9 +357,11 @@ def _files(survey: Survey, table: TableSurvey, truth: Match, texts: list[str]) -
         )
     kind = "audio" if is_sound_file(first) else "sequences"
     where = f"in {survey.path if survey.path.is_dir() else table.path.parent}"
+    unread = [one for one in rest if one != FILE_COLUMN and table.columns[one].filled]
+    what = "sounds" if kind == "audio" else "arrays"
     return Match(
         begin,
-        f"{truth.learning} {'sounds' if kind == 'audio' else 'arrays'} {where}",
+        f"{truth.learning} {what} {where}{_not_read(table, unread)}",
         options={**settled, "input": kind},
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from throughtime.data.tables import several_columns
 from throughtime.errors import DataError
 from throughtime.recognition.advice import columns_named, describe_columns, flag, likely_text
 from throughtime.recognition.columns import Column
@@ -42,7 +41,8 @@ def lines_of_a_table(survey: Survey, wanted: Wanted) -> Match | None:
             "put the lines into a column of text" if found is None else f"use {flag('text-column', found)}"
         )
         return Match(f"no column `text`; {describe_columns(table)}", advice=advice)
-    conditions = _conditions(table, wanted, text)
+    lines = {text: "the lines"}
+    conditions = wanted.beside(table, wanted.condition_columns, "--condition-columns", lines)
     column = table.columns[text]
     are_events = column.kind == "texts"
     if are_events and wanted.tokenizer not in (None, "word"):
@@ -82,22 +82,6 @@ def _text_column(table: TableSurvey, wanted: Wanted) -> str | None:
     if "events" in table.columns and table.columns["events"].kind == "texts":
         return "events"
     return next(iter(table.columns)) if len(table.columns) == 1 else None
-
-
-def _conditions(table: TableSurvey, wanted: Wanted, text: str) -> list[str]:
-    """The columns that steer."""
-    if wanted.condition_columns is None:
-        return []
-    asked = several_columns(list(table.columns), wanted.condition_columns)
-    names = [wanted.column(table, one, "--condition-columns") for one in asked]
-    for name in names:
-        if name == text:
-            raise DataError(f"{table.path}: `{name}` holds the lines, and cannot steer them, too")
-        if "," in name:
-            raise DataError(f"{table.path}: `{name}` has a comma in its name: rename the column")
-        if names.count(name) > 1:
-            raise DataError(f"{table.path}: --condition-columns names `{name}` twice")
-    return names
 
 
 def _count(survey: Survey) -> tuple[int | None, float | None]:

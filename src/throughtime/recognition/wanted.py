@@ -32,7 +32,10 @@ class Wanted:
         lines: each line is an example of its own.
         condition_columns: the columns that steer what is written, between commas.
         background: the label of frames that have none.
-        time_column, series_column, value_column, known_future, past_columns, static_columns: of a forecaster.
+        second_text: the column with the second text of a pair.
+        static_columns: of a classifier, the columns that stand beside what it reads; of a forecaster, those
+            that say what a series is.
+        time_column, series_column, value_column, known_future, past_columns: of a forecaster.
     """
 
     task: str | None = None
@@ -54,6 +57,7 @@ class Wanted:
     lines: bool = False
     condition_columns: str | None = None
     background: str | None = None
+    second_text: str | None = None
     time_column: str | None = None
     series_column: str | None = None
     value_column: str | None = None
@@ -128,6 +132,28 @@ class Wanted:
         source = _find(table, self.source_column, "source", "--source-column")
         target = _find(table, self.target_column, "target", "--target-column")
         return None if source is None or target is None else (source, target)
+
+    def beside(self, table: TableSurvey, asked: str | None, flag: str, taken: Mapping[str, str]) -> list[str]:
+        """The columns that stand beside what is read.
+
+        Args:
+            table: the table.
+            asked: names or numbers between commas, or None.
+            flag: the option that named them.
+            taken: the columns that are something else, with what they are.
+        Raises:
+            DataError: one is not there, is named twice, is something else, or has a comma in its name.
+        """
+        named = [] if asked is None else several_columns(list(table.columns), asked)
+        names = [_existing(table, one, flag) for one in named]
+        for name in names:
+            if name in taken:
+                raise DataError(f"{table.path}: `{name}` holds {taken[name]}, and {flag} names it, too")
+            if "," in name:
+                raise DataError(f"{table.path}: `{name}` has a comma in its name: rename the column")
+            if names.count(name) > 1:
+                raise DataError(f"{table.path}: {flag} names `{name}` twice")
+        return names
 
     def column(self, table: TableSurvey, named: str, flag: str) -> str:
         """The column that a user means by its name or number.

@@ -192,6 +192,14 @@ class Run(ABC):
             device: where to train.
         """
 
+    def begin(self, model: nn.Module) -> None:
+        """Give a network of random weights what `prepare` found to begin with, as word vectors.
+
+        Args:
+            model: of `build_model`, of a training that begins.
+        """
+        return
+
     def predict(self, inputs: Data, /, skip_bad: bool = False) -> Iterator[dict[str, Any]]:
         """Predict for files of the task's format, one dictionary of plain values an example.
 

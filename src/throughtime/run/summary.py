@@ -23,6 +23,7 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
         "activation",
         "projection",
         "zoneout",
+        "input_noise",
         *(name for name in model if name.endswith("dropout")),
     ):
         value = model.get(name)
@@ -53,6 +54,14 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
     if "numbers" in facts:
         predicted = facts["numbers"]
         rows.append(("numbers", f"{', '.join(predicted['columns'])} (loss {predicted['loss']})"))
+    if "beside" in facts:
+        beside = (
+            f"{name} ({value if isinstance(value, str) else f'{len(value):,} values'})"
+            for name, value in facts["beside"].items()
+        )
+        rows.append(("beside", ", ".join(beside)))
+    if facts.get("segment", 1) > 1:
+        rows.append(("segments", f"{facts['segment']} steps are read as one"))
     if facts["step"] is not None:
         epochs = f"{facts['epoch']} of {training['epochs']} epochs"
         state = "complete" if facts["finished"] else "can be resumed"

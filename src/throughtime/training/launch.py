@@ -309,6 +309,8 @@ def make_task(
     """
     torch.manual_seed(run.config.training.seed)
     model = run.build_model()
+    if begins:
+        run.begin(model)
     if begins and run.config.training.init_from is not None:
         show.remark(take_weights(model, run, run.config.training.init_from))
     model = model.to(device)

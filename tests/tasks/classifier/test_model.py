@@ -94,6 +94,16 @@ def test_an_ensemble_answers_with_the_mean_of_its_members_probabilities() -> Non
     assert not torch.equal(members[0](tokens, LENGTHS), members[1](tokens, LENGTHS))
 
 
+def test_noise_on_numbers_is_in_standard_deviations_and_in_training_only() -> None:
+    torch.manual_seed(0)
+    config = ClassifierNetwork(hidden=4, input_noise=0.5, cell="none")
+    model = Classifier(config, one_label(2), statistics=([3.0], [10.0]))
+    features = torch.full((1000, 2, 1), 3.0)
+    noise = model._standardise(features)
+    assert noise.std().item() == pytest.approx(0.5, rel=0.1) and abs(noise.mean().item()) < 0.05
+    assert not model.eval()._standardise(features).any()
+
+
 def test_a_dropped_word_looks_as_an_unknown_one() -> None:
     torch.manual_seed(0)
     embedded = torch.randn(50, 20, 4)

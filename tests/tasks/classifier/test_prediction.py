@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from throughtime.tasks.classifier.prediction import all_outputs, as_batch
+from throughtime.tasks.classifier.given import as_batch
+from throughtime.tasks.classifier.prediction import all_outputs
 
 
 class Sums:

@@ -28,6 +28,7 @@ SMALL: dict[str, Any] = {
     "threads": 1,
     "log_every": 3,
     "tensorboard": False,
+    "validation_fraction": 0.1,
 }
 STILL: dict[str, Any] = {"input_dropout": 0.0, "output_dropout": 0.0, "word_dropout": 0.0}
 

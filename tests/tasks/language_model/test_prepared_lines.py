@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from throughtime.data.conditions import Condition, Conditions
 from throughtime.errors import RunError
-from throughtime.tasks.language_model.conditions import Condition, Conditions
 from throughtime.tasks.language_model.prepared_lines import (
     CATEGORIES,
     HELD_OUT,

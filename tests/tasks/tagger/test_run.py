@@ -199,7 +199,7 @@ def test_a_bidirectional_tagger_cannot_stream_and_says_why(arrays: Path, tmp_pat
     whole, _ = run.model(torch.from_numpy(np.load(arrays / "0.npy")).float().unsqueeze(1))
     assert run.label_frames(arrays / "0.npy") == [run.labels[label] for label in whole[:, 0].argmax(-1)]
     assert run.label_frames(np.load(arrays / "0.npy")) == run.label_frames(arrays / "0.npy")
-    with pytest.raises(DataError, match="frame 1: "):
+    with pytest.raises(DataError, match="frame 1 of the stream: "):
         run.label_frames(np.array([[0.0, 1.0], [np.nan, 1.0]]))
 
 

@@ -43,12 +43,16 @@ class Example:
         truth: its label, its labels or its numbers; None where the table does not say.
         name: what stands for the input where it is shown: the text, the file's name, the row.
         line: its line in its table.
+        second: its second text; None where it has none.
+        beside: what stands beside it, by column; None where the table is none.
     """
 
     input: str | NDArray[np.float32] | None
     truth: Any
     name: str
     line: int
+    second: str | None = None
+    beside: dict[str, Any] | None = None
 
 
 @dataclass
@@ -60,6 +64,8 @@ class ExampleReader:
             one whose other columns are lists of numbers, or one that names .csv, .tsv, .npy or .npz files;
             "audio", one that names .wav, .flac or .ogg files.
         text_column: the column of tables with the text; several stand between commas.
+        second_text: the column with each one's second text, by name; None where there is none.
+        static_columns: the columns that stand beside what is read, by their names between commas.
         truth: reads what a table says of each example.
         columns: the only ones of a table, or of the arrays that it names, that are read besides the label's,
             between commas; None reads all.
@@ -74,6 +80,8 @@ class ExampleReader:
 
     kind: InputKind
     text_column: str = "text"
+    second_text: str | None = None
+    static_columns: str | None = None
     truth: TruthReader = TruthReader()
     columns: str | None = None
     form: TableFormat = USUAL
@@ -95,20 +103,26 @@ class ExampleReader:
         only = None
         if self.columns is not None and FILE_COLUMN not in names:
             only = several_columns(names, self.columns)
-        aside = self.truth.columns(names)
-        for row in read_rows(table, bad, self._columns(table, texts, only, aside), self.form):
+        truths = self.truth.columns(names)
+        static = [] if self.static_columns is None else several_columns(names, self.static_columns)
+        aside = [*truths, *static]
+        needed = [*self._columns(table, texts, only, truths), *static]
+        for row in read_rows(table, bad, needed, self.form):
             try:
                 truth = None
-                if self.needs_truth or all(name in row.values for name in aside):
-                    truth = self.truth.read(row.values, aside)
+                if self.needs_truth or all(name in row.values for name in truths):
+                    truth = self.truth.read(row.values, truths)
                 if truth is None and self.needs_truth:
-                    raise DataError(f"{aside[0]} is empty")
+                    raise DataError(f"{truths[0]} is empty")
+                beside = {name: _filled(row.values, name) for name in static}
                 if self.kind == "text":
                     text = self.check_text("\n".join(str(row.values[name]) for name in texts))
-                    example = Example(text, truth, text, row.line)
+                    second = None if self.second_text is None else _filled(row.values, self.second_text)
+                    example = Example(text, truth, text, row.line, second and str(second), beside)
                 else:
                     name = str(row.values.get(FILE_COLUMN, f"row {row.line}"))
-                    example = Example(self._features(row, table, only, aside), truth, name, row.line)
+                    features = self._features(row, table, only, aside)
+                    example = Example(features, truth, name, row.line, None, beside)
             except DataError as error:
                 bad.report(table, row.line, str(error))
                 continue
@@ -124,13 +138,21 @@ class ExampleReader:
         array, self.space = read_features(path, is_sound, self.space, self.sound, self.columns, self.fill)
         return array
 
-    def read_line(self, line: str) -> str | NDArray[np.float32]:
-        """The input that one line stands for: a text, the numbers of a vector, or the name of a file.
+    def read_line(self, line: str) -> tuple[str | NDArray[np.float32], str | None]:
+        """What a line stands for: a text, two with a tab between, the numbers of a vector, or a file's name.
 
         Raises:
             DataError: it is none.
         """
         check_text(line)
+        if self.second_text is not None:
+            first, tab, second = line.partition("\t")
+            if not tab or not second.strip():
+                raise DataError(f"the model reads pairs: a text, a tab, and the {self.second_text} to it")
+            return self.check_text(first), second
+        return self._read_single(line), None
+
+    def _read_single(self, line: str) -> str | NDArray[np.float32]:
         if self.kind == "text":
             return self.check_text(line)
         if self.kind != "vectors":
@@ -156,7 +178,7 @@ class ExampleReader:
         """The columns that a table has to have."""
         columns = aside if self.needs_truth else []
         if self.kind == "text":
-            return [*texts, *columns]
+            return [*texts, *([] if self.second_text is None else [self.second_text]), *columns]
         if self.kind == "audio" or FILE_COLUMN in column_names(table, self.form):
             return [FILE_COLUMN, *columns]
         return [*(only or ()), *columns]
@@ -220,6 +242,14 @@ def table_of(path: str | Path) -> Path:
             f"{path} is not a table: use .csv, .tsv, .jsonl or .parquet, or a folder with metadata.csv"
         )
     return path
+
+
+def _filled(values: dict[str, Any], name: str) -> Any:
+    """What a column holds that must not be empty."""
+    value = values.get(name)
+    if value is None or not str(value).strip():
+        raise DataError(f"{name} is empty")
+    return value
 
 
 def _number(features: dict[str, Any], name: str) -> float:

@@ -61,6 +61,7 @@ def read_inputs(
             yield Example(None, None, "", number)
             continue
         try:
-            yield Example(reader.read_line(text), None, text, number)
+            first, second = reader.read_line(text)
+            yield Example(first, None, text, number, second)
         except DataError as error:
             bad.report(name, number, str(error))

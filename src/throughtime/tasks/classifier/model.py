@@ -13,17 +13,21 @@ from torch.nn import functional as F
 
 from throughtime.cells import State
 from throughtime.encoders.pooling import Pooling
+from throughtime.models.conditions import Conditioned
 from throughtime.models.functions import Definition, begin_of, state_ports
 from throughtime.models.initialise import initialise
 from throughtime.program.network import Port
 from throughtime.recurrent import Recurrent, locked_dropout
 from throughtime.targets.target import Target
+from throughtime.tasks.classifier.given import SECOND, SECOND_LENGTHS
 
 if TYPE_CHECKING:
     from throughtime.tasks.classifier.options import ClassifierNetwork
 
 
 _EMBEDDING_DEVIATION = 0.1
+# What a few fields say fits into few numbers.
+_WIDEST_CONDITION = 64
 
 
 class FeedForward(nn.Module):
@@ -68,6 +72,13 @@ class Classifier(nn.Module):
             embedding is zero and stays so. None for sequences of numbers.
         statistics: (mean, deviation), each (F,), for sequences of numbers: the inputs are standardised by
             them. They are saved with the weights.
+        pairs: each example has a second sequence of tokens. Both are read by the same weights, into u and v,
+            and u, v, |u - v| and u * v are what is known of them (Conneau et al. 2017, InferSent).
+        categories: what stands beside each example: how many values each category has.
+        numbers: likewise: the mean and the deviation of each number.
+
+    A second text, and what stands beside, meet the first one in a hidden layer, so that they can change what
+    it means rather than only add to it.
     """
 
     def __init__(
@@ -76,6 +87,9 @@ class Classifier(nn.Module):
         target: Target,
         vocabulary_size: int | None = None,
         statistics: tuple[ArrayLike, ArrayLike] | None = None,
+        pairs: bool = False,
+        categories: tuple[int, ...] = (),
+        numbers: tuple[tuple[float, float], ...] = (),
     ) -> None:
         super().__init__()
         self.config = config
@@ -92,28 +106,53 @@ class Classifier(nn.Module):
             raise ValueError("give vocabulary_size for tokens, or statistics for numbers")
         self.recurrent = self._recurrent(input_size)
         self.pooling = Pooling(config.pooling, self.recurrent.output_size, self.recurrent.directions)
-        self.output = nn.Linear(self.recurrent.output_size, target.width)
+        read = self.recurrent.output_size
+        self.pairs = pairs
+        width = min(config.hidden, _WIDEST_CONDITION)
+        self.beside = Conditioned(categories, numbers, width) if categories or numbers else None
+        self.mixed = None
+        if pairs or self.beside is not None:
+            known = read * (4 if pairs else 1) + (width if self.beside is not None else 0)
+            self.mixed = nn.Linear(known, read)
+        self.output = nn.Linear(read, target.width)
         initialise(self, config)
         self._shrink_embedding()
 
-    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, lengths: Tensor, *more: Tensor) -> Tensor:
         """The outputs of each sequence; they do not depend on the other sequences of the batch.
 
         Args:
             inputs: (T, B) int64 tokens, or (T, B, F) float features; what lies past a length is ignored.
             lengths: (B,) int64 on the CPU, each in [1, T].
+            *more: of pairs the second tokens (S, B) and their lengths (B,); then what stands beside, as
+                `Conditioned.ports` names it.
         Returns:
             (B, W).
         """
+        known = self.pool(inputs, lengths)
+        if self.pairs:
+            second, more = self.pool(more[0], more[1]), more[2:]
+            known = torch.cat([known, second, (known - second).abs(), known * second], -1)
+        return self.conclude(known, *more)
+
+    def pool(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Sequences as one vector each, (B, D * H)."""
         outputs, _ = self.read(inputs, None, lengths)
-        pooled = self.pooling(outputs, lengths)
-        return self.output(F.dropout(pooled, self.config.output_dropout, self.training))
+        return self.pooling(outputs, lengths)
+
+    def conclude(self, known: Tensor, *beside: Tensor) -> Tensor:
+        """The outputs (B, W) from what is known of the sequences, and what stands beside them."""
+        if self.beside is not None:
+            known = torch.cat([known, self.beside.together(*self.beside.of_ports(beside))], -1)
+        if self.mixed is not None:
+            known = self.mixed(known).relu()
+        return self.output(F.dropout(known, self.config.output_dropout, self.training))
 
     def read(
         self, inputs: Tensor, state: State | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """The outputs (T, B, D * H) of the recurrence and its state: what is pooled over time."""
-        steps = self._embed(inputs) if self.embedding is not None else (inputs - self.mean) / self.deviation
+        steps = self._embed(inputs) if self.embedding is not None else self._standardise(inputs)
         return self.recurrent(steps, state, lengths)
 
     @property
@@ -128,6 +167,13 @@ class Classifier(nn.Module):
     def functions(self) -> dict[str, Definition]:
         """See `functions_of`."""
         return functions_of(self)
+
+    def _standardise(self, features: Tensor) -> Tensor:
+        steps = (features - self.mean) / self.deviation
+        if self.training and self.config.input_noise:
+            # What a few examples differ in by chance must not tell them apart (Bishop 1995).
+            steps = steps + self.config.input_noise * torch.randn_like(steps)
+        return steps
 
     def _embed(self, tokens: Tensor) -> Tensor:
         assert self.embedding is not None
@@ -174,9 +220,9 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
 
-    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, lengths: Tensor, *more: Tensor) -> Tensor:
         """What the members say together, (B, W), see `Target.together`; arguments as of `Classifier`."""
-        return self.answer(list(self.each(inputs, lengths)))
+        return self.answer(list(self.each(inputs, lengths, *more)))
 
     def answer(self, each: list[Tensor]) -> Tensor:
         """The outputs (B, W) from those of the members."""
@@ -187,15 +233,16 @@ class Ensemble(nn.Module):
         """See `functions_of`."""
         return functions_of(self)
 
-    def each(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+    def each(self, inputs: Tensor, lengths: Tensor, *more: Tensor) -> Tensor:
         """The members' outputs (M, B, W): in training each has a loss of its own."""
-        return torch.stack([member(inputs, lengths) for member in self.members])
+        return torch.stack([member(inputs, lengths, *more) for member in self.members])
 
 
 def functions_of(model: Classifier | Ensemble) -> dict[str, Definition]:
     """What a classifier can be asked for.
 
-    sequence: tokens (T, B) or features (T, B, F), and lengths (B,), to logits (B, W), or values.
+    sequence: tokens (T, B) or features (T, B, F), and lengths (B,), to logits (B, W), or values; with second
+        texts, or something beside the examples, these too.
 
     A sequence may be too long for its outputs to be in memory at once. Where they are only pooled, it can be
     read in blocks:
@@ -203,7 +250,7 @@ def functions_of(model: Classifier | Ensemble) -> dict[str, Definition]:
     outputs: a block and the state before it to what is pooled, (T, B, M, D, H) of M members in D directions,
         and the state after it.
     begin: the state before the first block.
-    answer: what was pooled (B, M * D * H) to logits, or values.
+    answer: what was pooled (B, M * D * H), and what stands beside, to logits, or values.
     """
     members: list[Classifier] = list(model.members)  # type: ignore[arg-type]
     first = members[0]
@@ -217,10 +264,17 @@ def functions_of(model: Classifier | Ensemble) -> dict[str, Definition]:
     if len(members) > 1:
         meaning = f"{meaning}; the members' mean"
     result = {first.target.port: meaning}
-    found = {"sequence": Definition(lambda *inputs: (model(*inputs),), (what, lengths), result)}
+    second = []
+    if first.pairs:
+        again = Port(SECOND, "int64", ("S", "B"), "the second text", what.below)
+        second = [again, Port(SECOND_LENGTHS, "int64", ("B",), "tokens of each second text that count", "S")]
+    beside = [] if first.beside is None else first.beside.ports()
+    inputs = (what, lengths, *second, *beside)
+    found = {"sequence": Definition(lambda *given: (model(*given),), inputs, result)}
     directions, pooling = first.recurrent.directions, first.config.pooling
-    # Layers that read both ways need all outputs of the one below; attention needs both directions.
-    if pooling == "attention" or (directions == 2 and first.config.layers > 1):
+    # Layers that read both ways need all outputs of the one below; attention needs both directions. Second
+    # texts are sentences.
+    if pooling == "attention" or first.pairs or (directions == 2 and first.config.layers > 1):
         return found
     states = [
         replace(port, name=f"{number}.{port.name}" if len(members) > 1 else port.name)
@@ -239,9 +293,10 @@ def functions_of(model: Classifier | Ensemble) -> dict[str, Definition]:
             after += new
         return torch.stack(read, 2), *after
 
-    def answer(pooled: Tensor) -> tuple[Tensor]:
+    def answer(pooled: Tensor, *beside: Tensor) -> tuple[Tensor]:
         each = pooled.chunk(len(members), -1)
-        return (model.answer([member.output(own) for member, own in zip(members, each, strict=True)]),)
+        said = [member.conclude(own, *beside) for member, own in zip(members, each, strict=True)]
+        return (model.answer(said),)
 
     after = {f"new_{port.name}": f"{port.meaning} after the last step" for port in states}
     width = sum(member.recurrent.output_size for member in members)
@@ -250,7 +305,7 @@ def functions_of(model: Classifier | Ensemble) -> dict[str, Definition]:
     if states:
         recurrents = [member.recurrent for member in members if isinstance(member.recurrent, Recurrent)]
         found["begin"] = begin_of(recurrents, states)
-    found["answer"] = Definition(answer, (pooled,), result)
+    found["answer"] = Definition(answer, (pooled, *beside), result)
     return found
 
 

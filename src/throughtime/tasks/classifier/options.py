@@ -31,7 +31,8 @@ class LabelledData(SoundFrames):
         default=0.1,
         ge=0,
         lt=1,
-        description="Share of each label's examples, drawn by --seed, kept for validation; 0 for none.",
+        description="Share of each label's examples, drawn by --seed, kept for validation; 0 for none. "
+        "Fewer than 100 examples with a label each are all learned from unless it is given.",
     )
     folds: int = Field(
         default=0,
@@ -52,6 +53,16 @@ class LabelledData(SoundFrames):
         default="text",
         description="The column with the text, by name or by number from 1; several between commas are read "
         "one after the other.",
+    )
+    second_text: str | None = Field(
+        default=None,
+        description="The column with a second text, as a hypothesis beside a premise, or an answer beside a "
+        "question: the same network reads both, and compares them.",
+    )
+    static_columns: str | None = Field(
+        default=None,
+        description="Columns between commas with numbers or names beside a text, an array or a sound, as age "
+        "or country: the network gets them with what it read.",
     )
     label_column: str = Field(
         default="label",
@@ -89,8 +100,10 @@ class LabelledData(SoundFrames):
         description="Take every label as it is, also where the labels look like measurements or like several "
         "labels in a cell.",
     )
-    tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
-        default="bpe", description="The unit of text that is one token."
+    tokenizer: Literal["auto", "character", "byte", "bpe", "word"] = Field(
+        default="auto",
+        description="The unit of text that is one token. auto takes words where few of a new text's words "
+        "would be unknown, and bpe elsewhere.",
     )
     vocabulary: int | None = Field(
         default=None,
@@ -103,11 +116,23 @@ class LabelledData(SoundFrames):
         default="replace",
         description="Characters that training did not see: stop and name them, or read them as unknown.",
     )
+    embedding_file: str | None = Field(
+        default=None,
+        description="Begin with the word vectors of this text file (GloVe, or fastText's .vec; also .gz); "
+        "only the words of the data are kept.",
+    )
     longest: int = Field(
         default=0,
         ge=0,
         le=MOST_COUNTED,
         description="Read at most this many steps of an example; 0 reads all.",
+    )
+    segment: int = Field(
+        default=0,
+        ge=0,
+        le=MOST_UNITS,
+        description="Arrays and sounds: steps that the recurrence reads together, as one; the last step is "
+        "repeated where they do not come out even. 0 chooses: 1 for sounds, more for long arrays.",
     )
     skip_bad: bool = Field(
         default=False,
@@ -158,6 +183,12 @@ class ClassifierNetwork(RecurrenceConfig):
         default="max", description="How the outputs of all steps become one vector."
     )
     input_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout on the embeddings of a text.")
+    input_noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="Noise on numbers in training, in standard deviations of each feature.",
+    )
     output_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout before the output layer.")
     members: int = Field(
         default=1,

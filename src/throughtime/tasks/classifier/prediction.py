@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.batches import LengthBatches, pad
+from throughtime.data.batches import LengthBatches
 from throughtime.program.network import Functions
+from throughtime.tasks.classifier.given import given_of
 
 # Examples a batch where nothing is learned. Sorted by length they hold little padding, whatever their number.
 _BATCH = 128
@@ -22,12 +23,15 @@ _BLOCK_STEPS = 1 << 14
 class SequenceLabeller(Protocol):
     """A classifier, whatever runs it."""
 
-    def outputs(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+    def outputs(
+        self, inputs: NDArray[Any], lengths: NDArray[np.int64], more: Mapping[str, NDArray[Any]] | None = None
+    ) -> NDArray[np.float32]:
         """The outputs (B, W) of each sequence, as its target takes them.
 
         Args:
             inputs: (T, B) int64 tokens, or (T, B, F) float32; what lies past a length is ignored.
             lengths: (B,), each in [1, T].
+            more: what stands beside, by the names of the network's inputs; see `Given.batch`.
         """
         ...
 
@@ -47,13 +51,15 @@ class Labeller:
         self._read = network.functions["sequence"].inputs[0].name
         self._said = said
 
-    def outputs(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+    def outputs(
+        self, inputs: NDArray[Any], lengths: NDArray[np.int64], more: Mapping[str, NDArray[Any]] | None = None
+    ) -> NDArray[np.float32]:
         """As of `SequenceLabeller`."""
+        more = more or {}
         if "outputs" in self._network.functions and inputs.shape[1] == 1 and len(inputs) > _BLOCK_STEPS:
-            return self._network("answer", {"pooled": self._pooled_in_blocks(inputs[: lengths[0]])})[
-                self._said
-            ]
-        return self._network("sequence", {self._read: inputs, "lengths": lengths})[self._said]
+            pooled = self._pooled_in_blocks(inputs[: lengths[0]])
+            return self._network("answer", {"pooled": pooled, **more})[self._said]
+        return self._network("sequence", {self._read: inputs, "lengths": lengths, **more})[self._said]
 
     def _pooled_in_blocks(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """One sequence (T, 1, ...), pooled, (1, M * D * H).
@@ -114,35 +120,27 @@ def all_outputs(
 
     Args:
         labeller: the network.
-        examples: what has a length and gives arrays (T, ...) by number.
+        examples: `Given`, or what has a length and gives arrays (T, ...) by number.
         progress: called with the share that is done.
     """
-    lengths = [len(examples[number]) for number in range(len(examples))]
+    given = given_of(examples)
+    lengths = given.lengths()
     parts, order = [], list(_short_enough(LengthBatches(lengths, _BATCH, 0).in_order(), lengths))
     done = 0
     for numbers in order:
-        parts.append(labeller.outputs(*as_batch([examples[number] for number in numbers])))
+        inputs, sizes, more = given.batch(numbers)
+        parts.append(labeller.outputs(inputs, sizes, more) if more else labeller.outputs(inputs, sizes))
         done += len(numbers)
         if progress is not None:
-            progress(done / len(examples))
+            progress(done / len(given))
     return np.concatenate(parts)[np.argsort(np.concatenate(order))]
 
 
 def _short_enough(
-    batches: Iterable[NDArray[np.int64]], lengths: Sequence[int]
+    batches: Iterable[NDArray[np.int64]], lengths: NDArray[np.int64]
 ) -> Iterator[NDArray[np.int64]]:
     """The same batches, cut where they hold too many steps."""
+    steps = lengths if lengths.ndim == 1 else lengths.max(1)
     for batch in batches:
-        # Sorted by length, so the last is the longest.
-        together = max(1, _STEPS // max(lengths[batch[-1]], 1))
+        together = max(1, _STEPS // max(int(steps[batch].max()), 1))
         yield from (batch[start : start + together] for start in range(0, len(batch), together))
-
-
-def as_batch(arrays: list[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Padded inputs (T, B, ...), whole numbers as int64, and lengths (B,)."""
-    # One array is a batch as it is; of a long sound, a copy would be large.
-    alone = len(arrays) == 1 and arrays[0].flags.writeable
-    padded = arrays[0][:, None] if alone else pad(arrays)
-    if padded.dtype.kind in "iu":
-        padded = padded.astype(np.int64)
-    return padded, np.array([len(array) for array in arrays])

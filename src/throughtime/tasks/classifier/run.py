@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.features import FeatureSpace, statistics
+from throughtime.data.conditions import Conditions
+from throughtime.data.features import FeatureSpace
 from throughtime.data.lines import STANDARD_INPUT, shown, standard_input
 from throughtime.data.numbers import as_float32
-from throughtime.data.sequences import write_sequences
-from throughtime.data.splits import stratified_fold, stratified_split
-from throughtime.data.tables import BadRows, TableFormat, column_names
-from throughtime.data.text_encoder import TextEncoder, train_text_tokenizer
+from throughtime.data.tables import BadRows
+from throughtime.data.text_encoder import TextEncoder
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.in_memory import takes_data, takes_frames
@@ -24,18 +23,20 @@ from throughtime.program.network import Functions
 from throughtime.recognition import recognise
 from throughtime.run.run import CONFIG, Run, refuse_text
 from throughtime.runtime.outputs import check_output
-from throughtime.targets.kinds import Target, labels_of, load_target, numbers_of, threshold_all
-from throughtime.targets.truth import TruthReader
+from throughtime.targets.kinds import Target, load_target, threshold_all
 from throughtime.tasks.classifier.examples import (
     Example,
     ExampleReader,
     InputKind,
     table_of,
 )
+from throughtime.tasks.classifier.given import SECOND, Encoded, Given
 from throughtime.tasks.classifier.inputs import read_any, read_inputs
 from throughtime.tasks.classifier.options import ClassifierConfig
 from throughtime.tasks.classifier.prediction import Labeller, SequenceLabeller, all_outputs
-from throughtime.tasks.classifier.prepared import EXAMPLES, TARGETS, PreparedExamples, write_targets
+from throughtime.tasks.classifier.preparation import DATA, FEATURES, STATIC, TOKENIZER, Preparation
+from throughtime.tasks.classifier.prepared import NO_CONDITIONS, TARGETS, PreparedExamples, read_vectors
+from throughtime.tasks.classifier.reading import STATIC_COLUMN, as_steps, example_reader, text_encoder
 
 if TYPE_CHECKING:
     import torch
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
     from throughtime.tasks.classifier.model import Classifier, Ensemble
     from throughtime.training.progress import Progress
     from throughtime.training.task import Task
-
-TOKENIZER, FEATURES = "tokenizer.json", "features.json"
-DATA = "data"
 
 # Files are predicted in batches of this many: enough to share padding, few enough to show results soon.
 _AT_A_TIME = 256
@@ -66,6 +64,7 @@ class ClassifierRun(Run):
         target: what it says of an example: the names of the labels, or of the numbers.
         encoder: for texts: the vocabulary.
         space: for numbers: the features, their means and deviations.
+        conditions: what stands beside an example.
     """
 
     task = "classifier"
@@ -73,6 +72,7 @@ class ClassifierRun(Run):
     target: Target
     encoder: TextEncoder | None = None
     space: FeatureSpace | None = None
+    conditions: Conditions = NO_CONDITIONS
 
     # ---- training
 
@@ -82,157 +82,109 @@ class ClassifierRun(Run):
             given = data.model_dump(exclude_unset=True)
             found = recognise(data.source, {**given, "task": self.task}).options
             self.config = self.config.changed(found)
-        bad = BadRows(data.skip_bad)
-        if self.config.data.input == "text":
-            self._prepare_texts(bad, show)
-        else:
-            self._prepare_features(bad, show)
-        self.fit_to_data(len(PreparedExamples.open(self.folder / DATA).training), show)
-        if bad.count:
-            show.remark(bad.summary())
-        if (
-            data.validation_fraction
-            and not data.folds
-            and not len(PreparedExamples.open(self.folder / DATA).validation)
-        ):
+        preparation = Preparation(self.folder, self.config, show)
+        preparation.prepare()
+        self.config = preparation.config
+        self.load()
+        prepared = self._prepared()
+        self.fit_to_data(len(prepared.training), show)
+        if preparation.left_out.count:
+            show.remark(preparation.left_out.summary())
+        data = self.config.data
+        if data.validation_fraction and not data.folds and not len(prepared.validation):
             show.remark("too few examples to hold any out for validation: the last weights are kept")
-
-    def _prepare_texts(self, bad: BadRows, show: Progress) -> None:
-        examples = list(self._read_all(bad, show))
-        targets, held_out = self._settle_target([(example.truth, late) for example, late in examples])
-        data = self.config.data
-        seen = [str(example.input) for (example, _), late in zip(examples, held_out, strict=True) if not late]
-        tokenizer = train_text_tokenizer(data.tokenizer, seen, data.vocabulary, data.lowercase)
-        tokenizer.save(self.folder / TOKENIZER)
-        self.encoder = self._make_encoder(tokenizer)
-        # Characters that only validation has are unknown ones; --errors strict is about what is predicted.
-        encoder = TextEncoder(tokenizer, data.lowercase, "replace", data.longest)
-        arrays = (encoder.encode(str(example.input)) for example, _ in examples)
-        write_sequences(self.folder / DATA / EXAMPLES, arrays, np.int32)
-        write_targets(self.folder / DATA, targets, held_out)
-
-    def _prepare_features(self, bad: BadRows, show: Progress) -> None:
-        truths: list[tuple[Any, bool]] = []
-
-        def arrays() -> Iterator[NDArray[np.float32]]:
-            for example, late in self._read_all(bad, show):
-                truths.append((example.truth, late))
-                yield self._cut(example.input)
-
-        # They go to the disk as they are read: sounds may be larger than memory.
-        examples = write_sequences(self.folder / DATA / EXAMPLES, arrays(), np.float32)
-        targets, held_out = self._settle_target(truths)
-        write_targets(self.folder / DATA, targets, held_out)
-        mean, deviation = statistics(examples[int(number)] for number in np.flatnonzero(~held_out))
-        assert self.space is not None
-        self.space = FeatureSpace(
-            self.space.names, self.space.rate, tuple(mean.tolist()), tuple(deviation.tolist())
-        )
-        self.space.save(self.folder / FEATURES)
-
-    def _read_all(self, bad: BadRows, show: Progress) -> Iterator[tuple[Example, bool]]:
-        """Training examples, then those of the validation file; with each whether it is one of these."""
-        data = self.config.data
-        reader = self._reader(needs_truth=True, allow_outside=data.allow_outside_files)
-        known: set[str] = set()
-        for path, late in ((data.source, False), (data.validation, True)):
-            if path is None:
-                continue
-            for count, example in enumerate(reader.read(path, bad), 1):
-                if count % 100 == 0:
-                    show.preparing(f"reading {Path(path).name}", count, 0)
-                names = reader.truth.names(example.truth)
-                new = [name for name in names if name not in known]
-                if late and new:
-                    said = f"no training example has the label {new[0]!r}"
-                    bad.report(table_of(path), example.line, said)
-                    continue
-                known.update(new)
-                self.space = reader.space
-                yield example, late
-
-    def _settle_target(self, truths: list[tuple[Any, bool]]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """The truth of each example, and whether it is held out for validation."""
-        data = self.config.data
-        cells = [truth for truth, _ in truths]
-        late = np.array([is_late for _, is_late in truths])
-        if data.target == "number":
-            encoded = np.array(cells, dtype=np.float64)
-            held_out = self._held_out(np.zeros(len(cells)), late)
-            columns = self._truth_reader.columns(column_names(table_of(data.source), self._form))
-            self.target = numbers_of(columns, encoded[~held_out], self.config.training, data.source)
-        else:
-            early = [cell for cell, is_late in truths if not is_late]
-            self.target = labels_of(data.target, early, data.source)
-            encoded = self.target.encode(cells)
-            held_out = self._held_out(encoded if encoded.ndim == 1 else np.zeros(len(cells)), late)
-        self.target.save(self.folder)
-        return encoded, held_out
-
-    def _held_out(self, classes: NDArray[Any], late: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which examples are for validation: those of the validation file, or a share of each class."""
-        data = self.config.data
-        if data.validation is not None:
-            return late
-        if data.fold is not None:
-            number, folds = map(int, data.fold.split("/"))
-            return stratified_fold(classes, number, folds, self.config.training.seed)
-        return stratified_split(classes, data.validation_fraction, self.config.training.seed)
 
     def load(self) -> None:
         self.target = load_target(self.config.data.target, self.folder)
         if self.config.data.input == "text":
-            self.encoder = self._make_encoder(Tokenizer.load(self.folder / TOKENIZER))
+            self.encoder = text_encoder(self.config.data, Tokenizer.load(self.folder / TOKENIZER))
         else:
             self.space = FeatureSpace.load(self.folder / FEATURES)
+        if self.config.data.static_columns is not None:
+            self.conditions = Conditions.load(self.folder / STATIC, STATIC_COLUMN)
+
+    def _prepared(self) -> PreparedExamples:
+        return PreparedExamples.open(self.folder / DATA, self._pairs, self.conditions)
+
+    @property
+    def _pairs(self) -> bool:
+        return self.config.data.second_text is not None
 
     def build_model(self) -> Classifier | Ensemble:
         from throughtime.tasks.classifier.model import Classifier, Ensemble
 
-        model, target = self.config.model, self.target
+        model = self.config.model
+        beside: dict[str, Any] = {
+            "pairs": self._pairs,
+            "categories": tuple(len(one.values) for one in self.conditions.categories),
+            "numbers": tuple((one.mean, one.deviation) for one in self.conditions.numbers),
+        }
         if self.encoder is not None:
-            made = [Classifier(model, target, self.encoder.unknown) for _ in range(model.members)]
+            read: dict[str, Any] = {"vocabulary_size": self.encoder.unknown}
         else:
             assert self.space is not None
-            known = (self.space.mean, self.space.deviation)
-            made = [Classifier(model, target, statistics=known) for _ in range(model.members)]
+            # The features of a segment are those of each of its steps, one behind the other.
+            steps = self.config.data.segment or 1
+            read = {"statistics": (self.space.mean * steps, self.space.deviation * steps)}
+        made = [Classifier(model, self.target, **read, **beside) for _ in range(model.members)]
         return made[0] if model.members == 1 else Ensemble(made)
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
         from throughtime.tasks.classifier.training import Classification
 
-        prepared = PreparedExamples.open(self.folder / DATA)
+        prepared = self._prepared()
         self.target.check(prepared.targets, TARGETS)
         if self.encoder is not None:
-            prepared.examples.expect_numbers(0, self.encoder.unknown + 1)
+            for tokens in (prepared.examples, prepared.second):
+                if tokens is not None:
+                    tokens.expect_numbers(0, self.encoder.unknown + 1)
         else:
-            assert self.space is not None
-            prepared.examples.expect_steps((len(self.space.names),), "f")
+            prepared.examples.expect_steps((self._width,), "f")
         what = _WHAT[self.kind]
         return Classification(model, prepared, self.target, self.config.training, what)  # type: ignore[arg-type]
 
+    def begin(self, model: nn.Module) -> None:
+        if self.encoder is None:
+            return
+        from throughtime.models.word_vectors import begin_with_vectors
+
+        vectors = read_vectors(self.folder / DATA, (self.encoder.unknown, self.config.model.embedding))
+        for member in model.members:  # type: ignore[union-attr]
+            begin_with_vectors(member.embedding, vectors)
+
     def conclude(self) -> None:
         """Calibrate by the validation examples, and draw what the best weights make of them."""
-        prepared = PreparedExamples.open(self.folder / DATA)
+        prepared = self._prepared()
         if len(prepared.validation):
-            outputs = self._outputs([prepared.examples[int(number)] for number in prepared.validation])
+            outputs = all_outputs(self.network, prepared.given.part(prepared.validation))
             truth = np.asarray(prepared.targets[prepared.validation])
             self.target.calibrate(self.folder, truth, outputs)
             self.target.draw(self.folder / f"{self.target.picture}.png", truth, outputs)
 
     # ---- predicting
 
-    def classify(self, inputs: Iterable[Any]) -> list[dict[str, Any]]:
+    def classify(
+        self, inputs: Iterable[Any], beside: Sequence[Mapping[str, Any]] | None = None
+    ) -> list[dict[str, Any]]:
         """Say what texts, or arrays (T, F) of numbers, are that are at hand.
 
+        Args:
+            inputs: texts, pairs of texts where the run reads two, or arrays.
+            beside: of each the values of its static columns, where the run reads any.
         Returns:
             For each its label, the label's probability, and those of all labels; or its labels and the
             probabilities of all; or its value, low and high.
         Raises:
-            DataError: a text is empty, a number is not finite, or the model's output is not.
+            DataError: a text is empty, a number is not finite, or the model's output is not; a static column
+                is missing.
         """
         refuse_text(inputs, "classify")
-        rows = self._outputs([self._encode(one) for one in inputs])
+        given = list(inputs)
+        if beside is not None and len(beside) != len(given):
+            raise OptionError(f"{len(given)} inputs, and what stands beside {len(beside)}")
+        rows = self._outputs(
+            [self._encode(one, None if beside is None else beside[place]) for place, one in enumerate(given)]
+        )
         return [
             self._say(check_output(row, f"input {number}"), self.target.kind != "number")
             for number, row in enumerate(rows)
@@ -286,7 +238,7 @@ class ClassifierRun(Run):
 
     def _label(
         self,
-        block: list[tuple[Example, NDArray[Any] | None]],
+        block: list[tuple[Example, Encoded | None]],
         name: str | Path,
         bad: BadRows,
         probabilities: bool,
@@ -329,7 +281,7 @@ class ClassifierRun(Run):
         """
         threshold_all(self.target, threshold)
         bad = BadRows(skip_bad)
-        arrays: list[NDArray[Any]] = []
+        arrays: list[Encoded] = []
         truths: list[NDArray[Any]] = []
         names: list[str] = []
         table = table_of(path)
@@ -362,8 +314,10 @@ class ClassifierRun(Run):
         }
 
     def next_command(self) -> str:
-        example = 'echo "a text" | ' if self.config.data.input == "text" else ""
-        inputs = "" if example else " INPUT"
+        example, inputs = "", " INPUT"
+        if self.config.data.input == "text" and not self.conditions:
+            example = "printf 'a text\\ta second text\\n' | " if self._pairs else 'echo "a text" | '
+            inputs = ""
         return f"Predict with it: {example}throughtime predict {self.folder}{inputs}"
 
     def row_names(self) -> dict[str, list[str]]:
@@ -371,6 +325,8 @@ class ClassifierRun(Run):
         rows = {"output.weight": outputs, "output.bias": outputs}
         if self.encoder is not None:
             rows["embedding.weight"] = [*self.encoder.tokenizer.token_texts(), _UNKNOWN]
+        for place, one in enumerate(self.conditions.categories):
+            rows[f"beside.embeddings.{place}.weight"] = one.values
         members = range(self.config.model.members)
         return rows | {
             f"members.{number}.{name}": names for number in members for name, names in rows.items()
@@ -382,6 +338,9 @@ class ClassifierRun(Run):
             known["vocabulary_size"] = self.encoder.unknown
         if self.space is not None:
             known["features"] = len(self.space.names)
+            known["segment"] = self.config.data.segment or 1
+        if self.conditions:
+            known["beside"] = {one.name: one.values or "a number" for one in self.conditions.fields}
         return known
 
     # ---- what both need
@@ -394,69 +353,71 @@ class ClassifierRun(Run):
         return self.config.data.input
 
     @property
-    def _form(self) -> TableFormat:
-        return TableFormat(self.config.data.header, self.config.data.encoding)
-
-    @property
-    def _truth_reader(self) -> TruthReader:
-        data = self.config.data
-        return TruthReader(data.target, data.label_column, data.label_separator)
+    def _width(self) -> int:
+        """How many numbers the network reads at each step."""
+        assert self.space is not None
+        return len(self.space.names) * (self.config.data.segment or 1)
 
     def _reader(self, needs_truth: bool, allow_outside: bool) -> ExampleReader:
-        data = self.config.data
-        return ExampleReader(
-            self.kind,
-            data.text_column,
-            self._truth_reader,
-            columns=data.columns,
-            form=self._form,
-            fill=data.fill,
-            sound=data,
-            space=self.space,
-            needs_truth=needs_truth,
-            allow_outside=allow_outside,
+        return example_reader(self.config.data, self.space, needs_truth, allow_outside)
+
+    def _encode(self, given: Any, beside: Mapping[str, Any] | None) -> Encoded:
+        """A text, a pair of texts or an array as the network reads it, with what stands beside it."""
+        second = None
+        if self._pairs:
+            if isinstance(given, str) or len(given) != 2:
+                raise DataError(
+                    f"the model reads pairs: a text, and the {self.config.data.second_text} to it"
+                )
+            given, second = given
+        if self.conditions and beside is None:
+            names = ", ".join(self.conditions.names)
+            raise DataError(f"the model also reads {names}: name a table that has them beside each example")
+        values = self.conditions.encode(beside or {}) if self.conditions else None
+        if self.encoder is None:
+            return Encoded(as_steps(as_float32(given, _place), self.config.data), None, values)
+        return Encoded(
+            self.encoder.encode(given), None if second is None else self.encoder.encode(second), values
         )
-
-    def _make_encoder(self, tokenizer: Tokenizer) -> TextEncoder:
-        data = self.config.data
-        return TextEncoder(tokenizer, data.lowercase, data.errors, data.longest)
-
-    def _encode(self, given: Any) -> NDArray[Any]:
-        """A text or an array as the network reads it."""
-        if self.encoder is not None:
-            return self.encoder.encode(given)
-        return self._cut(as_float32(given, lambda *place: f"number {list(place)}"))
-
-    def _cut(self, array: Any) -> NDArray[np.float32]:
-        return array[: self.config.data.longest or None]
 
     def _encoded(
         self, examples: Iterable[Example], path: str | Path, bad: BadRows
-    ) -> Iterator[tuple[Example, NDArray[Any] | None]]:
+    ) -> Iterator[tuple[Example, Encoded | None]]:
         for example in examples:
+            given = example.input if example.second is None else (example.input, example.second)
             try:
-                yield example, None if example.input is None else self._encode(example.input)
+                yield example, None if example.input is None else self._encode(given, example.beside)
             except DataError as error:
                 bad.report(path, example.line, str(error))
 
     def _outputs(
-        self, arrays: Sequence[NDArray[Any]], progress: Callable[[float], None] | None = None
+        self, rows: Sequence[Encoded], progress: Callable[[float], None] | None = None
     ) -> NDArray[np.float32]:
-        return all_outputs(self.network, arrays, progress)
+        return all_outputs(self.network, Given.of(rows), progress)
 
     def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
         known = TOKENIZER if self.encoder is not None else FEATURES
-        return (known, *self.target.files), self.target.facts()
+        static = (STATIC,) if self.conditions else ()
+        segment = {} if self.encoder is not None else {"segment": self.config.data.segment or 1}
+        return (known, *self.target.files, *static), {**self.target.facts(), **segment}
 
     def port_sizes(self) -> dict[tuple[str, str], int]:
         sizes = {("sequence", self.target.port): self.target.width}
-        if self.encoder is not None:
-            return {**sizes, ("sequence", "tokens"): self.encoder.unknown + 1}
-        assert self.space is not None
-        return {**sizes, ("sequence", "features"): len(self.space.names)}
+        for place, one in enumerate(self.conditions.categories):
+            sizes["sequence", f"category_{place}"] = len(one.values)
+        if self.conditions.numbers:
+            sizes["sequence", "numbers"] = len(self.conditions.numbers)
+        if self.encoder is None:
+            return {**sizes, ("sequence", "features"): self._width}
+        read = ("tokens", SECOND) if self._pairs else ("tokens",)
+        return {**sizes, **{("sequence", name): self.encoder.unknown + 1 for name in read}}
 
     def predictor(self, network: Functions) -> SequenceLabeller:
         return Labeller(network, self.config.model.pooling, self.target.port)
+
+
+def _place(*place: int) -> str:
+    return f"number {list(place)}"
 
 
 def _empty(value: Any) -> Any:

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from throughtime.data.sequences import Sequences
 from throughtime.models.functions import TorchNetwork
 from throughtime.targets.kinds import Target
+from throughtime.tasks.classifier.given import SECOND_LENGTHS
 from throughtime.tasks.classifier.model import Classifier, Ensemble
 from throughtime.tasks.classifier.options import ClassifierTraining
-from throughtime.tasks.classifier.prediction import Labeller, all_outputs, as_batch
+from throughtime.tasks.classifier.prediction import Labeller, all_outputs
 from throughtime.tasks.classifier.prepared import PreparedExamples
 from throughtime.training.examples import ExampleTask
 from throughtime.training.task import StepLoss
@@ -43,11 +43,14 @@ class Classification(ExampleTask):
         what: str = "examples",
     ) -> None:
         training = prepared.training
-        super().__init__(model, prepared.examples.lengths[training], config)
+        lengths = prepared.examples.lengths[training]
+        if prepared.second is not None:
+            lengths = np.stack([lengths, prepared.second.lengths[training]], 1)
+        super().__init__(model, lengths, config)
         self.loss_name = f"loss in {target.loss_unit} per example"
         self._classifier = model
         self._target = target
-        self._examples = prepared.examples
+        self._given = prepared.given
         self._targets = prepared.targets
         self._training = training
         self._validation = prepared.validation
@@ -70,15 +73,16 @@ class Classification(ExampleTask):
 
     def loss(self, examples: NDArray[np.int64]) -> StepLoss:
         numbers = self._training[examples]
-        padded, sizes = as_batch([self._examples[number] for number in numbers])
+        padded, sizes, beside = self._given.batch(numbers)
         inputs, lengths = torch.from_numpy(padded).to(self.device), torch.from_numpy(sizes)
+        more = [self._as_tensor(name, array) for name, array in beside.items()]
         truth = torch.from_numpy(self._target.for_loss(self._targets[numbers])).to(self.device)
         if isinstance(self._classifier, Ensemble):
-            outputs = self._classifier.each(inputs, lengths)  # (M, B, W): each member has a loss of its own
+            outputs = self._classifier.each(inputs, lengths, *more)  # (M, B, W): each member has its own loss
             truth = torch.cat([truth] * len(outputs))
             outputs = outputs.flatten(0, 1)
         else:
-            outputs = self._classifier(inputs, lengths)
+            outputs = self._classifier(inputs, lengths, *more)
         if self.own_loss is not None:
             everyone = torch.ones(len(outputs), dtype=torch.bool, device=self.device)
             return StepLoss(self.own_loss(outputs, truth, everyone), len(numbers))
@@ -92,7 +96,7 @@ class Classification(ExampleTask):
             return {}
         was_training = self._classifier.training
         labeller = Labeller(TorchNetwork(self._classifier), self._pooling, self._target.port)
-        outputs = all_outputs(labeller, _Part(self._examples, self._validation), progress)
+        outputs = all_outputs(labeller, self._given.part(self._validation), progress)
         self._classifier.train(was_training)
         truth = self._targets[self._validation]
         scores = self._target.scores()
@@ -100,16 +104,7 @@ class Classification(ExampleTask):
         loss = self._target.losses_of(outputs, truth, self._weights).mean()
         return {"val_loss": float(loss), **{f"val_{name}": value for name, value in scores.result().items()}}
 
-
-class _Part:
-    """Some of the examples, read as they are asked for."""
-
-    def __init__(self, examples: Sequences, numbers: NDArray[np.int64]) -> None:
-        self._examples = examples
-        self._numbers = numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: int) -> NDArray[Any]:
-        return self._examples[int(self._numbers[index])]
+    def _as_tensor(self, name: str, array: NDArray[Any]) -> torch.Tensor:
+        """On the device, but for lengths, which packing wants on the CPU."""
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        return tensor if name == SECOND_LENGTHS else tensor.to(self.device)

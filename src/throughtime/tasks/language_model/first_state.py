@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.cells import State
+from throughtime.models.conditions import Conditioned
 from throughtime.recurrent import Recurrent
 
 
-class FirstState(nn.Module):
+class FirstState(Conditioned):
     """The state before a line's first step: the conditions' embeddings and numbers through one layer.
 
     s_0 = W tanh(sum of E_k[category_k] + V (numbers - mean) / deviation + b) + the recurrence's own state
@@ -26,9 +27,6 @@ class FirstState(nn.Module):
         width: of the layer.
     """
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(
         self,
         recurrent: Recurrent,
@@ -36,12 +34,7 @@ class FirstState(nn.Module):
         numbers: tuple[tuple[float, float], ...],
         width: int,
     ) -> None:
-        super().__init__()
-        self.embeddings = nn.ModuleList(nn.Embedding(count, width) for count in categories)
-        self.numbers = nn.Linear(len(numbers), width) if numbers else None
-        if numbers:
-            self.register_buffer("mean", torch.tensor([mean for mean, _ in numbers]))
-            self.register_buffer("deviation", torch.tensor([deviation for _, deviation in numbers]))
+        super().__init__(categories, numbers, width)
         self._sizes = recurrent.state_sizes
         self._layers = len(recurrent.cells)
         self.state = nn.Linear(width, self._layers * sum(self._sizes))
@@ -54,12 +47,7 @@ class FirstState(nn.Module):
             numbers: (B, R) float, or None.
             begins: the recurrence's own first state.
         """
-        parts = [table(rows) for table, rows in zip(self.embeddings, categories, strict=True)]
-        if self.numbers is not None and numbers is not None:
-            parts.append(self.numbers((numbers - self.mean) / self.deviation))
-        entered = parts[0]
-        for part in parts[1:]:
-            entered = entered + part
+        entered = self.together(categories, numbers)
         values = self.state(torch.tanh(entered))
         layers = values.view(values.shape[0], self._layers, sum(self._sizes)).transpose(0, 1)
         cut = layers.split(self._sizes, -1)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data import Tokenizer
+from throughtime.data.conditions import Conditions, ConditionSurvey, as_arrays
 from throughtime.data.splits import stratified_split
 from throughtime.data.tables import BadRows, TableFormat, is_table
 from throughtime.errors import DataError, OptionError
@@ -20,7 +21,6 @@ from throughtime.generation import SamplingOptions
 from throughtime.generation.text import random_seed
 from throughtime.in_memory import takes_data
 from throughtime.runtime.stepper import EngineState
-from throughtime.tasks.language_model.conditions import Conditions, ConditionSurvey, as_arrays
 from throughtime.tasks.language_model.line_scores import (
     EngineLines,
     LineEvaluation,

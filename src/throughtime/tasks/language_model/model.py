@@ -57,7 +57,6 @@ class LanguageModel(nn.Module):
             if categories or numbers
             else None
         )
-        self._categories, self._numbers = categories, numbers
         if config.tie_weights and self.embedding is not None:
             self.output.weight = self.embedding.weight
         initialise(self, config)
@@ -91,7 +90,7 @@ class LanguageModel(nn.Module):
         if self.begin is None:
             return None
         own = self.recurrent.initial_state(len(categories), self.output.weight)
-        return self.begin(categories.unbind(1), numbers if self._numbers else None, own)
+        return self.begin(categories.unbind(1), numbers if numbers.shape[1] else None, own)
 
     def functions(self) -> dict[str, Definition]:
         """sequence: tokens (T, B) and the state before them to logits (T, B, V) and the state after.
@@ -109,19 +108,11 @@ class LanguageModel(nn.Module):
         return known if self.begin is None else {**known, "begin": self._begin_definition(self.begin)}
 
     def _begin_definition(self, begin: FirstState) -> Definition:
-        K = len(self._categories)
-
         def first(*given: Tensor) -> tuple[Tensor, ...]:
             own = self.recurrent.initial_state(given[0].shape[0], self.output.weight)
-            return begin(given[:K], given[K] if self._numbers else None, own)
+            return begin(*begin.of_ports(given), own)
 
-        ports = [
-            Port(f"category_{place}", "int64", ("B",), "the number of a condition's value", count)
-            for place, count in enumerate(self._categories)
-        ]
-        if self._numbers:
-            ports.append(Port("numbers", "float32", ("B", len(self._numbers)), "conditions as they are"))
-        return Definition(first, tuple(ports), state_outputs(self.recurrent, ""))
+        return Definition(first, tuple(begin.ports()), state_outputs(self.recurrent, ""))
 
     def _drop(self, sequence: Tensor, probability: float) -> Tensor:
         if self.config.locked_dropout:

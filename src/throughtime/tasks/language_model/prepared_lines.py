@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from throughtime.data.conditions import Conditions, as_arrays, check_arrays
 from throughtime.data.npy import read_npy
 from throughtime.data.sequences import Sequences, write_sequences
 from throughtime.errors import DataError, RunError
 from throughtime.facts import read_json
 from throughtime.files import atomic_file, write_atomically
-from throughtime.tasks.language_model.conditions import Conditions, as_arrays
 
 LINES, HELD_OUT = "lines.npy", "held_out.npy"
 CATEGORIES, NUMBERS = "categories.npy", "numbers.npy"
@@ -89,17 +89,10 @@ class PreparedLines:
         except DataError as error:
             raise RunError(str(error)) from None
         N = len(lines)
-        fits = (
-            (held_out.shape, held_out.dtype) == ((N,), np.dtype(bool))
-            and (categories.shape, categories.dtype.kind) == ((N, len(conditions.categories)), "i")
-            and (numbers.shape, numbers.dtype.kind) == ((N, len(conditions.numbers)), "f")
-        )
-        if not fits or held_out.all() or not np.isfinite(numbers).all():
-            raise RunError(f"{folder} is damaged: its files do not belong to each other, or to this run")
-        for column, one in enumerate(conditions.categories):
-            found = categories[:, column]
-            if found.min() < 0 or found.max() >= len(one.values):
-                raise RunError(f"{folder / CATEGORIES} is damaged: `{one.name}` has no such value")
+        fits = (held_out.shape, held_out.dtype) == ((N,), np.dtype(bool))
+        wrong = check_arrays(conditions, N, categories, numbers)
+        if not fits or wrong or held_out.all():
+            raise RunError(f"{folder} is damaged: {wrong or 'its files do not belong to each other'}")
         return cls(lines, held_out, categories, numbers)
 
 

@@ -50,7 +50,7 @@ from throughtime.tasks.tagger.prediction import (
     evaluate,
     outputs_of_clip,
 )
-from throughtime.tasks.tagger.session import FrameSession
+from throughtime.tasks.tagger.session import FrameSession, FrameStream
 
 if TYPE_CHECKING:
     import torch
@@ -203,17 +203,11 @@ class TaggerRun(Run):
         Raises:
             OptionError: the tagger is bidirectional, and needs frames that have not come yet.
         """
+        return FrameSession(self.network, self.target, self._frame_stream(), self.frame_rate)
+
+    def _frame_stream(self) -> FrameStream:
         size = self._features if self.kind == "array" else self._frame_size
-        return FrameSession(
-            self.network,
-            self.target,
-            self.kind,
-            self.config.data,
-            size,
-            self.rate,
-            self._encode,
-            self.frame_rate,
-        )
+        return FrameStream(self.kind, self.config.data, size, self.rate, self._encode)
 
     def stream(self, frames: Iterable[NDArray[Any]]) -> Iterator[Any]:
         """Say of frames what they are as they come: a frame in, an answer out, at constant memory.
@@ -235,29 +229,16 @@ class TaggerRun(Run):
         """The label of each frame of a clip; or what `stream` gives for other targets.
 
         Args:
-            clip: a file, or frames in memory as `stream` takes them, (T, F) or (T, H, W, 3).
+            clip: a file, or what `FrameSession.feed` takes as one chunk: (T, F), (T, H, W, 3), or samples.
         Raises:
             DataError: the clip cannot be used (the message names the file, or the frame).
         """
-        if not isinstance(clip, (str, Path)):
-            return self._label_array(clip)
-        said = (self.target.say(row) for outputs, _ in self._outputs_of(clip) for row in outputs)
-        return [one.get("label", one) for one in said]
-
-    def _label_array(self, clip: Iterable[Any]) -> list[Any]:
-        if not self.network.looks_ahead:
-            return list(self.stream(clip))
-        frames, encode = [], self._encode
-        for number, frame in enumerate(clip):
-            try:
-                frames.append(self._check_frame(np.asarray(frame)))
-            except DataError as error:
-                raise DataError(f"frame {number}: {error}") from None
-        if not frames:
-            return []
-        stacked = np.stack(frames) if encode is None else encode(np.stack(frames))
-        outputs = check_output(outputs_of_clip(self.network, iter([stacked])), "the clip")
-        said = map(self.target.say, outputs)
+        if isinstance(clip, (str, Path)):
+            said = (self.target.say(row) for outputs, _ in self._outputs_of(clip) for row in outputs)
+        else:
+            frames = self._frame_stream().read(np.asarray(clip))
+            outputs = outputs_of_clip(self.network, iter([frames])) if len(frames) else []
+            said = (self.target.say(check_output(row, "the clip")) for row in outputs)
         return [one.get("label", one) for one in said]
 
     def read_labels(self, path: str | Path | SegmentRows, clip: str | Path) -> NDArray[Any]:

@@ -20,6 +20,65 @@ if TYPE_CHECKING:
     from throughtime.tasks.tagger.options import FrameData
 
 
+class FrameStream:
+    """What comes in pieces, as frames that the network reads.
+
+    Args:
+        kind: "video", "array" or "sound".
+        data: how frames are read.
+        size: video: H and W of the frames; arrays: F.
+        rate: sounds: samples a second.
+        encode: video: a frozen CNN, or None.
+    """
+
+    def __init__(
+        self, kind: str, data: FrameData, size: int, rate: int | None, encode: Encode | None = None
+    ) -> None:
+        self._kind, self._size, self._encode = kind, size, encode
+        self._given = 0
+        self.mel = self._sound = None
+        if kind == "sound":
+            if rate is None:
+                raise RunError("the run of a tagger of sounds has no rate")
+            self.mel = log_mel(rate, data)
+            self._sound = LogMelStream(self.mel)
+
+    def read(self, chunk: NDArray[Any]) -> NDArray[Any]:
+        """The frames (N, ...) that a chunk completes; see `FrameSession.feed`.
+
+        Raises:
+            DataError: the chunk has another shape, or a number is not finite.
+        """
+        array = np.asarray(chunk)
+        if self._sound is not None:
+            frames: NDArray[Any] = self._sound.feed(self._check_samples(array))
+        else:
+            frames = self._check_frames(array)
+        self._given += len(array)
+        if self._encode is None or not len(frames):
+            return frames
+        parts = [self._encode(frames[start : start + BLOCK]) for start in range(0, len(frames), BLOCK)]
+        return np.concatenate(parts)
+
+    def _check_frames(self, frames: NDArray[Any]) -> NDArray[Any]:
+        check = check_features if self._kind == "array" else check_picture
+        checked = []
+        for place, frame in enumerate(frames):
+            try:
+                checked.append(check(frame, self._size))
+            except DataError as error:
+                raise DataError(f"frame {self._given + place} of the stream: {error}") from None
+        return np.stack(checked) if checked else frames[:0]
+
+    def _check_samples(self, samples: NDArray[Any]) -> NDArray[np.float32]:
+        if samples.ndim != 1 or samples.dtype.kind != "f":
+            raise DataError(
+                f"samples of {samples.dtype} {samples.shape}, expected real numbers (N,) from -1 to 1: "
+                f"divide 16-bit samples by 32768, and average channels"
+            )
+        return as_float32(samples, lambda place: f"sample {self._given + place} of the stream")
+
+
 class FrameSession:
     """One stream at constant memory: nothing is kept but the state and, of a sound, part of a window.
 
@@ -32,11 +91,7 @@ class FrameSession:
     Args:
         tagger: the network.
         target: what its outputs mean.
-        kind: "video", "array" or "sound".
-        data: how frames are read.
-        size: video: H and W of the frames; arrays: F.
-        rate: sounds: samples a second.
-        encode: video: a frozen CNN, or None.
+        stream: what reads the chunks.
         frame_rate: frames a second of video and arrays, where that is known.
     Raises:
         OptionError: the tagger is bidirectional, and needs frames that have not come yet.
@@ -46,26 +101,14 @@ class FrameSession:
         self,
         tagger: FrameTagger,
         target: Target,
-        kind: str,
-        data: FrameData,
-        size: int,
-        rate: int | None,
-        encode: Encode | None = None,
+        stream: FrameStream,
         frame_rate: float | None = None,
     ) -> None:
         self._stepper = FrameStepper(tagger)
         self._target = target
-        self._kind = kind
-        self._size = size
-        self._encode = encode
+        self._stream = stream
         self._frame_rate = frame_rate
-        self._given = self._frames = 0
-        self._mel = self._sound = None
-        if kind == "sound":
-            if rate is None:
-                raise RunError("the run of a tagger of sounds has no rate")
-            self._mel = log_mel(rate, data)
-            self._sound = LogMelStream(self._mel)
+        self._frames = 0
 
     def feed(self, chunk: NDArray[Any]) -> list[dict[str, Any]]:
         """Take what came, and say what can be said of it.
@@ -85,8 +128,8 @@ class FrameSession:
         first = self._frames
         outputs = self.outputs(chunk)
         clock: NDArray[np.float64] | None = None
-        if self._mel is not None:
-            clock = starts_of(self._mel, first, len(outputs))
+        if self._stream.mel is not None:
+            clock = starts_of(self._stream.mel, first, len(outputs))
         elif self._frame_rate:
             clock = (first + np.arange(len(outputs))) / self._frame_rate
         said = []
@@ -101,36 +144,10 @@ class FrameSession:
         Raises:
             DataError: as of `feed`.
         """
-        array = np.asarray(chunk)
-        if self._sound is not None:
-            frames = self._sound.feed(self._check_samples(array))
-            self._given += len(array)
-        else:
-            frames = self._check_frames(array)
-        parts = [self._step(frames[start : start + BLOCK]) for start in range(0, len(frames), BLOCK)]
+        frames = self._stream.read(chunk)
+        parts = [self._stepper.feed(frames[start : start + BLOCK]) for start in range(0, len(frames), BLOCK)]
         found = np.concatenate(parts) if parts else np.zeros((0, self._target.width), np.float32)
         for row in found:
             check_output(row, f"frame {self._frames} of the stream")
             self._frames += 1
         return found
-
-    def _step(self, frames: NDArray[Any]) -> NDArray[np.float32]:
-        return self._stepper.feed(frames if self._encode is None else self._encode(frames))
-
-    def _check_frames(self, frames: NDArray[Any]) -> NDArray[Any]:
-        checked = []
-        for place, frame in enumerate(frames):
-            try:
-                check = check_features if self._kind == "array" else check_picture
-                checked.append(check(frame, self._size))
-            except DataError as error:
-                raise DataError(f"frame {self._frames + place} of the stream: {error}") from None
-        return np.stack(checked) if checked else frames[:0]
-
-    def _check_samples(self, samples: NDArray[Any]) -> NDArray[np.float32]:
-        if samples.ndim != 1 or samples.dtype.kind != "f":
-            raise DataError(
-                f"samples of {samples.dtype} {samples.shape}, expected real numbers (N,) from -1 to 1: "
-                f"divide 16-bit samples by 32768, and average channels"
-            )
-        return as_float32(samples, lambda place: f"sample {self._given + place} of the stream")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,11 +16,12 @@ from throughtime.data.lines import STANDARD_INPUT, standard_input
 from throughtime.data.sequences import write_sequences
 from throughtime.data.splits import stratified_split
 from throughtime.data.tables import BadRows
-from throughtime.data.word_vectors import WordVectors, read_word_vectors
-from throughtime.errors import DataError, OptionError
+from throughtime.data.word_vectors import spellings
+from throughtime.errors import DataError
 from throughtime.in_memory import takes_data, takes_frames
 from throughtime.program.network import Functions
 from throughtime.run.run import Run, refuse_text
+from throughtime.run.word_vectors import take_vectors
 from throughtime.tasks.word_tagger.conll import Sentence
 from throughtime.tasks.word_tagger.entities import describe_scheme, find_entities, marks_spans
 from throughtime.tasks.word_tagger.lexicon import Lexicon
@@ -153,13 +154,8 @@ class WordTaggerRun(Run):
         vectors = None
         if data.embedding_file is not None:
             every = counts.keys() | {word for one in later for word in one.words}
-            vectors = read_word_vectors(data.embedding_file, every)
+            vectors, self.config = take_vectors(self.config, data.embedding_file, every, show)
             found = [word for word in every if vectors.of(word) is not None]
-            self._settle_embedding(vectors)
-            show.remark(
-                f"{Path(data.embedding_file).name} has vectors of {len(found):,} of the {len(every):,} "
-                f"different words, of {vectors.size} numbers each"
-            )
             self.vocabulary, occurs = Vocabulary.of(counts, data.lowercase, found)
         else:
             self.vocabulary, occurs = Vocabulary.of(counts, data.lowercase)
@@ -187,24 +183,7 @@ class WordTaggerRun(Run):
         write_array(folder / HELD_OUT, np.array([late for _, _, late in arrays]))
         write_array(folder / COUNTS, occurs)
         if vectors is not None:
-            write_array(folder / VECTORS, vectors.matrix(self._spellings(counts)))
-
-    def _settle_embedding(self, vectors: WordVectors) -> None:
-        """Take the size of the embedding from the file of vectors."""
-        given = self.config.model.embedding
-        if "embedding" in self.config.given("model") and given != vectors.size:
-            raise OptionError(
-                f"--embedding {given}: the vectors of {self.config.data.embedding_file} have {vectors.size} "
-                f"numbers; leave it out"
-            )
-        self.config = self.config.changed({"embedding": vectors.size})
-
-    def _spellings(self, counts: Counter[str]) -> list[list[str]]:
-        """How each word of the vocabulary is written: as it is looked up, then as the data mostly has it."""
-        written: defaultdict[str, list[str]] = defaultdict(list)
-        for word, _ in counts.most_common():
-            written[word.lower()].append(word)
-        return [[word, *written.get(word.lower(), [])[:1]] for word in self.vocabulary.words]
+            write_array(folder / VECTORS, vectors.matrix(spellings(self.vocabulary.words, counts)))
 
     def load(self) -> None:
         self.labels = Labels.load(self.folder / LABELS)
@@ -217,11 +196,14 @@ class WordTaggerRun(Run):
         return WordTagger(self.config.model, words, letters, len(self.labels))
 
     def make_task(self, model: nn.Module, device: torch.device) -> Task:
-        from throughtime.tasks.word_tagger.training import WordTagging, begin_with_vectors
+        from throughtime.tasks.word_tagger.training import WordTagging
 
-        prepared = self._prepared()
-        begin_with_vectors(model, prepared.vectors)  # type: ignore[arg-type]
-        return WordTagging(model, prepared, self.labels, self.config)  # type: ignore[arg-type]
+        return WordTagging(model, self._prepared(), self.labels, self.config)  # type: ignore[arg-type]
+
+    def begin(self, model: nn.Module) -> None:
+        from throughtime.models.word_vectors import begin_with_vectors
+
+        begin_with_vectors(model.embedding, self._prepared().vectors)  # type: ignore[arg-type]
 
     def _prepared(self) -> PreparedSentences:
         return PreparedSentences.open(

@@ -135,14 +135,3 @@ def sentence_losses(model: WordTagger, emissions: Tensor, tags: Tensor, lengths:
     losses = F.cross_entropy(emissions.flatten(0, 1), tags.flatten(), reduction="none").view_as(tags)
     real = torch.arange(len(tags), device=tags.device)[:, None] < lengths.to(tags.device)[None, :]
     return losses.masked_fill(~real, 0.0).sum(0)
-
-
-@torch.no_grad()
-def begin_with_vectors(model: WordTagger, vectors: NDArray[np.float32] | None) -> None:
-    """Put word vectors into the embedding; words without one keep what was drawn."""
-    if vectors is None:
-        return
-    known = ~np.isnan(vectors).any(1)
-    rows = torch.from_numpy(np.flatnonzero(known)).to(model.embedding.weight.device)
-    given = torch.from_numpy(np.ascontiguousarray(vectors[known])).to(model.embedding.weight)
-    model.embedding.weight.index_copy_(0, rows, given)

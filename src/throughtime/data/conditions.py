@@ -1,4 +1,4 @@
-"""What stands beside a line and steers what is written: fields with known values, and numbers."""
+"""What stands beside an example, a line or a text or a series: fields with known values, and numbers."""
 
 from __future__ import annotations
 
@@ -56,17 +56,19 @@ class Condition:
 
 
 class Conditions:
-    """The fields of a run, in the order of --condition-columns.
+    """The fields of a run, in the order in which they were named.
 
     Example:
         conditions.encode({"country": "Korean"})    # ([3], [])
 
     Args:
-        fields: none at all where lines have no conditions.
+        fields: none at all where examples have no conditions.
+        what: errors call one of them.
     """
 
-    def __init__(self, fields: Sequence[Condition] = ()) -> None:
+    def __init__(self, fields: Sequence[Condition] = (), what: str = "condition") -> None:
         self.fields = tuple(fields)
+        self._what = what
         self.names = [one.name for one in fields]
         self.categories = [one for one in fields if not one.is_number]
         self.numbers = [one for one in fields if one.is_number]
@@ -85,13 +87,13 @@ class Conditions:
         """
         for name in values:
             if name not in self.names:
-                known = ", ".join(self.names) or "none: it was trained without conditions"
-                raise DataError(f"there is no condition {name!r}; the run's are {known}")
+                known = ", ".join(self.names) or f"none: it was trained without {self._what}s"
+                raise DataError(f"there is no {self._what} {name!r}; the run's are {known}")
         for name in self.names:
             if name not in values or label_text(values[name]) == "":
-                raise DataError(f"condition `{name}` has no value{self._example(name)}")
+                raise DataError(f"{self._what} `{name}` has no value{self._example(name)}")
         categories = [self._row(one, label_text(values[one.name])) for one in self.categories]
-        return categories, [_number(one.name, values[one.name]) for one in self.numbers]
+        return categories, [_number(one.name, values[one.name], self._what) for one in self.numbers]
 
     def _row(self, one: Condition, value: str) -> int:
         row = self._rows[one.name].get(value)
@@ -113,7 +115,7 @@ class Conditions:
         write_atomically(path, json.dumps(content, ensure_ascii=False, indent=1).encode())
 
     @classmethod
-    def load(cls, path: Path) -> Conditions:
+    def load(cls, path: Path, what: str = "condition") -> Conditions:
         """Read what `save` wrote.
 
         Raises:
@@ -123,7 +125,7 @@ class Conditions:
         names = [one.name for one in fields]
         if len(set(names)) < len(names) or any(len(set(one.values)) < len(one.values) for one in fields):
             raise RunError(f"{path} is damaged: a name or a value occurs twice")
-        return cls(fields)
+        return cls(fields, what)
 
 
 @dataclass(frozen=True)
@@ -132,17 +134,19 @@ class _Saved:
 
 
 class ConditionSurvey:
-    """Finds out over all lines what each column holds.
+    """Finds out over all examples what each column holds.
 
     Args:
         names: of the columns.
+        what: errors call one of them.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._columns = {name: _Column(name) for name in names}
+    def __init__(self, names: Sequence[str], what: str = "condition") -> None:
+        self._what = what
+        self._columns = {name: _Column(name, what) for name in names}
 
     def add(self, values: Mapping[str, Any]) -> None:
-        """Take a line's values into account.
+        """Take an example's values into account.
 
         Raises:
             DataError: one is missing.
@@ -151,17 +155,18 @@ class ConditionSurvey:
         for name, column in self._columns.items():
             text = label_text(values.get(name))
             if not text:
-                raise DataError(f"condition `{name}` is empty: fill it in, or leave the line out")
+                raise DataError(f"{self._what} `{name}` is empty: fill it in, or leave the line out")
             column.add(text)
 
     def settle(self) -> Conditions:
         """What was found."""
-        return Conditions([column.settle() for column in self._columns.values()])
+        return Conditions([column.settle() for column in self._columns.values()], self._what)
 
 
 @dataclass
 class _Column:
     name: str
+    what: str
     values: Counter[str] = field(default_factory=Counter)
     numbers: bool = True
     whole: bool = True
@@ -171,7 +176,7 @@ class _Column:
 
     def add(self, text: str) -> None:
         if self.numbers and reads_as_number(text):
-            number = _number(self.name, text)
+            number = _number(self.name, text, self.what)
             self.count += 1
             # Welford 1962: the sums of large numbers would lose the deviation.
             step = number - self.mean
@@ -184,8 +189,8 @@ class _Column:
             self.values[text] += 1
         if not self.numbers and len(self.values) > MOST_VALUES:
             raise OptionError(
-                f"condition `{self.name}` has more than {MOST_VALUES:,} different values: a column "
-                f"whose values hardly come again steers nothing"
+                f"{self.what} `{self.name}` has more than {MOST_VALUES:,} different values: values that "
+                f"hardly come again teach nothing"
             )
 
     def settle(self) -> Condition:
@@ -213,16 +218,32 @@ def parse_conditions(given: Sequence[str]) -> dict[str, str]:
 
 
 def as_arrays(rows: Sequence[tuple[list[int], list[float]]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """What `Conditions.encode` gave for N lines: categories (N, K) and numbers (N, R)."""
+    """What `Conditions.encode` gave for N examples: categories (N, K) and numbers (N, R)."""
     categories = np.array([one for one, _ in rows], np.int64).reshape(len(rows), -1)
     return categories, np.array([numbers for _, numbers in rows], np.float32).reshape(len(rows), -1)
 
 
-def _number(name: str, value: Any) -> float:
+def check_arrays(conditions: Conditions, count: int, categories: NDArray[Any], numbers: NDArray[Any]) -> str:
+    """What is wrong with arrays of `as_arrays` that were kept; "" where they belong to these conditions."""
+    fits = (
+        (categories.shape, categories.dtype.kind) == ((count, len(conditions.categories)), "i")
+        and (numbers.shape, numbers.dtype.kind) == ((count, len(conditions.numbers)), "f")
+        and bool(np.isfinite(numbers).all())
+    )
+    if not fits:
+        return "its files do not belong to each other, or to this run"
+    for column, one in enumerate(conditions.categories):
+        found = categories[:, column]
+        if count and (found.min() < 0 or found.max() >= len(one.values)):
+            return f"`{one.name}` has no such value"
+    return ""
+
+
+def _number(name: str, value: Any, what: str) -> float:
     text = label_text(value)
     number = float(text) if reads_as_number(text) else math.nan
     if not abs(number) < 3e38:  # what float32 holds; NaN is not below it either
-        raise DataError(f"condition `{name}` is {shown(text)}, and has to be a number")
+        raise DataError(f"{what} `{name}` is {shown(text)}, and has to be a number")
     return number
 
 

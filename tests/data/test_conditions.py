@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from throughtime.data import conditions as module
+from throughtime.data.conditions import Conditions, ConditionSurvey, parse_conditions
 from throughtime.errors import DataError, OptionError, RunError
-from throughtime.tasks.language_model import conditions as module
-from throughtime.tasks.language_model.conditions import Conditions, ConditionSurvey, parse_conditions
 
 
 def survey(*rows: dict[str, object]) -> Conditions:

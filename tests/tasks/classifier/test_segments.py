@@ -1,0 +1,90 @@
+"""Steps that are read together: nothing is lost, and how many follows from the length."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from throughtime.run import Run
+from throughtime.tasks.classifier.run import ClassifierRun
+from throughtime.tasks.classifier.segments import look_at_lengths, segment_for, segmented
+from throughtime.training import train
+from throughtime.training.progress import Progress
+
+OPTIONS: dict[str, Any] = {"hidden": 4, "epochs": 2, "threads": 1, "tensorboard": False}
+
+
+class Listening(Progress):
+    def __init__(self) -> None:
+        self.remarks: list[str] = []
+
+    def remark(self, text: str) -> None:
+        self.remarks.append(text)
+
+
+def test_steps_stand_behind_each_other_and_the_last_one_is_repeated() -> None:
+    steps = np.arange(10, dtype=np.float32).reshape(5, 2)
+    assert segmented(steps, 1) is steps
+    assert segmented(steps, 2).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 8, 9]]
+    assert segmented(steps, 5).tolist() == [list(range(10))]
+    assert segmented(steps[:1], 3).tolist() == [[0, 1] * 3]
+
+
+def test_short_sequences_are_read_step_by_step_and_long_ones_in_powers_of_two() -> None:
+    found = {length: segment_for(length) for length in (1, 24, 100, 150, 251, 1_000, 1_000_000)}
+    assert found[1] == found[24] == 1
+    assert list(found.values()) == sorted(found.values())
+    assert all(segment & (segment - 1) == 0 for segment in found.values())
+    assert found[1_000_000] < 1_000
+
+
+def test_looking_at_lengths_loses_no_array() -> None:
+    arrays = [np.zeros((length, 1), np.float32) for length in range(1, 151)]
+    median, every = look_at_lengths(iter(arrays))
+    assert median == 50.5
+    assert [len(array) for array in every] == list(range(1, 151))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ramps of 190 to 210 steps, up or down."""
+    folder = tmp_path_factory.mktemp("ramps")
+    rows = []
+    for number in range(12):
+        length, up = 190 + 2 * number - number % 3, number % 2
+        ramp = np.linspace(0, 1 if up else -1, length, dtype=np.float32)
+        np.save(folder / f"{number}.npy", np.stack([ramp, np.full(length, 7, np.float32)], 1))
+        rows.append((f"{number}.npy", "up" if up else "down"))
+    with (folder / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("file_name", "label"), *rows])
+    return folder
+
+
+def test_a_run_of_long_arrays_reads_segments_wherever_it_is_used(folder: Path, tmp_path: Path) -> None:
+    show = Listening()
+    run = train(folder, tmp_path / "run", show=show, **OPTIONS)
+    assert isinstance(run, ClassifierRun) and run.space is not None
+    segment = segment_for(200)
+    assert run.config.data.segment == segment > 1
+    assert any(f"{segment} steps are read as one (--segment {segment})" in text for text in show.remarks)
+    assert "12 examples: none is held out" in " ".join(show.remarks)
+    assert len(run.space.names) == 2
+    assert run.model.mean.tolist() == pytest.approx([*run.space.mean] * segment)
+    assert run.facts()["segment"] == segment
+    by_torch = Run.open(run.folder, backend="torch")
+    native, torch = (list(one.predict([folder])) for one in (run, by_torch))
+    assert [one["label"] for one in native] == [one["label"] for one in torch]
+    ramp = np.load(folder / "0.npy")
+    assert run.classify([ramp])[0]["probability"] == pytest.approx(native[0]["probability"])
+    assert run.evaluate(folder)["examples"] == 12
+
+
+def test_the_user_says_how_many_steps(folder: Path, tmp_path: Path) -> None:
+    run = train(folder, tmp_path / "run", segment=3, longest=10, **OPTIONS)
+    assert isinstance(run, ClassifierRun)
+    examples = np.load(run.folder / "data" / "examples.npy")
+    assert examples.shape == (12 * 4, 6)
