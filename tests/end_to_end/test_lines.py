@@ -135,7 +135,7 @@ def test_the_run_is_quantised_exported_inspected_and_described(trained: Path) ->
         ),
         (
             ["train", "names.csv", "--lines", "--text-column", "name", "--condition-columns", "name"],
-            "`name` holds the lines, and cannot steer them",
+            "`name` holds the lines, and --condition-columns names it, too",
         ),
     ],
 )

@@ -21,7 +21,7 @@ TEXTS = [f"{'good' if number % 2 else 'bad'} film {number}" for number in range(
 LABELS = ["pos" if number % 2 else "neg" for number in range(24)]
 SMALL: dict[str, Any] = {
     "hidden": 6, "embedding": 4, "layers": 1, "epochs": 3, "batch": 4, "tensorboard": False, "show": None,
-    "log_every": 1,
+    "log_every": 1, "validation_fraction": 0.1,
 }  # fmt: skip
 
 
@@ -71,6 +71,14 @@ def test_callbacks_are_told_what_happens_and_change_nothing(plain: Any, tmp_path
     assert [event.step for event in evaluations] == [steps[-1].step // 3 * number for number in (1, 2, 3)]
     assert set(evaluations[0].metrics) >= {"val_loss", "val_accuracy"} and evaluations[0].improved
     assert len(found) == 3 and set(found) <= {"pos", "neg"}
+
+
+def test_whoever_wants_to_be_told_of_evaluations_gets_some(tmp_path: Path) -> None:
+    """Of so few examples none is held out otherwise."""
+    evaluations: list[EvaluationEvent] = []
+    options = {name: value for name, value in SMALL.items() if name != "validation_fraction"}
+    tt.train((TEXTS, LABELS), out=tmp_path / "run", on_evaluation=evaluations.append, **options)
+    assert evaluations and "val_loss" in evaluations[0].metrics
 
 
 @pytest.mark.parametrize("name", ["on_step", "on_evaluation"])
