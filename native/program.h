@@ -1,5 +1,5 @@
-// A cell program as runtime/plan.py lays it out: where its numbers lie, and what is done between two
-// barriers.
+// A cell program as throughtime/runtime/planning lays it out: where its numbers lie, and what is done between
+// two barriers. plans.h reads one.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace throughtime {
 
-// The bases of a slot, in the order of runtime/plan.py.
+// The bases of a slot, in the order of throughtime/runtime/planning/layout.py.
 enum Base : int { kProjected = 1, kScratch, kConstant, kInput, kState };
 
 // A row that products read.

@@ -80,7 +80,7 @@ def _groups(task: str | None, everything: bool) -> dict[str, Sequence[str]]:
         return {f"{title} (the most used)": names for title, names in MAIN_OPTIONS.items()}
     if task is not None:
         return {
-            title.capitalize(): [name for name in section.model_fields if name != "source"]
+            title.capitalize(): [name for name in section.listed() if name != "source"]
             for title, section in CONFIGS[task].sections().items()
         }
     groups: dict[str, list[str]] = {}

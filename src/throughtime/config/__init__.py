@@ -35,8 +35,8 @@ def every_option() -> dict[str, dict[str, tuple[str, FieldInfo]]]:
     found: dict[str, dict[str, tuple[str, FieldInfo]]] = {}
     for task, config in CONFIGS.items():
         for section, options in config.sections().items():
-            for name, field in options.model_fields.items():
-                found.setdefault(name, {})[task] = (section, field)
+            for name in options.listed():
+                found.setdefault(name, {})[task] = (section, options.model_fields[name])
     return found
 
 

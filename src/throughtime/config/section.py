@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from throughtime.encodings import check_encoding
@@ -20,13 +20,39 @@ MOST_COUNTED = (1 << 31) - 1
 # Rates and weights, which are multiplied with each other in 32 bits.
 MOST_RATE = 1e6
 
+# Options that several tasks have, each at its place among the others.
 Encoding = Annotated[str, AfterValidator(check_encoding)]
+SkipBad = Annotated[
+    bool,
+    Field(description="Leave out examples that cannot be used, with a count, instead of stopping."),
+]
+AllowOutsideFiles = Annotated[
+    bool,
+    Field(
+        description="Read files that a table names outside its own folder: by absolute names, `..` or links."
+    ),
+]
+Fill = Annotated[
+    Literal["none", "zero", "previous", "linear"],
+    Field(
+        description="What takes the place of empty cells and NaN in arrays: zeros, the value before, or "
+        "the line between the values around; none refuses them."
+    ),
+]
 
 
 class Section(BaseModel):
     """Options that belong together: typed, with a range and a description each; unknown ones are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    # Help begins with what most users give; what comes from a base class would stand first otherwise.
+    listed_last: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def listed(cls) -> list[str]:
+        """The names of the options in the order in which help shows them."""
+        return sorted(cls.model_fields, key=lambda name: name in cls.listed_last)
 
     @field_validator("*")
     @classmethod

@@ -25,6 +25,26 @@ SPLITS = {
 }
 
 
+class HeldOut:
+    """Prepared examples of which some are held out.
+
+    Attributes:
+        held_out: (N,), true where an example is for validation.
+    """
+
+    held_out: NDArray[np.bool_]
+
+    @property
+    def training(self) -> NDArray[np.int64]:
+        """The numbers of the examples to learn from."""
+        return np.flatnonzero(~self.held_out)
+
+    @property
+    def validation(self) -> NDArray[np.int64]:
+        """The numbers of the examples to measure on."""
+        return np.flatnonzero(self.held_out)
+
+
 def part_of(value: Any) -> str:
     """The part that a cell of a split column names: training, validation or test; "" where it is empty.
 

@@ -8,7 +8,16 @@ from pydantic import Field, model_validator
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_RATE, MOST_TOKENS, MOST_UNITS, Section
+from throughtime.config.section import (
+    MOST_COUNTED,
+    MOST_LAYERS,
+    MOST_RATE,
+    MOST_TOKENS,
+    MOST_UNITS,
+    AllowOutsideFiles,
+    Section,
+    SkipBad,
+)
 from throughtime.config.training import TrainingConfig
 
 
@@ -64,14 +73,8 @@ class CaptionData(Section):
         default=True,
         description="Captions in lower case and without punctuation, as the field measures them.",
     )
-    skip_bad: bool = Field(
-        default=False,
-        description="Leave out examples that cannot be used, with a count, instead of stopping.",
-    )
-    allow_outside_files: bool = Field(
-        default=False,
-        description="Read files that a table names outside its own folder: by absolute names, `..` or links.",
-    )
+    skip_bad: SkipBad = False
+    allow_outside_files: AllowOutsideFiles = False
 
 
 class CaptionerNetwork(RecurrenceConfig):

@@ -14,7 +14,10 @@ from throughtime.config.section import (
     MOST_RATE,
     MOST_TOKENS,
     MOST_UNITS,
+    AllowOutsideFiles,
     Encoding,
+    Fill,
+    SkipBad,
 )
 from throughtime.config.sound import SoundFrames
 from throughtime.targets.options import TargetTraining
@@ -82,11 +85,7 @@ class LabelledData(SoundFrames):
         default=None,
         description="Read only these columns besides the label's: names or numbers between commas.",
     )
-    fill: Literal["none", "zero", "previous", "linear"] = Field(
-        default="none",
-        description="What takes the place of empty cells and NaN in arrays: zeros, the value before, or "
-        "the line between the values around; none refuses them.",
-    )
+    fill: Fill = "none"
     header: bool = Field(
         default=True,
         description="The first line of a CSV or TSV file names its columns; without it they have numbers.",
@@ -134,14 +133,8 @@ class LabelledData(SoundFrames):
         description="Arrays and sounds: steps that the recurrence reads together, as one; the last step is "
         "repeated where they do not come out even. 0 chooses: 1 for sounds, more for long arrays.",
     )
-    skip_bad: bool = Field(
-        default=False,
-        description="Leave out examples that cannot be used, with a count, instead of stopping.",
-    )
-    allow_outside_files: bool = Field(
-        default=False,
-        description="Read files that a table names outside its own folder: by absolute names, `..` or links.",
-    )
+    skip_bad: SkipBad = False
+    allow_outside_files: AllowOutsideFiles = False
 
     @field_validator("fold")
     @classmethod

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from throughtime.data.conditions import Conditions, as_arrays, check_arrays
 from throughtime.data.npy import read_npy
 from throughtime.data.sequences import Sequences
+from throughtime.data.splits import HeldOut
 from throughtime.errors import DataError, RunError
 from throughtime.files import atomic_file
 from throughtime.tasks.classifier.given import Given
@@ -22,7 +23,7 @@ SECOND, CATEGORIES, NUMBERS, VECTORS = "second.npy", "categories.npy", "numbers.
 
 
 @dataclass(frozen=True)
-class PreparedExamples:
+class PreparedExamples(HeldOut):
     """Labelled examples on disk.
 
     Args:
@@ -44,16 +45,6 @@ class PreparedExamples:
     def given(self) -> Given:
         """All examples as the network reads them."""
         return Given(self.examples, self.second, self.categories, self.numbers)
-
-    @property
-    def training(self) -> NDArray[np.int64]:
-        """The numbers of the examples to learn from."""
-        return np.flatnonzero(~self.held_out)
-
-    @property
-    def validation(self) -> NDArray[np.int64]:
-        """The numbers of the examples to measure on."""
-        return np.flatnonzero(self.held_out)
 
     @classmethod
     def open(

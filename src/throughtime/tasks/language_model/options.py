@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_TOKENS, MOST_UNITS, Encoding, Section
+from throughtime.config.section import MOST_COUNTED, MOST_TOKENS, MOST_UNITS, Encoding, Section, SkipBad
 from throughtime.config.training import TrainingConfig
 
 # Where --chunk auto begins, before the gradient has been measured.
@@ -51,10 +51,7 @@ class TextData(Section):
         default=True,
         description="The first line of a CSV or TSV file names its columns; without it they have numbers.",
     )
-    skip_bad: bool = Field(
-        default=False,
-        description="Leave out examples that cannot be used, with a count, instead of stopping.",
-    )
+    skip_bad: SkipBad = False
     tokenizer: Literal["character", "byte", "bpe", "word"] = Field(
         default="character", description="The unit of text that is one token."
     )

@@ -16,6 +16,7 @@ from pydantic import Field
 from throughtime.data.conditions import Conditions, as_arrays, check_arrays
 from throughtime.data.npy import read_npy
 from throughtime.data.sequences import Sequences, write_sequences
+from throughtime.data.splits import HeldOut
 from throughtime.errors import DataError, RunError
 from throughtime.facts import read_json
 from throughtime.files import atomic_file, write_atomically
@@ -26,7 +27,7 @@ _FINGERPRINT_BYTES = 8
 
 
 @dataclass(frozen=True)
-class PreparedLines:
+class PreparedLines(HeldOut):
     """Lines on disk.
 
     Args:
@@ -40,16 +41,6 @@ class PreparedLines:
     held_out: NDArray[np.bool_]
     categories: NDArray[np.int64]
     numbers: NDArray[np.float32]
-
-    @property
-    def training(self) -> NDArray[np.int64]:
-        """The numbers of the lines to learn from."""
-        return np.flatnonzero(~self.held_out)
-
-    @property
-    def validation(self) -> NDArray[np.int64]:
-        """The numbers of the lines to measure on."""
-        return np.flatnonzero(self.held_out)
 
     @classmethod
     def write(

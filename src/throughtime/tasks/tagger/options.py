@@ -8,7 +8,15 @@ from pydantic import Field
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import CELLS, RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_RATE, MOST_UNITS
+from throughtime.config.section import (
+    MOST_COUNTED,
+    MOST_LAYERS,
+    MOST_RATE,
+    MOST_UNITS,
+    AllowOutsideFiles,
+    Fill,
+    SkipBad,
+)
 from throughtime.config.sound import SoundFrames
 from throughtime.targets.options import TargetTraining
 
@@ -59,26 +67,15 @@ class FrameData(SoundFrames):
         "timestamp can be "
         "left out so.",
     )
-    fill: Literal["none", "zero", "previous", "linear"] = Field(
-        default="none",
-        description="What takes the place of empty cells and NaN in arrays: zeros, the value before, or "
-        "the line "
-        "between the values around; none refuses them.",
-    )
+    fill: Fill = "none"
     frame_rate: float | None = Field(
         default=None,
         gt=0,
         le=MOST_RATE,
         description="Feature arrays: frames per second, for labels and timelines in seconds.",
     )
-    skip_bad: bool = Field(
-        default=False,
-        description="Leave out examples that cannot be used, with a count, instead of stopping.",
-    )
-    allow_outside_files: bool = Field(
-        default=False,
-        description="Read files that a table names outside its own folder: by absolute names, `..` or links.",
-    )
+    skip_bad: SkipBad = False
+    allow_outside_files: AllowOutsideFiles = False
 
 
 class TaggerNetwork(RecurrenceConfig):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from throughtime.data.npy import read_npy
 from throughtime.data.sequences import Sequences
+from throughtime.data.splits import HeldOut
 from throughtime.errors import DataError, RunError
 from throughtime.files import atomic_file
 from throughtime.tasks.transcriber.decoding import BLANK, least_steps
@@ -18,7 +19,7 @@ RECORDINGS, TEXTS, HELD_OUT = "recordings.npy", "texts.npy", "held_out.npy"
 
 
 @dataclass(frozen=True)
-class PreparedRecordings:
+class PreparedRecordings(HeldOut):
     """Recordings on disk.
 
     Args:
@@ -30,16 +31,6 @@ class PreparedRecordings:
     recordings: Sequences
     texts: Sequences
     held_out: NDArray[np.bool_]
-
-    @property
-    def training(self) -> NDArray[np.int64]:
-        """The numbers of the recordings to learn from."""
-        return np.flatnonzero(~self.held_out)
-
-    @property
-    def validation(self) -> NDArray[np.int64]:
-        """The numbers of the recordings to measure on."""
-        return np.flatnonzero(self.held_out)
 
     @classmethod
     def open(cls, folder: Path, features: int, characters: int) -> PreparedRecordings:

@@ -8,7 +8,15 @@ from pydantic import Field, model_validator
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_TOKENS, MOST_UNITS, Encoding, Section
+from throughtime.config.section import (
+    MOST_COUNTED,
+    MOST_LAYERS,
+    MOST_TOKENS,
+    MOST_UNITS,
+    Encoding,
+    Section,
+    SkipBad,
+)
 from throughtime.config.training import TrainingConfig
 
 
@@ -64,10 +72,7 @@ class ParallelData(Section):
         le=MOST_COUNTED,
         description="Leave out training pairs with more tokens than this on either side.",
     )
-    skip_bad: bool = Field(
-        default=False,
-        description="Leave out examples that cannot be used, with a count, instead of stopping.",
-    )
+    skip_bad: SkipBad = False
 
 
 class TranslatorNetwork(RecurrenceConfig):

@@ -8,7 +8,15 @@ from pydantic import Field
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_RATE, MOST_UNITS, Encoding, Section
+from throughtime.config.section import (
+    MOST_COUNTED,
+    MOST_LAYERS,
+    MOST_RATE,
+    MOST_UNITS,
+    Encoding,
+    Section,
+    SkipBad,
+)
 from throughtime.config.training import TrainingConfig
 
 
@@ -60,10 +68,7 @@ class TaggedData(Section):
         description="Read sentences of more words in pieces of so many, which overlap where tags are "
         "predicted.",
     )
-    skip_bad: bool = Field(
-        default=False,
-        description="Leave out examples that cannot be used, with a count, instead of stopping.",
-    )
+    skip_bad: SkipBad = False
 
 
 class WordTaggerNetwork(RecurrenceConfig):

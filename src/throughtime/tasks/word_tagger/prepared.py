@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from throughtime.data.npy import read_npy
 from throughtime.data.sequences import Sequences
+from throughtime.data.splits import HeldOut
 from throughtime.errors import DataError, RunError
 from throughtime.files import atomic_file
 from throughtime.tasks.word_tagger.lexicon import Lexicon
@@ -26,7 +27,7 @@ EXAMPLES, TAGS, HELD_OUT, COUNTS, VECTORS = (
 
 
 @dataclass(frozen=True)
-class PreparedSentences:
+class PreparedSentences(HeldOut):
     """Sentences on disk.
 
     Args:
@@ -44,16 +45,6 @@ class PreparedSentences:
     held_out: NDArray[np.bool_]
     counts: NDArray[np.int64]
     vectors: NDArray[np.float32] | None
-
-    @property
-    def training(self) -> NDArray[np.int64]:
-        """The numbers of the sentences to learn from."""
-        return np.flatnonzero(~self.held_out)
-
-    @property
-    def validation(self) -> NDArray[np.int64]:
-        """The numbers of the sentences to measure on."""
-        return np.flatnonzero(self.held_out)
 
     @classmethod
     def open(cls, folder: Path, vocabulary: Vocabulary, tags: int, embedding: int) -> PreparedSentences:
