@@ -1,8 +1,5 @@
 // The language model for Python.
-#include <optional>
-
-#include "bindings.h"
-#include "engine.h"
+#include "bind_engine.h"
 
 namespace throughtime::bindings {
 namespace {
@@ -69,8 +66,8 @@ std::unique_ptr<Engine> make_engine(const nb::dict& given, const nb::list& layer
   return std::make_unique<Engine>(engine, precision_named(precision), threads, kernels_of(isa));
 }
 
-// The thread in which Python runs the handlers of signals; set when the module is imported. In a process that
-// another thread forked it is wrong, and calls there end before a signal is seen.
+}  // namespace
+
 unsigned long main_thread = 0;
 
 bool signal_raised() {
@@ -78,43 +75,37 @@ bool signal_raised() {
   return PyErr_CheckSignals() != 0;
 }
 
-// Runs a call on an engine without the interpreter's lock: no thread of Python stands still while this one
-// waits for its turn or computes. Where a signal's handler raises, the call is given up, and that is what the
-// caller gets. Only the main thread asks: in others no handler ever runs, and each question would cost the
-// wait for the lock.
-template <class Call>
-auto without_python(Call&& call) {
-  const GivesUp gives_up = PyThread_get_thread_ident() == main_thread ? GivesUp(signal_raised) : GivesUp();
-  try {
-    const nb::gil_scoped_release released;
-    return call(gives_up);
-  } catch (const GivenUp&) {
-    throw nb::python_error();
-  }
-}
-
-std::vector<std::int64_t> slot_list(const Whole<1>& slots) {
-  return {slots.data(), slots.data() + slots.shape(0)};
-}
-
-nb::ndarray<nb::numpy, std::int64_t> array_of(const std::vector<std::int64_t>& slots) {
-  NewArray<std::int64_t> array({slots.size()});
-  std::copy(slots.begin(), slots.end(), array.data());
-  return array.give();
-}
+namespace {
 
 nb::ndarray<nb::numpy, std::int64_t> open(Engine& engine, std::size_t count) {
   return array_of(without_python([&](const GivesUp& gives_up) { return engine.open(count, gives_up); }));
 }
 
 void close(Engine& engine, Whole<1> slots) {
-  const std::vector<std::int64_t> list = slot_list(slots);
+  const Slots list = slot_list(slots);
   without_python([&](const GivesUp& gives_up) { engine.close(list, gives_up); });
 }
 
 nb::ndarray<nb::numpy, std::int64_t> fork(Engine& engine, Whole<1> slots) {
-  const std::vector<std::int64_t> list = slot_list(slots);
+  const Slots list = slot_list(slots);
   return array_of(without_python([&](const GivesUp& gives_up) { return engine.fork(list, gives_up); }));
+}
+
+// For each slot's tokens, one slot's behind the other's, how many.
+void copy(Engine& engine, Whole<1> sources, Whole<1> targets, bool logits) {
+  if (sources.shape(0) != targets.shape(0))
+    throw std::invalid_argument("there are " + std::to_string(sources.shape(0)) + " sources for " +
+                                std::to_string(targets.shape(0)) + " targets");
+  const Slots from = slot_list(sources), to = slot_list(targets);
+  without_python([&](const GivesUp& gives_up) { engine.copy(from, to, logits, gives_up); });
+}
+
+// Reads a text for each slot. The tokens are a copy, as those that are checked have to be those that are
+// read: another thread may write on the caller's array meanwhile.
+void read_texts(Engine& engine, const Slots& slots, const std::vector<std::int64_t>& tokens,
+                const std::vector<std::size_t>& lengths, bool all, float* logits) {
+  without_python(
+      [&](const GivesUp& gives_up) { engine.read(slots, tokens.data(), lengths, all, logits, gives_up); });
 }
 
 nb::ndarray<nb::numpy, float> read_tokens(Engine& engine, Whole<1> slots, Whole<2> tokens, bool all) {
@@ -124,49 +115,46 @@ nb::ndarray<nb::numpy, float> read_tokens(Engine& engine, Whole<1> slots, Whole<
     throw std::invalid_argument("there are " + std::to_string(tokens.shape(0)) + " rows of tokens for " +
                                 std::to_string(n) + " slots");
   NewArray<float> logits(all ? std::vector<std::size_t>{n, T, V} : std::vector<std::size_t>{n, V});
-  // A copy, as the tokens that are checked have to be those that are read: another thread may write on the
-  // caller's array meanwhile.
-  const std::vector<std::int64_t> list = slot_list(slots), text(tokens.data(), tokens.data() + n * T);
-  without_python(
-      [&](const GivesUp& gives_up) { engine.read(list, text.data(), T, all, logits.data(), gives_up); });
+  read_texts(engine, slot_list(slots), {tokens.data(), tokens.data() + n * T}, std::vector<std::size_t>(n, T),
+             all, logits.data());
   return logits.give();
 }
 
-// Writes on `tokens`, so that the caller knows from them whether anything was drawn: Python may raise a
-// signal's exception behind a call that came to its end.
-void generate(Engine& engine, Whole<1> slots,
-              nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu> uniforms,
-              nb::ndarray<std::int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> tokens,
-              double temperature, std::int64_t top_k, double top_p, double min_p, double repetition_penalty,
-              std::optional<nb::ndarray<std::uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>> seen) {
-  const std::size_t n = slots.shape(0), steps = uniforms.shape(0);
-  if (uniforms.shape(1) != n)
-    throw std::invalid_argument("there are " + std::to_string(uniforms.shape(1)) + " uniforms a step for " +
+nb::object read_ragged(Engine& engine, Whole<1> slots, Whole<1> tokens, Whole<1> lengths,
+                       const std::string& logits) {
+  const std::size_t n = slots.shape(0), total = tokens.shape(0),
+                    V = static_cast<std::size_t>(engine.vocabulary_size());
+  if (lengths.shape(0) != n)
+    throw std::invalid_argument("there are " + std::to_string(lengths.shape(0)) + " lengths for " +
                                 std::to_string(n) + " slots");
-  if (tokens.shape(0) != steps || tokens.shape(1) != n)
-    throw std::invalid_argument("tokens have another shape than (steps, slots)");
-  if (repetition_penalty != 1.0 && !seen)
-    throw std::invalid_argument("a repetition penalty needs to know the tokens seen");
-  if (seen && (seen->shape(0) != n || seen->shape(1) != static_cast<std::size_t>(engine.vocabulary_size())))
-    throw std::invalid_argument("seen has another shape than (slots, vocabulary)");
-  const std::vector<std::int64_t> list = slot_list(slots);
-  without_python([&](const GivesUp& gives_up) {
-    engine.generate(list, steps, uniforms.data(),
-                    {{temperature, top_k, top_p, min_p}, static_cast<float>(repetition_penalty)},
-                    seen ? seen->data() : nullptr, tokens.data(), gives_up);
-  });
+  std::vector<std::size_t> counts(n);
+  std::size_t left = total;
+  for (std::size_t k = 0; k < n; ++k) {
+    const std::int64_t length = lengths.data()[k];
+    if (length < 0 || static_cast<std::uint64_t>(length) > left)
+      throw std::invalid_argument("lengths do not add up to the " + std::to_string(total) + " tokens");
+    counts[k] = static_cast<std::size_t>(length);
+    left -= counts[k];
+  }
+  if (left > 0)
+    throw std::invalid_argument("lengths do not add up to the " + std::to_string(total) + " tokens");
+  const bool all = logits == "all", none = logits == "none";
+  NewArray<float> given(none ? std::vector<std::size_t>{0} : std::vector<std::size_t>{all ? total : n, V});
+  read_texts(engine, slot_list(slots), {tokens.data(), tokens.data() + total}, counts, all,
+             none ? nullptr : given.data());
+  return none ? nb::none() : nb::cast(given.give());
 }
 
 nb::ndarray<nb::numpy, float> get_states(const Engine& engine, Whole<1> slots) {
   NewArray<float> states({slots.shape(0), engine.state_size()});
-  const std::vector<std::int64_t> list = slot_list(slots);
+  const Slots list = slot_list(slots);
   without_python([&](const GivesUp& gives_up) { engine.get_states(list, states.data(), gives_up); });
   return states.give();
 }
 
 nb::ndarray<nb::numpy, float> get_logits(const Engine& engine, Whole<1> slots) {
   NewArray<float> logits({slots.shape(0), static_cast<std::size_t>(engine.vocabulary_size())});
-  const std::vector<std::int64_t> list = slot_list(slots);
+  const Slots list = slot_list(slots);
   without_python([&](const GivesUp& gives_up) { engine.get_logits(list, logits.data(), gives_up); });
   return logits.give();
 }
@@ -181,14 +169,39 @@ void check_rows(const char* what, Floats<2> values, std::size_t rows, std::size_
 
 void set_states(Engine& engine, Whole<1> slots, Floats<2> states) {
   check_rows("the states", states, slots.shape(0), engine.state_size());
-  const std::vector<std::int64_t> list = slot_list(slots);
+  const Slots list = slot_list(slots);
   without_python([&](const GivesUp& gives_up) { engine.set_states(list, states.data(), gives_up); });
 }
 
 void set_logits(Engine& engine, Whole<1> slots, Floats<2> logits) {
   check_rows("the logits", logits, slots.shape(0), static_cast<std::size_t>(engine.vocabulary_size()));
-  const std::vector<std::int64_t> list = slot_list(slots);
+  const Slots list = slot_list(slots);
   without_python([&](const GivesUp& gives_up) { engine.set_logits(list, logits.data(), gives_up); });
+}
+
+nb::ndarray<nb::numpy, bool> logits_follow(const Engine& engine, Whole<1> slots) {
+  NewArray<bool> follow({slots.shape(0)});
+  const Slots list = slot_list(slots);
+  without_python([&](const GivesUp& gives_up) { engine.get_logits_follow(list, follow.data(), gives_up); });
+  return follow.give();
+}
+
+void recompute_logits(Engine& engine, Whole<1> slots) {
+  const Slots list = slot_list(slots);
+  without_python([&](const GivesUp& gives_up) { engine.recompute_logits(list, gives_up); });
+}
+
+nb::ndarray<nb::numpy, std::int64_t> get_positions(const Engine& engine, Whole<1> slots) {
+  NewArray<std::int64_t> positions({slots.shape(0)});
+  const Slots list = slot_list(slots);
+  without_python([&](const GivesUp& gives_up) { engine.get_positions(list, positions.data(), gives_up); });
+  return positions.give();
+}
+
+void set_positions(Engine& engine, Whole<1> slots, Whole<1> positions) {
+  check_count("positions", positions.shape(0), slots.shape(0));
+  const Slots list = slot_list(slots), values = slot_list(positions);
+  without_python([&](const GivesUp& gives_up) { engine.set_positions(list, values.data(), gives_up); });
 }
 
 }  // namespace
@@ -196,27 +209,34 @@ void set_logits(Engine& engine, Whole<1> slots, Floats<2> logits) {
 void bind_engine(nb::module_& module) {
   main_thread =
       nb::cast<unsigned long>(nb::module_::import_("threading").attr("main_thread")().attr("ident"));
-  nb::class_<Engine>(module, "Engine",
-                     "A language model that holds many states; see throughtime.runtime.Engine.")
+  nb::class_<Engine> engine(module, "Engine",
+                            "A language model that holds many states; see throughtime.runtime.Engine.");
+  engine
       .def(nb::new_(&make_engine), "tensors"_a, "layers"_a, "cell"_a, "activation"_a = "tanh",
            "reset_after"_a = true, "keep_hidden"_a = 0.0, "keep_cell"_a = 0.0, "precision"_a = "fp32",
            "threads"_a = 0, "isa"_a = "")
+      .def("share", &Engine::share)
       .def_prop_ro("vocabulary_size", &Engine::vocabulary_size)
       .def_prop_ro("state_size", &Engine::state_size)
       .def_prop_ro("weight_bytes", &Engine::weight_bytes)
+      .def_prop_ro("top_in_state", &Engine::top_in_state)
       .def_prop_ro("isa", [](const Engine& engine) { return std::string(engine.isa()); })
       .def("threads", &Engine::threads, "slots"_a = 1)
       .def("open", &open, "count"_a)
       .def("close", &close, "slots"_a)
       .def("fork", &fork, "slots"_a)
+      .def("copy", &copy, "sources"_a, "targets"_a, "logits"_a = true)
       .def("states", &get_states, "slots"_a)
       .def("set_states", &set_states, "slots"_a, "states"_a.noconvert())
       .def("logits", &get_logits, "slots"_a)
       .def("set_logits", &set_logits, "slots"_a, "logits"_a.noconvert())
+      .def("logits_follow", &logits_follow, "slots"_a)
+      .def("recompute_logits", &recompute_logits, "slots"_a)
+      .def("positions", &get_positions, "slots"_a)
+      .def("set_positions", &set_positions, "slots"_a, "positions"_a)
       .def("read", &read_tokens, "slots"_a, "tokens"_a, "all"_a = false)
-      .def("generate", &generate, "slots"_a, "uniforms"_a, "tokens"_a.noconvert(), "temperature"_a = 1.0,
-           "top_k"_a = 0, "top_p"_a = 1.0, "min_p"_a = 0.0, "repetition_penalty"_a = 1.0,
-           "seen"_a.none() = nb::none());
+      .def("read_ragged", &read_ragged, "slots"_a, "tokens"_a, "lengths"_a, "logits"_a = "last");
+  bind_draws(module, engine);
 }
 
 }  // namespace throughtime::bindings

@@ -5,8 +5,11 @@
 #include <chrono>
 #include <exception>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <string>
+
+#include "engine_batch.h"
 
 namespace throughtime {
 namespace {
@@ -14,256 +17,113 @@ namespace {
 // Sequences are read in pieces: the pre-activations of a piece, and its logits, should stay in the cache.
 constexpr std::size_t kPiece = 32;
 
-// Tokens whose share in the first layer is computed at once.
-constexpr std::size_t kTokensTogether = 64;
+// A mark in `seen` that the call under way has set: it knows what to take back without a copy.
+constexpr std::uint8_t kJustSeen = 2;
 
 }  // namespace
 
-// The states that one call advances, as the layers want them.
-struct Engine::Batch {
-  std::size_t n = 0;
-  std::vector<std::vector<float*>> states;  // for each layer: each part, each slot
-  std::vector<float*> logits;
-  std::vector<const float*> starts, inputs, tops;
+// A slot that draws, for one call.
+struct Engine::Row {
+  Slot* slot;
+  std::size_t number;  // in the caller's list
+  const SamplingOptions* sampling;
+  double penalty;
+  Pcg64 generator;  // a copy, until the call has come to its end
+  std::uint8_t* seen;
+  const std::vector<std::int64_t>* stop;
+  std::size_t limit;
+  std::int64_t* tokens;
+  std::size_t count = 0;
+  Ended ended = Ended::kLimit;
+  bool leaves = false;
+
+  // Keeps the marks of this call, or takes them back.
+  void settle(bool stays) {
+    if (seen == nullptr) return;
+    for (std::size_t k = 0; k < count; ++k)
+      if (std::uint8_t& mark = seen[tokens[k]]; mark == kJustSeen) mark = stays ? 1 : 0;
+  }
+  // Leaves nothing behind of the call but the slot's state, which the engine puts back.
+  void take_back() {
+    settle(false);
+    std::fill_n(tokens, count, -1);
+    count = 0;
+  }
 };
 
+Engine::Engine(std::shared_ptr<const LanguageModel> model, int threads_alone, int threads_many)
+    : model_(std::move(model)), threads_alone_(threads_alone), threads_many_(threads_many) {
+  for (const auto& layer : model_->layers) rooms_.push_back(layer->room());
+}
+
 Engine::Engine(const EngineTensors& tensors, Precision precision, int threads, const Kernels& kernels)
-    : kernels_(kernels), vocabulary_size_(tensors.vocabulary_size), embedding_size_(tensors.embedding_size) {
-  for (const EngineLayer& layer : tensors.layers) {
-    layers_.push_back(layer.make(precision, kernels));
-    rooms_.push_back(layers_.back()->room());
-  }
-  const auto V = static_cast<std::size_t>(vocabulary_size_);
-  const std::vector<int> order = plain_rows(vocabulary_size_);
-  output_ =
-      PackedMatrix(tensors.output_weight, layers_.back()->output_size(), order, kPlainVectors, precision);
-  output_bias_ = Buffer<float>(order.size());
-  if (tensors.output_bias != nullptr) std::copy_n(tensors.output_bias, V, output_bias_.data());
-  project_tokens(tensors);
-  for (const auto& layer : layers_) {
-    state_at_.emplace_back();
-    for (const int size : layer->state_sizes()) {
-      state_at_.back().push_back(slot_floats_);
-      slot_floats_ += RecurrentLayer::padded(size);
-      state_size_ += static_cast<std::size_t>(size);
-    }
-  }
-  logits_at_ = slot_floats_;
-  slot_floats_ += V;
-  initial_ = Buffer<float>(slot_floats_);
-  for (std::size_t layer = 0; layer < layers_.size(); ++layer)
-    for (std::size_t part = 0; part < tensors.layers[layer].initial.size(); ++part)
-      if (const float* values = tensors.layers[layer].initial[part])
-        std::copy_n(values, layers_[layer]->state_sizes()[part], initial_.data() + state_at_[layer][part]);
+    : Engine(std::make_shared<LanguageModel>(tensors, precision, kernels), 1, 1) {
   if (threads > 0)
     threads_alone_ = threads_many_ = std::min(threads, kMostThreads);
   else
     measure_threads();
 }
 
-// The first layer's share of a token depends on the token alone, so it is a table wherever that takes no more
-// memory than the embeddings and the matrix that it stands for.
-void Engine::project_tokens(const EngineTensors& tensors) {
-  const EngineLayer& layer = tensors.layers.front();
-  const auto V = static_cast<std::size_t>(vocabulary_size_), E = static_cast<std::size_t>(embedding_size_);
-  const std::size_t rows = layers_.front()->projected_floats();
-  if (E > 0 && V * rows > (V + rows) * E) {
-    const std::size_t width = RecurrentLayer::padded(embedding_size_);
-    embedding_ = Buffer<float>(V * width);
-    for (std::size_t token = 0; token < V; ++token)
-      std::copy_n(tensors.embedding + token * E, E, embedding_.data() + token * width);
-    return;
-  }
-  token_rows_ = Buffer<float>(V * rows);
-  if (E == 0 && layer.project_one_hot) {
-    for (std::size_t token = 0; token < V; ++token)
-      layer.project_one_hot(*layers_.front(), static_cast<int>(token), token_rows_.data() + token * rows);
-    return;
-  }
-  const std::unique_ptr<RecurrentLayer> exact = layer.make(Precision::kFloat32, kernels_);
-  const std::unique_ptr<RecurrentLayer::Room> room = exact->room();
-  const std::size_t width = RecurrentLayer::padded(exact->input_size());
-  Buffer<float> inputs(kTokensTogether * width);
-  std::vector<const float*> x;
-  for (std::size_t k = 0; k < kTokensTogether; ++k) x.push_back(inputs.data() + k * width);
-  exact->reserve(*room, 1, kTokensTogether, 1);
-  for (std::size_t first = 0; first < V; first += kTokensTogether) {
-    const std::size_t n = std::min(kTokensTogether, V - first);
-    for (std::size_t k = 0; k < n; ++k) {
-      float* input = inputs.data() + k * width;
-      if (E > 0) {
-        std::copy_n(tensors.embedding + (first + k) * E, E, input);
-      } else {
-        std::fill_n(input, width, 0.0f);
-        input[first + k] = 1.0f;
-      }
-    }
-    run_team(1, [&](const Member& member) {
-      exact->project(member, *room, n, x.data(), token_rows_.data() + first * rows);
-    });
-  }
-}
-
-std::size_t Engine::weight_bytes() const {
-  std::size_t bytes = output_.bytes();
-  for (std::size_t layer = 0; layer < layers_.size(); ++layer)
-    bytes += layers_[layer]->weight_bytes(layer > 0 || token_rows_.size() == 0);
-  return bytes;
+std::unique_ptr<Engine> Engine::share() const {
+  return std::unique_ptr<Engine>(new Engine(model_, threads_alone_, threads_many_));
 }
 
 void Engine::check_tokens(const std::int64_t* tokens, std::size_t n) const {
   for (std::size_t k = 0; k < n; ++k)
-    if (tokens[k] < 0 || tokens[k] >= vocabulary_size_)
+    if (tokens[k] < 0 || tokens[k] >= vocabulary_size())
       throw std::invalid_argument("token " + std::to_string(tokens[k]) + " lies outside the vocabulary of " +
-                                  std::to_string(vocabulary_size_) + " tokens");
+                                  std::to_string(vocabulary_size()) + " tokens");
 }
 
-Engine::Batch Engine::begin(const std::vector<Slot*>& slots, std::size_t rows) {
-  Batch batch;
-  batch.n = slots.size();
-  for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-    batch.states.emplace_back();
-    for (const std::size_t at : state_at_[layer])
-      for (Slot* slot : slots) batch.states.back().push_back(slot->memory.data() + at);
-    layers_[layer]->reserve(*rooms_[layer], batch.n, rows, threads(batch.n));
-  }
-  for (Slot* slot : slots) batch.logits.push_back(slot->memory.data() + logits_at_);
-  const std::size_t places = Readying::places(rows, threads(batch.n));
-  batch.starts.resize(places);
-  batch.inputs.resize(places);
-  batch.tops.resize(places);
-  prepared_top_.reserve(output_.view(), places);
-  head_.reserve(rows * static_cast<std::size_t>(output_.rows()));
-  std::size_t widest = 0, top = 0;
-  for (const auto& layer : layers_) {
-    widest = std::max(widest, layer->projected_floats());
-    top = std::max(top, RecurrentLayer::padded(layer->output_size()));
-  }
-  projected_.reserve(rows * widest);
-  tops_.reserve(rows * top);
-  return batch;
-}
-
-// Logits of n tops (rows of the last layer's output). Each member leaves with its share of them in place.
-void Engine::logits(const Member& member, std::size_t n, const float* const* tops, float* const* out) {
-  const PackedView& weights = output_.view();
-  const Readying mine(member, n);
-  const PreparedView prepared = prepared_top_.view(weights, mine.place);
-  const auto stride = static_cast<std::size_t>(output_.rows());
-  for (std::size_t row = mine.begin; row < mine.end; ++row)
-    kernels_.prepare(weights.precision, tops[row], output_.columns(), prepared.lanes + row * prepared.stride,
-                     weights.groups, prepared.scales + row);
-  if (!mine.apart) member.barrier();
-  const auto blocks = static_cast<std::size_t>(weights.blocks);
-  const std::size_t first = member.begin(blocks), last = member.end(blocks);
-  constexpr std::size_t kBlockRows = kPlainVectors * kLanes;
-  for (std::size_t row = 0; row < n; ++row)
-    std::copy(output_bias_.data() + first * kBlockRows, output_bias_.data() + last * kBlockRows,
-              head_.data() + row * stride + first * kBlockRows);
-  kernels_.accumulate(weights, prepared, static_cast<int>(n), static_cast<int>(first), static_cast<int>(last),
-                      head_.data(), stride);
-  member.barrier();
-  for (std::size_t row = member.begin(n); row < member.end(n); ++row)
-    std::copy_n(head_.data() + row * stride, vocabulary_size_, out[row]);
-}
-
-// Before `step`, with a barrier between.
-void Engine::ready(const Member& member, Batch& batch) {
-  for (std::size_t layer = 0; layer < layers_.size(); ++layer)
-    layers_[layer]->ready(member, *rooms_[layer], batch.n, batch.states[layer].data());
-}
-
-// One token for each slot, up to the last layer's output.
-void Engine::step(const Member& member, Batch& batch, const std::int64_t* tokens) {
-  const std::size_t n = batch.n, rows = layers_.front()->projected_floats(),
-                    width = RecurrentLayer::padded(embedding_size_);
-  const bool table = token_rows_.size() > 0;
-  const Readying mine(member, n);
-  const float** my_starts = batch.starts.data() + mine.place;
-  const float** my_inputs = batch.inputs.data() + mine.place;
-  for (std::size_t slot = mine.begin; slot < mine.end; ++slot) {
-    const auto token = static_cast<std::size_t>(tokens[slot]);
-    if (table)
-      my_starts[slot] = token_rows_.data() + token * rows;
-    else
-      my_inputs[slot] = embedding_.data() + token * width;
-  }
-  if (!mine.apart) member.barrier();
-  for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-    const RecurrentLayer& current = *layers_[layer];
-    RecurrentLayer::Room& room = *rooms_[layer];
-    float* const* states = batch.states[layer].data();
-    const float* const* starts = layer == 0 && table ? my_starts : nullptr;
-    if (starts == nullptr && current.needs_projection()) {
-      const std::size_t stride = current.projected_floats();
-      current.project(member, room, n, my_inputs, projected_.data());
-      for (std::size_t slot = mine.begin; slot < mine.end; ++slot)
-        my_starts[slot] = projected_.data() + slot * stride;
-      if (!mine.apart) member.barrier();
-      starts = my_starts;
-    }
-    current.step(member, room, n, starts, starts == nullptr ? my_inputs : nullptr, states);
-    const float** outputs = layer + 1 < layers_.size() ? my_inputs : batch.tops.data() + mine.place;
-    for (std::size_t slot = mine.begin; slot < mine.end; ++slot)
-      outputs[slot] = current.output(member, room, n, slot, states);
-  }
-}
-
-// A piece of T tokens for each slot, layer by layer: the inputs' products of all steps at once. The outputs
-// of the last layer are left in `tops_`.
-void Engine::read_piece(const Member& member, Batch& batch, const std::int64_t* tokens, std::size_t stride,
-                        std::size_t T) {
-  const std::size_t n = batch.n, all = T * n;
-  const bool table = token_rows_.size() > 0;
-  for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-    const RecurrentLayer& current = *layers_[layer];
-    RecurrentLayer::Room& room = *rooms_[layer];
-    float* const* states = batch.states[layer].data();
-    const std::size_t rows = current.projected_floats(), below = RecurrentLayer::padded(current.input_size()),
-                      width = RecurrentLayer::padded(current.output_size());
-    for (std::size_t row = member.begin(all); row < member.end(all); ++row) {
-      const auto token = static_cast<std::size_t>(tokens[(row % n) * stride + row / n]);
-      if (layer > 0)
-        batch.inputs[row] = tops_.data() + row * below;
-      else if (!table)
-        batch.inputs[row] = embedding_.data() + token * below;
-      batch.starts[row] =
-          layer == 0 && table ? token_rows_.data() + token * rows : projected_.data() + row * rows;
-    }
-    member.barrier();
-    if (layer > 0 || !table) current.project(member, room, all, batch.inputs.data(), projected_.data());
-    for (std::size_t t = 0; t < T; ++t) {
-      current.ready(member, room, n, states);
-      member.barrier();
-      current.step(member, room, n, batch.starts.data() + t * n, nullptr, states);
-      // The inputs of these steps have gone into `projected`, so their place is free.
-      for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot)
-        std::copy_n(current.output(member, room, n, slot, states), current.output_size(),
-                    tops_.data() + (t * n + slot) * width);
-    }
-    member.barrier();
-  }
-}
-
-void Engine::read(const std::vector<std::int64_t>& slots, const std::int64_t* tokens, std::size_t steps,
+// The longest text comes first: so the slots that still read are always the first of the batch.
+void Engine::read(const Slots& slots, const std::int64_t* tokens, const std::vector<std::size_t>& lengths,
                   bool all, float* logits_out, const GivesUp& gives_up) {
-  if (slots.empty() || steps == 0) return;
+  if (slots.empty()) return;
   if (logits_out == nullptr) all = false;
   const Turn turn(turns_, gives_up);
-  const std::vector<Slot*> found = distinct(slots);
-  check_tokens(tokens, slots.size() * steps);
-  const std::size_t n = found.size(), piece = std::min(steps, std::max<std::size_t>(1, kPiece / n)),
-                    V = static_cast<std::size_t>(vocabulary_size_);
-  Batch batch = begin(found, n * piece);
-  const std::size_t width = RecurrentLayer::padded(layers_.back()->output_size());
-  std::vector<const float*> tops(n * piece);
-  std::vector<float*> outs(n * piece);
-  const bool asks = gives_up && steps > piece;
-  if (asks) keep(found);
+  const std::vector<Slot*> given = distinct(slots);
+  const auto V = static_cast<std::size_t>(vocabulary_size());
+  std::vector<std::size_t> begins(given.size() + 1), order;
+  for (std::size_t k = 0; k < given.size(); ++k) {
+    begins[k + 1] = begins[k] + lengths[k];
+    if (lengths[k] > 0) order.push_back(k);
+  }
+  check_tokens(tokens, begins.back());
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t one, std::size_t other) { return lengths[one] > lengths[other]; });
+  const std::size_t n = order.size(), longest = n > 0 ? lengths[order.front()] : 0;
+  std::vector<Slot*> reading(n);
+  std::vector<const std::int64_t*> texts(n);
+  for (std::size_t row = 0; row < n; ++row) {
+    reading[row] = given[order[row]];
+    texts[row] = tokens + begins[order[row]];
+  }
+  const auto write_logits = [&](std::size_t slot, const float* from) {
+    if (logits_out != nullptr && !all) std::copy_n(from, V, logits_out + slot * V);
+  };
+  for (std::size_t k = 0; k < given.size(); ++k)
+    if (lengths[k] == 0) write_logits(k, given[k]->logits.data());
+  if (n == 0) return;
+  const std::size_t most = std::max(n, std::min(kPiece, n * longest));
+  Batch batch = begin(reading, most);
+  Slots at_once(longest == 1 ? n : 0);
+  for (std::size_t row = 0; row < at_once.size(); ++row) at_once[row] = *texts[row];
+  const std::size_t width = RecurrentLayer::padded(model_->layers.back()->output_size());
+  std::vector<const float*> tops(most);
+  std::vector<float*> outs(most);
+  std::vector<std::size_t> still(n);
+  std::iota(still.begin(), still.end(), 0);
+  const bool asks = gives_up && longest > std::max<std::size_t>(1, kPiece / n);
+  if (asks) {
+    keep(reading);
+    reserve_spare(n);
+    for (std::size_t row = 0; row < n; ++row) batch.logits[row] = spare_[row].data();
+  }
   Question question(gives_up);
   std::atomic<bool> given_up{false};
   run_team(threads(n), [&](const Member& member) {
-    for (std::size_t first = 0; first < steps; first += piece) {
+    std::size_t active = n, first = 0;
+    while (active > 0) {
       if (asks) {
         // The next piece has barriers of its own, so that no member can ask again before all have seen the
         // answer.
@@ -271,98 +131,217 @@ void Engine::read(const std::vector<std::int64_t>& slots, const std::int64_t* to
         member.barrier();
         if (given_up.load()) return;
       }
-      const std::size_t T = std::min(piece, steps - first);
-      if (steps == 1) {
+      const std::size_t piece = std::max<std::size_t>(1, kPiece / active),
+                        T = std::min(piece, lengths[order[active - 1]] - first);
+      if (longest == 1) {
         ready(member, batch);
         member.barrier();
-        step(member, batch, tokens);
+        step(member, batch, at_once.data());
       } else {
-        read_piece(member, batch, tokens + first, steps, T);
+        read_piece(member, batch, texts.data(), first, T);
       }
-      if (all && steps > 1) {
-        const std::size_t rows = T * n;
+      if (all && longest > 1) {
+        const std::size_t rows = T * active;
         for (std::size_t row = member.begin(rows); row < member.end(rows); ++row) {
           tops[row] = tops_.data() + row * width;
-          outs[row] = logits_out + ((row % n) * steps + first + row / n) * V;
+          outs[row] = logits_out + (begins[order[row % active]] + first + row / active) * V;
         }
         // Where the rows are few, every member makes all of them ready.
         member.barrier();
         logits(member, rows, tops.data(), outs.data());
         member.barrier();
       }
+      first += T;
+      std::size_t left = active;
+      while (left > 0 && lengths[order[left - 1]] == first) --left;
+      if (left == active) continue;
+      // The texts of the last have come to their end.
+      const std::size_t done = active - left;
+      const Readying mine(member, done);
+      const float** last = batch.tops.data() + mine.place;
+      if (longest > 1)
+        for (std::size_t row = mine.begin; row < mine.end; ++row)
+          last[row] = tops_.data() + ((T - 1) * active + left + row) * width;
+      logits(member, done, last, batch.logits.data() + left);
+      for (std::size_t row = member.begin(done); row < member.end(done); ++row) {
+        write_logits(order[left + row], batch.logits[left + row]);
+        if (all && longest == 1) std::copy_n(batch.logits[row], V, logits_out + begins[order[row]] * V);
+      }
+      active = left;
+      if (active == 0) return;
+      member.barrier();
+      if (member.index == 0) {
+        still.resize(active);
+        batch.keep_only(still);
+      }
+      member.barrier();
     }
-    const Readying mine(member, n);
-    const float** last = batch.tops.data() + mine.place;
-    if (steps > 1) {
-      const std::size_t before = (steps - 1) % piece * n;
-      for (std::size_t slot = mine.begin; slot < mine.end; ++slot)
-        last[slot] = tops_.data() + (before + slot) * width;
-    }
-    logits(member, n, last, batch.logits.data());
-    if (logits_out == nullptr || (all && steps > 1)) return;
-    for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot)
-      std::copy_n(batch.logits[slot], V, logits_out + slot * V);
   });
-  if (!given_up.load()) return;
-  put_back(found);
-  throw GivenUp();
+  if (given_up.load()) {
+    for (std::size_t row = 0; row < n; ++row) put_back(*reading[row], row);
+    throw GivenUp();
+  }
+  for (std::size_t row = 0; row < n; ++row) {
+    Slot& slot = *reading[row];
+    if (asks) std::swap(slot.logits, spare_[row]);
+    slot.logits_follow = true;
+    slot.position += static_cast<std::int64_t>(lengths[order[row]]);
+    if (!slot.seen.empty())
+      for (std::size_t k = 0; k < lengths[order[row]]; ++k)
+        slot.seen[static_cast<std::size_t>(texts[row][k])] = 1;
+  }
 }
 
-void Engine::generate(const std::vector<std::int64_t>& slots, std::size_t steps, const double* uniforms,
-                      const GenerateOptions& options, std::uint8_t* seen, std::int64_t* tokens,
-                      const GivesUp& gives_up) {
-  if (slots.empty() || steps == 0) return;
+void Engine::advance(const Slots& slots, const std::vector<std::size_t>& limits, std::size_t width,
+                     bool together, std::int64_t* tokens, std::int64_t* counts, Ended* ended,
+                     const GivesUp& gives_up) {
+  std::fill_n(tokens, slots.size() * width, -1);
+  std::fill_n(counts, slots.size(), 0);
+  std::fill_n(ended, slots.size(), Ended::kLimit);
   const Turn turn(turns_, gives_up);
   const std::vector<Slot*> found = distinct(slots);
-  const std::size_t n = found.size(), V = static_cast<std::size_t>(vocabulary_size_);
-  Batch batch = begin(found, n);
+  std::vector<Row> rows;
+  for (std::size_t k = 0; k < found.size(); ++k) {
+    if (limits[k] == 0) continue;
+    Slot& slot = *found[k];
+    rows.push_back({&slot, k, &slot.draws.sampling, slot.draws.repetition_penalty, slot.draws.generator,
+                    slot.draws.penalises() ? slot.seen.data() : nullptr, &slot.draws.stop, limits[k],
+                    tokens + k * width});
+  }
+  run(rows, together, gives_up);
+  for (Row& row : rows) {
+    row.slot->draws.generator = row.generator;
+    counts[row.number] = static_cast<std::int64_t>(row.count);
+    ended[row.number] = row.ended;
+  }
+}
+
+void Engine::generate(const Slots& slots, std::size_t steps, const SamplingOptions& options, double penalty,
+                      Pcg64* generators, std::uint8_t* seen, std::int64_t* tokens, const GivesUp& gives_up) {
+  if (slots.empty() || steps == 0) return;
+  check_options(options);
+  const Turn turn(turns_, gives_up);
+  const std::vector<Slot*> found = distinct(slots);
+  const std::vector<std::int64_t> no_stop;
+  std::vector<Row> rows;
+  for (std::size_t k = 0; k < found.size(); ++k)
+    rows.push_back({found[k], k, &options, penalty, generators[k],
+                    seen == nullptr ? nullptr : seen + k * static_cast<std::size_t>(vocabulary_size()),
+                    &no_stop, steps, tokens + k * steps});
+  run(rows, true, gives_up);
+  for (std::size_t k = 0; k < found.size(); ++k) {
+    generators[k] = rows[k].generator;
+    for (std::size_t step = 0; step < steps && !found[k]->seen.empty(); ++step)
+      found[k]->seen[static_cast<std::size_t>(rows[k].tokens[step])] = 1;
+  }
+}
+
+// A token for a row. Throws what Sampler throws, with nothing changed but the generator.
+void Engine::draw(Row& row, Sampler& sampler, std::vector<float>& penalised, const float* from) const {
+  if (row.penalty != 1.0) {
+    const auto penalty = static_cast<float>(row.penalty);
+    const std::uint8_t* seen = row.seen;
+    for (std::size_t token = 0; token < penalised.size(); ++token)
+      penalised[token] = !seen[token]      ? from[token]
+                         : from[token] > 0 ? from[token] / penalty
+                                           : from[token] * penalty;
+    from = penalised.data();
+  }
+  const std::int64_t token = sampler.sample(from, row.generator.uniform(), *row.sampling, row.number);
+  row.tokens[row.count++] = token;
+  if (row.seen != nullptr && row.seen[token] == 0) row.seen[token] = kJustSeen;
+  if (std::find(row.stop->begin(), row.stop->end(), token) != row.stop->end())
+    row.ended = Ended::kStop;
+  else if (row.count < row.limit)
+    return;
+  row.leaves = true;
+}
+
+// Draws and reads until every row has left. Slots get their logits, states and positions; all else is left to
+// the caller.
+void Engine::run(std::vector<Row>& rows, bool together, const GivesUp& gives_up) {
+  if (rows.empty()) return;
+  const std::size_t n = rows.size(), V = static_cast<std::size_t>(vocabulary_size());
+  std::vector<Slot*> slots;
+  bool penalises = false;
+  for (const Row& row : rows) {
+    slots.push_back(row.slot);
+    penalises |= row.penalty != 1.0;
+  }
+  Batch batch = begin(slots, n);
   // All that can throw is made before any thread runs: a member that left early would leave the others
   // waiting.
   const auto members = static_cast<std::size_t>(threads(n));
-  const bool penalises = options.repetition_penalty != 1.0f;
   std::vector<Sampler> samplers;
-  for (std::size_t member = 0; member < members; ++member) samplers.emplace_back(V, options.sampling);
-  std::vector<std::vector<float>> rows(members, std::vector<float>(penalises ? V : 0));
+  for (std::size_t member = 0; member < members; ++member) samplers.emplace_back(V);
+  std::vector<std::vector<float>> penalised(members, std::vector<float>(penalises ? V : 0));
   std::vector<std::exception_ptr> failures(members);
-  const std::vector<std::uint8_t> seen_before(seen, seen == nullptr ? nullptr : seen + n * V);
-  keep(found);
+  std::vector<std::size_t> in_batch(n), kept;  // rows by their places in the batch
+  std::iota(in_batch.begin(), in_batch.end(), 0);
+  kept.reserve(n);
+  Slots drawn(n);
+  keep(slots);
+  reserve_spare(n);
+  for (std::size_t row = 0; row < n; ++row) batch.logits[row] = spare_[row].data();
   Question question(gives_up);
-  std::atomic<bool> ended{false};
+  std::atomic<bool> over{false}, leaving{false};
   run_team(static_cast<int>(members), [&](const Member& member) {
-    Sampler& sampler = samplers[static_cast<std::size_t>(member.index)];
-    std::vector<float>& penalised = rows[static_cast<std::size_t>(member.index)];
-    for (std::size_t step_number = 0; step_number < steps; ++step_number) {
-      std::int64_t* drawn = tokens + step_number * n;
-      if (member.index == 0 && question.answer()) ended.store(true);
-      try {
-        for (std::size_t slot = member.begin(n); slot < member.end(n); ++slot) {
-          const float* row = batch.logits[slot];
-          std::uint8_t* marks = seen == nullptr ? nullptr : seen + slot * V;
-          if (penalises) {
-            for (std::size_t token = 0; token < V; ++token)
-              penalised[token] = !marks[token]    ? row[token]
-                                 : row[token] > 0 ? row[token] / options.repetition_penalty
-                                                  : row[token] * options.repetition_penalty;
-            row = penalised.data();
+    const auto self = static_cast<std::size_t>(member.index);
+    for (bool first = true; batch.n > 0; first = false) {
+      if (member.index == 0 && question.answer()) over.store(true);
+      for (std::size_t place = member.begin(batch.n); place < member.end(batch.n); ++place) {
+        Row& row = rows[in_batch[place]];
+        try {
+          draw(row, samplers[self], penalised[self], first ? row.slot->logits.data() : batch.logits[place]);
+          drawn[place] = row.tokens[row.count - 1];
+        } catch (const std::invalid_argument&) {
+          // It goes through this step with the others, and is put back in the end.
+          row.ended = Ended::kFailed;
+          row.leaves = true;
+          drawn[place] = 0;
+          if (together) {
+            failures[self] = std::current_exception();
+            over.store(true);
           }
-          drawn[slot] = sampler.sample(row, uniforms[step_number * n + slot], slot);
-          if (marks != nullptr) marks[drawn[slot]] = 1;
+        } catch (...) {
+          failures[self] = std::current_exception();
+          over.store(true);
         }
-      } catch (...) {
-        failures[static_cast<std::size_t>(member.index)] = std::current_exception();
-        ended.store(true);
+        if (row.leaves) leaving.store(true, std::memory_order_relaxed);
       }
       ready(member, batch);
       member.barrier();
-      if (ended.load()) return;
-      step(member, batch, drawn);
-      logits(member, n, batch.tops.data() + Readying(member, n).place, batch.logits.data());
+      if (over.load()) return;
+      const bool some_leave = leaving.load(std::memory_order_relaxed);
+      step(member, batch, drawn.data());
+      logits(member, batch.n, batch.tops.data() + Readying(member, batch.n).place, batch.logits.data());
+      if (!some_leave) continue;
+      member.barrier();
+      if (member.index == 0) {
+        kept.clear();
+        for (std::size_t place = 0; place < batch.n; ++place)
+          if (!rows[in_batch[place]].leaves) kept.push_back(place);
+        batch.keep_only(kept);
+        for (std::size_t place = 0; place < kept.size(); ++place) in_batch[place] = in_batch[kept[place]];
+        leaving.store(false, std::memory_order_relaxed);
+      }
+      member.barrier();
     }
   });
-  if (!ended.load()) return;
-  put_back(found);
-  std::copy(seen_before.begin(), seen_before.end(), seen);
-  std::fill_n(tokens, steps * n, -1);
+  for (std::size_t k = 0; k < n; ++k) {
+    Row& row = rows[k];
+    if (over.load() || row.ended == Ended::kFailed) {
+      put_back(*row.slot, k);
+      row.take_back();
+      row.generator = row.slot->draws.generator;
+      continue;
+    }
+    row.settle(true);
+    std::swap(row.slot->logits, spare_[k]);
+    row.slot->logits_follow = true;
+    row.slot->position += static_cast<std::int64_t>(row.count);
+  }
+  if (!over.load()) return;
   for (const std::exception_ptr& failure : failures)
     if (failure) std::rethrow_exception(failure);
   throw GivenUp();
@@ -378,23 +357,24 @@ void Engine::measure_threads() {
   for (int count = 2; count < hardware_threads(); count *= 2) counts.push_back(count);
   if (hardware_threads() > 1) counts.push_back(hardware_threads());
   if (counts.size() == 1) return;
-  const std::vector<std::int64_t> slots = open(kMany);
+  const Slots slots = open(kMany);
   const std::vector<std::int64_t> tokens(kMany, 0);
   for (const std::size_t n : {std::size_t{1}, kMany}) {
-    const std::vector<std::int64_t> some(slots.begin(), slots.begin() + static_cast<std::ptrdiff_t>(n));
+    const Slots some(slots.begin(), slots.begin() + static_cast<std::ptrdiff_t>(n));
+    const std::vector<std::size_t> one_each(n, 1);
     int& chosen = n == 1 ? threads_alone_ : threads_many_;
     double best = std::numeric_limits<double>::infinity();
     int fastest = 1;
     for (const int count : counts) {
       chosen = count;
-      read(some, tokens.data(), 1, false, nullptr);
+      read(some, tokens.data(), one_each, false, nullptr);
       double least = std::numeric_limits<double>::infinity();
       for (int round = 0; round < kRounds; ++round) {
         const auto begin = std::chrono::steady_clock::now();
         double seconds = 0;
         int steps = 0;
         while (seconds < kEnoughSeconds) {
-          read(some, tokens.data(), 1, false, nullptr);
+          read(some, tokens.data(), one_each, false, nullptr);
           ++steps;
           seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
         }

@@ -63,6 +63,7 @@ class Layer : public RecurrentLayer {
                       float* const* states) const override {
     return states[slot];
   }
+  int output_part() const override { return 0; }
 
   // `project` for an input that is 1 at `column` and 0 elsewhere, without a product.
   void project_one_hot(int column, const float* weight_ih, float* projected) const;

@@ -127,6 +127,13 @@ const float* ProgramLayer::output(const Member& member, const Room& room, std::s
   return workspace.bases[(mine.place + slot) * base_count_ + spec_.output.base] + spec_.output.offset;
 }
 
+// Outputs lie in one row, as `output` gives its beginning alone.
+int ProgramLayer::output_part() const {
+  const int part = spec_.output.base - kState;
+  if (part < 0 || spec_.output.offset < 0) return -1;
+  return spec_.output.offset + output_size() <= state_sizes()[static_cast<std::size_t>(part)] ? part : -1;
+}
+
 void ProgramLayer::run(const Member& member, Workspace& workspace, const Schedule& schedule, std::size_t n,
                        const Readying& mine, bool states_ready) const {
   for (std::size_t number = 0; number < schedule.size(); ++number) {
@@ -312,8 +319,8 @@ void ProgramLayer::check() const {
   for (const Schedule* schedule : {&spec_.project, &spec_.step, &spec_.fused})
     for (const ProgramPhase& phase : *schedule) {
       for (int source : phase.sources)
-        if (source < 0 || source >= static_cast<int>(spec_.sources.size()) ||
-            !is_read[source] || !there(spec_.sources[source].place, schedule))
+        if (source < 0 || source >= static_cast<int>(spec_.sources.size()) || !is_read[source] ||
+            !there(spec_.sources[source].place, schedule))
           refuse("source does not exist");
       for (const ProgramLanes& lanes : phase.lanes) {
         if (lanes.blocks < 0 || lanes.grain < 1 || lanes.registers < 1 || lanes.registers > 4096)

@@ -103,6 +103,8 @@ class ProgramLayer : public RecurrentLayer {
             float* const* states) const override;
   const float* output(const Member& member, const Room& room, std::size_t n, std::size_t slot,
                       float* const* states) const override;
+  int output_part() const override;
+  std::size_t output_offset() const override { return static_cast<std::size_t>(spec_.output.offset); }
 
  private:
   void run(const Member& member, Workspace& workspace, const Schedule& schedule, std::size_t n,

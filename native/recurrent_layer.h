@@ -62,6 +62,11 @@ class RecurrentLayer {
   virtual const float* output(const Member& member, const Room& room, std::size_t n, std::size_t slot,
                               float* const* states) const = 0;
 
+  // The part of the state that `output` lies in, from its element `output_offset` on; -1 where it lies
+  // elsewhere. What lies in the state after a step can be found there later.
+  virtual int output_part() const = 0;
+  virtual std::size_t output_offset() const { return 0; }
+
  private:
   int input_size_, output_size_;
   std::vector<int> state_sizes_;

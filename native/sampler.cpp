@@ -46,16 +46,6 @@ bool ranks_before(const Candidate& left, const Candidate& right) {
   throw std::invalid_argument(message.str());
 }
 
-void check_options(const SamplingOptions& options) {
-  // Each condition is written so that NaN fails it.
-  if (!(options.temperature >= 0.0 && std::isfinite(options.temperature)))
-    fail_option("temperature", "finite and at least 0", options.temperature);
-  if (options.top_k < 0) fail_option("top_k", "at least 0", static_cast<double>(options.top_k));
-  if (!(options.top_p > 0.0 && options.top_p <= 1.0))
-    fail_option("top_p", "above 0 and at most 1", options.top_p);
-  if (!(options.min_p >= 0.0 && options.min_p <= 1.0)) fail_option("min_p", "from 0 to 1", options.min_p);
-}
-
 [[noreturn]] void fail_row(const float* logits, std::size_t vocabulary_size, std::size_t row) {
   for (std::size_t token = 0; token < vocabulary_size; ++token) {
     if (std::isnan(logits[token]) || logits[token] == kInfinity) {
@@ -93,10 +83,10 @@ float checked_largest(const float* logits, std::size_t vocabulary_size, std::siz
 // Samples row after row; the buffers live as long as the batch, so that only its first row allocates.
 class RowSampler {
  public:
-  RowSampler(std::size_t vocabulary_size, const SamplingOptions& options)
-      : vocabulary_size_(vocabulary_size), options_(options) {}
+  explicit RowSampler(std::size_t vocabulary_size) : vocabulary_size_(vocabulary_size) {}
 
-  std::int64_t sample(const float* logits, double uniform, std::size_t row) {
+  std::int64_t sample(const float* logits, double uniform, const SamplingOptions& options, std::size_t row) {
+    options_ = options;
     const float largest = checked_largest(logits, vocabulary_size_, row);
     if (options_.temperature == 0.0) return std::find(logits, logits + vocabulary_size_, largest) - logits;
     if (!(uniform >= 0.0 && uniform < 1.0)) {
@@ -221,17 +211,25 @@ class Sampler::Row : public RowSampler {
   using RowSampler::RowSampler;
 };
 
-Sampler::Sampler(std::size_t vocabulary_size, const SamplingOptions& options) {
-  check_options(options);
-  row_ = std::make_unique<Row>(vocabulary_size, options);
+void check_options(const SamplingOptions& options) {
+  // Each condition is written so that NaN fails it.
+  if (!(options.temperature >= 0.0 && std::isfinite(options.temperature)))
+    fail_option("temperature", "finite and at least 0", options.temperature);
+  if (options.top_k < 0) fail_option("top_k", "at least 0", static_cast<double>(options.top_k));
+  if (!(options.top_p > 0.0 && options.top_p <= 1.0))
+    fail_option("top_p", "above 0 and at most 1", options.top_p);
+  if (!(options.min_p >= 0.0 && options.min_p <= 1.0)) fail_option("min_p", "from 0 to 1", options.min_p);
 }
+
+Sampler::Sampler(std::size_t vocabulary_size) : row_(std::make_unique<Row>(vocabulary_size)) {}
 
 Sampler::Sampler(Sampler&&) noexcept = default;
 
 Sampler::~Sampler() = default;
 
-std::int64_t Sampler::sample(const float* logits, double uniform, std::size_t row) {
-  return row_->sample(logits, uniform, row);
+std::int64_t Sampler::sample(const float* logits, double uniform, const SamplingOptions& options,
+                             std::size_t row) {
+  return row_->sample(logits, uniform, options, row);
 }
 
 void sample_batch(const float* logits, const double* uniforms, std::size_t rows, std::size_t vocabulary_size,
@@ -241,9 +239,9 @@ void sample_batch(const float* logits, const double* uniforms, std::size_t rows,
     throw std::invalid_argument("logits have no columns: no token to draw");
   if (vocabulary_size > std::numeric_limits<std::uint32_t>::max())
     throw std::invalid_argument("logits have more than 2^32 - 1 columns");
-  RowSampler sampler(vocabulary_size, options);
+  RowSampler sampler(vocabulary_size);
   for (std::size_t row = 0; row < rows; ++row) {
-    tokens[row] = sampler.sample(logits + row * vocabulary_size, uniforms[row], row);
+    tokens[row] = sampler.sample(logits + row * vocabulary_size, uniforms[row], options, row);
   }
 }
 

@@ -32,14 +32,17 @@ struct SamplingOptions {
 void sample_batch(const float* logits, const double* uniforms, std::size_t rows, std::size_t vocabulary_size,
                   const SamplingOptions& options, std::int64_t* tokens);
 
-// The same, a row at a time.
+// Throws std::invalid_argument, naming the option, for one out of range.
+void check_options(const SamplingOptions& options);
+
+// The same, a row at a time, each with options of its own that have been checked.
 class Sampler {
  public:
-  Sampler(std::size_t vocabulary_size, const SamplingOptions& options);
+  explicit Sampler(std::size_t vocabulary_size);
   Sampler(Sampler&&) noexcept;
   ~Sampler();
   // row: what an error calls it.
-  std::int64_t sample(const float* logits, double uniform, std::size_t row);
+  std::int64_t sample(const float* logits, double uniform, const SamplingOptions& options, std::size_t row);
 
  private:
   class Row;

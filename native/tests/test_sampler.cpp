@@ -10,7 +10,8 @@ namespace throughtime::testing {
 namespace {
 
 std::int64_t draw(const Floats& logits, double uniform, const SamplingOptions& options) {
-  return Sampler(logits.size(), options).sample(logits.data(), uniform, 0);
+  check_options(options);
+  return Sampler(logits.size()).sample(logits.data(), uniform, options, 0);
 }
 
 }  // namespace

@@ -158,13 +158,14 @@ def test_a_row_of_nan_is_named():
         reference_sample(logits, np.zeros(2))
 
 
-def test_numbers_that_are_taken_back_come_again():
+def test_a_rows_numbers_are_those_of_numpys_generator():
     sampler = Sampler(SamplingOptions(), 5, seed=2, rows=3)
-    sampler.uniforms(4)
-    before, drawn = sampler.state(), sampler.uniforms(7)
-    sampler.take_back(7)
-    assert sampler.state() == before
-    np.testing.assert_array_equal(sampler.uniforms(7), drawn)
+    numbers = np.concatenate([sampler.uniforms(count) for count in (1, 0, 30_000)])
+    for row in range(3):
+        seeds = np.random.SeedSequence(2, spawn_key=(row,))
+        np.testing.assert_array_equal(
+            numbers[:, row], np.random.Generator(np.random.PCG64(seeds)).random(30_001)
+        )
 
 
 def test_no_rows_draw_no_tokens():

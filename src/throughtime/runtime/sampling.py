@@ -7,8 +7,6 @@ the definition to read, and what the tests hold the native one to.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +17,11 @@ from throughtime import _native
 from throughtime.arrays import whole_numbers
 from throughtime.errors import OptionError
 from throughtime.facts import shown
+from throughtime.runtime import generators
 from throughtime.saved import Saved
 
-# No uniform number: it stands where none has been drawn yet.
-_NOT_DRAWN = -1.0
 # More than any vocabulary has, and what the native sampler's numbers hold.
 _LARGEST_TOP_K = 2**31 - 1
-_HEXADECIMAL = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -97,15 +93,14 @@ class Sampler:
             "a whole number, 1 or above",
             vocabulary_size,
         )
-        _require(_is_whole(seed) and seed >= 0, "seed", "a whole number, 0 or above", seed)
+        generators.check_seed(seed)
         _require(_is_whole(rows) and rows >= 0, "rows", "a whole number, 0 or above", rows)
         self.options = options
         self.vocabulary_size = int(vocabulary_size)
         self.rows = int(rows)
-        self._generators = [
-            np.random.Generator(np.random.PCG64(np.random.SeedSequence(int(seed), spawn_key=(row,))))
-            for row in range(self.rows)
-        ]
+        # (N, 4), moved on in place by whoever draws: a signal's handler that raises between two lines of
+        # Python cannot part them from what was drawn.
+        self.generators = generators.seeded(seed, range(self.rows))
         self._seen: NDArray[np.bool_] = np.zeros((self.rows, self.vocabulary_size), dtype=np.bool_)
 
     def sample(self, logits: ArrayLike) -> NDArray[np.int64]:
@@ -139,29 +134,8 @@ class Sampler:
         return tokens
 
     def uniforms(self, steps: int) -> NDArray[np.float64]:
-        """The next random numbers (T, N) in [0, 1), a row for each step: whoever takes them draws the tokens.
-
-        An exception of a signal's handler leaves the generators as they were.
-        """
-        drawn = np.empty((self.rows, steps))
-        drawn.fill(_NOT_DRAWN)
-        try:
-            for generator, row in zip(self._generators, drawn, strict=True):
-                generator.random(out=row)
-            return np.ascontiguousarray(drawn.T)
-        except BaseException:
-            moved = [row for row in range(self.rows) if (drawn[row] != _NOT_DRAWN).any()]
-            self._rewind(moved, steps)
-            raise
-
-    def take_back(self, steps: int) -> None:
-        """Undo `uniforms(steps)`, where nobody drew with them."""
-        self._rewind(range(self.rows), steps)
-
-    def _rewind(self, rows: Iterable[int], steps: int) -> None:
-        for row in rows:
-            # A number takes one step of the generator, whose steps go around modulo 2^128.
-            self._generators[row].bit_generator.advance(-steps)  # type: ignore[attr-defined]
+        """The next random numbers (T, N) in [0, 1): whoever takes them draws the tokens of T steps."""
+        return _native.uniforms(self.generators, steps)
 
     @property
     def seen(self) -> NDArray[np.uint8]:
@@ -197,7 +171,7 @@ class Sampler:
         return {
             "rows": self.rows,
             "vocabulary_size": self.vocabulary_size,
-            "generators": [_generator_state(generator) for generator in self._generators],
+            "generators": generators.to_json(self.generators),
             "seen": [np.flatnonzero(row).tolist() for row in self._seen],
         }
 
@@ -210,17 +184,16 @@ class Sampler:
         with Saved(state, "the sampler's state") as saved:
             saved.integer("rows", self.rows, self.rows)
             saved.integer("vocabulary_size", self.vocabulary_size, self.vocabulary_size)
-            generators = saved.parts("generators")
+            saved_generators = saved.parts("generators")
             seen = saved.rows_of_integers("seen", most=self.vocabulary_size - 1)
-        for name, rows in (("generators", generators), ("seen", seen)):
+        for name, rows in (("generators", saved_generators), ("seen", seen)):
             if len(rows) != self.rows:
                 saved.refuse(name, f"{len(rows)} long", f"{self.rows} of them")
-        fresh = Sampler(self.options, self.vocabulary_size, seed=0, rows=self.rows)
-        for generator, one in zip(fresh._generators, generators, strict=True):
-            _restore_generator(generator, one)
-        for row, tokens in zip(fresh._seen, seen, strict=True):
+        moved = generators.from_json(saved_generators)
+        marks = np.zeros_like(self._seen)
+        for row, tokens in zip(marks, seen, strict=True):
             row[tokens] = True
-        self._generators, self._seen = fresh._generators, fresh._seen
+        self.generators, self._seen = moved, marks
 
 
 def penalise_repetition(
@@ -304,27 +277,6 @@ def _inverse_cumulative(weights: NDArray[np.float64], uniform: float) -> int:
     # uniform * total can round up to the total itself; then the last possible token is meant.
     token = int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
     return min(token, int(np.flatnonzero(weights)[-1]))
-
-
-def _generator_state(generator: np.random.Generator) -> dict[str, str]:
-    # The 128-bit numbers go as hexadecimal text: many JSON readers would round them to doubles.
-    inner = generator.bit_generator.state["state"]
-    return {"state": f"{inner['state']:032x}", "increment": f"{inner['inc']:032x}"}
-
-
-def _restore_generator(generator: np.random.Generator, saved: Saved) -> None:
-    with saved:
-        numbers = {name: saved.text(name) for name in ("state", "increment")}
-    for name, number in numbers.items():
-        if not _HEXADECIMAL.fullmatch(number):
-            saved.refuse(name, number, "32 hexadecimal digits")
-    generator.bit_generator.state = {
-        "bit_generator": "PCG64",
-        "state": {"state": int(numbers["state"], 16), "inc": int(numbers["increment"], 16)},
-        # Half-used 64-bit words exist only after 32-bit draws, and the sampler draws doubles.
-        "has_uint32": 0,
-        "uinteger": 0,
-    }
 
 
 def _is_whole(value: object) -> bool:
