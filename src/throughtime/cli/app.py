@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "caption": ("caption", "Write captions for pictures with a trained captioner."),
     "eval": ("evaluate", "Measure a trained model on unseen data."),
     "quantize": ("quantize", "Keep a model's weights in fewer bits."),
+    "serve": ("serve", "Serve trained models over HTTP, with a session for every stream."),
     "export": ("export", "Write a trained model as ONNX files."),
     "import": ("import_weights", "Make a run of a language model trained elsewhere."),
     "info": ("info", "Show what is in a run folder."),

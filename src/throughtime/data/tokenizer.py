@@ -295,6 +295,11 @@ class StreamDecoder:
         self._at_line_start = False
         return text
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the bytes of a character have begun and not ended."""
+        return bool(self._bytes.getstate()[0])
+
     def state(self) -> dict[str, Any]:
         """What `restore` needs to go on exactly here; JSON can hold it."""
         pending, _ = self._bytes.getstate()

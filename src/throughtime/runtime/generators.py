@@ -38,6 +38,15 @@ def seeded(seed: int, rows: Iterable[int]) -> NDArray[np.uint64]:
     return words
 
 
+def advanced(words: NDArray[np.uint64], steps: int) -> NDArray[np.uint64]:
+    """A generator (4,) after so many more numbers."""
+    generator = np.random.PCG64(0)
+    state, increment = (int(words[place]) << 64 | int(words[place + 1]) for place in (0, 2))
+    generator.state = {**generator.state, "state": {"state": state, "inc": increment}}
+    generator.advance(steps)
+    return np.array(_words(generator.state["state"]["state"], increment), np.uint64)
+
+
 def to_json(generators: NDArray[np.uint64]) -> list[dict[str, str]]:
     """Generators (N, 4) as JSON holds them.
 

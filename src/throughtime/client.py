@@ -1,0 +1,309 @@
+"""A client for `throughtime serve` that needs nothing but Python: sessions of which no call is lost or done twice.
+
+Every call that changes a session carries the position that the client knows, and a key of its own. Where a
+connection breaks, the same call goes out again with the same key, and the server tells what it has already done.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import time
+import urllib.parse
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any
+
+from throughtime.errors import OptionError, ThroughtimeError
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
+# Statuses of servers and proxies that say nothing about the call itself.
+_AGAIN = (429, 502, 503, 504)
+
+
+class RemoteError(ThroughtimeError):
+    """A server has refused a call, or cannot be reached.
+
+    Attributes:
+        status: of HTTP; 0 where there was no answer.
+        code: a word for it, as "wrong_position".
+        position: of the session, where the server told it.
+    """
+
+    def __init__(self, message: str, status: int = 0, code: str = "", position: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.position = status, code, position
+
+
+class Client:
+    """A server's models and sessions. Not for several threads at once: each takes a client of its own.
+
+    Example:
+        with Client("http://127.0.0.1:8000") as client:
+            session = client.session(prompt="ROMEO:", seed=1, temperature=0.8)
+            print(session.write(200))
+            for piece in session.stream(200):
+                print(piece, end="")
+
+    Args:
+        address: http://HOST:PORT or https://HOST:PORT.
+        token: a bearer token, where the server asks for one.
+        timeout: seconds without a byte after which a connection counts as broken.
+        patience: seconds for which a call is tried again while the server cannot be reached.
+    Raises:
+        OptionError: it is no such address.
+    """
+
+    def __init__(
+        self,
+        address: str = "http://127.0.0.1:8000",
+        token: str | None = None,
+        timeout: float = 60.0,
+        patience: float = 30.0,
+    ) -> None:
+        parts = urllib.parse.urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise OptionError(f"{address!r:.100} is no address of a server: give http://HOST:PORT")
+        kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+        self._connection = kinds[parts.scheme](parts.hostname, parts.port, timeout=timeout)
+        self._base = parts.path.rstrip("/")
+        self._headers = {"content-type": "application/json"}
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
+        self._patience = patience
+
+    # ---- models
+
+    def models(self) -> list[dict[str, Any]]:
+        """What the server serves."""
+        return self.call("GET", "/v1/models")["data"]
+
+    def complete(
+        self, prompt: str = "", max_tokens: int = 200, model: str | None = None, **options: Any
+    ) -> str:
+        """A text that goes on with the prompt; options as of /v1/completions."""
+        model = model or self.models()[0]["id"]
+        body = {"model": model, "prompt": prompt, "max_tokens": max_tokens, **options}
+        return self.call("POST", "/v1/completions", body)["choices"][0]["text"]
+
+    # ---- sessions
+
+    def session(
+        self,
+        prompt: str | Sequence[int] = "",
+        model: str | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> RemoteSession:
+        """A new session.
+
+        Args:
+            prompt: what it reads at once.
+            model: needed where the server has several.
+            seed: of its draws; None draws one.
+            **options: temperature, top_k, top_p, min_p, repetition_penalty, conditions, ttl, metadata.
+        """
+        body = {"model": model, "prompt": prompt or None, "seed": seed, **options}
+        return RemoteSession(self, self.call("POST", "/v1/sessions", body, key=_key()))
+
+    def open(self, id: str) -> RemoteSession:
+        """A session that is there."""
+        return RemoteSession(self, self.call("GET", f"/v1/sessions/{id}"))
+
+    # ---- calls
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        key: str | None = None,
+        headers: Mapping[str, str] = {},
+    ) -> Any:
+        """One call, tried again while the server cannot be reached. The answer is JSON, or bytes.
+
+        Args:
+            key: makes it safe to try a changing call again; without, only reading ones are.
+        Raises:
+            RemoteError: it is refused, or there is no answer.
+        """
+        again = key is not None or method == "GET" or path == "/v1/completions"
+        for wait in self._waits(again):
+            try:
+                with_key = {} if key is None else {"idempotency-key": key}
+                answer = self._send(method, path, body, {**with_key, **headers})
+                content = answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                if wait is None:
+                    raise RemoteError(f"no answer from the server: {error}") from None
+            else:
+                if answer.status < 400:
+                    is_json = answer.headers.get_content_type() == "application/json"
+                    return json.loads(content) if is_json else content
+                if wait is None or answer.status not in _AGAIN:
+                    raise _refused(answer.status, content)
+                wait = float(answer.headers.get("retry-after") or wait)
+            time.sleep(min(wait, _LONGEST_WAIT))
+        raise AssertionError("the last wait is None")
+
+    def _waits(self, again: bool) -> Iterator[float | None]:
+        """Seconds to wait before each next try; None after the last."""
+        end = time.monotonic() + self._patience
+        wait = _FIRST_WAIT
+        while again and time.monotonic() + wait < end:
+            yield wait
+            wait = min(2 * wait, _LONGEST_WAIT)
+        yield None
+
+    def events(self, path: str, body: Any, key: str) -> Iterator[dict[str, Any]]:
+        """The events of a call. A stream that breaks is taken up again, from its first event.
+
+        Raises:
+            RemoteError: it is refused, or there is no answer.
+        """
+        for wait in self._waits(True):
+            try:
+                answer = self._send("POST", path, body, {"idempotency-key": key})
+                if answer.status >= 400:
+                    content = answer.read()
+                    if wait is None or answer.status not in _AGAIN:
+                        raise _refused(answer.status, content)
+                else:
+                    ended = yield from _events(answer)
+                    if ended:
+                        return
+                    self._connection.close()
+                    if wait is None:
+                        raise RemoteError("the server broke the stream off")
+                    yield {"again": True}
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                if wait is None:
+                    raise RemoteError(f"no answer from the server: {error}") from None
+                yield {"again": True}
+            time.sleep(wait)
+
+    def _send(
+        self, method: str, path: str, body: Any, headers: Mapping[str, str]
+    ) -> http.client.HTTPResponse:
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        self._connection.request(method, self._base + path, content, {**self._headers, **headers})
+        return self._connection.getresponse()
+
+    def close(self) -> None:
+        """End the connection; sessions stay."""
+        self._connection.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class RemoteSession:
+    """A session on a server.
+
+    Attributes:
+        id: its name.
+        position: tokens read so far, as of the last answer.
+    """
+
+    def __init__(self, client: Client, facts: Mapping[str, Any]) -> None:
+        self._client = client
+        self.id: str = facts["id"]
+        self.position: int = facts["position"]
+        self.facts = dict(facts)
+
+    def _call(self, what: str, body: Mapping[str, Any]) -> Any:
+        full = {**body, "position": self.position}
+        reply = self._client.call("POST", f"/v1/sessions/{self.id}/{what}", full, key=_key())
+        return reply
+
+    def read(self, text: str | Sequence[int], top: int = 5) -> list[dict[str, Any]]:
+        """Read a text or tokens; the most probable next tokens, each with its log-probability."""
+        given = {"text": text} if isinstance(text, str) else {"tokens": list(text)}
+        reply = self._call("step", {**given, "top": top})
+        self.position = reply["position"]
+        return reply.get("next", [])
+
+    def write(self, tokens: int, **options: Any) -> str:
+        """Write up to so many tokens; options: stop, temperature..."""
+        reply = self._call("generate", {"max_tokens": tokens, **options})
+        self.position = reply["position"]
+        return reply["text"]
+
+    def stream(self, tokens: int, **options: Any) -> Iterator[str]:
+        """The same, each piece as it comes. A broken connection is taken up where it broke."""
+        body = {"max_tokens": tokens, "stream": True, "position": self.position, **options}
+        told, seen = 0, 0
+        for event in self._client.events(f"/v1/sessions/{self.id}/generate", body, _key()):
+            if "again" in event:
+                seen = 0
+                continue
+            text = event.get("text", "")
+            seen += len(text)
+            new = text[len(text) - max(seen - told, 0) :] if seen > told else ""
+            told = max(told, seen)
+            self.position = event.get("position", self.position)
+            if new:
+                yield new
+
+    def fork(self, seed: int | None = None) -> RemoteSession:
+        """A copy that goes its own way from here."""
+        body = {"seed": seed, "position": self.position}
+        return RemoteSession(self._client, self._client.call("POST", f"/v1/sessions/{self.id}/fork", body))
+
+    def snapshot(self) -> bytes:
+        """All that going on exactly here needs."""
+        return self._client.call("GET", f"/v1/sessions/{self.id}/snapshot")
+
+    def restore(self, snapshot: bytes) -> None:
+        """Stand where a snapshot was taken."""
+        reply = self._client.call(
+            "PUT",
+            f"/v1/sessions/{self.id}/snapshot",
+            snapshot,
+            headers={"content-type": "application/octet-stream"},
+        )
+        self.position = reply["position"]
+
+    def refresh(self) -> int:
+        """Ask the server for the position, as after an error."""
+        self.facts = self._client.call("GET", f"/v1/sessions/{self.id}")
+        self.position = self.facts["position"]
+        return self.position
+
+    def delete(self) -> None:
+        """End it."""
+        self._client.call("DELETE", f"/v1/sessions/{self.id}")
+
+
+def _key() -> str:
+    return secrets.token_hex(12)
+
+
+def _events(answer: http.client.HTTPResponse) -> Generator[dict[str, Any], None, bool]:
+    """The events of an answer; whether it came to its end."""
+    for line in answer:
+        if not line.startswith(b"data: "):
+            continue
+        data = line[6:].strip()
+        if data == b"[DONE]":
+            answer.read()
+            return True
+        event = json.loads(data)
+        if "error" in event:
+            raise _refused(500, data)
+        yield event
+    return False
+
+
+def _refused(status: int, content: bytes) -> RemoteError:
+    try:
+        body = json.loads(content)
+        error = body["error"]
+        return RemoteError(error["message"], status, error.get("code") or "", body.get("position"))
+    except (ValueError, KeyError, TypeError):
+        return RemoteError(f"the server answered {status}: {content[:200]!r}", status)

@@ -1,0 +1,390 @@
+"""`/v1/completions` as OpenAI's clients know it, and the calls that tools ask about the vocabulary."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from throughtime.arrays import log_softmax
+from throughtime.data import Tokenizer
+from throughtime.generation.text import random_seed
+from throughtime.runtime.sampling import SamplingOptions
+from throughtime.server.errors import ApiError
+from throughtime.server.outlet import Outlet
+from throughtime.server.replies import EventReply, JsonReply, to_json
+from throughtime.server.rows import News, Row
+from throughtime.server.serving import Serving, serving
+from throughtime.server.text_model import TextModel
+from throughtime.server.text_output import TextOutput, escaped
+from throughtime.server.text_sessions import TextSessions
+
+_MOST_TEXTS = 128
+_MOST_STOPS = 16
+_MOST_LOGPROBS = 20
+_NOT_HERE = ("best_of", "suffix", "logit_bias", "presence_penalty", "frequency_penalty")
+
+Prompt = str | list[int] | list[str] | list[list[int]]
+
+
+class Sampling(BaseModel):
+    """How tokens are drawn; what is left out is as `throughtime sample` has it."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    temperature: float | None = Field(None, description="Below 1 safer, above 1 bolder, 0 greedy.")
+    top_p: float | None = Field(None, description="Draw from the top tokens that hold this probability.")
+    top_k: int | None = Field(None, description="Draw from the k most probable tokens only; 0 is off.")
+    min_p: float | None = Field(None, description="Drop tokens below this share of the best one's chance.")
+    repetition_penalty: float | None = Field(
+        None, description="Above 1: less likely once they have occurred."
+    )
+
+    def sampling(self, otherwise: SamplingOptions | None = None) -> SamplingOptions:
+        """The options of the draws.
+
+        Raises:
+            OptionError: one is out of its range.
+        """
+        start = otherwise or SamplingOptions()
+        names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+        given = {name: getattr(self, name) for name in names}
+        return SamplingOptions(
+            **{name: getattr(start, name) if value is None else value for name, value in given.items()}
+        )
+
+
+class StreamOptions(BaseModel):
+    """What a stream of events tells besides the text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+class CompletionRequest(Sampling):
+    """Texts to go on with."""
+
+    model: str = Field(description="One of /v1/models.")
+    prompt: Prompt = Field("", description="A text, several, or their tokens.")
+    max_tokens: int | None = Field(16, ge=0, le=1_000_000)
+    n: int | None = Field(1, ge=1, le=_MOST_TEXTS, description="Texts for each prompt.")
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    logprobs: int | None = Field(None, ge=0, le=_MOST_LOGPROBS)
+    echo: bool | None = False
+    stop: str | list[str] | None = Field(None, description="A text ends before the first of these.")
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    user: str | None = Field(None, description="Goes into the log.")
+    conditions: dict[str, Any] | None = Field(None, description="Lines: what steers them.")
+    best_of: int | None = Field(None, description="Refused: n draws texts of equal standing.")
+    suffix: str | None = Field(None, description="Refused.")
+    logit_bias: dict[str, float] | None = Field(None, description="Refused.")
+    presence_penalty: float | None = Field(None, description="Refused but for 0: see repetition_penalty.")
+    frequency_penalty: float | None = Field(None, description="Refused but for 0: see repetition_penalty.")
+
+    def refuse_what_is_not_here(self) -> None:
+        """An option without effect would be a lie."""
+        for name in _NOT_HERE:
+            value = getattr(self, name)
+            if value and not (name == "best_of" and value == (self.n or 1) == 1):
+                raise ApiError(400, "unsupported", f"{name} is not supported: leave it out", name)
+
+    def stops(self) -> list[str]:
+        """The stop strings."""
+        return stop_strings(self.stop)
+
+    def prompts(self) -> list[str | list[int]]:
+        """Each prompt."""
+        prompt: Any = self.prompt
+        if isinstance(prompt, str) or (prompt and isinstance(prompt[0], int)):
+            return [prompt]
+        if not prompt:
+            raise ApiError(400, "no_prompt", "the list of prompts is empty", "prompt")
+        if len(prompt) * (self.n or 1) > _MOST_TEXTS:
+            raise ApiError(400, "too_many", f"a request may ask for {_MOST_TEXTS} texts at most", "prompt")
+        return list(prompt)
+
+
+def stop_strings(stop: str | list[str] | None) -> list[str]:
+    """A list of them, checked."""
+    stops = [stop] if isinstance(stop, str) else list(stop or [])
+    if any(not one for one in stops):
+        raise ApiError(400, "empty_stop", "a stop string must not be empty", "stop")
+    if len(stops) > _MOST_STOPS:
+        raise ApiError(400, "too_many_stops", f"a request may have {_MOST_STOPS} stop strings", "stop")
+    return stops
+
+
+class CompletionJob:
+    """The streams of a completion, n for each prompt."""
+
+    def __init__(self, request: CompletionRequest, seconds: float) -> None:
+        self.request = request
+        self.outlet = Outlet()
+        self.deadline = time.monotonic() + seconds
+        self.n = request.n or 1
+        self.prompts = request.prompts()
+        self.rows_wanted = len(self.prompts) * self.n
+        self.stops = request.stops()
+        self.options = request.sampling()
+        self.seed = random_seed() if request.seed is None else request.seed % 2**63
+        self.limit = 16 if request.max_tokens is None else request.max_tokens
+        self.prompt_tokens: list[list[int]] = []
+
+    def begin(self, model: TextModel, sessions: TextSessions) -> list[Row]:
+        """One row for each text; those of one prompt read it side by side."""
+        request = self.request
+        tokens = [model.prompt_tokens(prompt) for prompt in self.prompts]
+        state = model.first_state(request.conditions)
+        echoes = bool(request.echo) and request.logprobs is not None
+        # As `throughtime sample --samples`: text k of a prompt has the k-th generator of the seed.
+        draws = [model.draws(self.options, self.seed, copy) for _ in self.prompts for copy in range(self.n)]
+        slots = model.open(draws, state).tolist()
+        rows = []
+        for place, slot in enumerate(slots):
+            own = tokens[place // self.n]
+            row = Row(self, place, slot, own, self.limit, TextOutput(model.vocabulary, self.stops))
+            row.streams = bool(request.stream)
+            row.top, row.echoes = request.logprobs, echoes
+            row.has_stop_strings = bool(self.stops)
+            rows.append(row)
+        self.prompt_tokens = [
+            self._shown(model, prompt, own) for prompt, own in zip(self.prompts, tokens, strict=True)
+        ]
+        return rows
+
+    def reply(self, row: Row) -> None:
+        return None
+
+    @staticmethod
+    def _shown(model: TextModel, prompt: str | list[int], tokens: Any) -> list[int]:
+        """The tokens that count as the prompt's: without what stands before a text's first one."""
+        if isinstance(prompt, str):
+            return tokens[1:].tolist() if model.writes_lines else (tokens.tolist() if prompt else [])
+        return tokens.tolist() if len(prompt) else []
+
+
+class CompletionAnswer:
+    """The bytes of a completion's answer."""
+
+    def __init__(self, job: CompletionJob, model: TextModel) -> None:
+        self._job, self._model = job, model
+        request = job.request
+        self.id = f"cmpl-{secrets.token_hex(12)}"
+        head = {"id": self.id, "object": "text_completion", "created": int(time.time()), "model": model.name}
+        head["seed"] = job.seed
+        self._head = to_json(head)[:-1]
+        self._with_usage = bool(request.stream_options and request.stream_options.include_usage)
+        self._drawn = 0
+        self._told: set[int] = set()
+        self._offsets: dict[int, int] = {}
+        between = b',"choices":[{"index":%d,"text":"'
+        self._starts = [b"data: " + self._head + between % index for index in range(job.rows_wanted)]
+        usage = b',"usage":null' if self._with_usage else b""
+        self._end_of_piece = b'","logprobs":null,"finish_reason":null}]' + usage + b"}\n\n"
+
+    def events(self, news: list[News]) -> bytes:
+        """Server-sent events. Pieces of one text that wait together go out as one."""
+        out: list[bytes] = []
+        echo = self._job.request.echo
+        for piece in _joined(news):
+            self._drawn += len(piece.tokens)
+            text = piece.text
+            if echo and piece.index not in self._told:
+                text = escaped(self._prompt_text(piece.index)) + text
+            self._told.add(piece.index)
+            if piece.logprobs is None and not piece.reason:
+                if text:
+                    out += (self._starts[piece.index], text, self._end_of_piece)
+                continue
+            out += (self._starts[piece.index], text, b'","logprobs":', self._logprobs(piece))
+            out += (b',"finish_reason":', to_json(piece.reason or None), b"}]")
+            out.append(b',"usage":null}\n\n' if self._with_usage else b"}\n\n")
+        return b"".join(out)
+
+    def last(self) -> bytes:
+        """What follows the last text."""
+        usage = b""
+        if self._with_usage:
+            usage = b"data: " + self._head + b',"choices":[],"usage":' + to_json(self.usage()) + b"}\n\n"
+        return usage + b"data: [DONE]\n\n"
+
+    def body(self, news: list[News]) -> bytes:
+        """All texts in one answer."""
+        choices = []
+        merged: dict[int, list[News]] = {}
+        for piece in news:
+            merged.setdefault(piece.index, []).append(piece)
+        for index in sorted(merged):
+            (piece,) = _joined(merged[index])
+            self._drawn += len(piece.tokens)
+            prompt = escaped(self._prompt_text(index)) if self._job.request.echo else b""
+            choices.append(
+                b'{"index":%d,"text":"%s","logprobs":%s,"finish_reason":"%s"}'
+                % (index, prompt + piece.text, self._logprobs(piece), piece.reason.encode())
+            )
+        parts = (self._head, b',"choices":[', b",".join(choices), b'],"usage":', to_json(self.usage()), b"}")
+        return b"".join(parts)
+
+    def usage(self) -> dict[str, int]:
+        """Tokens read and drawn."""
+        read = sum(len(tokens) for tokens in self._job.prompt_tokens)
+        return {"prompt_tokens": read, "completion_tokens": self._drawn, "total_tokens": read + self._drawn}
+
+    def _prompt_text(self, index: int) -> str:
+        prompt = self._job.prompts[index // self._job.n]
+        return prompt if isinstance(prompt, str) else self._model.tokenizer.decode(prompt)
+
+    def _logprobs(self, piece: News) -> bytes:
+        """In the old shape of completions: tokens, their logarithms, the best at each place, offsets."""
+        if piece.logprobs is None:
+            return b"null"
+        tokenizer = self._model.tokenizer
+        shown = piece.logprobs
+        if self._job.request.echo and piece.index not in self._offsets:
+            # What is read before a text's first character is not the text's.
+            skipped = (
+                len(shown) - len(self._job.prompt_tokens[piece.index // self._job.n]) - len(piece.tokens)
+            )
+            shown = shown[max(skipped, 0) :]
+        offset = self._offsets.get(piece.index, 0)
+        tokens, logs, best, offsets = [], [], [], []
+        for token, log, top in shown:
+            text = tokenizer.token_text(token)
+            tokens.append(text)
+            logs.append(log)
+            best.append(None if log is None else {tokenizer.token_text(one): value for one, value in top})
+            offsets.append(offset)
+            offset += len(text)
+        self._offsets[piece.index] = offset
+        values = {"tokens": tokens, "token_logprobs": logs, "top_logprobs": best, "text_offset": offsets}
+        return to_json(_finite(values))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: a token of probability 0 has the lowest number instead."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return -1e30 if isinstance(value, float) and math.isinf(value) else value
+
+
+def _joined(news: list[News]) -> list[News]:
+    """One piece for each text that something came for."""
+    if len(news) == 1:
+        return news
+    by_index: dict[int, News] = {}
+    for piece in news:
+        one = by_index.get(piece.index)
+        if one is None:
+            by_index[piece.index] = piece
+            continue
+        logprobs = None if piece.logprobs is None else (one.logprobs or []) + piece.logprobs
+        by_index[piece.index] = News(
+            piece.index,
+            one.text + piece.text,
+            one.tokens + piece.tokens,
+            logprobs,
+            piece.reason,
+            piece.position,
+            piece.logits,
+        )
+    return list(by_index.values())
+
+
+joined = _joined
+router = APIRouter()
+ServingHere = Annotated[Serving, Depends(serving)]
+
+
+@router.post("/v1/completions", tags=["completions"])
+async def completions(request: CompletionRequest, here: ServingHere) -> Response:
+    """Go on with texts. Stateless: the same seed gives the same text, whoever shares the server."""
+    request.refuse_what_is_not_here()
+    scheduler = here.text(request.model)
+    job = CompletionJob(request, here.limits.deadline)
+    if job.rows_wanted > here.limits.streams:
+        raise ApiError(400, "too_many", f"this server writes {here.limits.streams} texts at once", "n")
+    scheduler.submit(job)
+    answer = CompletionAnswer(job, scheduler.model)
+    if request.stream:
+        return EventReply(job.outlet, scheduler.wake, answer.events, answer.last, job.rows_wanted)
+    return JsonReply(job.outlet, scheduler.wake, answer.body, job.rows_wanted)
+
+
+class TokenizeRequest(BaseModel):
+    """A text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: str
+    model: str | None = None
+    add_special_tokens: bool = Field(False, description="There are none here.")
+
+
+class DetokenizeRequest(BaseModel):
+    """Tokens."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tokens: list[int]
+    model: str | None = None
+
+
+@router.get("/tokenizer_info", tags=["tokenizer"])
+async def tokenizer_info(here: ServingHere, model: str | None = None) -> dict[str, Any]:
+    """What a client has to know of the vocabulary."""
+    scheduler = here.text(model)
+    tokenizer = scheduler.model.tokenizer
+    end = scheduler.model.end_token
+    return {
+        "model": scheduler.model.name,
+        "kind": tokenizer.kind,
+        "vocab_size": tokenizer.vocabulary_size,
+        "eos_token": None if end is None else tokenizer.token_text(end),
+        "bos_token": None,
+        "pad_token": None,
+        "chat_template": None,
+    }
+
+
+@router.post("/tokenize", tags=["tokenizer"])
+async def tokenize(request: TokenizeRequest, here: ServingHere) -> dict[str, Any]:
+    """The tokens of a text."""
+    tokens = here.text(request.model).model.tokenizer.encode(request.prompt).tolist()
+    return {"tokens": tokens, "count": len(tokens)}
+
+
+@router.post("/detokenize", tags=["tokenizer"])
+async def detokenize(request: DetokenizeRequest, here: ServingHere) -> dict[str, Any]:
+    """The text of tokens."""
+    model = here.text(request.model).model
+    if request.tokens:
+        model.checked(request.tokens)
+    return {"prompt": model.tokenizer.decode(request.tokens)}
+
+
+def digest_of(body: Any) -> str:
+    """What tells one call from another."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def best_tokens(tokenizer: Tokenizer, logits: np.ndarray[Any, Any], count: int) -> Sequence[dict[str, Any]]:
+    """The most probable next tokens."""
+    logs = log_softmax(logits.astype(np.float64))
+    best = np.argsort(-logs, kind="stable")[:count]
+    return [
+        {"token": int(one), "text": tokenizer.token_text(int(one)), "logprob": float(logs[one])}
+        for one in best
+    ]

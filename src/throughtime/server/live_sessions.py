@@ -1,0 +1,290 @@
+"""The sessions of one model: in memory while they are used, in the store always.
+
+What a state is, its kind says: see text_sessions.py. All of it runs in the thread of the model.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+from throughtime.server.errors import ApiError, no_session, session_busy, session_gone, wrong_position
+from throughtime.server.rows import Live
+from throughtime.server.store import (
+    Append,
+    Change,
+    Entry,
+    Forget,
+    Put,
+    Remember,
+    Store,
+    StoredSession,
+    Supersede,
+)
+
+# Sessions whose states are read from the store, or written to it, at once.
+_AT_ONCE = 1024
+# A time to live is written anew once so much of it has passed.
+_TOUCH = 0.05
+_LEAST_LIVE = 64
+
+L = TypeVar("L", bound=Live)
+
+
+class LiveSessions(ABC, Generic[L]):
+    """Sessions of one model.
+
+    Args:
+        store: where they are kept.
+        identity: what their states belong to: the weights, and how they are kept.
+        most_live: how many are kept in memory while nobody uses them.
+        time_to_live: seconds, of a session that says nothing else.
+    """
+
+    def __init__(self, store: Store, identity: str, most_live: int, time_to_live: float) -> None:
+        self.store = store
+        self.identity = identity
+        self.time_to_live = time_to_live
+        self._most_live = max(most_live, _LEAST_LIVE)
+        self._live: OrderedDict[str, L] = OrderedDict()
+        self._changes: list[Change] = []
+        self._moved: list[L] = []
+        # New ones of this tick: the store does not know them yet, so that they must not leave memory.
+        self._new: set[str] = set()
+
+    # ---- what a state is
+
+    @abstractmethod
+    def restore(self, stored: Sequence[StoredSession]) -> list[L]:
+        """Sessions from the store: the snapshot, and what came after it read once more."""
+
+    @abstractmethod
+    def content(self, lives: Sequence[L]) -> list[tuple[bytes, dict[str, Any]]]:
+        """The states of sessions as bytes, and what their facts hold besides."""
+
+    @abstractmethod
+    def close(self, live: L) -> None:
+        """Give its memory back."""
+
+    # ---- finding them
+
+    @property
+    def count(self) -> int:
+        """Sessions whose state is in memory."""
+        return len(self._live)
+
+    def get(self, name: str) -> L:
+        """A session by its name, with its state in memory.
+
+        Raises:
+            ApiError: there is none, or it is over.
+        """
+        one = self.get_many([name])[name]
+        if isinstance(one, ApiError):
+            raise one
+        return one
+
+    def get_many(self, names: Sequence[str]) -> dict[str, L | ApiError]:
+        """Sessions by their names; an error in place of one that cannot be had."""
+        found: dict[str, L | ApiError] = {}
+        missing: list[str] = []
+        now = time.time()
+        for name in names:
+            live = self._live.get(name)
+            if live is None:
+                missing.append(name)
+            elif live.expires < now and not live.busy:
+                found[name] = session_gone(name, "its time to live is over")
+                self.end(live, "its time to live is over")
+            else:
+                self._live.move_to_end(name)
+                found[name] = live
+        for first in range(0, len(missing), _AT_ONCE):
+            self._load(missing[first : first + _AT_ONCE], found, now)
+        for one in found.values():
+            if isinstance(one, Live):
+                lives = one.facts["time_to_live"]
+                if one.expires - now < lives * (1 - _TOUCH):
+                    one.expires = now + lives
+        return found
+
+    def _load(self, names: Sequence[str], found: dict[str, L | ApiError], now: float) -> None:
+        stored = self.store.load(names)
+        usable = []
+        for name in names:
+            one = stored.get(name)
+            if one is None:
+                found[name] = no_session(name)
+            elif one.gone or one.expires < now:
+                found[name] = session_gone(name, one.gone or "its time to live is over")
+            elif one.model != self.identity:
+                found[name] = ApiError(
+                    409, "other_model", f"the session {name!r:.100} is of other weights or another precision"
+                )
+            else:
+                usable.append(one)
+        if not usable:
+            return
+        for live in self.restore(usable):
+            found[live.id] = self._live[live.id] = live
+        self._make_room(set(names))
+
+    def free(self, live: L, position: int | None = None) -> L:
+        """The session, if nobody moves it on and it stands where the caller thinks.
+
+        Raises:
+            ApiError: it is busy, or at another position.
+        """
+        if live.busy:
+            raise session_busy(live.id, live.position)
+        if position is not None and position != live.position:
+            raise wrong_position(live.id, position, live.position)
+        return live
+
+    # ---- their beginning and end
+
+    def admit(self, live: L) -> None:
+        """A new session."""
+        self._live[live.id] = live
+        self._new.add(live.id)
+        if live.position:
+            self._changes += self.snapshots([live])
+        else:
+            self._changes.append(Put(self._stored(live), 0))
+        self._make_room(self._new)
+
+    def end(self, live: L, why: str) -> None:
+        """The end of a session."""
+        self._changes.append(Forget(live.id, why))
+        self.drop(live)
+
+    def drop(self, live: L) -> None:
+        """Forget a state in memory; the store has the one that counts."""
+        self._live.pop(live.id, None)
+        self.close(live)
+
+    def _make_room(self, needed: set[str]) -> None:
+        """Let the sessions go that were used least recently, where there are too many in memory."""
+        over = len(self._live) - self._most_live
+        if over <= 0:
+            return
+        # A few more than must go, so that their snapshots are taken together.
+        enough = max(over, min(_AT_ONCE, self._most_live // 8))
+        idle: list[L] = []
+        for live in self._live.values():
+            if not live.busy and live.id not in needed and live.id not in self._new:
+                idle.append(live)
+                if len(idle) >= enough:
+                    break
+        self._changes += self.snapshots([live for live in idle if _has_changed(live) or live.keep_from >= 0])
+        for live in idle:
+            self.drop(live)
+
+    def expire(self) -> None:
+        """End the sessions whose time has come."""
+        now = time.time()
+        # What is in memory may have been used since its time was written.
+        for live in list(self._live.values()):
+            if live.expires < now and not live.busy:
+                self.end(live, "its time to live is over")
+        self.store.expire(now, [live.id for live in self._live.values()])
+
+    # ---- what the store is told
+
+    def read(self, live: L, entry: Entry) -> None:
+        """A call has moved a session on."""
+        self._changes.append(Append(live.id, entry, live.expires))
+        self.moved(live)
+
+    def moved(self, live: L) -> None:
+        """The journal of a session has become longer."""
+        self._moved.append(live)
+
+    def _stored(self, live: L) -> StoredSession:
+        return StoredSession(live.id, self.identity, live.facts, None, live.position, expires=live.expires)
+
+    def snapshots(self, lives: Sequence[L]) -> list[Change]:
+        """New snapshots of sessions, which replace their journals."""
+        if not lives:
+            return []
+        changes: list[Change] = []
+        for live, (content, facts) in zip(lives, self.content(lives), strict=True):
+            stored = self._stored(live)
+            stored.facts = {**live.facts, **facts, "keep_from": live.keep_from}
+            stored.snapshot = content
+            live.saved_position = live.position
+            changes.append(Put(stored, live.position if live.keep_from < 0 else live.keep_from))
+        return changes
+
+    def take_changes(self, every: int) -> list[Change]:
+        """What calls have left to be committed, with snapshots of the sessions whose journals are that long."""
+        due = {live.id: live for live in self._moved if live.position - live.saved_position >= every}
+        self._moved = []
+        lives = [live for live in due.values() if not live.busy and live.id in self._live]
+        changes, self._changes = self._changes, []
+        return changes + self.snapshots(lives)
+
+    def take_all(self) -> list[Change]:
+        """The same, with snapshots of all that is ahead of its own."""
+        changes, self._changes = self._changes, []
+        return changes + self.snapshots([live for live in self._live.values() if _has_changed(live)])
+
+    def committed(self) -> None:
+        """The store has all that was taken."""
+        self._new = set()
+
+    def forget(self) -> None:
+        """After a commit that failed: what is in memory may be ahead of the store."""
+        for live in list(self._live.values()):
+            self.drop(live)
+        self._changes, self._moved, self._new = [], [], set()
+
+    # ---- keys of calls
+
+    def recorded(self, live: L, key: str, digest: str) -> dict[str, Any] | None:
+        """The call that this key was given with before.
+
+        Raises:
+            ApiError: it was another call, or another one has moved the session on since it was broken off.
+        """
+        found = self.store.recall(live.id, key)
+        if found is None:
+            return None
+        call = json.loads(found.call)
+        if call["digest"] != digest:
+            raise ApiError(
+                422, "key_reused", "this Idempotency-Key was given with another call", "Idempotency-Key"
+            )
+        if found.superseded:
+            raise ApiError(
+                409,
+                "call_superseded",
+                "the call was broken off, and another one has moved the session on since",
+                facts={"position": live.position},
+                headers={"x-should-retry": "false"},
+            )
+        return call
+
+    def record(self, live: L, key: str, digest: str, reply: dict[str, Any]) -> None:
+        """Note what the call with this key was answered."""
+        call = json.dumps({"digest": digest, "reply": reply})
+        self._changes.append(Remember(live.id, key, call, done=True))
+
+    def begin_call(self, live: L, key: str, call: dict[str, Any]) -> None:
+        """Note that a call with this key has begun; the journal from here on is kept for it."""
+        live.keep_from, live.may_have_open_call = live.position, True
+        self._changes.append(Remember(live.id, key, json.dumps(call), done=False))
+
+    def supersede(self, live: L) -> None:
+        """Another call begins: one that was broken off can no longer be taken up."""
+        if live.may_have_open_call:
+            self._changes.append(Supersede(live.id))
+            live.may_have_open_call, live.keep_from = False, -1
+
+
+def _has_changed(live: Live) -> bool:
+    return live.position > live.saved_position

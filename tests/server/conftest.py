@@ -1,0 +1,113 @@
+"""Small language models, and servers of them on a free port of this machine."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from throughtime.run import Run
+
+pytest.importorskip("fastapi", reason="the server's libraries are not installed")
+
+import uvicorn
+
+from throughtime.server.app import make_app, make_serving
+from throughtime.server.scheduler import Limits
+from throughtime.server.serving import Serving
+from throughtime.server.store import open_store
+
+TEXT = "héllo wörld 안녕 🙂\nagain and again, or not at all?\n" * 60
+NAMES = "".join(f"{a}{b}{c}\n" for a in "mnk" for b in "aeiou" for c in ("ra", "l", "nn", "to"))
+
+
+@pytest.fixture(scope="session")
+def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of bytes: characters are cut by the ends of calls."""
+    return _trained(tmp_path_factory, TEXT, "bytes", tokenizer="byte", hidden=16, chunk=16, batch=4)
+
+
+@pytest.fixture(scope="session")
+def lines_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that writes whole lines."""
+    return _trained(tmp_path_factory, NAMES, "names", lines=True, hidden=16, batch=8)
+
+
+def _trained(factory: pytest.TempPathFactory, text: str, name: str, **options: Any) -> Path:
+    import throughtime as tt
+
+    folder = factory.mktemp(name)
+    (folder / "text.txt").write_text(text, "utf-8")
+    out = folder / name
+    tt.train(folder / "text.txt", out=out, epochs=1, seed=1, threads=1, **options)
+    return out
+
+
+class Server:
+    """A server in a thread of this process."""
+
+    def __init__(
+        self,
+        runs: Mapping[str, Path],
+        store: Path,
+        limits: Limits | None = None,
+        tokens: tuple[str, ...] = (),
+        most_bytes: int = 2**20,
+    ) -> None:
+        self.store = open_store(f"sqlite:///{store}", False)
+        opened = {name: Run.open(folder) for name, folder in runs.items()}
+        self.serving: Serving = make_serving(opened, self.store, limits or Limits())
+        app = make_app(self.serving, [token.encode() for token in tokens], most_bytes)
+        config = uvicorn.Config(app, port=0, log_config=None, access_log=False, ws_per_message_deflate=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        end = time.monotonic() + 20
+        while not self._server.started and time.monotonic() < end:
+            time.sleep(0.005)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.http = httpx.Client(base_url=self.url, timeout=30)
+
+    def post(self, path: str, body: Any = None, status: int = 200, **headers: str) -> Any:
+        """What a call is answered."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = self.http.post(path, json=body or {}, headers=named)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def stop(self) -> None:
+        """End it as SIGTERM would."""
+        self.http.close()
+        self._server.should_exit = True
+        self._thread.join(20)
+        self.store.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts servers, which end with the test."""
+    started: list[Server] = []
+
+    def begin(runs: Mapping[str, Path], store: str = "store.db", **options: Any) -> Server:
+        started.append(Server(runs, tmp_path / store, **options))
+        return started[-1]
+
+    yield begin
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def server(
+    text_run: Path, lines_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One for the tests of a file."""
+    one = Server({"bytes": text_run, "names": lines_run}, tmp_path_factory.mktemp("store") / "store.db")
+    yield one
+    one.stop()
