@@ -100,14 +100,6 @@ void copy(Engine& engine, Whole<1> sources, Whole<1> targets, bool logits) {
   without_python([&](const GivesUp& gives_up) { engine.copy(from, to, logits, gives_up); });
 }
 
-// Reads a text for each slot. The tokens are a copy, as those that are checked have to be those that are
-// read: another thread may write on the caller's array meanwhile.
-void read_texts(Engine& engine, const Slots& slots, const std::vector<std::int64_t>& tokens,
-                const std::vector<std::size_t>& lengths, bool all, float* logits) {
-  without_python(
-      [&](const GivesUp& gives_up) { engine.read(slots, tokens.data(), lengths, all, logits, gives_up); });
-}
-
 nb::ndarray<nb::numpy, float> read_tokens(Engine& engine, Whole<1> slots, Whole<2> tokens, bool all) {
   const std::size_t n = slots.shape(0), T = tokens.shape(1),
                     V = static_cast<std::size_t>(engine.vocabulary_size());
@@ -115,8 +107,12 @@ nb::ndarray<nb::numpy, float> read_tokens(Engine& engine, Whole<1> slots, Whole<
     throw std::invalid_argument("there are " + std::to_string(tokens.shape(0)) + " rows of tokens for " +
                                 std::to_string(n) + " slots");
   NewArray<float> logits(all ? std::vector<std::size_t>{n, T, V} : std::vector<std::size_t>{n, V});
-  read_texts(engine, slot_list(slots), {tokens.data(), tokens.data() + n * T}, std::vector<std::size_t>(n, T),
-             all, logits.data());
+  // A copy, as the tokens that are checked have to be those that are read: another thread may write on the
+  // caller's array meanwhile.
+  const std::vector<std::int64_t> text(tokens.data(), tokens.data() + n * T);
+  const Slots list = slot_list(slots);
+  without_python(
+      [&](const GivesUp& gives_up) { engine.read(list, text.data(), T, all, logits.data(), gives_up); });
   return logits.give();
 }
 
@@ -140,8 +136,11 @@ nb::object read_ragged(Engine& engine, Whole<1> slots, Whole<1> tokens, Whole<1>
     throw std::invalid_argument("lengths do not add up to the " + std::to_string(total) + " tokens");
   const bool all = logits == "all", none = logits == "none";
   NewArray<float> given(none ? std::vector<std::size_t>{0} : std::vector<std::size_t>{all ? total : n, V});
-  read_texts(engine, slot_list(slots), {tokens.data(), tokens.data() + total}, counts, all,
-             none ? nullptr : given.data());
+  const std::vector<std::int64_t> text(tokens.data(), tokens.data() + total);  // as in read_tokens
+  const Slots list = slot_list(slots);
+  without_python([&](const GivesUp& gives_up) {
+    engine.read(list, text.data(), counts, all, none ? nullptr : given.data(), gives_up);
+  });
   return none ? nb::none() : nb::cast(given.give());
 }
 

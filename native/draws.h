@@ -48,10 +48,10 @@ class Pcg64 {
 };
 
 struct Draws {
-  SamplingOptions sampling;
+  SamplingOptions sampling{};
   double repetition_penalty = 1.0;  // 1 is off
-  Pcg64 generator;
-  std::vector<std::int64_t> stop;  // a row that has drawn one of these leaves its call
+  Pcg64 generator{};
+  std::vector<std::int64_t> stop{};  // a row that has drawn one of these leaves its call
 
   bool penalises() const { return repetition_penalty != 1.0; }
 };

@@ -361,20 +361,19 @@ void Engine::measure_threads() {
   const std::vector<std::int64_t> tokens(kMany, 0);
   for (const std::size_t n : {std::size_t{1}, kMany}) {
     const Slots some(slots.begin(), slots.begin() + static_cast<std::ptrdiff_t>(n));
-    const std::vector<std::size_t> one_each(n, 1);
     int& chosen = n == 1 ? threads_alone_ : threads_many_;
     double best = std::numeric_limits<double>::infinity();
     int fastest = 1;
     for (const int count : counts) {
       chosen = count;
-      read(some, tokens.data(), one_each, false, nullptr);
+      read(some, tokens.data(), 1, false, nullptr);
       double least = std::numeric_limits<double>::infinity();
       for (int round = 0; round < kRounds; ++round) {
         const auto begin = std::chrono::steady_clock::now();
         double seconds = 0;
         int steps = 0;
         while (seconds < kEnoughSeconds) {
-          read(some, tokens.data(), one_each, false, nullptr);
+          read(some, tokens.data(), 1, false, nullptr);
           ++steps;
           seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
         }

@@ -72,6 +72,12 @@ class Engine {
   void read(const Slots& slots, const std::int64_t* tokens, const std::vector<std::size_t>& lengths, bool all,
             float* logits, const GivesUp& gives_up = {});
 
+  // As many for each slot: (n, steps).
+  void read(const Slots& slots, const std::int64_t* tokens, std::size_t steps, bool all, float* logits,
+            const GivesUp& gives_up = {}) {
+    read(slots, tokens, std::vector<std::size_t>(slots.size(), steps), all, logits, gives_up);
+  }
+
   // Each slot draws as its `Draws` say, from its own logits, and reads what it drew, until it has limits[k]
   // tokens or has drawn one of its stops. Who has left costs nothing.
   //   tokens  (n, width), written: each slot's tokens, and -1 behind them

@@ -43,10 +43,10 @@ struct Model {
   }
 };
 
-inline std::vector<double> some_uniforms(std::size_t n) {
-  std::vector<double> uniforms(n);
-  for (std::size_t k = 0; k < n; ++k) uniforms[k] = static_cast<double>(k * 37 % 101) / 101;
-  return uniforms;
+inline std::vector<Pcg64> some_generators(std::size_t n) {
+  std::vector<Pcg64> generators;
+  for (std::size_t k = 0; k < n; ++k) generators.push_back(Pcg64({k, 7 * k + 1, 3, 5}));
+  return generators;
 }
 
 // What one stream gives: logits of a text read at once, then tokens drawn.
@@ -60,7 +60,9 @@ inline Stream run_stream(Engine& engine, const Tokens& text) {
   const Tokens slots = engine.open(1);
   Stream stream{Floats(static_cast<std::size_t>(engine.vocabulary_size())), Tokens(12)};
   engine.read(slots, text.data(), text.size(), false, stream.logits.data());
-  engine.generate(slots, 12, some_uniforms(12).data(), {}, nullptr, stream.drawn.data());
+  std::int64_t count = 0;
+  Ended ended{};
+  engine.advance(slots, {12}, 12, true, stream.drawn.data(), &count, &ended);
   engine.close(slots);
   return stream;
 }

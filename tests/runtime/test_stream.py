@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -89,41 +92,133 @@ def test_a_fork_goes_its_own_way() -> None:
     assert (fork.logits != stream.logits).any()
 
 
+def signed(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    """A snapshot of these, with the checksum that belongs to it."""
+    content = write_weights(dict(arrays), {**metadata, "sha256": "0" * 64})
+    checksum = hashlib.sha256(content).hexdigest()
+    return content.replace(b'"' + b"0" * 64 + b'"', f'"{checksum}"'.encode())
+
+
+def taken_apart(snapshot: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    weights = parse_weights(snapshot, "it")
+    return {name: weights[name] for name in weights}, dict(weights.metadata)
+
+
 def test_the_wrong_model_precision_version_or_file_is_refused() -> None:
     saved = started(engine()).snapshot()
     with pytest.raises(CheckpointError, match="another model"):
         Stream.restore(engine(seed=1), saved)
     with pytest.raises(CheckpointError, match="taken at 'fp32', and this engine runs at 'int8'"):
         Stream.restore(engine(precision="int8"), saved)
-    weights = parse_weights(saved, "it")
-    arrays = {name: weights[name] for name in weights}
-    # Of the version that had no checksum, which goes on as well.
-    old = {**weights.metadata, "version": "1"}
-    del old["sha256"]
-    again = Stream.restore(engine(), write_weights(arrays, old))
-    assert again.snapshot() == saved
+    arrays, metadata = taken_apart(saved)
+    assert signed(arrays, metadata) == saved
     for key, value, said in (
         ("version", "99", "version '99'"),
-        ("version", "2", "checksum"),
         ("format", "other", "no stream's"),
         ("version", "[" * 50_000, r"version '\[{59}\.\.\., and"),
         ("precision", "f" * 50_000, r"taken at 'f{59}\.\.\., and"),
         ("facts", "{}", "lacks position"),
         ("facts", "[" * 5000, "damaged"),
-        ("facts", old["facts"].replace('"position": 13', '"position": 1e30'), "position is 1e.30"),
-        ("facts", old["facts"].replace('"position": 13', '"position": -1'), "position is -1"),
-        ("facts", old["facts"].replace('"top_k": 0', '"top_k": true'), "sampling.top_k is True"),
-        ("facts", old["facts"].replace('"top_p": 0.95', '"top_p": 7'), "top_p must be"),
-        ("facts", old["facts"].replace('"pending": {}', '"pending": []'), r"pending is \[\]"),
     ):
-        assert old.get(key) != value
         with pytest.raises(CheckpointError, match=said):
-            Stream.restore(engine(), write_weights(arrays, {**old, key: value}))
+            Stream.restore(engine(), signed(arrays, {**metadata, key: value}))
+    for old, new, said in (
+        ('"position": 13', '"position": 1e30', "position is 1e.30"),
+        ('"position": 13', '"position": -1', "position is -1"),
+        ('"top_k": 0', '"top_k": true', "sampling.top_k is True"),
+        ('"top_p": 0.95', '"top_p": 7', "top_p must be"),
+        ('"pending": {}', '"pending": []', r"pending is \[\]"),
+        ('"logits": "of the state"', '"logits": "gone"', "logits is 'gone'"),
+        ('"logits": "of the state"', '"logits": "kept"', "lacks logits"),
+        ('"stop": []', '"stop": [23]', "stop is 23"),
+        ('"stop": []', f'"stop": {[1] * 65}', "up to 64 stop tokens"),
+        ('"seen": [', '"seen": [99, ', "seen is 99"),
+        ('"increment": "', '"increment": "x', "generator.increment is 'x"),
+    ):
+        assert old in metadata["facts"]
+        damaged = {**metadata, "facts": metadata["facts"].replace(old, new)}
+        with pytest.raises(CheckpointError, match=said):
+            Stream.restore(engine(), signed(arrays, damaged))
     arrays["state"] = arrays["state"][:-1]
     with pytest.raises(CheckpointError, match="state"):
-        Stream.restore(engine(), write_weights(arrays, old))
+        Stream.restore(engine(), signed(arrays, metadata))
     with pytest.raises(CheckpointError, match="damaged"):
         Stream.restore(engine(), saved[: len(saved) // 2])
+
+
+# What version 2 wrote for `started(engine())`, with {"bytes": "e2 82"} pending.
+VERSION_2 = base64.b64decode(
+    """
+MAMAAAAAAAB7Il9fbWV0YWRhdGFfXyI6IHsiZm9ybWF0IjogInRocm91Z2h0aW1lLXN0cmVhbSIsICJ2ZXJzaW9uIjogIjIiLCAi
+ZmluZ2VycHJpbnQiOiAiNmZkMTQ2MWY2ZTdkODNjM2QzZGNiYzVjNGM5OGFhNzhkZmY0ZmM2ZDA0YzFkNTYzOTE1MjRkZTlhYjY0
+NDY5YSIsICJwcmVjaXNpb24iOiAiZnAzMiIsICJpc2EiOiAiYXZ4NTEyX2JmMTYiLCAiZmFjdHMiOiAie1wicG9zaXRpb25cIjog
+MTMsIFwicGVuZGluZ1wiOiB7XCJieXRlc1wiOiBcImUyIDgyXCJ9LCBcInNhbXBsZXJcIjoge1wicm93c1wiOiAxLCBcInZvY2Fi
+dWxhcnlfc2l6ZVwiOiAyMywgXCJnZW5lcmF0b3JzXCI6IFt7XCJzdGF0ZVwiOiBcImE0ODU2YjRmYzFlNzBhMmUyYWU1YjI0Y2M5
+ZTg2MjcwXCIsIFwiaW5jcmVtZW50XCI6IFwiNmY5M2FhNGU4NjQwMDRmNTVjMzhlMTQxNjE4YzA4MTNcIn1dLCBcInNlZW5cIjog
+W1sxLCAyLCAzLCA0LCA5LCAxMSwgMTMsIDE4LCAxOSwgMjJdXX0sIFwic2FtcGxpbmdcIjoge1widGVtcGVyYXR1cmVcIjogMC45
+LCBcInRvcF9rXCI6IDAsIFwidG9wX3BcIjogMC45NSwgXCJtaW5fcFwiOiAwLjAsIFwicmVwZXRpdGlvbl9wZW5hbHR5XCI6IDEu
+Mn19IiwgInNoYTI1NiI6ICIxMmVlNGFhMzgxMjkxOWEzNWQxNWNlOGEzMjY4MDE3ODVhMDY1NmYzODI5ZWM2YTQ1YWQxZWU3YjY1
+NjQwOTdhIn0sICJsb2dpdHMiOiB7ImR0eXBlIjogIkYzMiIsICJzaGFwZSI6IFsyM10sICJkYXRhX29mZnNldHMiOiBbMCwgOTJd
+fSwgInN0YXRlIjogeyJkdHlwZSI6ICJGMzIiLCAic2hhcGUiOiBbMzRdLCAiZGF0YV9vZmZzZXRzIjogWzkyLCAyMjhdfX0gICDS
+7DQ/Z7XAPyj2bz8x3Yi+TWnBP4ro270e9VO/5JwXv58CcT996iU/LK52v/frAz+8n1m9v0MYPsVoNT4hEO2+zkGUv8HW1T40jYA+
+F4i3vhBs0D5jYVo/rmcRPscikb1veQ++0Mw3vUEHY77j4Q89DUqgPnG8hL6AHSS+ANY/Parl4j2/yIy+jUGHvo35NL8STUc++/uv
+vSLzlz4whQU/PsH7vfczvr4VBci9qkj4vqFA3T0BLA8/KKLQvhO2T75lAk09o9+SPtovyb4vVzq/1NMSwA7Bqj9cH3u+wdm3Pv+L
+qz8=
+"""
+)
+AFTER_VERSION_2 = [14, 9, 18, 20, 21, 13, 21, 14, 21, 6, 0, 6, 6, 13, 0, 1, 14, 21, 18, 21]
+
+
+def test_snapshots_of_older_versions_go_on() -> None:
+    arrays, metadata = taken_apart(VERSION_2)
+    assert metadata["version"] == "2"
+    first = {key: value for key, value in metadata.items() if key != "sha256"}
+    for snapshot in (VERSION_2, write_weights(arrays, {**first, "version": "1"})):
+        stream = Stream.restore(engine(), snapshot)
+        assert stream.position == 13 and stream.pending == {"bytes": "e2 82"}
+        assert stream.generate(20).tolist() == AFTER_VERSION_2
+        assert "logits" not in parse_weights(stream.snapshot(), "it")
+    with pytest.raises(CheckpointError, match="checksum"):
+        Stream.restore(engine(), write_weights(arrays, {**first, "version": "2"}))
+    for old, new, said in (
+        ('"vocabulary_size": 23', '"vocabulary_size": 9', "sampler.vocabulary_size is 9"),
+        ('"seen": [[', '"seen": [[], [', "sampler.seen is '2 long'"),
+        ('"seen": [[', '"seen": [[99, ', "sampler.seen is 99"),
+    ):
+        damaged = {**metadata, "facts": metadata["facts"].replace(old, new)}
+        with pytest.raises(CheckpointError, match=said):
+            Stream.restore(engine(), signed(arrays, damaged))
+
+
+def test_a_snapshot_leaves_out_logits_that_the_state_gives() -> None:
+    model = engine()
+    stream = Stream(model, OPTIONS, seed=4)
+    fresh = stream.snapshot()
+    stream.read([1, 2, 3])
+    of_the_state = stream.snapshot()
+    model.set_logits(stream.slot, np.arange(V)[None])
+    kept = stream.snapshot()
+    assert ["logits" in parse_weights(one, "it") for one in (fresh, of_the_state, kept)] == [
+        False,
+        False,
+        True,
+    ]
+    assert not Stream.restore(model, fresh).logits.any()
+    np.testing.assert_array_equal(Stream.restore(model, kept).logits, np.arange(V))
+    assert Stream.restore(model, kept).snapshot() == kept
+
+
+def test_a_stream_ends_a_call_behind_a_stop_token() -> None:
+    model = engine()
+    stream, twin = (Stream(model, SamplingOptions(), seed=1) for _ in range(2))
+    drawn = twin.generate(40)
+    stream.stop_at([int(drawn[7])])
+    first = int(np.flatnonzero(drawn == drawn[7])[0]) + 1
+    np.testing.assert_array_equal(stream.generate(40), drawn[:first])
+    assert stream.position == first
+    again = Stream.restore(model, stream.snapshot())
+    np.testing.assert_array_equal(again.generate(40), stream.generate(40))
+    assert again.position == stream.position
 
 
 def test_every_flipped_bit_of_a_snapshot_is_refused() -> None:

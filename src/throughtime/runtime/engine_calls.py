@@ -132,6 +132,11 @@ class EngineCalls:
         """Count on from these (N,)."""
         self._native.set_positions(_slots(slots), _list(positions, "positions"))
 
+    @property
+    def top_in_state(self) -> bool:
+        """Whether logits follow from a state, and `recompute_logits` gives them."""
+        return self._native.top_in_state
+
     # ---- draws
 
     def draws(self, slots: ArrayLike) -> list[Draws]:

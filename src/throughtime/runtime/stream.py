@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,22 +14,27 @@ from numpy.typing import ArrayLike, NDArray
 from throughtime.arrays import whole_numbers
 from throughtime.errors import CheckpointError, OptionError
 from throughtime.facts import shown
+from throughtime.runtime import generators
+from throughtime.runtime.draws import Draws
 from throughtime.runtime.engine import Engine
-from throughtime.runtime.sampling import Sampler, SamplingOptions
+from throughtime.runtime.sampling import SamplingOptions
 from throughtime.runtime.weights import parse_weights, write_weights
 from throughtime.saved import Saved
 
 FORMAT = "throughtime-stream"
-VERSION = "2"
-# Version 1 had no checksum.
+VERSION = "3"
+# Version 1 had no checksum; both kept the logits.
+_OLDER = ("1", "2")
 _WITHOUT_CHECKSUM = "1"
+# What a snapshot has in place of logits that need no place: those that the state gives, or of nothing read.
+_OF_THE_STATE, _ZERO, _KEPT = "of the state", "zero", "kept"
 _CHECKSUM = "sha256"
 # What stands in place of the checksum while it is computed.
 _NO_CHECKSUM = "0" * 64
 
 
 class Stream:
-    """A state of its own, with its sampler.
+    """One slot of an engine: a state of its own, and how it draws.
 
     Example:
         with Stream(engine, SamplingOptions(temperature=0.8), seed=1) as stream:
@@ -42,16 +49,16 @@ class Stream:
         options: how tokens are drawn.
         seed: of the draws.
     Attributes:
-        position: tokens that it has read, those that it drew included.
+        options: as given.
         pending: bytes of a character of which tokens are still missing, for whoever turns tokens into text.
     """
 
     def __init__(self, engine: Engine, options: SamplingOptions | None = None, seed: int = 0) -> None:
         self.engine = engine
-        self.position = 0
+        self.options = options or SamplingOptions()
         self.pending: dict[str, Any] = {}
-        self.sampler = Sampler(options or SamplingOptions(), engine.vocabulary_size, seed, rows=1)
         self._slot: NDArray[np.int64] | None = engine.open()
+        engine.set_draws(self._slot, [Draws.seeded(self.options, seed)])
 
     @property
     def slot(self) -> NDArray[np.int64]:
@@ -71,19 +78,29 @@ class Stream:
             ValueError: as `Engine.read`.
         """
         array = np.atleast_2d(whole_numbers(tokens, "tokens"))
-        logits = self.engine.read(self.slot, array)
-        self.sampler.observe(array)
-        self.position += array.shape[1]
-        return logits[0]
+        return self.engine.read(self.slot, array)[0]
+
+    def stop_at(self, tokens: Sequence[int]) -> None:
+        """Let calls of `generate` end behind each of these tokens.
+
+        Raises:
+            ValueError: a token lies outside the vocabulary, or there are too many.
+        """
+        draws = self.engine.draws(self.slot)[0]
+        self.engine.set_draws(self.slot, [replace(draws, stop=tuple(tokens))])
 
     def generate(self, count: int) -> NDArray[np.int64]:
-        """Draw tokens (count,), each read before the next is drawn.
+        """Draw tokens (count,), each read before the next is drawn; fewer where one is a stop token.
 
-        A call that a signal's handler ends leaves the stream as it was, see `Engine.generate`.
+        A call that a signal's handler ends leaves the stream as it was, see `Engine.advance`.
         """
-        tokens = self.engine.generate(self.slot, self.sampler, count)[0]
-        self.position += count
-        return tokens
+        tokens, counts, _ = self.engine.advance(self.slot, [count], together=True)
+        return tokens[0, : counts[0]]
+
+    @property
+    def position(self) -> int:
+        """Tokens that it has read, those that it drew included."""
+        return int(self.engine.positions(self.slot)[0])
 
     @property
     def logits(self) -> NDArray[np.float32]:
@@ -95,13 +112,23 @@ class Stream:
 
         Bit for bit on the same instruction set; another rounds some sums otherwise.
         """
-        tensors = {"state": self.engine.states(self.slot)[0], "logits": self.logits}
-        options = self.sampler.options
+        engine, slot = self.engine, self.slot
+        tensors = {"state": engine.states(slot)[0]}
+        logits = _OF_THE_STATE
+        if not engine.logits_follow(slot)[0]:
+            logits = _ZERO if not self.logits.any() else _KEPT
+        if logits == _KEPT:
+            tensors["logits"] = self.logits
         facts = {
             "position": self.position,
             "pending": self.pending,
-            "sampler": self.sampler.state(),
-            "sampling": {one.name: type(one.default)(getattr(options, one.name)) for one in fields(options)},
+            "logits": logits,
+            "generator": generators.to_json(engine.generators(slot))[0],
+            "seen": np.flatnonzero(engine.seen(slot)[0]).tolist(),
+            "stop": list(engine.draws(slot)[0].stop),
+            "sampling": {
+                one.name: type(one.default)(getattr(self.options, one.name)) for one in fields(self.options)
+            },
         }
         metadata = {
             "format": FORMAT,
@@ -126,12 +153,13 @@ class Stream:
         metadata = weights.metadata
         if metadata.get("format") != FORMAT:
             raise CheckpointError("the snapshot is no stream's: `Stream.snapshot` makes them")
-        if metadata.get("version") not in (VERSION, _WITHOUT_CHECKSUM):
+        version = metadata.get("version")
+        if version != VERSION and version not in _OLDER:
             raise CheckpointError(
-                f"the snapshot is of version {shown(metadata.get('version'))}, and this Throughtime reads "
+                f"the snapshot is of version {shown(version)}, and this Throughtime reads "
                 f"{VERSION}: restore it with the one that made it"
             )
-        if metadata["version"] == VERSION:
+        if version != _WITHOUT_CHECKSUM:
             _verify(snapshot, metadata.get(_CHECKSUM, ""))
         if metadata.get("fingerprint") != engine.fingerprint:
             raise CheckpointError("the snapshot is of another model: its fingerprint is not this one's")
@@ -142,27 +170,46 @@ class Stream:
                 f"with precision={taken}"
             )
         state = weights.tensor("state", (engine.state_size,))
-        logits = weights.tensor("logits", (engine.vocabulary_size,))
         with Saved(_parsed(metadata.get("facts", "")), "the snapshot") as saved:
             position = saved.integer("position")
             pending = saved.mapping("pending")
-            sampler = saved.mapping("sampler")
-            with saved.part("sampling") as sampling:
-                options = _sampling_options(sampling)
-        stream = cls(engine, options)
+            kind, draws, seen = (_draws_before if version in _OLDER else _draws)(saved, engine)
+        logits = weights.tensor("logits", (engine.vocabulary_size,)) if kind == _KEPT else None
+        stream = cls(engine, draws.options)
         try:
-            stream.sampler.restore(sampler)
+            engine.set_draws(stream.slot, [draws])
+            marks = np.zeros((1, engine.vocabulary_size), np.uint8)
+            marks[0, seen] = 1
+            engine.set_seen(stream.slot, marks)
             engine.set_states(stream.slot, state[None])
-            engine.set_logits(stream.slot, logits[None])
+            engine.set_positions(stream.slot, [position])
+            if kind == _OF_THE_STATE:
+                engine.recompute_logits(stream.slot)
+            elif logits is not None:
+                stream._put_logits(logits)
+        except ValueError as error:
+            stream.close()
+            raise CheckpointError(f"the snapshot is damaged: {error}") from None
         except BaseException:
             stream.close()
             raise
-        stream.position, stream.pending = position, pending
+        stream.pending = pending
         return stream
+
+    def _put_logits(self, logits: NDArray[np.float32]) -> None:
+        """Put logits in place; where the state gives the same, the next snapshot leaves them out."""
+        if self.engine.top_in_state:
+            self.engine.recompute_logits(self.slot)
+            if (self.logits.view(np.uint32) == logits.view(np.uint32)).all():
+                return
+        self.engine.set_logits(self.slot, logits[None])
 
     def fork(self) -> Stream:
         """A copy that goes its own way from here; both would draw the same tokens next."""
-        return Stream.restore(self.engine, self.snapshot())
+        slot = self.engine.fork(self.slot)
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, pending=copy.deepcopy(self.pending), _slot=slot)
+        return other
 
     def close(self) -> None:
         """Give the slot back; closing twice is fine."""
@@ -186,6 +233,37 @@ def _parsed(facts: str) -> Any:
         return json.loads(facts)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"the snapshot is damaged: its facts are no JSON ({error})") from None
+
+
+def _draws(saved: Saved, engine: Engine) -> tuple[str, Draws, list[int]]:
+    """How a snapshot has its logits, how it draws, and the tokens that it has seen."""
+    kind = saved.text("logits", (_OF_THE_STATE, _ZERO, _KEPT))
+    generator = generators.from_json([saved.part("generator")])[0]
+    seen = saved.integers("seen", most=engine.vocabulary_size - 1)
+    stop = saved.integers("stop", most=engine.vocabulary_size - 1)
+    return kind, _made(saved, generator, stop), seen
+
+
+def _draws_before(saved: Saved, engine: Engine) -> tuple[str, Draws, list[int]]:
+    """The same of versions 1 and 2."""
+    with saved.part("sampler") as sampler:
+        sampler.integer("rows", 1, 1)
+        sampler.integer("vocabulary_size", engine.vocabulary_size, engine.vocabulary_size)
+        found = sampler.parts("generators")
+        seen = sampler.rows_of_integers("seen", most=engine.vocabulary_size - 1)
+        for name, rows in (("generators", found), ("seen", seen)):
+            if len(rows) != 1:
+                sampler.refuse(name, f"{len(rows)} long", "one of them")
+    return _KEPT, _made(saved, generators.from_json(found)[0], []), seen[0]
+
+
+def _made(saved: Saved, generator: NDArray[np.uint64], stop: list[int]) -> Draws:
+    with saved.part("sampling") as sampling:
+        options = _sampling_options(sampling)
+    try:
+        return Draws(options, tuple(generator.tolist()), tuple(stop))
+    except OptionError as error:
+        raise CheckpointError(f"the snapshot is damaged: {error}") from None
 
 
 def _sampling_options(saved: Saved) -> SamplingOptions:

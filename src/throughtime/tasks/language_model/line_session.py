@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,20 +70,31 @@ class LineSession(Session):
 
         After a line that is complete, it writes the next.
         """
-        return "".join(self.stream(tokens))
+        self._begin()
+        return self._text_of(self._stream.generate(tokens))
 
     def stream(self, tokens: int) -> Iterator[str]:
         """As `write`, each piece as soon as it is known; left early, the session stands where it was left."""
         self._begin()
-        end = end_token(self._tokenizer)
         for _ in range(tokens):
-            token = int(self._stream.generate(1)[0])
-            if token == end:
-                self.complete = True
-                self._decoder = self._tokenizer.stream_decoder()
-                return
-            if text := self._decoder.push(token):
+            if text := self._text_of(self._stream.generate(1)):
                 yield text
+            if self.complete:
+                return
+
+    def _start(self, tokenizer: Tokenizer, stream: Stream) -> None:
+        super()._start(tokenizer, stream)
+        stream.stop_at([end_token(tokenizer)])
+
+    def _text_of(self, tokens: NDArray[np.int64]) -> str:
+        """The text that drawn tokens complete."""
+        if len(tokens) and tokens[-1] == end_token(self._tokenizer):
+            self.complete = True
+            tokens = tokens[:-1]
+        text = "".join(self._decoder.push(int(token)) for token in tokens)
+        if self.complete:
+            self._decoder = self._tokenizer.stream_decoder()
+        return text
 
     def _take(self, tokens: NDArray[np.int64]) -> None:
         self._stream.read(tokens)
@@ -98,32 +110,20 @@ class LineSession(Session):
         stream.read([end_token(self._tokenizer)])
         self._at_beginning = self.complete = False
 
-    def snapshot(self) -> bytes:
-        self._stream.pending = {
+    def _pending(self) -> dict[str, Any]:
+        return {
             "decoder": self._decoder.state(),
             "first_state": self._first.tolist(),
             "at_beginning": self._at_beginning,
             "complete": self.complete,
         }
-        return self._stream.snapshot()
 
-    @classmethod
-    def restore(cls, engine: Engine, tokenizer: Tokenizer, snapshot: bytes) -> LineSession:
-        session = cls.__new__(cls)
-        session._start(tokenizer, Stream.restore(engine, snapshot))
-        try:
-            with Saved(session._stream.pending, "the snapshot") as saved:
-                session._decoder.restore(saved.mapping("decoder"))
-                first = saved.numbers("first_state")
-                session._at_beginning = saved.flag("at_beginning")
-                session.complete = saved.flag("complete")
-            if len(first) != engine.state_size:
-                raise CheckpointError("the snapshot is damaged: its first state is of another size")
-            session._first = np.array(first, np.float32)
-        except CheckpointError:
-            session.close()
-            raise
-        return session
-
-    def fork(self) -> LineSession:
-        return LineSession.restore(self._stream.engine, self._tokenizer, self.snapshot())
+    def _resume(self) -> None:
+        with Saved(self._stream.pending, "the snapshot") as saved:
+            self._decoder.restore(saved.mapping("decoder"))
+            first = saved.numbers("first_state")
+            self._at_beginning = saved.flag("at_beginning")
+            self.complete = saved.flag("complete")
+        if len(first) != self._stream.engine.state_size:
+            raise CheckpointError("the snapshot is damaged: its first state is of another size")
+        self._first = np.array(first, np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from throughtime.data import Tokenizer
 from throughtime.errors import CheckpointError
@@ -10,6 +11,9 @@ from throughtime.generation.text import line_end
 from throughtime.runtime.engine import Engine
 from throughtime.runtime.sampling import SamplingOptions
 from throughtime.runtime.stream import Stream
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Session:
@@ -78,34 +82,47 @@ class Session:
 
     def snapshot(self) -> bytes:
         """All that going on exactly here needs; see `throughtime.runtime.Stream.snapshot`."""
-        self._stream.pending = self._decoder.state()
+        self._stream.pending = self._pending()
         return self._stream.snapshot()
 
+    def _pending(self) -> dict[str, Any]:
+        """What the stream keeps for this session."""
+        return self._decoder.state()
+
+    def _resume(self) -> None:
+        """Go on from what `_pending` gave."""
+        self._decoder.restore(self._stream.pending)
+
     @classmethod
-    def restore(cls, engine: Engine, tokenizer: Tokenizer, snapshot: bytes) -> Session:
+    def restore(cls, engine: Engine, tokenizer: Tokenizer, snapshot: bytes) -> Self:
         """A session that goes on where a snapshot was taken.
 
         Raises:
             CheckpointError: the snapshot is damaged, or of another model, precision or version.
         """
+        return cls._of(tokenizer, Stream.restore(engine, snapshot))
+
+    @classmethod
+    def _of(cls, tokenizer: Tokenizer, stream: Stream) -> Self:
         session = cls.__new__(cls)
-        session._start(tokenizer, Stream.restore(engine, snapshot))
+        session._start(tokenizer, stream)
         try:
-            session._decoder.restore(session._stream.pending)
+            session._resume()
         except CheckpointError:
             session.close()
             raise
         return session
 
-    def fork(self) -> Session:
+    def fork(self) -> Self:
         """A copy that goes its own way from here."""
-        return Session.restore(self._stream.engine, self._tokenizer, self.snapshot())
+        self._stream.pending = self._pending()
+        return self._of(self._tokenizer, self._stream.fork())
 
     def close(self) -> None:
         """Give the engine's slot back; closing twice is fine."""
         self._stream.close()
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
