@@ -104,9 +104,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(scope="module")
-def server(
-    text_run: Path, lines_run: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+def server(text_run: Path, lines_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for the tests of a file."""
     one = Server({"bytes": text_run, "names": lines_run}, tmp_path_factory.mktemp("store") / "store.db")
     yield one

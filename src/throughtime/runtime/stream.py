@@ -60,6 +60,14 @@ class Stream:
         self._slot: NDArray[np.int64] | None = engine.open()
         engine.set_draws(self._slot, [Draws.seeded(self.options, seed)])
 
+    @classmethod
+    def copy_of(cls, engine: Engine, slot: int, options: SamplingOptions) -> Stream:
+        """A stream that stands where an open slot of the engine does, in a slot of its own."""
+        stream = object.__new__(cls)
+        stream.engine, stream.options, stream.pending = engine, options, {}
+        stream._slot = engine.fork([slot])
+        return stream
+
     @property
     def slot(self) -> NDArray[np.int64]:
         """The engine's slot, (1,).

@@ -97,7 +97,7 @@ class SessionJob:
         self.position = position
         self.key = key or ""
         self.retried = retried
-        self.reads: Any = None
+        self.reads: Any = ()
         self.limit = 0
         self.stops: list[str] = []
         self.streams = False
@@ -148,7 +148,7 @@ class SessionJob:
     def _row(self, model: TextModel, sessions: TextSessions, live: Live) -> Row:
         reads = NO_TOKENS
         resets = False
-        given = self.reads is not None and len(self.reads) > 0
+        given = len(self.reads) > 0
         if given or self.limit:
             resets = sessions.begin_line(live) and live.position > 0
         if given:
@@ -305,7 +305,7 @@ async def generate(
     """Write. However it is cut into calls, a session of one seed writes one text."""
     scheduler = here.of_session(id)
     job = SessionJob(id, here.limits.deadline, _expected(request.position, match), key, bool(retries))
-    job.reads, job.limit, job.streams = request.prompt, request.max_tokens, request.stream
+    job.reads, job.limit, job.streams = request.prompt or (), request.max_tokens, request.stream
     job.stops, job.request = stop_strings(request.stop), request
     job.digest = digest_of(request.model_dump(exclude={"position"}))
     scheduler.submit(job)
@@ -355,7 +355,7 @@ async def step(
     if (request.tokens is None) == (request.text is None):
         raise ApiError(400, "no_input", "give either tokens or text", "tokens")
     job = SessionJob(id, here.limits.deadline, _expected(request.position, match), key, bool(retries))
-    job.reads = request.tokens if request.tokens is not None else request.text
+    job.reads = request.tokens or request.text or ()
     job.top, job.tells_logits = request.top, request.logits
     job.digest = digest_of(request.model_dump(exclude={"position"}))
     scheduler.submit(job)

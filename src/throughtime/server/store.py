@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,9 @@ from throughtime.errors import OptionError, RunError
 
 # How long a deleted or expired session is remembered, so that its calls are told so (410 and not 404).
 _REMEMBERED_SECONDS = 24 * 3600.0
+# A time to live is written anew once it has moved by so much: a row that changes with every token would cost more
+# than the tokens.
+_TOUCH_SECONDS = 1.0
 # SQLite's own bound on the parameters of a statement was 999 for long.
 _AT_ONCE = 500
 _VERSION = 1
@@ -179,7 +183,7 @@ create table if not exists journal (
     resets integer not null,    primary key (id, position)
 ) without rowid;
 create table if not exists calls (
-    id text not null, key text not null, call text not null, made real not null,
+    id text not null, key text not null, call text not null,
     done integer not null, superseded integer not null, primary key (id, key)
 ) without rowid;
 """
@@ -247,28 +251,33 @@ class SqliteStore:
     def commit(self, changes: Sequence[Change]) -> None:
         if not changes:
             return
-        run = self._database.execute
         with self._transaction():
-            appended = [(one.id, *_row(one.entry)) for one in changes if isinstance(one, Append)]
-            # Puts first, as a new session's first tokens may come with it; and what calls are superseded, as
-            # the one that does it may be remembered with it.
-            for one in changes:
-                if isinstance(one, Put):
-                    self._put(one)
-                elif isinstance(one, Supersede):
-                    run("update calls set superseded = 1 where id = ? and not done", (one.id,))
-            if appended:
-                self._database.executemany("insert into journal values (?, ?, ?, ?, ?)", appended)
-                self._database.executemany(
-                    "update sessions set expires = ? where id = ?",
-                    [(one.expires, one.id) for one in changes if isinstance(one, Append) and one.expires],
-                )
-            for one in changes:
-                if isinstance(one, Remember):
-                    facts = (one.id, one.key, one.call, time.time(), one.done)
-                    run("insert or replace into calls values (?, ?, ?, ?, ?, 0)", facts)
-                elif isinstance(one, Forget):
-                    self._end([one.id], one.why)
+            # In order, as a snapshot may go back behind what was appended before it; appends, of which there
+            # are thousands in a tick, together.
+            for kind, some in groupby(changes, type):
+                _WRITERS[kind](self, list(some))
+
+    def _append(self, appends: Sequence[Append]) -> None:
+        rows = [(one.id, *_row(one.entry)) for one in appends]
+        self._database.executemany("insert into journal values (?, ?, ?, ?, ?)", rows)
+        times = [(one.expires, one.id, one.expires - _TOUCH_SECONDS) for one in appends]
+        self._database.executemany("update sessions set expires = ? where id = ? and expires < ?", times)
+
+    def _put_all(self, puts: Sequence[Put]) -> None:
+        for one in puts:
+            self._put(one)
+
+    def _remember(self, calls: Sequence[Remember]) -> None:
+        rows = [(one.id, one.key, one.call, one.done) for one in calls]
+        self._database.executemany("insert or replace into calls values (?, ?, ?, ?, 0)", rows)
+
+    def _supersede(self, sessions: Sequence[Supersede]) -> None:
+        rows = [(one.id,) for one in sessions]
+        self._database.executemany("update calls set superseded = 1 where id = ? and not done", rows)
+
+    def _forget(self, sessions: Sequence[Forget]) -> None:
+        for one in sessions:
+            self._end([one.id], one.why)
 
     def _put(self, put: Put) -> None:
         one, run = put.session, self._database.execute
@@ -276,7 +285,11 @@ class SqliteStore:
             "insert or replace into sessions values (?, ?, ?, ?, ?, ?, '')",
             (one.id, one.model, json.dumps(one.facts), one.snapshot, one.snapshot_position, one.expires),
         )
-        run("delete from journal where id = ? and position < ?", (one.id, put.keep_from))
+        # Behind it as well: it may be one from before.
+        run(
+            "delete from journal where id = ? and (position < ? or position >= ?)",
+            (one.id, put.keep_from, one.snapshot_position),
+        )
         if one.journal:
             self._database.executemany(
                 "insert or replace into journal values (?, ?, ?, ?, ?)",
@@ -338,6 +351,15 @@ class SqliteStore:
     def close(self) -> None:
         with self._turns:
             self._database.close()
+
+
+_WRITERS: dict[type, Any] = {
+    Append: SqliteStore._append,
+    Put: SqliteStore._put_all,
+    Remember: SqliteStore._remember,
+    Supersede: SqliteStore._supersede,
+    Forget: SqliteStore._forget,
+}
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:

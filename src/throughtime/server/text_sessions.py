@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from throughtime.runtime import generators
 from throughtime.runtime.sampling import SamplingOptions
+from throughtime.runtime.stream import Stream
 from throughtime.server.errors import ApiError
 from throughtime.server.live_sessions import LiveSessions
 from throughtime.server.rows import NO_TOKENS, Live, Row
 from throughtime.server.store import Entry, Store, StoredSession
 from throughtime.server.text_model import TextModel
+from throughtime.tasks.language_model.line_session import LineSession
+from throughtime.tasks.language_model.session import Session
 
 # What a slot takes besides its numbers, and what Python keeps of a session: about.
 _BYTES_BESIDES = 2048
@@ -46,6 +49,7 @@ class TextSessions(LiveSessions[Live]):
         time_to_live: float | None = None,
         conditions: Mapping[str, Any] | None = None,
         given: Mapping[str, Any] | None = None,
+        first_state: NDArray[np.float32] | None = None,
     ) -> Live:
         """A new session that has read nothing.
 
@@ -55,8 +59,9 @@ class TextSessions(LiveSessions[Live]):
             time_to_live: seconds after its last call.
             conditions: lines: what steers them.
             given: what else is kept with it.
+            first_state: what it begins with, where no conditions say it.
         """
-        state = self.model.first_state(conditions)
+        state = self.model.first_state(conditions) if first_state is None else first_state
         facts = {
             "options": asdict(options),
             "seed": seed,
@@ -144,10 +149,10 @@ class TextSessions(LiveSessions[Live]):
         return True
 
     def _set_first_state(self, live: Live) -> None:
-        state = live.first_state
-        if state is None:
-            state = self.model.own_first_state
-        self.model.engine.set_states([live.slot], state[None])
+        self.model.engine.set_states([live.slot], self._first_state(live)[None])
+
+    def _first_state(self, live: Live) -> NDArray[np.float32]:
+        return self.model.own_first_state if live.first_state is None else live.first_state
 
     def go_on(self, row: Row, key: str, call: dict[str, Any]) -> None:
         """Take up a call that was broken off: what it drew is told again, and the rest is drawn.
@@ -254,7 +259,9 @@ class TextSessions(LiveSessions[Live]):
             live = Live(one.id, slot, model.new_decoder(), own, one.facts, one.snapshot_position)
             live.saved_position, live.expires = one.snapshot_position, one.expires
             live.may_have_open_call = True  # that only the store knows of
-            if one.facts.get("conditions"):
+            if one.facts.get("first_state") is not None:
+                live.first_state = np.array(one.facts["first_state"], np.float32)
+            elif one.facts.get("conditions"):
                 live.first_state = model.first_state(one.facts["conditions"])
             if one.snapshot is not None:
                 live.decoder.restore(one.facts["decoder"])
@@ -344,6 +351,48 @@ class TextSessions(LiveSessions[Live]):
                 facts["seen"] = np.flatnonzero(engine.seen([live.slot])[0]).tolist()
             contents.append((content, facts))
         return contents
+
+    # ---- snapshots that leave the server
+
+    def snapshot_of(self, live: Live) -> tuple[bytes, int]:
+        """A session as `Session.snapshot` gives it, and its position."""
+        model = self.model
+        stream = Stream.copy_of(model.engine, live.slot, live.options)
+        kind = LineSession if model.writes_lines else Session
+        with kind.around(model.tokenizer, stream, live.decoder) as session:
+            if isinstance(session, LineSession):
+                session.stand(self._first_state(live), live.complete)
+            return session.snapshot(), live.position
+
+    def restore_into(self, live: Live, content: bytes) -> Live:
+        """Have a session stand where a snapshot was taken.
+
+        Raises:
+            CheckpointError: the snapshot is damaged, or of another model or precision.
+        """
+        with self.model.run.restore_session(content) as session:
+            stream, live.decoder = session.parts
+            self.supersede(live)
+            self.model.engine.copy(stream.slot, [live.slot])
+            live.position, live.options = stream.position, stream.options
+            if isinstance(session, LineSession):
+                first = session.first_state.copy()
+                live.complete, live.first_state = session.begins_line, first
+                live.facts = {**live.facts, "first_state": first.tolist()}
+        live.facts = {**live.facts, "options": asdict(live.options)}
+        self._changes += self.snapshots([live])
+        return live
+
+    def restore_new(self, name: str, content: bytes) -> Live:
+        """A new session that stands where a snapshot was taken.
+
+        Raises:
+            CheckpointError: as of `restore_into`.
+        """
+        with self.model.run.restore_session(content) as session:
+            # What cannot be read leaves no session behind.
+            first = session.first_state if isinstance(session, LineSession) else self.model.own_first_state
+        return self.restore_into(self.create(name, SamplingOptions(), 0, first_state=first.copy()), content)
 
     def text_since(self, live: Live, position: int) -> dict[str, Any]:
         """The text of the tokens after a position, as far as the journal goes back.

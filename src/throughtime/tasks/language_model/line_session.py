@@ -45,6 +45,21 @@ class LineSession(Session):
         self._first = self._own_first_state(engine) if first_state is None else first_state
         self._at_beginning, self.complete = True, False
 
+    def stand(self, first_state: NDArray[np.float32], begins_line: bool) -> None:
+        """Say what each line begins with, and whether the next token begins one."""
+        self._first = first_state
+        self._at_beginning, self.complete = False, begins_line
+
+    @property
+    def begins_line(self) -> bool:
+        """Whether the next token begins a line."""
+        return self._at_beginning or self.complete
+
+    @property
+    def first_state(self) -> NDArray[np.float32]:
+        """What each line begins with, (S,)."""
+        return self._first
+
     @staticmethod
     def _own_first_state(engine: Engine) -> NDArray[np.float32]:
         slots = engine.open(1)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from throughtime.data import Tokenizer
+from throughtime.data.tokenizer import StreamDecoder
 from throughtime.errors import CheckpointError
 from throughtime.generation.text import line_end
 from throughtime.runtime.engine import Engine
@@ -42,6 +43,19 @@ class Session:
     def _start(self, tokenizer: Tokenizer, stream: Stream) -> None:
         self._tokenizer, self._stream = tokenizer, stream
         self._decoder = tokenizer.stream_decoder()
+
+    @classmethod
+    def around(cls, tokenizer: Tokenizer, stream: Stream, decoder: StreamDecoder) -> Self:
+        """A session of which the parts are there: a stream, and where its text stands."""
+        session = cls.__new__(cls)
+        session._start(tokenizer, stream)
+        session._decoder = decoder
+        return session
+
+    @property
+    def parts(self) -> tuple[Stream, StreamDecoder]:
+        """Its stream, and where its text stands."""
+        return self._stream, self._decoder
 
     @property
     def position(self) -> int:
