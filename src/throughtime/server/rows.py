@@ -66,7 +66,7 @@ class News:
     reply: dict[str, Any] | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Live:
     """A session whose state is in memory.
 
@@ -82,6 +82,10 @@ class Live:
         backup: a slot for the state at a tick's beginning, where stop strings need one; -1 is none.
         may_have_open_call: a call with a key may have been broken off, and could be taken up.
         complete: lines: the next thing begins a line.
+        busy: a call moves it on.
+        expires: when its time is over, in seconds since 1970.
+        is_touched: the store has another time for that.
+        first_state: what each of its lines begins with; None is the model's own.
     """
 
     id: str
@@ -97,7 +101,13 @@ class Live:
     complete: bool = True
     busy: bool = False
     expires: float = 0.0
+    is_touched: bool = False
     first_state: NDArray[np.float32] | None = None
+
+    def touched(self) -> float:
+        """When its time is over, where the store does not know that yet; else 0."""
+        touched, self.is_touched = self.is_touched, False
+        return self.expires if touched else 0.0
 
 
 @dataclass
@@ -178,7 +188,7 @@ class Row:
         if live is None or not (self.streams or self.reason) or self.error:
             return
         for entry in self.entries:
-            changes.append(Append(live.id, entry, live.expires))
+            changes.append(Append(live.id, entry, live.touched()))
         self.entries = []
         if not self.reason:
             return

@@ -22,15 +22,12 @@ from throughtime.errors import OptionError, RunError
 
 # How long a deleted or expired session is remembered, so that its calls are told so (410 and not 404).
 _REMEMBERED_SECONDS = 24 * 3600.0
-# A time to live is written anew once it has moved by so much: a row that changes with every token would cost more
-# than the tokens.
-_TOUCH_SECONDS = 1.0
 # SQLite's own bound on the parameters of a statement was 999 for long.
 _AT_ONCE = 500
 _VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """Tokens that a session took in with one call or tick.
 
@@ -89,9 +86,15 @@ class Put:
     keep_from: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Append:
-    """More of a session's journal."""
+    """More of a session's journal.
+
+    Args:
+        id: the session.
+        entry: what it took in.
+        expires: when its time is over now; 0 is as before.
+    """
 
     id: str
     entry: Entry
@@ -260,8 +263,8 @@ class SqliteStore:
     def _append(self, appends: Sequence[Append]) -> None:
         rows = [(one.id, *_row(one.entry)) for one in appends]
         self._database.executemany("insert into journal values (?, ?, ?, ?, ?)", rows)
-        times = [(one.expires, one.id, one.expires - _TOUCH_SECONDS) for one in appends]
-        self._database.executemany("update sessions set expires = ? where id = ? and expires < ?", times)
+        times = [(one.expires, one.id) for one in appends if one.expires]
+        self._database.executemany("update sessions set expires = ? where id = ?", times)
 
     def _put_all(self, puts: Sequence[Put]) -> None:
         for one in puts:
