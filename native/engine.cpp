@@ -318,10 +318,9 @@ void Engine::run(std::vector<Row>& rows, bool together, const GivesUp& gives_up)
         } catch (const std::invalid_argument&) {
           row.ended = Ended::kFailed;
           failing.store(true, std::memory_order_relaxed);
-          if (together) {
-            failures[self] = std::current_exception();
-            over.store(true);
-          }
+          if (!together) continue;
+          if (!failures[self]) failures[self] = std::current_exception();
+          over.store(true);
         } catch (...) {
           failures[self] = std::current_exception();
           over.store(true);
