@@ -4,8 +4,8 @@
     python benchmarks/serve.py --precision int8 --skip peer idle
 
 The server has one core and the load the other (--cores). What the engine alone does on the server's core is
-measured in turns with it. Texts that come back are compared with what `run.sample` writes for their seeds: one
-that differs ends the program. Prints the share of the engine's tokens that the clients got, the times between
+measured in turns with it. Texts that come back are compared with what `run.sample` writes for their seeds;
+one that differs ends the program. Prints the share of the engine's tokens that the clients got, the times between
 events and to the first one, the peer's tokens a second, and what 100,000 idle sessions cost.
 """
 
@@ -237,8 +237,8 @@ def bulk(port: int, run: Path, precision: str, arguments: Any, core: int) -> dic
         rates.append(rounds * count / (time.perf_counter() - begin))
     share = statistics.median(a / b for a, b in zip(rates, bares, strict=True))
     print(
-        f"  steps of {count:,} sessions in a body: {statistics.median(rates):,.0f} steps/s, {100 * share:.0f} % "
-        f"of the bare engine's {statistics.median(bares):,.0f}",
+        f"  steps of {count:,} sessions in a body: {statistics.median(rates):,.0f} steps/s, "
+        f"{100 * share:.0f} % of the bare engine's {statistics.median(bares):,.0f}",
         flush=True,
     )
     return {"bulk_share": share, "bulk_steps_per_second": statistics.median(rates)}

@@ -2,8 +2,8 @@
 
     python peer.py RUN PORT
 
-Two ways: the state of a stream in a dictionary and a request for every token, or all tokens of a request in one
-stream of events. Both sample with torch.multinomial.
+Two ways: the state of a stream in a dictionary and a request for every token, or all tokens of a request in
+one stream of events. Both sample with torch.multinomial.
 """
 
 from __future__ import annotations

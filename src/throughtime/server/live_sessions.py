@@ -221,7 +221,7 @@ class LiveSessions(ABC, Generic[L]):
         return changes
 
     def take_changes(self, every: int) -> list[Change]:
-        """What calls have left to be committed, with snapshots of the sessions whose journals are that long."""
+        """What calls have left to be committed, with snapshots of sessions whose journals are so long."""
         due = {live.id: live for live in self._moved if live.position - live.saved_position >= every}
         self._moved = []
         lives = [live for live in due.values() if not live.busy and live.id in self._live]

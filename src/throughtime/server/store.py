@@ -1,8 +1,8 @@
 """What outlives the server's process: sessions, what they read and drew, and the answers that were given.
 
-A session is a snapshot and a journal of the tokens that came after it. Both together are its state: reading the
-journal's tokens again gives the same numbers bit for bit. A tick of the server is one transaction, and nothing
-is acknowledged before it.
+A session is a snapshot and a journal of the tokens that came after it. Both together are its state: reading
+the journal's tokens again gives the same numbers bit for bit. A tick of the server is one transaction, and
+nothing is acknowledged before it.
 """
 
 from __future__ import annotations
@@ -197,8 +197,8 @@ class SqliteStore:
 
     Args:
         path: the file; it is made if it is not there.
-        full: wait for the disk at each transaction (synchronous=FULL). Without, a crash of the system may take
-            the last transactions with it; that of the server never does.
+        full: wait for the disk at each transaction (synchronous=FULL). Without, a crash of the system may
+            take the last transactions with it; that of the server never does.
     Raises:
         RunError: another process has it, or it is no such file.
     """
@@ -207,7 +207,8 @@ class SqliteStore:
         self.path = path
         self._turns = threading.Lock()
         self.durability = (
-            f"sqlite {path} (WAL, synchronous={'FULL' if full else 'NORMAL'}): survives kill -9 of the server; "
+            f"sqlite {path} (WAL, synchronous={'FULL' if full else 'NORMAL'}): survives kill -9 of the "
+            "server; "
             + ("survives" if full else "the last transactions may be lost in")
             + " a crash of the system or a power failure"
         )
@@ -320,12 +321,14 @@ class SqliteStore:
             some = list(ids[first : first + _AT_ONCE])
             marks = ",".join("?" * len(some))
             for id, model, facts, snapshot, position, expires, gone in self._database.execute(
-                f"select id, model, facts, snapshot, position, expires, gone from sessions where id in ({marks})",
+                "select id, model, facts, snapshot, position, expires, gone from sessions "
+                f"where id in ({marks})",
                 some,
             ):
                 found[id] = StoredSession(id, model, json.loads(facts), snapshot, position, [], expires, gone)
             for id, position, drawn, tokens, resets in self._database.execute(
-                f"select id, position, drawn, tokens, resets from journal where id in ({marks}) order by id, position",
+                "select id, position, drawn, tokens, resets from journal "
+                f"where id in ({marks}) order by id, position",
                 some,
             ):
                 if id in found:
