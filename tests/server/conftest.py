@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from throughtime.run import Run
 
@@ -45,6 +47,12 @@ def _trained(factory: pytest.TempPathFactory, text: str, name: str, **options: A
     (folder / "text.txt").write_text(text, "utf-8")
     out = folder / name
     tt.train(folder / "text.txt", out=out, epochs=1, seed=1, threads=1, **options)
+    # What a model has hardly learned depends hardly on its state: larger weights make every token count.
+    path = out / "model.safetensors"
+    with safe_open(path, "numpy") as file:
+        tensors = {name: 4 * file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    save_file(tensors, path, metadata)
     return out
 
 

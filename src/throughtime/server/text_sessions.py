@@ -121,7 +121,10 @@ class TextSessions(LiveSessions[Live]):
             self.model.engine.close([row.slot])
             return
         if row.error is not None:
-            self.drop(live)
+            if row.is_draft:
+                self.end(live, "its call failed")
+            else:
+                self.drop(live)
             return
         if row.own_options is not None:
             self.set_options(live, live.options)
@@ -129,12 +132,17 @@ class TextSessions(LiveSessions[Live]):
             self.model.engine.close([live.backup])
             live.backup = -1
         live.busy = False
-        self.moved(live)
+        if row.is_draft and not row.keeps_draft:
+            self.end(live, "it was not to be kept")
+        else:
+            self.moved(live)
 
     def abandon(self, row: Row) -> None:
         """A row that nobody waits for any more. A session stands at what was committed of it."""
         live = row.live
-        if live is not None and not (row.streams and not row.entries):
+        if live is not None and row.is_draft:
+            self.end(live, "its call was broken off")
+        elif live is not None and (row.atomic or row.entries):
             self.drop(live)
         else:
             row.error = None
