@@ -71,7 +71,14 @@ class Server:
         opened = {name: Run.open(folder) for name, folder in runs.items()}
         self.serving: Serving = make_serving(opened, self.store, limits or Limits())
         app = make_app(self.serving, [token.encode() for token in tokens], most_bytes)
-        config = uvicorn.Config(app, port=0, log_config=None, access_log=False, ws_per_message_deflate=False)
+        config = uvicorn.Config(
+            app,
+            port=0,
+            log_config=None,
+            access_log=False,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=1,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
