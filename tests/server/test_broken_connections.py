@@ -16,8 +16,12 @@ from throughtime.client import Client
 from throughtime.run import Run
 
 
+# Bytes after which a connection ends: on its way out, or back.
+_ENDS = [(100, None), (2000, None), (None, 40), (None, 700), (None, 9000)]
+
+
 class Cutter:
-    """A proxy on a free port. Of the connections it takes, most end somewhere, on their way out or back.
+    """A proxy on a free port. Every connection that it takes ends somewhere, on its way out or back.
 
     Args:
         port: the server's.
@@ -78,12 +82,12 @@ def test_a_session_writes_its_text_once(server: Server, cutter: Cutter, text_run
     alone = Run.open(text_run).session(seed=5)
     with Client(cutter.url, timeout=10) as client:
         session = client.session(model="bytes", seed=5)
-        for turn in range(30):
+        for turn in range(16):
             session.read("again")
             alone.read("again")
             wanted = alone.write(60)
             assert (session.write(60) if turn % 2 else "".join(session.stream(60))) == wanted
-    assert cutter.cuts > 10
+    assert cutter.cuts > 5
     with Client(server.url) as client:
         assert client.open(session.id).position == alone.position
 
