@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -299,3 +301,19 @@ def test_the_log_says_who_asked_and_what_came_of_it(text_run: Path, tmp_path: Pa
         assert (line["path"], line["status"], line["user"]) == ("/v1/completions", 200, "ada")
     finally:
         one.end(signal.SIGTERM)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_certificate_makes_it_https(text_run: Path, tmp_path: Path) -> None:
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=a"
+    extension = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command.split(), *extension], cwd=tmp_path, check=True, capture_output=True)
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    options = ("--tls-certificate", str(certificate), "--tls-key", str(key))
+    one = Process(text_run, tmp_path / "s.db", *options)
+    try:
+        assert one.url.startswith("https://")
+        trusted = ssl.create_default_context(cafile=certificate)
+        assert httpx.get(f"{one.url}/ready", verify=trusted).json() == {"status": "ready"}
+    finally:
+        assert one.end(signal.SIGTERM) == 0
