@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from throughtime.in_memory import Data
+    from throughtime.run.row_prediction import RowPredictor
     from throughtime.training.progress import Progress
     from throughtime.training.task import Task
 
@@ -212,6 +213,22 @@ class Run(ABC):
             OptionError: the task has no such predictions.
         """
         raise OptionError(f"a {self.task} has nothing to predict for files: see `throughtime --help`")
+
+    def row_predictor(self, **options: Any) -> RowPredictor:
+        """What predicts from the rows of tables; see `throughtime.predicting`.
+
+        Args:
+            **options: of the task's `predict`.
+        Raises:
+            OptionError: the task reads no rows, or an option is not for them.
+        """
+        from throughtime.run import run_class
+
+        tasks = [task for task in TASKS if run_class(task).row_predictor is not Run.row_predictor]
+        raise OptionError(
+            f"{self.folder} is a {self.task}, which does not predict from the rows of tables: that is for a "
+            f"{', a '.join(tasks[:-1])} or a {tasks[-1]}"
+        )
 
     def evaluate(
         self, data: Data, /, skip_bad: bool = False, progress: Callable[[float], None] | None = None
