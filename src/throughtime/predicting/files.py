@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime import __version__
-from throughtime.data.sources import find_files, is_url
+from throughtime.data.sources import find_files
 from throughtime.data.tables import TableFormat
 from throughtime.errors import OptionError
 from throughtime.files import remove_unfinished, write_atomically
@@ -55,7 +56,7 @@ class Settings:
             raise OptionError(f"--engine {self.engine!r} is unknown: use {' or '.join(ENGINES)}")
         if self.format not in FORMATS:
             raise OptionError(f"--format {self.format!r} is unknown: use {' or '.join(FORMATS)}")
-        if is_url(str(self.out)):
+        if re.match(r"\w{2,}:/", str(self.out)):  # a Path makes one slash of two
             raise OptionError(f"--out {self.out} is a URL: name a folder, on a disk that all processes share")
         index, count = self.shard
         if not 0 <= index < count:

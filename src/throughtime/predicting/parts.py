@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from throughtime.errors import DataError, RunError
+from throughtime.errors import RunError, ThroughtimeError
 from throughtime.facts import parse_json
 from throughtime.files import atomic_file, write_atomically
 from throughtime.predicting.arrow import arrow_schema, require_arrow
@@ -79,7 +79,7 @@ class Output:
             said = Finished(found["rows"], found["left_out"], found["size"])
         except FileNotFoundError:
             return None
-        except (OSError, KeyError, ValueError, DataError) as error:
+        except (OSError, KeyError, ValueError, ThroughtimeError) as error:
             raise RunError(f"{marker} is damaged ({error}): delete it, and the part is made again") from None
         try:
             is_whole = self.part(number).stat().st_size == said.size

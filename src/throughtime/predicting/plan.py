@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.data.sources import Source, is_url
-from throughtime.errors import DataError, RunError
+from throughtime.errors import DataError, RunError, ThroughtimeError
 from throughtime.facts import parse_json
 from throughtime.files import naming
 from throughtime.predicting.tables import TableFile
@@ -136,7 +136,7 @@ class Plan:
             )
         except FileNotFoundError:
             raise RunError(f"{path} is missing: begin with an empty folder") from None
-        except (OSError, KeyError, TypeError, ValueError, DataError) as error:
+        except (OSError, KeyError, TypeError, ValueError, ThroughtimeError) as error:
             raise RunError(f"{path} is damaged ({error}): begin with an empty folder") from None
 
 

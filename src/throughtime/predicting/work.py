@@ -88,11 +88,17 @@ class Worker:
             bad.order = order
             rows = file.read(piece.number, self._plan.part_rows, self._job.form, bad)
             for line, found in self._job.predictor.predict(rows, file.columns, name, bad):
+                bad.refuse()
                 yield line, name, found
+            bad.refuse()
 
 
 class _Refused(BadRows):
-    """Keeps every row that cannot be used, for the file of errors."""
+    """Keeps every row that cannot be used, for the file of errors.
+
+    A row that cannot be read is known before those above it are predicted. So nothing is raised at once: the
+    first of them is named, whatever is predicted together.
+    """
 
     def __init__(self, skip: bool) -> None:
         super().__init__(skip)
@@ -100,13 +106,17 @@ class _Refused(BadRows):
         self._rows: list[tuple[int, int, dict[str, Any]]] = []
 
     def in_order(self) -> list[dict[str, Any]]:
-        """The rows as they stand in the files: they are found in an order that depends on the batches."""
+        """The rows as they stand in the files."""
         return [row for _, _, row in sorted(self._rows, key=lambda one: one[:2])]
 
     def report(self, path: str | Path, line: int | None, message: str) -> None:
-        where = f"{path}" if line is None else f"{path} row {line}"
-        if not self.skip:
-            raise DataError(f"{where}: {message} (pass --skip-bad to leave such rows out)")
         self.count += 1
         reason = " ".join(message.splitlines())
         self._rows.append((self.order, line or 0, {FILE: str(path), ROW: line, "reason": reason}))
+
+    def refuse(self) -> None:
+        """Raise DataError for the first row that was reported, where such rows are not to be skipped."""
+        if self._rows and not self.skip:
+            row = self.in_order()[0]
+            where = f"{row[FILE]}" if row[ROW] is None else f"{row[FILE]} row {row[ROW]}"
+            raise DataError(f"{where}: {row['reason']} (pass --skip-bad to leave such rows out)")
