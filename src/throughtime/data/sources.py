@@ -114,6 +114,7 @@ class _PatientFile(io.RawIOBase):
     def __init__(self, url: str) -> None:
         self._url = url
         self._at = 0
+        self._system: Any = None
         self._file: Any = None
         self._size = _asked(url, lambda: self._open().size)
 
@@ -156,8 +157,9 @@ class _PatientFile(io.RawIOBase):
 
     def _open(self) -> Any:
         if self._file is None:
-            system, path = _file_system(self._url)
-            self._file = system.open(path, "rb")
+            # Kept as long as the file: an archive closes with its file system.
+            self._system, path = _file_system(self._url)
+            self._file = self._system.open(path, "rb")
         return self._file
 
     def _drop(self) -> None:
