@@ -15,12 +15,13 @@ from throughtime.data.sources import find_files
 from throughtime.data.tables import TableFormat
 from throughtime.errors import OptionError
 from throughtime.files import remove_unfinished, write_atomically
-from throughtime.predicting.local import cores, work_locally
+from throughtime.predicting.local import work_locally
 from throughtime.predicting.parts import FORMATS, SUCCESS, Finished, Output
 from throughtime.predicting.plan import fingerprint, settle_plan
 from throughtime.predicting.predictor import Predictor
 from throughtime.predicting.tables import TableFile, describe_table, is_readable
 from throughtime.predicting.work import Job
+from throughtime.processes import cores
 from throughtime.run.row_prediction import Kind
 
 ENGINES = ("local", "ray")

@@ -14,21 +14,13 @@ from typing import Any
 from throughtime.errors import RunError, ThroughtimeError
 from throughtime.predicting.parts import Finished
 from throughtime.predicting.work import Job
+from throughtime.processes import threads_of_children
 
 # Called with a unit and what it holds once it is done, or with None and the rows that were read of some.
 Report = Callable[[int | None, Finished | int], None]
 
-# The libraries beneath NumPy would each start as many threads as there are cores.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")
 # Seconds until a process that was asked to end is made to.
 _PATIENCE = 5
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def work_locally(job: Job, units: Sequence[int], processes: int, threads: int, report: Report) -> None:
@@ -104,22 +96,16 @@ def _started(job: Job, processes: int, threads: int) -> Iterator[list[_Worker]]:
     # Spawned, because a process with threads, as libraries start them, cannot be forked safely.
     context = multiprocessing.get_context("spawn")
     workers: list[_Worker] = []
-    before = {name: os.environ.get(name) for name in _THREADS}
     try:
-        for name in _THREADS:
-            os.environ[name] = "false" if name.startswith("TOKENIZERS") else str(max(threads, 1))
-        for _ in range(processes):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(job, theirs), daemon=True)
-            process.start()
-            theirs.close()
-            workers.append(_Worker(process, ours))
+        with threads_of_children(max(threads, 1)):
+            for _ in range(processes):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(job, theirs), daemon=True)
+                process.start()
+                theirs.close()
+                workers.append(_Worker(process, ours))
         yield workers
     finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
         for worker in workers:
             worker.connection.close()
             if worker.unit is not None:

@@ -65,6 +65,7 @@ class Run(ABC):
     Attributes:
         task: the task's name, as in config.toml.
         objective: the metric by which its weights were kept.
+        higher_is_better: the direction of that metric.
         folder: the run folder.
         config: every option, resolved.
         backend: "native" or "torch": what runs the network.
@@ -75,6 +76,7 @@ class Run(ABC):
 
     task: ClassVar[str]
     objective: ClassVar[str] = "val_loss"
+    higher_is_better: ClassVar[bool] = False
 
     def __init__(self, folder: Path, config: RunConfig) -> None:
         self.folder = folder
@@ -415,7 +417,7 @@ class Run(ABC):
             shapes = {name.removeprefix(_OF_MODEL): every[name] for name in named}
         else:
             shapes = _read_header(self.folder / WEIGHTS)["shapes"]
-        position = self._position()
+        position = self.training_position()
         counted = [
             shape
             for name, shape in shapes.items()
@@ -443,8 +445,12 @@ class Run(ABC):
             },
         }
 
-    def _position(self) -> Position | None:
-        """How far training has come; None without a checkpoint."""
+    def training_position(self) -> Position | None:
+        """How far training has come; None without a checkpoint.
+
+        Raises:
+            RunError: the checkpoint is damaged.
+        """
         path = self.folder / CHECKPOINT
         if not path.exists():
             return None

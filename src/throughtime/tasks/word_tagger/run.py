@@ -74,6 +74,7 @@ class WordTaggerRun(Run):
     """
 
     task = "word-tagger"
+    higher_is_better = True
     config: WordTaggerConfig
     labels: Labels
     vocabulary: Vocabulary
