@@ -97,6 +97,7 @@ def _trials(
     settle: Callable[[dict[str, Any]], tuple[RunConfig, str]],
 ) -> tuple[list[Any], str]:
     """Every training with its options, all of which are checked before the first begins."""
+    from throughtime.training.launch import with_evaluations
     from throughtime.training.sweep import Trial, combinations, folder_name, values_of
 
     swept: dict[str, list[Any]] = {}
@@ -116,6 +117,7 @@ def _trials(
     first = given.get("seed")
     for values, place in combinations(swept, range(seeds or 1)):
         config, why = settle({**given, **values, "threads": threads})
+        config = with_evaluations(config)  # without them there is nothing to rank by
         seed = (config.training.seed if first is None else first) + place
         folder = out / folder_name(values, seed)
         trials.append(Trial(values, seed, folder, config.changed({"seed": seed})))

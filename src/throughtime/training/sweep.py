@@ -256,9 +256,11 @@ def _serve(connection: Connection) -> None:
                 connection.send(_train(trial))
             except Interrupted:
                 connection.send(None)
-                return
+                break
     except (EOFError, OSError):
-        return
+        pass
+    # All is on the disk. To take PyTorch apart would take seconds.
+    os._exit(0)
 
 
 def _watch(parent: int) -> None:
