@@ -122,6 +122,9 @@ def test_parquet_parts_are_one_table_with_fixed_columns(run: Path, folder: Path,
     assert table.num_rows == 700
     assert table.schema.names == ["file", "row", "id", "input", "label", "probability"]
     assert table.schema.field("probability").type == pa.float64()
+    assert table.schema.field("id").type == pa.string()  # as it is in the tables of text
+    predict(run, [str(folder / "a.parquet")], tmp_path / "typed", keep=("id",), format="parquet")
+    assert dataset.dataset(tmp_path / "typed").schema.field("id").type == pa.int64()
     lines = [json.loads(line) for line in rows_of_whole(run, folder, tmp_path)]
     assert table.column("probability").to_pylist() == [line["probability"] for line in lines]
 
@@ -154,10 +157,14 @@ def test_a_work_that_is_killed_again_and_again_ends_with_the_same_bytes(run: Pat
         if kills < 4:
             _wait_for_parts(tmp_path / "killed", 2 + 5 * kills, process)
             time.sleep(generator.uniform(0, 0.05))
+        is_asked = kills == 2
         if kills < 4 and process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGTERM if is_asked else signal.SIGKILL)
             kills += 1
         _, said = process.communicate()
+        if is_asked:
+            assert process.returncode == 143
+            assert said.decode().strip().endswith("the same command goes on.")
         if process.returncode == 0:
             break
     assert process.returncode == 0, said.decode()

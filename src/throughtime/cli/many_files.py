@@ -62,7 +62,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         metavar="jsonl|parquet",
-        help="Of the parts (default: jsonl).",
+        help="How parts are written (default: jsonl).",
         show_default=False,
         rich_help_panel=PANEL,
     ),

@@ -36,6 +36,21 @@ def parquet_columns(path: Path | Source) -> list[str]:
     return list(_open(path).schema_arrow.names)
 
 
+def parquet_kinds(path: Path | Source) -> list[str]:
+    """What each column holds: "int", "float" or "bool" where it is a plain one, "text" for all else.
+
+    Raises:
+        DataError, MissingExtraError: as of `parquet_columns`.
+    """
+    from pyarrow import types
+
+    def kind(of: Any) -> str:
+        found = {"int": types.is_integer(of), "float": types.is_floating(of), "bool": types.is_boolean(of)}
+        return next((name for name, holds in found.items() if holds), "text")
+
+    return [kind(field.type) for field in _open(path).schema_arrow]
+
+
 def parquet_length(path: Path | Source) -> int:
     """How many rows a file has, as its footer says.
 

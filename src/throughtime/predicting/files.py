@@ -17,12 +17,11 @@ from throughtime.errors import OptionError
 from throughtime.files import remove_unfinished, write_atomically
 from throughtime.predicting.local import work_locally
 from throughtime.predicting.parts import FORMATS, SUCCESS, Finished, Output
-from throughtime.predicting.plan import fingerprint, settle_plan
+from throughtime.predicting.plan import Plan, fingerprint, settle_plan
 from throughtime.predicting.predictor import Predictor
 from throughtime.predicting.tables import TableFile, describe_table, is_readable
 from throughtime.predicting.work import Job
 from throughtime.processes import cores
-from throughtime.run.row_prediction import Kind
 
 ENGINES = ("local", "ray")
 # A few seconds of work for a classifier of short texts: what a kill may cost each process.
@@ -174,7 +173,7 @@ def predict_files(
 
     if todo:
         processes = settings.processes or cores()
-        kept: dict[str, Kind] = dict.fromkeys(predictor.keep, str)
+        kept = {name: _kind(plan, name) for name in predictor.keep}
         job = Job(predictor, settings.out.resolve(), settings.format, form, settings.skip_bad, kept)
         if settings.engine == "ray":
             from throughtime.predicting.ray_engine import work_with_ray as work
@@ -197,6 +196,12 @@ def _add(state: State, found: Finished) -> None:
     state.done += 1
     state.rows += found.rows
     state.left_out += found.left_out
+
+
+def _kind(plan: Plan, column: str) -> type:
+    """What a column that is kept holds in every file; text where they differ."""
+    kinds = {file.kind(column) for file in plan.files}
+    return kinds.pop() if len(kinds) == 1 else str
 
 
 def _form(predictor: Predictor) -> TableFormat:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ DONE, ERRORS, SUCCESS = "_done", "_errors", "_SUCCESS"
 FILE, ROW = "file", "row"
 # Rows of a row group of Parquet: whatever is predicted together, the bytes are the same.
 _GROUP = 16_384
+# What a column that is kept holds may be no JSON, such as a date.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str)
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,16 @@ class Output:
         return found
 
     @contextmanager
-    def writing(self, number: int, kinds: dict[str, Kind]) -> Iterator[PartWriter]:
-        """What takes the rows of a part, which is there once the context ends well."""
+    def writing(self, number: int, kinds: dict[str, Kind], kept: Sequence[str]) -> Iterator[PartWriter]:
+        """What takes the rows of a part, which is there once the context ends well.
+
+        Args:
+            number: of the part.
+            kinds: of the values, by name.
+            kept: those that come from the input.
+        """
         with atomic_file(self.part(number)) as file:
-            writer = (ParquetPart if self.format == "parquet" else LinesPart)(file, kinds)
+            writer = (ParquetPart if self.format == "parquet" else LinesPart)(file, kinds, kept)
             yield writer
             writer.finish()
 
@@ -126,15 +134,19 @@ class LinesPart:
     Args:
         file: where it is written.
         kinds: of the values, by name.
+        kept: those that come from the input, and may be anything.
     """
 
-    def __init__(self, file: BinaryIO, kinds: dict[str, Kind]) -> None:
+    def __init__(self, file: BinaryIO, kinds: dict[str, Kind], kept: Sequence[str]) -> None:
         self._file = file
+        self._kept = kept
 
     def add(self, row: dict[str, Any]) -> None:
         """See `PartWriter`."""
-        text = json.dumps(row, ensure_ascii=False, allow_nan=False, default=str)
-        self._file.write(text.encode() + b"\n")
+        for name in self._kept:  # JSON has no NaN
+            if row[name] != row[name]:
+                row[name] = None
+        self._file.write(_ENCODER.encode(row).encode() + b"\n")
 
     def finish(self) -> None:
         """See `PartWriter`."""
@@ -145,22 +157,22 @@ class ParquetPart:
     """A part as Parquet.
 
     Args:
-        file, kinds: as of `LinesPart`.
+        file, kinds, kept: as of `LinesPart`.
     """
 
-    def __init__(self, file: BinaryIO, kinds: dict[str, Kind]) -> None:
+    def __init__(self, file: BinaryIO, kinds: dict[str, Kind], kept: Sequence[str]) -> None:
         require_arrow()
         import pyarrow.parquet
 
         self._kinds = kinds
-        self._texts = [name for name, kind in kinds.items() if kind is str]
+        self._texts = [name for name in kept if kinds[name] is str]
         self._schema = arrow_schema(kinds)
         self._writer = pyarrow.parquet.ParquetWriter(file, self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
 
     def add(self, row: dict[str, Any]) -> None:
         """See `PartWriter`."""
-        for name in self._texts:  # a column that is kept may hold anything
+        for name in self._texts:
             if row.get(name) is not None and not isinstance(row[name], str):
                 row[name] = str(row[name])
         self._rows.append(row)

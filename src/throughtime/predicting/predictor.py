@@ -97,7 +97,7 @@ class Predictor:
 
     @property
     def threads(self) -> int:
-        """Of each process."""
+        """How many each process uses."""
         return self._how[2]
 
     def facts(self) -> dict[str, Any]:

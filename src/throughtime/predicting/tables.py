@@ -9,7 +9,7 @@ from typing import Any
 
 from throughtime.data.delimited import Dialect, delimited_rows, dialect_of
 from throughtime.data.lines import read_lines
-from throughtime.data.parquet import parquet_columns, parquet_length, parquet_rows
+from throughtime.data.parquet import parquet_columns, parquet_kinds, parquet_length, parquet_rows
 from throughtime.data.sources import Source
 from throughtime.data.tables import (
     JSON_LINES,
@@ -50,6 +50,7 @@ class TableFile:
         rows: how many; None in a compressed file, whose rows are one piece.
         starts: of tables of text: the byte and the line at which each piece begins.
         dialect: of CSV and TSV files.
+        kinds: of Parquet files: what each column holds, of `parquet_kinds`.
     """
 
     source: Source
@@ -57,6 +58,12 @@ class TableFile:
     rows: int | None
     starts: tuple[tuple[int, int], ...] = ()
     dialect: Dialect | None = None
+    kinds: tuple[str, ...] = ()
+
+    def kind(self, column: str) -> type:
+        """What a column holds; text where nobody knows before it is read."""
+        named = dict(zip(self.columns, self.kinds, strict=False))
+        return {"int": int, "float": float, "bool": bool}.get(named.get(column, ""), str)
 
     def pieces(self, part_rows: int) -> int:
         """Into how many pieces it is cut."""
@@ -113,6 +120,7 @@ class TableFile:
             "rows": self.rows,
             "starts": [list(start) for start in self.starts],
             "dialect": None if self.dialect is None else list(self.dialect),
+            "kinds": list(self.kinds),
         }
 
     @classmethod
@@ -124,6 +132,7 @@ class TableFile:
             found["rows"],
             tuple((int(byte), int(line)) for byte, line in found["starts"]),
             None if found["dialect"] is None else Dialect(*found["dialect"]),
+            tuple(found["kinds"]),
         )
 
 
@@ -146,7 +155,8 @@ def describe_table(source: Source, form: TableFormat, part_rows: int) -> TableFi
         raise DataError(f"{source} is not a table that can be read: use {', '.join(TABLE_SUFFIXES)}")
     path = source.path
     if table_suffix(path) == ".parquet":
-        return TableFile(source, tuple(parquet_columns(path)), parquet_length(path))
+        columns, rows = tuple(parquet_columns(path)), parquet_length(path)
+        return TableFile(source, columns, rows, kinds=tuple(parquet_kinds(path)))
     is_whole = path.suffix == ".gz" or not form.encoding.lower().startswith(_LINES_BY_BYTES)
     index = _Index(source, form)
     if table_suffix(path) in JSON_LINES:

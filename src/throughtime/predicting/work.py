@@ -70,7 +70,7 @@ class Worker:
         bad = _Refused(self._job.skip_bad)
         kinds: dict[str, Kind] = {FILE: str, ROW: int, **self._job.kept, **predictor.kinds}
         rows = since = 0
-        with self._output.writing(number, kinds) as part:
+        with self._output.writing(number, kinds, predictor.keep) as part:
             for line, name, found in self._predictions(self._units[number], bad):
                 part.add({FILE: name, ROW: line, **found})
                 rows, since = rows + 1, since + 1

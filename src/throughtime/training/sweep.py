@@ -119,7 +119,7 @@ def run_of(trial: Trial) -> Run:
 
 
 def outcome_of(trial: Trial) -> Outcome | None:
-    """How a training ended; None where it has not."""
+    """How a training ended; None where it is not finished."""
     if not (trial.folder / WEIGHTS).exists() or not (trial.folder / CHECKPOINT).exists():
         return None
     position = run_of(trial).training_position()

@@ -46,7 +46,7 @@ class Row:
 
     @property
     def median(self) -> float | None:
-        """Of the scores."""
+        """The median of the scores."""
         return statistics.median(self.scores) if self.scores else None
 
     def as_dict(self) -> dict[str, Any]:

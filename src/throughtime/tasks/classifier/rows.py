@@ -59,8 +59,9 @@ class LabelledRows:
     def _examples(
         self, reader: ExampleReader, rows: Sequence[Row], columns: ExampleColumns, name: str, bad: BadRows
     ) -> Iterator[Example]:
+        table = Path(name)
         for row in rows:
             try:
-                yield reader.example(row, columns, Path(name))
+                yield reader.example(row, columns, table)
             except DataError as error:
                 bad.report(name, row.line, str(error))
