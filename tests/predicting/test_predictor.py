@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +95,19 @@ def test_rows_that_cannot_be_used_raise_or_are_null(run: Path) -> None:
 def test_mistakes_are_named(run: Path, options: Any, batch: Any, message: str) -> None:
     with pytest.raises((DataError, OptionError), match=message):
         tt.Predictor(run, **options)(batch)
+
+
+def test_threads_may_share_a_predictor(run: Path) -> None:
+    predictor = tt.Predictor(run)
+    batches = [{"text": texts(30, seed=seed)} for seed in range(6)]
+    alone = [predictor(batch) for batch in batches]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(tt.Predictor(run), batches)) == alone
+
+
+def test_predicting_imports_neither_torch_nor_pyarrow(run: Path) -> None:
+    code = (
+        "import sys, throughtime as tt; tt.Predictor(sys.argv[1])({'text': ['good']}); "
+        "sys.exit('torch' in sys.modules or 'pyarrow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(run)], check=True)

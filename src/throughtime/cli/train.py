@@ -261,7 +261,7 @@ def command() -> Callable[..., None]:
                 "--seeds",
                 min=1,
                 metavar="N",
-                help="Train with so many seeds, as many at a time as there are cores, and rank them.",
+                help="Train with so many seeds, side by side.",
             ),
         ),
         _parameter(
@@ -269,8 +269,8 @@ def command() -> Callable[..., None]:
             Optional[list[str]],
             typer.Option(
                 "--sweep",
-                metavar="NAME=VALUE,...",
-                help="Train with every combination of these values: --sweep lr=1e-3,2e-3 hidden=256,512",
+                metavar="NAME=A,B",
+                help="Train with every combination of such values.",
             ),
         ),
         _parameter("quiet", bool, typer.Option("--quiet", "-q", help="Show no progress."), False),

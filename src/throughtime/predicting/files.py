@@ -22,6 +22,7 @@ from throughtime.predicting.predictor import Predictor
 from throughtime.predicting.tables import TableFile, describe_table, is_readable
 from throughtime.predicting.work import Job
 from throughtime.processes import cores
+from throughtime.run.row_prediction import Kind
 
 ENGINES = ("local", "ray")
 # A few seconds of work for a classifier of short texts: what a kill may cost each process.
@@ -173,21 +174,18 @@ def predict_files(
 
     if todo:
         processes = settings.processes or cores()
-        kept = {name: _kind(plan, name) for name in predictor.keep}
+        kept: dict[str, Kind] = {name: _kind(plan, name) for name in predictor.keep}
         job = Job(predictor, settings.out.resolve(), settings.format, form, settings.skip_bad, kept)
         if settings.engine == "ray":
             from throughtime.predicting.ray_engine import work_with_ray as work
         else:
             work = work_locally
         work(job, todo, processes, predictor.threads, report)
-    state.is_complete = all(output.finished(unit.number) for unit in units)
+    every = [found for unit in units if (found := output.finished(unit.number)) is not None]
+    state.is_complete = len(every) == len(units)
     if state.is_complete:
-        every = [output.finished(unit.number) for unit in units]
-        facts = {
-            "parts": len(every),
-            "rows": sum(one.rows for one in every if one),
-            "left_out": sum(one.left_out for one in every if one),
-        }
+        rows, left_out = sum(one.rows for one in every), sum(one.left_out for one in every)
+        facts = {"parts": len(every), "rows": rows, "left_out": left_out}
         write_atomically(settings.out / SUCCESS, (json.dumps(facts) + "\n").encode())
     return state
 

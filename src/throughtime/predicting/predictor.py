@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
@@ -67,10 +68,16 @@ class Predictor:
         self._how = (backend, precision, threads)
         self._batch = batch
         self._options = options
+        # Dask, for one, calls it from several threads, and a network computes for one at a time.
+        self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the opened run: each process opens its own."""
-        return {name: value for name, value in vars(self).items() if name not in ("run", "rows")}
+        return {name: value for name, value in vars(self).items() if name not in ("run", "rows", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
 
     @cached_property
     def run(self) -> Run:
@@ -182,6 +189,10 @@ class Predictor:
         Raises:
             DataError: a column is missing, or a row cannot be used ("raise").
         """
+        with self._lock:
+            return self._answer(batch)
+
+    def _answer(self, batch: Any) -> Any:
         from throughtime.predicting.frames import Frame
 
         frame = Frame(batch)

@@ -52,6 +52,7 @@ def work_with_ray(job: Job, units: Sequence[int], processes: int, threads: int, 
                 ) from None
             if isinstance(found, ThroughtimeError):
                 raise found
+            report(None, found.rows + found.left_out)
             report(number, found)
             _give(one, left, waiting)
     finally:
