@@ -58,6 +58,12 @@ def test_a_file_whose_name_looks_like_a_pattern_is_itself(folder: Path) -> None:
     assert [source.url for source in find_files(["[ab].csv"], anything)] == ["[ab].csv"]
 
 
+def test_names_of_the_web_end_before_their_query() -> None:
+    source = Source("https://host/a/b.csv.gz?signature=x/y.z")
+    assert (source.name, source.suffix) == ("b.csv.gz", ".gz")
+    assert not sources._is_pattern(source.url) and sources._is_pattern("https://host/*.csv")
+
+
 def test_archives_and_compressed_files_are_found_inside(folder: Path) -> None:
     with zipfile.ZipFile(folder / "all.zip", "w") as archive:
         for name in ("x/2.csv", "x/1.csv", "x/n.md"):

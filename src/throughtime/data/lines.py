@@ -125,7 +125,8 @@ def _open(path: Path | Source, newline: str, encoding: str, start: int) -> TextI
         file = path.open()
         if path.suffix == ".gz":
             return gzip.open(file, "rt", **how)
-    file.seek(start)
+    if start:  # a pipe has no places
+        file.seek(start)
     return io.TextIOWrapper(file, **how)
 
 
