@@ -49,7 +49,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = folder / "reviews.csv"
     lines = [f"{text},{'up' if 'good' in text else 'down'}" for text in texts(60)]
     table.write_text("text,label\n" + "\n".join(lines) + "\n")
-    options: dict[str, Any] = {"hidden": 8, "embedding": 6, "epochs": 1, "threads": 1, "tokenizer": "word"}
+    options: dict[str, Any] = {
+        "hidden": 8,
+        "embedding": 6,
+        "epochs": 1,
+        "threads": 1,
+        "tokenizer": "word",
+        "validation_fraction": 0.0,
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "draw_loss", lambda *_: None)
         train(table, task="classifier", out=folder / "run", tensorboard=False, **options)

@@ -212,6 +212,8 @@ def _train_side_by_side(
                 if outcome is not None:  # None: it was stopped
                     ended(trial, outcome)
                     _give(process, connection, left, busy)
+        for trial in () if caught else left:  # every process died
+            ended(trial, Outcome(None, 0.0, "no process was left to train it"))
         if caught:
             raise Interrupted(caught[0], trials[0].folder.parent, 0)
 
