@@ -315,7 +315,7 @@ def test_a_process_that_dies_ends_the_work_in_one_line(
     from throughtime.predicting import local
 
     monkeypatch.setattr(local, "_serve", _killed)
-    with pytest.raises(RunError, match="a process ended with signal SIGKILL in part 0.*out of memory"):
+    with pytest.raises(RunError, match="a process ended with signal SIGKILL in part [01].*out of memory"):
         predict(run, [str(folder)], tmp_path / "out", part_rows=50, processes=2)
 
 
