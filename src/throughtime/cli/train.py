@@ -39,6 +39,7 @@ Examples:
   throughtime train words.txt --tokenizer bpe --vocabulary 8000 --cell gru
   throughtime train input.txt --config options.toml
   throughtime train --resume runs/mine
+  throughtime train reviews.csv --seeds 3 --sweep lr=1e-3,2e-3 hidden=256,512 --out sweeps/a
 """
 
 
@@ -59,15 +60,22 @@ def run(
     as_json: bool,
     options: dict[str, Any],
     find_lr: bool = False,
+    seeds: int | None = None,
+    sweep: list[str] | None = None,
 ) -> None:
-    """Train, or go on with a training, or look for a learning rate."""
+    """Train, or go on with a training, or look for a learning rate, or train many times."""
     with user_errors():
         given = {name: value for name, value in options.items() if value is not None}
         if "cell_option" in given:
             given["cell_option"] = dict(map(_named_value, given["cell_option"]))
         resolved, why = None, ""
         if resume is not None:
-            flags = {"overwrite": overwrite or None, "find_lr": find_lr or None}
+            flags = {
+                "overwrite": overwrite or None,
+                "find_lr": find_lr or None,
+                "seeds": seeds,
+                "sweep": sweep or None,
+            }
             _refuse_with_resume(source, out, preset_name, config, {**given, **flags})
         elif source is None:
             raise OptionError("name the training data: throughtime train FILE.txt (or --resume RUN)")
@@ -76,6 +84,12 @@ def run(
 
             layers = [preset(preset_name)] if preset_name else []
             layers += [read_options(config)] if config else []
+            if seeds is not None or sweep:
+                for flag, is_given in {"--overwrite": overwrite, "--find-lr": find_lr}.items():
+                    if is_given:
+                        raise OptionError(f"{flag} cannot be given with --sweep or --seeds")
+                _sweep(source, out, given, preset_name, layers, seeds, sweep or [], quiet, as_json)
+                return
             resolved, why = settle(source, given, *layers)
 
         from throughtime.run import require_torch
@@ -122,6 +136,33 @@ def run(
         )
     elif not quiet:
         console.print(f"Saved in {finished.folder}. {finished.next_command()}", soft_wrap=True)
+
+
+def _sweep(
+    source: Path,
+    out: Path | None,
+    given: dict[str, Any],
+    preset_name: str | None,
+    layers: list[dict[str, Any]],
+    seeds: int | None,
+    sweep: list[str],
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Train every combination of options with every seed."""
+    from throughtime.cli.sweep import run_sweep
+    from throughtime.pictures import require_matplotlib
+    from throughtime.recognition import settle
+    from throughtime.run import require_torch
+
+    require_torch()
+    require_matplotlib()
+    named = {"preset": preset_name, "layers": layers}
+
+    def settled(options: dict[str, Any]) -> tuple[RunConfig, str]:
+        return settle(source, options, *layers)
+
+    run_sweep(source, out, given, named, seeds, sweep, settled, quiet, as_json)
 
 
 def _find_learning_rate(
@@ -212,6 +253,25 @@ def command() -> Callable[..., None]:
                 help="Train nothing: try learning rates in a short sweep, draw the losses, suggest a rate.",
             ),
             False,
+        ),
+        _parameter(
+            "seeds",
+            Optional[int],
+            typer.Option(
+                "--seeds",
+                min=1,
+                metavar="N",
+                help="Train with so many seeds, side by side.",
+            ),
+        ),
+        _parameter(
+            "sweep",
+            Optional[list[str]],
+            typer.Option(
+                "--sweep",
+                metavar="NAME=A,B",
+                help="Train with every combination of such values.",
+            ),
         ),
         _parameter("quiet", bool, typer.Option("--quiet", "-q", help="Show no progress."), False),
         _parameter("as_json", bool, typer.Option("--json", help="Print a summary as JSON."), False),

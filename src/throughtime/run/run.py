@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from throughtime.in_memory import Data
+    from throughtime.run.row_prediction import RowPredictor
     from throughtime.training.progress import Progress
     from throughtime.training.task import Task
 
@@ -64,6 +65,7 @@ class Run(ABC):
     Attributes:
         task: the task's name, as in config.toml.
         objective: the metric by which its weights were kept.
+        higher_is_better: the direction of that metric.
         folder: the run folder.
         config: every option, resolved.
         backend: "native" or "torch": what runs the network.
@@ -74,6 +76,7 @@ class Run(ABC):
 
     task: ClassVar[str]
     objective: ClassVar[str] = "val_loss"
+    higher_is_better: ClassVar[bool] = False
 
     def __init__(self, folder: Path, config: RunConfig) -> None:
         self.folder = folder
@@ -212,6 +215,22 @@ class Run(ABC):
             OptionError: the task has no such predictions.
         """
         raise OptionError(f"a {self.task} has nothing to predict for files: see `throughtime --help`")
+
+    def row_predictor(self, **options: Any) -> RowPredictor:
+        """What predicts from the rows of tables; see `throughtime.predicting`.
+
+        Args:
+            **options: of the task's `predict`.
+        Raises:
+            OptionError: the task reads no rows, or an option is not for them.
+        """
+        from throughtime.run import run_class
+
+        tasks = [task for task in TASKS if run_class(task).row_predictor is not Run.row_predictor]
+        raise OptionError(
+            f"{self.folder} is a {self.task}, which does not predict from the rows of tables: that is for a "
+            f"{', a '.join(tasks[:-1])} or a {tasks[-1]}"
+        )
 
     def evaluate(
         self, data: Data, /, skip_bad: bool = False, progress: Callable[[float], None] | None = None
@@ -398,7 +417,7 @@ class Run(ABC):
             shapes = {name.removeprefix(_OF_MODEL): every[name] for name in named}
         else:
             shapes = _read_header(self.folder / WEIGHTS)["shapes"]
-        position = self._position()
+        position = self.training_position()
         counted = [
             shape
             for name, shape in shapes.items()
@@ -426,8 +445,12 @@ class Run(ABC):
             },
         }
 
-    def _position(self) -> Position | None:
-        """How far training has come; None without a checkpoint."""
+    def training_position(self) -> Position | None:
+        """How far training has come; None without a checkpoint.
+
+        Raises:
+            RunError: the checkpoint is damaged.
+        """
         path = self.folder / CHECKPOINT
         if not path.exists():
             return None

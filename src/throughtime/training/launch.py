@@ -85,7 +85,7 @@ def train(
     return run
 
 
-def _with_evaluations(config: RunConfig) -> RunConfig:
+def with_evaluations(config: RunConfig) -> RunConfig:
     """Ask for what is held out by default: few examples would have no evaluation to tell of."""
     share = getattr(config.data, "validation_fraction", 0.0)
     if not share or config.data.validation is not None:  # type: ignore[attr-defined]
@@ -128,7 +128,7 @@ def start(
     precision = resolve_precision(config.training, device)
     config = _with_whole_path(config.changed({"precision": precision}))
     if additions.on_evaluation is not None:
-        config = _with_evaluations(config)
+        config = with_evaluations(config)
     with set_aside(folder, config, overwrite, show.remark) as replaced, writing(folder, show.remark):
         _refuse_used(folder)  # in the meantime another process may have
         try:

@@ -20,6 +20,7 @@ from throughtime.data.word_vectors import spellings
 from throughtime.errors import DataError
 from throughtime.in_memory import takes_data, takes_frames
 from throughtime.program.network import Functions
+from throughtime.run.row_prediction import RowPredictor
 from throughtime.run.run import Run, refuse_text
 from throughtime.run.word_vectors import take_vectors
 from throughtime.tasks.word_tagger.conll import Sentence
@@ -73,6 +74,7 @@ class WordTaggerRun(Run):
     """
 
     task = "word-tagger"
+    higher_is_better = True
     config: WordTaggerConfig
     labels: Labels
     vocabulary: Vocabulary
@@ -262,6 +264,20 @@ class WordTaggerRun(Run):
             while block := list(islice(sentences, 1 if streamed else _AT_A_TIME)):
                 yield from self._tag(block)
         self.left_out = bad.summary()
+
+    def row_predictor(self) -> RowPredictor:  # type: ignore[override]
+        """As of `Run`; there are no options."""
+        from throughtime.tasks.word_tagger.rows import TaggedRows
+
+        return TaggedRows(self)
+
+    def reader(self) -> SentenceReader:
+        """What reads sentences whose tags need not be known."""
+        return self._reader(needs_tags=False)
+
+    def tag_sentences(self, sentences: Sequence[Sentence]) -> Iterator[dict[str, Any]]:
+        """Tag sentences that were read by `reader`, in their order: see `predict`."""
+        return self._tag(sentences)
 
     def _tag(self, sentences: Sequence[Sentence]) -> Iterator[dict[str, Any]]:
         filled = [one for one in sentences if one.words]
