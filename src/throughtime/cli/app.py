@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "quantize": ("quantize", "Keep a model's weights in fewer bits."),
     "export": ("export", "Write a trained model as ONNX files."),
     "import": ("import_weights", "Make a run of a language model trained elsewhere."),
+    "track": ("track", "Hand a run's figures on to W&B, trackio, MLflow or TensorBoard."),
     "info": ("info", "Show what is in a run folder."),
     "inspect": ("inspect", "Look inside: gradient flow, gates, neurons."),
     "compare": ("compare", "Put runs side by side on one page."),

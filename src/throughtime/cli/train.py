@@ -45,7 +45,7 @@ Examples:
 COMMAND = TrainCommand
 
 # What a resumed training may take from the command line.
-_CHANGEABLE = ("epochs", "threads", "device", "checkpoint_seconds")
+_CHANGEABLE = ("epochs", "threads", "device", "checkpoint_seconds", "track")
 
 
 def run(
@@ -242,9 +242,11 @@ def _option(name: str, tasks: dict[str, tuple[str, FieldInfo]]) -> inspect.Param
     kind, metavar = (str, "|".join(_any_other(others) + list(choices))) if choices else (others[0], None)
     if get_origin(kind) is dict:
         kind, metavar = list[str], "NAME=VALUE"
+    if get_origin(kind) is list:
+        kind, metavar = list[str], metavar or "|".join(get_args(get_args(kind)[0])) or None
     texts: dict[str, list[str]] = {}
     for task, (_, field) in tasks.items():
-        default = "" if field.default in (None, "", {}) else f" (default {_shown(field.default)})"
+        default = "" if field.default in (None, "", {}, []) else f" (default {_shown(field.default)})"
         texts.setdefault(f"{field.description}{default}", []).append(task)
     help_text = next(iter(texts))
     if len(texts) > 1:
@@ -314,5 +316,5 @@ def _refuse_with_resume(
         if value is not None:
             raise OptionError(
                 f"{name} cannot be given with --resume: a run goes on with the options in its config.toml "
-                f"(--epochs may grow; --threads, --device and --checkpoint-seconds may change)"
+                f"(--epochs may grow; --threads, --device, --checkpoint-seconds and --track may change)"
             )

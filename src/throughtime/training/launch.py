@@ -23,7 +23,9 @@ from throughtime.recurrent import Recurrent
 from throughtime.run import CONFIG, PREPARED, Run, run_class
 from throughtime.run.history import METRICS, read_metrics
 from throughtime.run.lock import is_empty, writing
+from throughtime.run.loss_picture import PICTURE
 from throughtime.run.position import Position
+from throughtime.trackers.following import Trackers
 from throughtime.training.additions import Additions
 from throughtime.training.callbacks import OnEvaluation, OnStep
 from throughtime.training.checkpoint import Checkpoint, check_sizes
@@ -162,6 +164,7 @@ def resume(
     device: str | None = None,
     checkpoint_seconds: float | None = None,
     additions: Additions | None = None,
+    track: list[str] | None = None,
 ) -> tuple[Run, Position]:
     """Go on with a training from its last checkpoint, bit for bit as if it had never stopped.
 
@@ -178,6 +181,7 @@ def resume(
         device: where to go on, as for `train`. On another kind of processor numbers differ in the same way.
         checkpoint_seconds: as for `train`.
         additions: callbacks and a loss of the program's own; a run does not keep them.
+        track: as for `train`. A tracker that is new to the run is told what was logged before, too.
     Raises:
         RunError: the folder or the checkpoint is missing or damaged, or another process writes into it.
         OptionError: epochs is not above the epochs done.
@@ -193,6 +197,7 @@ def resume(
             "threads": threads,
             "device": device,
             "checkpoint_seconds": checkpoint_seconds,
+            "track": track,
         }
         config = saved_config.changed(given)
         if not (folder / CHECKPOINT).exists():
@@ -268,6 +273,11 @@ def prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
 
 
 def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Run, Position]:
+    with contextlib.closing(trainer.trackers):
+        return _followed(trainer, task, folder, show)
+
+
+def _followed(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Run, Position]:
     try:
         position = trainer.train()
     except Interrupted:
@@ -288,6 +298,7 @@ def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Ru
             f"with `throughtime train --resume {folder}`"
         ) from error
     draw_loss(folder, task.loss_name, task.objective)
+    trainer.trackers.artifact(folder / PICTURE)
     run = Run.open(folder)
     if falling := still_falling(read_metrics(folder)):
         longer = f"--epochs {2 * position.epoch}"
@@ -306,7 +317,10 @@ def _make_trainer(
     model, task = make_task(run, device, show, additions, begins)
     _save_program(run, model)
     show.described(_facts(run.config, task, device), task)
-    return Trainer(task, run.config.training, run.folder, show, additions.callbacks()), task
+    training = run.config.training
+    followed = [*(("tensorboard",) if training.tensorboard else ()), *training.track]
+    trackers = Trackers(run.folder, followed, run.config.model_dump(), show.remark)
+    return Trainer(task, training, run.folder, show, additions.callbacks(), trackers), task
 
 
 def make_task(
