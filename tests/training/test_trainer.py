@@ -131,13 +131,16 @@ def test_metrics_have_the_promised_fields(tmp_path: Path, text: Path) -> None:
     assert lines[-1]["tokens"] == 2 * 3 * ((int(len(TEXT) * 0.9) - 1) // 3)
     assert {path.name for path in run.folder.iterdir()} == {
         ".lock",
+        "README.md",
         "checkpoints",
+        "config.json",
         "config.toml",
         "loss.png",
         "metrics.jsonl",
         "model.safetensors",
         "program.json",
         "tokenizer.json",
+        "tokenizer_config.json",
         "tokens",
     }
 

@@ -42,6 +42,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export", "Write a trained model as ONNX files."),
     "import": ("import_weights", "Make a run of a language model trained elsewhere."),
     "track": ("track", "Hand a run's figures on to W&B, trackio, MLflow or TensorBoard."),
+    "push": ("push", "Share a run on the Hugging Face Hub."),
+    "pull": ("pull", "Bring a run from the Hugging Face Hub."),
     "info": ("info", "Show what is in a run folder."),
     "inspect": ("inspect", "Look inside: gradient flow, gates, neurons."),
     "compare": ("compare", "Put runs side by side on one page."),

@@ -21,6 +21,7 @@ from throughtime.config.idle import refuse_idle
 from throughtime.data.tables import TableFormat
 from throughtime.encodings import UTF8, check_encoding
 from throughtime.errors import DataError, OptionError
+from throughtime.hub.cache import is_hub_name, run_folder
 from throughtime.recognition.kinds import KINDS, Kind
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, look_at
@@ -105,7 +106,7 @@ def settle(source: str | Path, given: Mapping[str, Any], *layers: Mapping[str, A
     task, because = _named_task({"task": flat.get("task"), **given})
     found = _recognise(Path(source), flat, task, because)
     if flat.get("init_from") is not None:
-        layers = (_options_of(Path(flat["init_from"]), found.task), *layers)
+        layers = (_options_of(flat["init_from"], found.task), *layers)
     config = resolve(
         {"task": found.task}, found.usual, *layers, given, found.options, {"source": str(source)}
     )
@@ -113,8 +114,9 @@ def settle(source: str | Path, given: Mapping[str, Any], *layers: Mapping[str, A
     return config, f"{source}: {found.why}"
 
 
-def _options_of(folder: Path, task: str) -> dict[str, Any]:
+def _options_of(run: str, task: str) -> dict[str, Any]:
     """What a training that begins with a run takes over from it: the network, and how texts are cut."""
+    folder = run_folder(run) if is_hub_name(run) else Path(run)
     config = RunConfig.load(folder / "config.toml")
     sections = CONFIGS[task].sections()
     model = config.model.model_dump(exclude_none=True)

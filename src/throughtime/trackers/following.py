@@ -193,7 +193,7 @@ class _Thread(_Follower):
         self._calls.put(None)
         self._thread.join(patience)
         if self._thread.is_alive() and self.error is None:
-            self.error = TimeoutError(f"it had not taken everything {patience:g} seconds after the end")
+            self.error = TimeoutError(f"it was still sending {patience:g} seconds after the end")
 
     def _run(self) -> None:
         with errors_for_output():

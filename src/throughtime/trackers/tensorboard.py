@@ -21,7 +21,7 @@ class TensorBoard(Tracker):
     """Files of events in the run folder.
 
     Args:
-        lines: how many lines of metrics.jsonl earlier files have; the rest of theirs does not count.
+        lines: how many lines of metrics.jsonl earlier files have; what they hold besides does not count.
     """
 
     # A file needs no waiting, and a thread would meet a full disk behind the training's back.

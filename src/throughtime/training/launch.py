@@ -15,6 +15,8 @@ from torch import nn
 from throughtime.config import RunConfig
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
+from throughtime.hub.cache import refuse_hub_name
+from throughtime.hub.card import write_hub_files
 from throughtime.in_memory import Data, Given, found_again, staged
 from throughtime.presets import preset as preset_options
 from throughtime.program.files import PROGRAM, read_program, write_program
@@ -186,6 +188,7 @@ def resume(
         RunError: the folder or the checkpoint is missing or damaged, or another process writes into it.
         OptionError: epochs is not above the epochs done.
     """
+    refuse_hub_name(folder, "begin a new training with its weights, by --init-from")
     folder, show, additions = Path(folder), show or Progress(), additions or Additions()
     RunConfig.load(folder / CONFIG)  # what is no run folder gets no lock
     with writing(folder, show.remark):
@@ -308,6 +311,10 @@ def _followed(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tup
         again = f"with {longer}" if by_folds else f"with `throughtime train --resume {folder} {longer}`"
         show.remark(f"{falling}: it may get better {again}")
     run.conclude()
+    try:
+        write_hub_files(run)
+    except OSError as error:  # the model is complete without its card
+        show.remark(f"the model card was not written: {describe_os_error(error)}")
     return run, position
 
 

@@ -140,6 +140,10 @@ class LanguageModelRun(Run):
     def check_data(self, show: Progress) -> None:
         self._open_tokens(lambda done, total: show.preparing("checking the tokens", done, total))
 
+    @property
+    def pipeline_tag(self) -> str:
+        return "text-generation"
+
     def next_command(self) -> str:
         return f"Let it write: throughtime sample {self.folder}"
 
