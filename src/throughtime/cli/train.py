@@ -49,7 +49,7 @@ _CHANGEABLE = ("epochs", "threads", "device", "checkpoint_seconds", "track")
 
 
 def run(
-    source: Path | None,
+    source: str | None,
     out: Path | None,
     resume: Path | None,
     preset_name: str | None,
@@ -164,7 +164,11 @@ def command() -> Callable[..., None]:
         run(options=options, **arguments)
 
     parameters = [
-        _parameter("source", Optional[Path], typer.Argument(help="The file or folder.", show_default=False)),
+        _parameter(
+            "source",
+            Optional[str],
+            typer.Argument(help="The file or folder; or a pattern in quotes, or a URL.", show_default=False),
+        ),
         _parameter(
             "out", Optional[Path], typer.Option("--out", "-o", help="Run folder (default: runs/NAME-DATE).")
         ),
@@ -306,7 +310,7 @@ def _parameter(name: str, kind: Any, info: Any, default: Any = None) -> inspect.
 
 
 def _refuse_with_resume(
-    source: Path | None, out: Path | None, preset_name: str | None, config: Path | None, given: dict[str, Any]
+    source: str | None, out: Path | None, preset_name: str | None, config: Path | None, given: dict[str, Any]
 ) -> None:
     refused = {"FILE": source, "--out": out, "--preset": preset_name, "--config": config}
     refused |= {

@@ -22,6 +22,8 @@ from throughtime.data.tables import TableFormat
 from throughtime.encodings import UTF8, check_encoding
 from throughtime.errors import DataError, OptionError
 from throughtime.hub.cache import is_hub_name, run_folder
+from throughtime.patterns import is_corpus
+from throughtime.recognition import corpora
 from throughtime.recognition.kinds import KINDS, Kind
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, look_at
@@ -63,10 +65,14 @@ def recognise(source: str | Path, options: Mapping[str, Any] | None = None) -> R
         OptionError: there is no such task.
     """
     options = options or {}
-    return _recognise(Path(source), options, *_named_task(options))
+    return _recognise(source, options, *_named_task(options))
 
 
-def _recognise(path: Path, options: Mapping[str, Any], task: str | None, because: str) -> Recognised:
+def _recognise(source: str | Path, options: Mapping[str, Any], task: str | None, because: str) -> Recognised:
+    if is_corpus(source):
+        found = corpora.corpus(str(source), options, task, because)
+        return Recognised("language-model", f"{found.why}: {found.learning}", {}, {})
+    path = Path(source)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
     wanted = Wanted.of(options, task, because)
@@ -104,7 +110,7 @@ def settle(source: str | Path, given: Mapping[str, Any], *layers: Mapping[str, A
             )
     # An option of one task alone names it only where the user wrote it, and not in a preset.
     task, because = _named_task({"task": flat.get("task"), **given})
-    found = _recognise(Path(source), flat, task, because)
+    found = _recognise(source, flat, task, because)
     if flat.get("init_from") is not None:
         layers = (_options_of(flat["init_from"], found.task), *layers)
     config = resolve(

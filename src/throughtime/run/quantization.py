@@ -24,6 +24,7 @@ _OF_TRAINING = (
     LOCK,
     "metrics.jsonl",
     "events.*",
+    "trackers.json",
     WEIGHTS,
     "*.png",
     "confusion*.json",

@@ -51,7 +51,8 @@ CHECKPOINT = Path("checkpoints") / "last.safetensors"
 # What the names of the model's tensors begin with in a checkpoint.
 _OF_MODEL = "model."
 # The folders of what `Run.prepare` makes of the user's data for training.
-PREPARED = ("data", "tokens")
+TOKENS = "tokens"
+PREPARED = ("data", TOKENS)
 
 
 class Run(ABC):

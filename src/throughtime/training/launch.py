@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from throughtime.files import describe_os_error, remove_unfinished
 from throughtime.hub.cache import refuse_hub_name
 from throughtime.hub.card import write_hub_files
 from throughtime.in_memory import Data, Given, found_again, staged
+from throughtime.patterns import is_corpus
 from throughtime.presets import preset as preset_options
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.recognition import settle
@@ -27,6 +29,7 @@ from throughtime.run.history import METRICS, read_metrics
 from throughtime.run.lock import is_empty, writing
 from throughtime.run.loss_picture import PICTURE
 from throughtime.run.position import Position
+from throughtime.run.run import TOKENS
 from throughtime.trackers.following import Trackers
 from throughtime.training.additions import Additions
 from throughtime.training.callbacks import OnEvaluation, OnStep
@@ -148,6 +151,12 @@ def start(
             if any_fold_trained(folder):
                 replaced()  # what they learned is kept, and a resumed training goes on from there
                 raise
+            if is_corpus(config.source) and (folder / TOKENS).exists():
+                replaced()
+                show.remark(
+                    f"what was read of the corpus is kept: go on with `throughtime train --resume {folder}`"
+                )
+                raise
             # Nothing was trained yet, and half a run would only be in the way of the next try.
             shutil.rmtree(folder, ignore_errors=True)
             if out is None:
@@ -247,6 +256,8 @@ def _begin_again(
     device = pick_device(config)
     # What was prepared may be half of it.
     for name in PREPARED:
+        if name == TOKENS and is_corpus(config.source):
+            continue  # it knows how much of it is whole
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / METRICS).unlink(missing_ok=True)
     config.save(folder / CONFIG, only_given=True)
@@ -395,13 +406,15 @@ def _refuse_used(folder: Path) -> None:
 def check_paths(config: RunConfig) -> None:
     """Refuse data that is not there, before a folder is made: a mistyped name leaves no empty run behind."""
     for path in (config.source, getattr(config.data, "validation", None)):
-        if path is not None and not Path(path).exists():
+        if path is not None and not is_corpus(path) and not Path(path).exists():
             raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
 
 
 def _default_folder(config: RunConfig) -> Path:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     name = Path(config.source).resolve().stem
+    if is_corpus(config.source):
+        name = re.sub(r"[^\w.-]+", "", name) or "corpus"
     folder = Path("runs") / f"{name}-{now}"
     number = 2
     while folder.exists():
