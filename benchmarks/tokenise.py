@@ -155,39 +155,45 @@ def write_corpus(folder: Path, size: int, form: str, seed: int) -> int:
     """Shards of text; the bytes that they hold together. Those of an earlier call are taken as they are."""
     folder.mkdir(parents=True, exist_ok=True)
     suffix = {"text": "txt", "jsonl": "jsonl", "parquet": "parquet"}[form]
+    lines = make_lines(seed)
+    generator = np.random.default_rng(seed)
     count = -(-size // SHARD_BYTES)
     for number in range(count):
         path = folder / f"{number:04}.{suffix}"
+        order = generator.permutation(len(lines))
         if not path.exists():
-            write_shard(path, size // count, form, seed + number)
+            write_shard(path, [lines[place] for place in order], size // count, form)
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def write_shard(path: Path, size: int, form: str, seed: int) -> None:
-    """One file of about so many bytes."""
+def make_lines(seed: int) -> list[str]:
+    """About 30 MB of lines; every shard has them in another order, as often as it takes."""
     letters = np.random.default_rng(0)
     words = np.array(
         ["".join(map(chr, letters.integers(97, 123, letters.integers(2, 11)))) for _ in range(WORDS)]
     )
-    generator = np.random.default_rng(seed)
+    ranks = np.minimum(np.random.default_rng(seed).zipf(1.2, 6_000_000) - 1, WORDS - 1)
+    text = words[ranks].tolist()
+    return [" ".join(text[begin : begin + 150]) for begin in range(0, len(text), 150)]
+
+
+def write_shard(path: Path, lines: list[str], size: int, form: str) -> None:
+    """One file of about so many bytes."""
     partial, written = path.with_suffix(".partial"), 0
-    with partial.open("wb") as file:
-        documents: list[str] = []
-        while written < size:
-            ranks = np.minimum(generator.zipf(1.2, 200_000) - 1, WORDS - 1)
-            text = " ".join(words[ranks])
-            lines = [text[begin : begin + 997] for begin in range(0, len(text), 997)]
-            if form == "parquet":
-                documents += lines
-            else:
-                rows = (json.dumps({"text": line}) for line in lines) if form == "jsonl" else lines
-                file.write(("\n".join(rows) + "\n").encode())
-            written += len(text)
+    rows = [json.dumps({"text": line}) for line in lines] if form == "jsonl" else lines
+    block = ("\n".join(rows) + "\n").encode()
     if form == "parquet":
         import pyarrow
         import pyarrow.parquet
 
-        pyarrow.parquet.write_table(pyarrow.table({"text": documents}), partial, row_group_size=20_000)
+        times = max(round(size / len(block)), 1)
+        table = pyarrow.table({"text": lines * times})
+        pyarrow.parquet.write_table(table, partial, row_group_size=20_000)
+    else:
+        with partial.open("wb") as file:
+            while written < size:
+                file.write(block)
+                written += len(block)
     partial.rename(path)
 
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ VOCABULARY_BYTES = 256 << 20
 # Each takes 100 to 400 MB.
 _MOST_PROCESSES = 8
 _COPY = 1 << 20
+_HALF_WORD = re.compile(r"\S*$")
 
 Show = Callable[[str, int, int], None]
 
@@ -153,15 +156,17 @@ class Corpus:
         return Tokenizer.train_on_texts(kind, () if kind == "byte" else whole_pieces(self._sample()), size)
 
     def _sample(self) -> Iterator[str]:
-        each = VOCABULARY_BYTES // len(self.pieces)
+        every = sum(VOCABULARY_BYTES if one.size is None else one.size for one in self.sources)
+        each = VOCABULARY_BYTES if every <= VOCABULARY_BYTES else VOCABULARY_BYTES // len(self.pieces)
         bad = BadRows(self._form.skip_bad)
         for number, piece in enumerate(self.pieces):
             left = each
             for text in text_blocks(piece, self._form, bad):
-                yield text[:left]
-                left -= len(text)
-                if left <= 0:
+                if len(text) > left:
+                    yield _HALF_WORD.sub("\n", text[:left])
                     break
+                yield text
+                left -= len(text)
             self._show("building the vocabulary", number + 1, len(self.pieces))
 
     def tokens(self, tokenizer_file: Path, vocabulary_size: int) -> TokenFile:
@@ -296,7 +301,8 @@ class _Processes:
             process.wait()
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
-                    stream.close()
+                    with suppress(OSError):  # what was not written yet has nobody to read it
+                        stream.close()
 
     def ask(self, job: Job) -> Future[dict[str, Any]]:
         """Have a job done."""
