@@ -38,6 +38,7 @@ Examples:
   throughtime train input.txt --preset quick --seed 3
   throughtime train words.txt --tokenizer bpe --vocabulary 8000 --cell gru
   throughtime train input.txt --config options.toml
+  throughtime train 'texts/*.jsonl.gz' --text-column body
   throughtime train --resume runs/mine
 """
 

@@ -268,6 +268,11 @@ class Corpus:
 _AGAIN = "begin again, with `throughtime train ... --overwrite`"
 
 
+def has_begun(folder: Path) -> bool:
+    """Whether a folder of token files has any that would have to be made again, or a part of one."""
+    return any(any(folder.glob(pattern)) for pattern in ("*.bin", "*.begun.json", "*-parts/*.done"))
+
+
 def sources_file(target: Path) -> Path:
     """What a token file is made of, beside it."""
     return target.with_name(f"{target.name}.sources.json")

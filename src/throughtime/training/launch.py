@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from throughtime.config import RunConfig
+from throughtime.data.corpus_tokens import has_begun
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
 from throughtime.hub.cache import refuse_hub_name
@@ -151,7 +152,7 @@ def start(
             if any_fold_trained(folder):
                 replaced()  # what they learned is kept, and a resumed training goes on from there
                 raise
-            if is_corpus(config.source) and (folder / TOKENS).exists():
+            if is_corpus(config.source) and has_begun(folder / TOKENS):
                 replaced()
                 show.remark(
                     f"what was read of the corpus is kept: go on with `throughtime train --resume {folder}`"

@@ -126,7 +126,9 @@ class LanguageModelRun(Run):
         if not begun:
             self.tokenizer.save(self.folder / TOKENIZER)
         for path, target in ((data.source, TRAINING_TOKENS), (data.validation, VALIDATION_TOKENS)):
-            if is_corpus(path):
+            if is_corpus(path) and (self.folder / target).exists():
+                continue  # made before a kill: whatever has become of the files, the run has their text
+            elif is_corpus(path):
                 corpus = self._corpus(str(path), target, show)
                 corpus.tokens(self.folder / TOKENIZER, self.tokenizer.vocabulary_size)
                 if corpus.left_out:
