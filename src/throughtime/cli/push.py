@@ -44,6 +44,7 @@ def push(
     with user_errors():
         from throughtime.errors import OptionError
         from throughtime.hub.cache import parse_name
+        from throughtime.hub.card import is_elsewhere
         from throughtime.hub.transfer import push as send
         from throughtime.hub.transfer import to_be_pushed
 
@@ -54,7 +55,7 @@ def push(
         console = error_console()
         if not as_json:
             print_table([(file.name, f"{file.size:,} bytes") for file in files])
-        if Path(opened.config.source).is_absolute():
+        if is_elsewhere(opened.config.source):
             console.print(
                 f"config.toml names where the data lay: {opened.config.source}",
                 style="yellow",

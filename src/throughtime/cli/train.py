@@ -36,9 +36,8 @@ Examples:
   throughtime train input.txt --out runs/mine --hidden 512 --epochs 14
   throughtime train reviews.csv --text-column review --label-column stars
   throughtime train input.txt --preset quick --seed 3
-  throughtime train words.txt --tokenizer bpe --vocabulary 8000 --cell gru
   throughtime train input.txt --config options.toml
-  throughtime train 'texts/*.jsonl.gz' --text-column body
+  throughtime train 'texts/*.jsonl' --text-column body --tokenizer bpe
   throughtime train --resume runs/mine
 """
 

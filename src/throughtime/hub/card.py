@@ -72,7 +72,12 @@ def _without_folders(value: Any) -> Any:
     """Options with the names of files only: where they lay on a machine is nobody's business."""
     if isinstance(value, dict):
         return {name: _without_folders(one) for name, one in value.items()}
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    return Path(value).name if isinstance(value, str) and is_elsewhere(value) else value
+
+
+def is_elsewhere(name: str) -> bool:
+    """Whether a name says where on a machine, or on which server, something lies."""
+    return Path(name).is_absolute() or "://" in name
 
 
 def _tokenizer(run: Run) -> dict[str, Any] | None:
