@@ -87,7 +87,10 @@ _RULES = (
     _Rule(
         ("skip_bad", "text_column"),
         lambda given: (
-            given["task"] == "language-model" and not given["lines"] and not is_corpus(given["source"])
+            given["task"] == "language-model"
+            and not given["lines"]
+            and not is_corpus(given["source"])
+            and not is_corpus(given["validation"])
         ),
         "--lines, or a corpus of JSON Lines or Parquet files",
     ),

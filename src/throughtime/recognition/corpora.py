@@ -7,6 +7,7 @@ from typing import Any
 
 from throughtime.data.corpus import find_corpus, kind_of
 from throughtime.errors import DataError
+from throughtime.patterns import is_corpus
 from throughtime.recognition.match import Match
 
 _TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -38,7 +39,7 @@ def corpus(pattern: str, options: Mapping[str, Any], task: str | None, because: 
     size = sum(source.size or 0 for source in found)
     files = f"{len(found):,} file{'s' * (len(found) != 1)}, {_shown(size)}"
     if kinds == {"text"}:
-        if options.get("text_column") is not None:
+        if options.get("text_column") is not None and not is_corpus(options.get("validation")):
             raise DataError(
                 f"{pattern}: --text-column is for JSON Lines and Parquet, and these are {files} of text"
             )
