@@ -112,7 +112,7 @@ def find_corpus(pattern: str) -> list[Source]:
         DataError: there are none.
         MissingExtraError: the URL needs a library that is not installed.
     """
-    asked = _suffix(PurePosixPath(pattern.partition("::")[0]).name)
+    asked = _suffix(Source(pattern).name)
 
     def wanted(source: Source) -> bool:
         suffix = _suffix(source.name)

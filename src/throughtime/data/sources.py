@@ -73,7 +73,11 @@ class Source:
     @property
     def name(self) -> str:
         """Its last part."""
-        return PurePosixPath(_inner(self.url)).name if is_url(self.url) else Path(self.url).name
+        if not is_url(self.url):
+            return Path(self.url).name
+        inner = _inner(self.url)
+        # What follows may be a signature.
+        return PurePosixPath(inner.partition("?")[0] if _is_web(self.url) else inner).name
 
     @property
     def suffix(self) -> str:
@@ -242,7 +246,7 @@ def _of_url(url: str) -> Iterator[Source]:
 
     def listed() -> list[tuple[str, dict[str, Any]]]:
         system.invalidate_cache()
-        if _MAGIC.intersection(_inner(url)):
+        if _is_pattern(url):
             return list(system.glob(path, detail=True).items())
         facts = system.info(path)
         if facts.get("type") != "directory":
@@ -251,7 +255,7 @@ def _of_url(url: str) -> Iterator[Source]:
         return [(one, each) for one, each in every if not PurePosixPath(one).name.startswith((".", "_"))]
 
     found = _asked(url, listed)
-    if len(found) == 1 and found[0][0] == path and not _MAGIC.intersection(_inner(url)):
+    if len(found) == 1 and found[0][0] == path and not _is_pattern(url):
         yield _described(url, found[0][1])
         return
     for inner, facts in found:
@@ -263,6 +267,15 @@ def _described(url: str, facts: dict[str, Any]) -> Source:
     version = next((f"{name} {facts[name]}" for name in _VERSIONS if facts.get(name) is not None), "")
     size = facts.get("size")
     return Source(url, None if size is None else int(size), version)
+
+
+def _is_web(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
+
+
+def _is_pattern(url: str) -> bool:
+    """Whether a URL stands for several files. In one of the web, a question mark begins a query."""
+    return bool(_MAGIC.intersection(_inner(url)) - ({"?", "["} if _is_web(url) else set()))
 
 
 def _inner(url: str) -> str:
