@@ -36,8 +36,8 @@ Examples:
   throughtime train input.txt --out runs/mine --hidden 512 --epochs 14
   throughtime train reviews.csv --text-column review --label-column stars
   throughtime train input.txt --preset quick --seed 3
-  throughtime train words.txt --tokenizer bpe --vocabulary 8000 --cell gru
   throughtime train input.txt --config options.toml
+  throughtime train 'texts/*.jsonl' --text-column body --tokenizer bpe
   throughtime train --resume runs/mine
   throughtime train reviews.csv --seeds 3 --sweep lr=1e-3,2e-3 hidden=256,512 --out sweeps/a
 """
@@ -46,11 +46,11 @@ Examples:
 COMMAND = TrainCommand
 
 # What a resumed training may take from the command line.
-_CHANGEABLE = ("epochs", "threads", "device", "checkpoint_seconds")
+_CHANGEABLE = ("epochs", "threads", "device", "checkpoint_seconds", "track")
 
 
 def run(
-    source: Path | None,
+    source: str | None,
     out: Path | None,
     resume: Path | None,
     preset_name: str | None,
@@ -205,7 +205,11 @@ def command() -> Callable[..., None]:
         run(options=options, **arguments)
 
     parameters = [
-        _parameter("source", Optional[Path], typer.Argument(help="The file or folder.", show_default=False)),
+        _parameter(
+            "source",
+            Optional[str],
+            typer.Argument(help="The file or folder; or a pattern in quotes, or a URL.", show_default=False),
+        ),
         _parameter(
             "out", Optional[Path], typer.Option("--out", "-o", help="Run folder (default: runs/NAME-DATE).")
         ),
@@ -302,9 +306,11 @@ def _option(name: str, tasks: dict[str, tuple[str, FieldInfo]]) -> inspect.Param
     kind, metavar = (str, "|".join(_any_other(others) + list(choices))) if choices else (others[0], None)
     if get_origin(kind) is dict:
         kind, metavar = list[str], "NAME=VALUE"
+    if get_origin(kind) is list:
+        kind, metavar = list[str], metavar or "|".join(get_args(get_args(kind)[0])) or None
     texts: dict[str, list[str]] = {}
     for task, (_, field) in tasks.items():
-        default = "" if field.default in (None, "", {}) else f" (default {_shown(field.default)})"
+        default = "" if field.default in (None, "", {}, []) else f" (default {_shown(field.default)})"
         texts.setdefault(f"{field.description}{default}", []).append(task)
     help_text = next(iter(texts))
     if len(texts) > 1:
@@ -364,7 +370,7 @@ def _parameter(name: str, kind: Any, info: Any, default: Any = None) -> inspect.
 
 
 def _refuse_with_resume(
-    source: Path | None, out: Path | None, preset_name: str | None, config: Path | None, given: dict[str, Any]
+    source: str | None, out: Path | None, preset_name: str | None, config: Path | None, given: dict[str, Any]
 ) -> None:
     refused = {"FILE": source, "--out": out, "--preset": preset_name, "--config": config}
     refused |= {
@@ -374,5 +380,5 @@ def _refuse_with_resume(
         if value is not None:
             raise OptionError(
                 f"{name} cannot be given with --resume: a run goes on with the options in its config.toml "
-                f"(--epochs may grow; --threads, --device and --checkpoint-seconds may change)"
+                f"(--epochs may grow; --threads, --device, --checkpoint-seconds and --track may change)"
             )

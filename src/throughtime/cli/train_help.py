@@ -116,7 +116,7 @@ def _text(tasks: dict[str, tuple[str, Any]], task: str | None) -> str:
 
 
 def _default(value: Any) -> str:
-    if value in (None, "", {}):
+    if value in (None, "", {}, []):
         return ""
     return f" (default { ({True: 'on', False: 'off'}[value] if isinstance(value, bool) else value) })"
 

@@ -337,7 +337,7 @@ class ClassifierRun(Run):
         truth = np.concatenate(truths)
         scores = self.target.scores()
         scores.add(truth, self.target.decide(outputs))
-        picture = self.folder / f"{self.target.picture}-{Path(path).resolve().stem}.png"
+        picture = self.picture_folder / f"{self.target.picture}-{Path(path).resolve().stem}.png"
         return {
             "examples": len(arrays),
             "left_out": bad.count,
@@ -346,6 +346,12 @@ class ClassifierRun(Run):
             **self.target.baseline(truth),
             self.target.picture.replace("-", "_"): str(self.target.draw(picture, truth, outputs)),
         }
+
+    @property
+    def pipeline_tag(self) -> str | None:
+        kinds = {"text": "text-classification", "audio": "audio-classification"}
+        vectors = "tabular-regression" if self.config.data.target == "number" else "tabular-classification"
+        return {**kinds, "vectors": vectors}.get(self.config.data.input)
 
     def next_command(self) -> str:
         example, inputs = "", " INPUT"

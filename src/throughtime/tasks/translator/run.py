@@ -162,6 +162,10 @@ class TranslatorRun(Run):
     def parameters_tied(self) -> tuple[str, ...]:
         return ("target_embedding.weight",) if self.config.data.shared_vocabulary else ()
 
+    @property
+    def pipeline_tag(self) -> str:
+        return "translation"
+
     def next_command(self) -> str:
         return f"Use it: throughtime translate {self.folder}"
 

@@ -331,7 +331,7 @@ class WordTaggerRun(Run):
         truth = [self._numbers(one) for one in sentences]
         tagged = tag_all(self.network, lexicon, examples, self.config.data.piece, truth, progress)
         loss, scores = score(tagged, truth, self.labels)
-        picture = self.folder / f"confusion-{Path(path).resolve().stem}.png"
+        picture = self.picture_folder / f"confusion-{Path(path).resolve().stem}.png"
         figures: dict[str, Any] = {
             "sentences": len(sentences),
             "words": sum(map(len, truth)),
@@ -341,6 +341,10 @@ class WordTaggerRun(Run):
             "confusion": str(self._write_confusion(picture, scores)),
         }
         return figures | ({} if scores.entities is None else {"entities": scores.entities.by_type()})
+
+    @property
+    def pipeline_tag(self) -> str:
+        return "token-classification"
 
     def next_command(self) -> str:
         return f'Tag a sentence: echo "a sentence" | throughtime predict {self.folder}'
