@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union, get_
 import typer
 from pydantic.fields import FieldInfo
 
+from throughtime.cli.processes import check_processes, run_processes, without_processes
 from throughtime.cli.terminal import error_console, print_json, user_errors
 from throughtime.cli.train_help import TrainCommand
 from throughtime.config import CONFIGS, RunConfig, every_option, read_options
 from throughtime.errors import OptionError
+from throughtime.places import place_here
 from throughtime.presets import PRESETS, preset
 
 if TYPE_CHECKING:
@@ -59,9 +62,17 @@ def run(
     as_json: bool,
     options: dict[str, Any],
     find_lr: bool = False,
+    processes: int | None = None,
 ) -> None:
     """Train, or go on with a training, or look for a learning rate."""
     with user_errors():
+        if processes is not None:
+            check_processes(processes, find_lr)
+        if processes is not None and processes > 1:
+            raise typer.Exit(run_processes(processes, without_processes(sys.argv[1:])))
+        if place_here().rank > 0:
+            _take_part()
+            return
         given = {name: value for name, value in options.items() if value is not None}
         if "cell_option" in given:
             given["cell_option"] = dict(map(_named_value, given["cell_option"]))
@@ -122,6 +133,19 @@ def run(
         )
     elif not quiet:
         console.print(f"Saved in {finished.folder}. {finished.next_command()}", soft_wrap=True)
+
+
+def _take_part() -> None:
+    """Train with the first of several processes, which knows what, and says all that there is to say."""
+    from throughtime.run import require_torch
+
+    require_torch()
+    from throughtime.training import Interrupted, follow
+
+    try:
+        follow()
+    except Interrupted as stop:
+        raise typer.Exit(128 + stop.signal_number) from None
 
 
 def _find_learning_rate(
@@ -212,6 +236,15 @@ def command() -> Callable[..., None]:
                 help="Train nothing: try learning rates in a short sweep, draw the losses, suggest a rate.",
             ),
             False,
+        ),
+        _parameter(
+            "processes",
+            Optional[int],
+            typer.Option(
+                "--processes",
+                metavar="N",
+                help="Share each step out to so many processes of this machine, as torchrun does.",
+            ),
         ),
         _parameter("quiet", bool, typer.Option("--quiet", "-q", help="Show no progress."), False),
         _parameter("as_json", bool, typer.Option("--json", help="Print a summary as JSON."), False),

@@ -27,6 +27,7 @@ from throughtime.training.launch import check_paths, make_task, prepare
 from throughtime.training.machine import pick_device, set_threads
 from throughtime.training.optimizer import clip_gradients, make_optimizer
 from throughtime.training.own_loss import check_task
+from throughtime.training.processes import check_alone
 from throughtime.training.progress import Progress
 from throughtime.training.trainer import resolve_precision
 
@@ -132,7 +133,10 @@ def sweep_rates(config: RunConfig, show: Progress, additions: Additions | None =
         DataError: the data cannot be used.
     """
     check_paths(config)
-    set_threads(config.training.threads)
+    check_alone("--find-lr")
+    if config.training.groups:
+        raise OptionError("--find-lr takes steps of whole batches: leave out --groups")
+    set_threads(config.training.threads, show)
     device = pick_device(config)
     config = config.changed({"precision": resolve_precision(config.training, device)})
     if getattr(config.data, "folds", 0):

@@ -65,12 +65,12 @@ class ForecastTask(ExampleTask):
         more = (f", {name} {metrics[key]:.4g}" for key, name in names.items() if key in metrics)
         return f"loss {metrics['val_loss']:.4f}{''.join(more)}"
 
-    def loss(self, examples: NDArray[np.int64]) -> StepLoss:
+    def loss(self, examples: NDArray[np.int64], joint: NDArray[np.int64] | None = None) -> StepLoss:
         batch = self._training.batch(examples)
         counted = torch.from_numpy(batch.counted).to(self.device)
         losses = self._step_losses(batch)
         steps = counted.sum().clamp(min=1)
-        return StepLoss((losses * counted).sum() / steps, len(examples))
+        return StepLoss((losses * counted).sum() / steps, len(examples), weight=float(batch.counted.sum()))
 
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None or not len(self._validation):

@@ -23,6 +23,7 @@ from throughtime.tasks.language_model.model import LanguageModel, TorchStepper
 from throughtime.tasks.language_model.options import StreamTraining
 from throughtime.tasks.language_model.watch import GradientWatch
 from throughtime.training.own_loss import OwnLoss
+from throughtime.training.shares import WHOLE, JointBatch, Share
 from throughtime.training.task import StepLoss, Task, carried_state
 from throughtime.units import describe_loss
 
@@ -79,7 +80,8 @@ class LanguageModelling(Task):
         self._watch = GradientWatch(model, config.watch_every, self._adapts) if watches else None
         self._last: tuple[Any, Any, State | None] | None = None
         self._position = 0
-        self._carried: State | None = None
+        # By share: one process has all streams in one.
+        self._carried: dict[int, State] = {}
 
     def facts(self) -> str:
         kinds = self._language_model.vocabulary_size
@@ -103,26 +105,33 @@ class LanguageModelling(Task):
 
     def start_epoch(self, epoch: int) -> None:
         self._position = 0
-        self._carried = None
+        self._carried = {}
         if self._adapts:
-            self._chosen = chunk_for(measure_decay(self._language_model, self._text))
+            chosen = chunk_for(measure_decay(self._language_model, self._text))
+            # Processors may round otherwise, and all have to read chunks of the same length.
+            self._chosen = self.sharing.processes.from_first(chosen)
             self._lengths.mean = self._chosen
 
     @property
     def epoch_progress(self) -> float:
         return self._position / self._streams.length
 
-    def next_loss(self) -> StepLoss | None:
+    def next_batch(self) -> JointBatch | None:
         remaining = self._streams.length - self._position
         if remaining <= 0:
             return None
         length = self._lengths.next(remaining)
-        inputs, targets = self._streams.chunk(self._position, length)
-        if self._watch is not None:
-            self._last = inputs, targets, self._carried
-        logits, state = self._language_model(self._tensor(inputs), self._carried)
-        self._carried = Recurrent.detach(state)
         self._position += length
+        return JointBatch(self._streams.batch_size, (self._position - length, length))
+
+    def loss_of(self, batch: JointBatch, share: Share = WHOLE) -> StepLoss:
+        start, length = batch.content
+        inputs, targets = self._streams.chunk(start, length, share.rows(batch.rows))
+        before = self._carried.get(share.part)
+        if self._watch is not None and share.part == 0:
+            self._last = inputs, targets, before
+        logits, state = self._language_model(self._tensor(inputs), before)
+        self._carried[share.part] = Recurrent.detach(state)
         loss = token_loss(logits, self._tensor(targets), self.own_loss)
         # Merity et al. 2018: a longer chunk averages more, so it may step further.
         scale = length / self._lengths.mean if self._lengths.mode == "random" and self._lengths.mean else 1.0
@@ -146,7 +155,8 @@ class LanguageModelling(Task):
         return {"val_loss": evaluate(self._language_model, self._validation, progress)}
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        tensors = {f"carried.{index}": part for index, part in enumerate(self._carried or ())}
+        joint = self.sharing.joint_state(self._carried, self._streams.batch_size)
+        tensors = {f"carried.{index}": part for index, part in enumerate(joint)}
         state = {
             "position": self._position,
             "lengths": self._lengths.state(),
@@ -175,7 +185,8 @@ class LanguageModelling(Task):
         model, batch = self._language_model, self._streams.batch_size
         # At the text's beginning nothing has been read.
         carrying = model.recurrent if self._position else None
-        self._carried = carried_state(tensors, carrying, batch, model.output.weight, saved) or None
+        joint = carried_state(tensors, carrying, batch, model.output.weight, saved)
+        self._carried = self.sharing.own_states(joint)
 
     def _tensor(self, tokens: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(tokens).to(self._device)

@@ -84,7 +84,11 @@ class TokenPairs:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """(N, 2), with END."""
-        return np.stack([self.sources.lengths, self.targets.lengths], 1) + 1
+        return self.lengths_of(slice(None))
+
+    def lengths_of(self, pairs: NDArray[np.int64] | slice) -> NDArray[np.int64]:
+        """The same of some of them."""
+        return np.stack([self.sources.lengths[pairs], self.targets.lengths[pairs]], 1) + 1
 
 
 @dataclass(frozen=True)
@@ -106,15 +110,17 @@ class PairBatch:
     counts: NDArray[np.bool_]
 
     @classmethod
-    def gather(cls, tokens: Tokens, pairs: TokenPairs, examples: NDArray[np.int64]) -> PairBatch:
-        """The pairs of these numbers."""
+    def gather(
+        cls, tokens: Tokens, pairs: TokenPairs, examples: NDArray[np.int64], least: tuple[int, ...] = (0, 0)
+    ) -> PairBatch:
+        """The pairs of these numbers, of `least` (S, T) steps or more."""
         sources = [np.append(pairs.sources[i], tokens.source_end).astype(np.int64) for i in examples]
         targets = [pairs.targets[i].astype(np.int64) for i in examples]
-        read = pad([np.concatenate([[tokens.start], target]) for target in targets], tokens.end)
-        wanted = pad([np.append(target, tokens.end) for target in targets], tokens.end)
+        read = pad([np.concatenate([[tokens.start], target]) for target in targets], tokens.end, least[1])
+        wanted = pad([np.append(target, tokens.end) for target in targets], tokens.end, least[1])
         counts = np.arange(len(wanted))[:, None] <= np.array([len(target) for target in targets])
         source_lengths = np.array([len(source) for source in sources])
-        return cls(pad(sources, tokens.source_end), source_lengths, read, wanted, counts)
+        return cls(pad(sources, tokens.source_end, least[0]), source_lengths, read, wanted, counts)
 
 
 def evaluate(
