@@ -123,7 +123,7 @@ def _start(rank: int, count: int, port: int, arguments: Sequence[str]) -> subpro
 
 
 def _meeting_place(descriptor: int, port: int, count: int) -> Any:
-    from torch.distributed import TCPStore
+    from torch._C._distributed_c10d import TCPStore
 
     return TCPStore(
         "127.0.0.1",

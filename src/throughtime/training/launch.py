@@ -245,7 +245,7 @@ def _resume(
         run.check_data(show)
         processor = pick_device(config, processes.place)
         check_sizes(run.build_model, checkpoint.group("model"), folder / CHECKPOINT)
-        go_on_with_threads(checkpoint, folder, threads, show, sharing)
+        go_on_with_threads(checkpoint, folder, threads, show, sharing, config.training.threads)
         before = saved_config.training.device
         if device is not None and device != before:
             show.remark(

@@ -80,16 +80,21 @@ def _processors() -> int:
 
 
 def go_on_with_threads(
-    checkpoint: Checkpoint, folder: Path, threads: int | None, show: Progress, sharing: Sharing
+    checkpoint: Checkpoint,
+    folder: Path,
+    threads: int | None,
+    show: Progress,
+    sharing: Sharing,
+    configured: int,
 ) -> None:
     """Take as many threads as the training had, or as many as are asked for, and say what that costs.
 
     Several processes without groups round otherwise than before anyhow where their number is another one:
-    they share out the processors that there are.
+    they share out the processors that there are, where `configured`, the option of the run, is 0.
     """
     before = threads_of(Saved(checkpoint.state, folder / CHECKPOINT))
     if threads is None and sharing.processes.count > 1 and not sharing.groups:
-        set_threads(0, show, sharing.processes.place)
+        set_threads(configured, show, sharing.processes.place)
         return
     set_threads(before if threads is None else threads, show, sharing.processes.place)
     now, processors = torch.get_num_threads(), os.cpu_count() or 1

@@ -29,7 +29,7 @@ from throughtime.places import Place, place_here, unused_processes
 from throughtime.training.packing import pack, unpack
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from numpy.typing import NDArray
 
     from throughtime.cells import State
 
@@ -55,14 +55,14 @@ class Processes:
 
     Args:
         place: whose view it is.
-        store: where they meet; None for one that is alone.
+        store: where they meet, a `torch.distributed.Store`; None for one that is alone.
     Attributes:
         rank: this one's number; 0 writes and speaks.
         count: W.
         seconds: that this process has spent in collectives.
     """
 
-    def __init__(self, place: Place | None = None, store: Store | None = None) -> None:
+    def __init__(self, place: Place | None = None, store: Any = None) -> None:
         self.place = place or Place()
         self.rank, self.count = self.place.rank, self.place.count
         self._store = store
@@ -103,13 +103,14 @@ class Processes:
         if self.count == 1 or self._is_open:
             return
         import torch.distributed as dist
+        from torch._C._distributed_c10d import PrefixStore
 
         assert self._store is not None
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         with self._failing():
             dist.init_process_group(
                 backend,
-                store=dist.PrefixStore("collectives", self._store),
+                store=PrefixStore("collectives", self._store),
                 rank=self.rank,
                 world_size=self.count,
                 timeout=_PATIENCE,
@@ -249,23 +250,22 @@ class Processes:
                     tensor.detach().copy_(dense)
 
     def in_turns(
-        self, items: Sequence[Any], compute: Callable[[Any], Sequence[Tensor]]
-    ) -> Iterator[list[Tensor]]:
+        self, items: Sequence[Any], compute: Callable[[Any], Sequence[NDArray[Any]]]
+    ) -> Iterator[Sequence[NDArray[Any]]]:
         """What a function gives for each item, in their order, in every process; each computes every W-th.
 
         Args:
             items: the same in every process.
-            compute: gives tensors, and the same ones wherever it is called.
+            compute: gives arrays, and the same ones wherever it is called.
         """
         if self.count == 1:
-            for item in items:
-                yield list(compute(item))
+            yield from map(compute, items)
             return
         for start in range(0, len(items), self.count):
             own = start + self.rank
-            data = pack(compute(items[own])) if own < len(items) else b""
-            for packed in self.gather_bytes(data)[: len(items) - start]:
-                yield unpack(packed)
+            found = [torch.from_numpy(one) for one in compute(items[own])] if own < len(items) else []
+            for packed in self.gather_bytes(pack(found))[: len(items) - start]:
+                yield [one.numpy() for one in unpack(packed)]
 
     # ---- when one ends
 
@@ -347,6 +347,8 @@ ALONE = Processes()
 
 _joined: Processes | None = None
 _meetings = 0
+# Made once: where the first process holds it, the others could meet again at one that is about to close.
+_place_to_meet: Any = None
 
 
 @contextmanager
@@ -356,7 +358,7 @@ def joined(remark: Callable[[str], None]) -> Iterator[Processes]:
     Args:
         remark: called with a warning where a scheduler has started several and this one is alone.
     """
-    global _joined, _meetings
+    global _joined, _meetings, _place_to_meet
     if _joined is not None:
         yield _joined
         return
@@ -366,11 +368,15 @@ def joined(remark: Callable[[str], None]) -> Iterator[Processes]:
             remark(warning)
         yield ALONE
         return
-    import torch.distributed as dist
+    from torch._C._distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
-    store, _, _ = next(dist.rendezvous("env://", place.rank, place.count, timeout=_MEETING))
+    if _place_to_meet is None:
+        _place_to_meet, _, _ = next(rendezvous("env://", place.rank, place.count, timeout=_MEETING))
     _meetings += 1
-    processes = Processes(place, dist.PrefixStore(f"throughtime/{_meetings}", store))
+    # An agent's store outlives the processes that it starts again, and all that they have said.
+    meeting = f"throughtime/{place.restarts}/{_meetings}"
+    processes = Processes(place, PrefixStore(meeting, _place_to_meet))
     processes.meet()
     _joined = processes
     try:
@@ -405,7 +411,7 @@ def said_elsewhere(text: str) -> ProcessError:
 class _Heart(threading.Thread):
     """Says every second that this process lives; ends it where what started it has ended."""
 
-    def __init__(self, store: Store, rank: int) -> None:
+    def __init__(self, store: Any, rank: int) -> None:
         super().__init__(daemon=True)
         self._store = store.clone()
         self._key = f"{_BEATS}/{rank}"

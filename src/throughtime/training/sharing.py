@@ -25,6 +25,7 @@ from throughtime.training.shares import WHOLE, JointBatch, Share
 
 if TYPE_CHECKING:
     from throughtime.cells import State
+    from throughtime.data.turns import Turns
     from throughtime.training.task import StepLoss
 
 # What each share says of a step beside its gradient: see `Sharing.step`.
@@ -84,6 +85,11 @@ class Sharing:
     def is_whole(self) -> bool:
         """Whether this process has all of the batch as one share, as in any training without sharing."""
         return self.shares == (WHOLE,) and not self.groups
+
+    @property
+    def turns(self) -> Turns:
+        """Shares out what an evaluation does for each of its batches."""
+        return self.processes.in_turns
 
     def check_batch(self, batch: int) -> None:
         """Raise OptionError where the shares of a batch would not be equal."""
@@ -246,7 +252,7 @@ class Sharing:
         # Each process adds one part of the gradient for all groups in order: as little is sent as with an
         # all-reduce, where gathering whole gradients would send G of them.
         pieces = processes.exchange(torch.stack(rows))
-        return processes.join_pieces(_in_order(pieces))
+        return processes.join_pieces(_in_order(list(pieces)))
 
 
 def _in_order(rows: Sequence[Tensor]) -> Tensor:

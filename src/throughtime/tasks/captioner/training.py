@@ -94,20 +94,29 @@ class Captioning(ExampleTask):
         model, was_training = self._captioner, self._captioner.training
         model.eval()
         batches = LengthBatches(validation.captions.lengths, _EVALUATION_BATCH, 0).in_order()
-        total = words = 0.0
-        for number, examples in enumerate(batches):
+
+        def measure(examples: NDArray[np.int64]) -> list[NDArray[np.float64]]:
             images, read, wanted = self._batch(validation, examples)
             logits, _ = model(images, read)
             count = int((wanted != IGNORED_TARGET).sum())
-            total += word_loss(logits, wanted).item() * count
-            words += count
+            return [np.array([word_loss(logits, wanted).item() * count, count])]
+
+        total = words = 0.0
+        for number, (sums,) in enumerate(self.sharing.turns(batches, measure)):
+            loss, count = sums.tolist()
+            total, words = total + loss, words + count
             if progress is not None:
                 progress(0.7 * (number + 1) / len(batches))
         writer, candidates = CaptionWriter(TorchNetwork(model), model.vocabulary_size), []
-        for start in range(0, len(validation.images), _EVALUATION_BATCH):
+
+        def write(start: int) -> list[NDArray[np.int64]]:
             cached = np.array(validation.images[start : start + _EVALUATION_BATCH])
             written = greedy_captions(writer, cached, self._max_length, self._never)
-            candidates += [self._write(tokens) for tokens in written]
+            return [np.array(tokens, np.int64) for tokens in written]
+
+        starts = range(0, len(validation.images), _EVALUATION_BATCH)
+        for written in self.sharing.turns(starts, write):
+            candidates += [self._write(tokens.tolist()) for tokens in written]
             if progress is not None:
                 progress(0.7 + 0.3 * len(candidates) / len(validation.images))
         references = [[text.split() for text in texts] for texts in validation.texts]

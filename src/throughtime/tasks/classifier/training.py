@@ -104,7 +104,7 @@ class Classification(ExampleTask):
             return {}
         was_training = self._classifier.training
         labeller = Labeller(TorchNetwork(self._classifier), self._pooling, self._target.port)
-        outputs = all_outputs(labeller, self._given.part(self._validation), progress)
+        outputs = all_outputs(labeller, self._given.part(self._validation), progress, self.sharing.turns)
         self._classifier.train(was_training)
         truth = self._targets[self._validation]
         scores = self._target.scores()

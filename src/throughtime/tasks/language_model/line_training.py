@@ -81,12 +81,16 @@ class LineModelling(ExampleTask):
             return {}
         was_training = self._model.training
         self._model.eval()
-        total, tokens, lines = 0.0, 0, 0
-        for done, batch in enumerate(self._validation, 1):
+
+        def measure(batch: NDArray[np.int64]) -> list[NDArray[np.float64]]:
             logits, targets = self._logits(self._prepared.validation[batch])
             count = int((targets != IGNORED_TARGET).sum())
-            total += token_loss(logits, targets).item() * count
-            tokens, lines = tokens + count, lines + len(batch)
+            return [np.array([token_loss(logits, targets).item() * count, count])]
+
+        total, tokens, lines = 0.0, 0, 0
+        for done, (sums,) in enumerate(self.sharing.turns(self._validation, measure), 1):
+            loss, count = sums.tolist()
+            total, tokens, lines = total + loss, tokens + int(count), lines + len(self._validation[done - 1])
             if progress is not None:
                 progress(done / len(self._validation))
         self._model.train(was_training)

@@ -24,6 +24,7 @@ from throughtime.tasks.language_model.options import StreamTraining
 from throughtime.tasks.language_model.watch import GradientWatch
 from throughtime.training.own_loss import OwnLoss
 from throughtime.training.shares import WHOLE, JointBatch, Share
+from throughtime.training.sharing import Sharing
 from throughtime.training.task import StepLoss, Task, carried_state
 from throughtime.units import describe_loss
 
@@ -109,8 +110,7 @@ class LanguageModelling(Task):
         if self._adapts:
             chosen = chunk_for(measure_decay(self._language_model, self._text))
             # Processors may round otherwise, and all have to read chunks of the same length.
-            self._chosen = self.sharing.processes.from_first(chosen)
-            self._lengths.mean = self._chosen
+            self._chosen = self._lengths.mean = self.sharing.processes.from_first(chosen)
 
     @property
     def epoch_progress(self) -> float:
@@ -152,7 +152,7 @@ class LanguageModelling(Task):
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None:
             return {}
-        return {"val_loss": evaluate(self._language_model, self._validation, progress)}
+        return {"val_loss": evaluate(self._language_model, self._validation, progress, self.sharing)}
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         joint = self.sharing.joint_state(self._carried, self._streams.batch_size)
@@ -221,20 +221,37 @@ def token_loss(logits: Tensor, targets: Tensor, own: OwnLoss | None = None) -> T
 
 @torch.inference_mode()
 def evaluate(
-    model: LanguageModel, streams: EvaluationStreams, progress: Callable[[float], None] | None = None
+    model: LanguageModel,
+    streams: EvaluationStreams,
+    progress: Callable[[float], None] | None = None,
+    sharing: Sharing | None = None,
 ) -> float:
     """The mean loss over every prediction of the streams, in nats a token, with carried state.
 
     Args:
         progress: called with the share that is done.
+        sharing: which of the streams are read here; the sum is over all.
     """
-    device, was_training = model.output.weight.device, model.training
+    was_training, sharing = model.training, sharing or Sharing()
     model.eval()
+    totals = [
+        _total_loss(model, streams, share.rows(streams.batch_size), progress) for share in sharing.shares
+    ]
+    model.train(was_training)
+    everyone = sharing.processes.gather(torch.tensor([totals], dtype=torch.float64))
+    return sum(everyone.flatten().tolist()) / streams.predictions
+
+
+def _total_loss(
+    model: LanguageModel, streams: EvaluationStreams, rows: slice, progress: Callable[[float], None] | None
+) -> float:
+    """The sum of the losses of some of the streams."""
+    device, count = model.output.weight.device, rows.stop - rows.start
     total, state = 0.0, None
-    fitting = _EVALUATION_LOGITS // (streams.batch_size * model.vocabulary_size)
+    fitting = _EVALUATION_LOGITS // (max(count, 1) * model.vocabulary_size)
     length = max(1, min(_EVALUATION_STEPS, fitting))
-    for start in range(0, streams.length, length):
-        inputs, targets = streams.chunk(start, length)
+    for start in range(0, streams.length if count else 0, length):
+        inputs, targets = (np.ascontiguousarray(part[:, rows]) for part in streams.chunk(start, length))
         logits, state = model(torch.from_numpy(inputs).to(device), state)
         wanted = torch.from_numpy(targets).to(device)
         count = int((targets != IGNORED_TARGET).sum())
@@ -242,5 +259,4 @@ def evaluate(
             total += token_loss(logits, wanted).item() * count
         if progress is not None:
             progress((start + len(inputs)) / streams.length)
-    model.train(was_training)
-    return total / streams.predictions
+    return total

@@ -163,7 +163,8 @@ class Tagging(Task):
         was_training = self._tagger.training
         tagger = FrameTagger(TorchNetwork(self._tagger), self._tagger.looks_ahead, self._target.port)
         batch, weights = self._config.batch, self._weights
-        loss, scores = evaluate(tagger, self._validation, batch, self._target, weights, progress)
+        turns = None if self.sharing.is_whole else self.sharing.turns
+        loss, scores = evaluate(tagger, self._validation, batch, self._target, weights, progress, turns)
         self._tagger.train(was_training)
         return {"val_loss": loss, **{f"val_{name}": value for name, value in scores.result().items()}}
 

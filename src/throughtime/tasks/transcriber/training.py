@@ -86,7 +86,7 @@ class Transcription(ExampleTask):
         recordings = [self._prepared.recordings[number] for number in self._validation]
         listener = Listener(TorchNetwork(self._transcriber))
         scores, losses = EditScores(), np.zeros(len(recordings))
-        for index, log_probabilities in listen(listener, recordings, progress):
+        for index, log_probabilities in listen(listener, recordings, progress, self.sharing.turns):
             truth = self._prepared.texts[int(self._validation[index])].tolist()
             losses[index] = -log_likelihood(log_probabilities, truth)
             found = best_path(log_probabilities).characters

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.batches import LengthBatches, pad
 from throughtime.data.sequences import Sequences
+from throughtime.data.turns import Turns, one_by_one
 from throughtime.program.network import Functions
 from throughtime.tasks.translator.search import TranslationSearcher
 
@@ -128,6 +129,7 @@ def evaluate(
     pairs: TokenPairs,
     batch: int,
     progress: Callable[[float], None] | None = None,
+    turns: Turns = one_by_one,
 ) -> dict[str, float]:
     """The mean loss over all target tokens, without smoothing, and the share that is predicted right.
 
@@ -136,11 +138,15 @@ def evaluate(
         pairs: at least one.
         batch: pairs at once.
         progress: called with the share that is done.
+        turns: how batches are gone through.
     """
     total, right, count = 0.0, 0, 0
     batches = LengthBatches(pairs.lengths, batch, seed=0).in_order()
-    for number, examples in enumerate(batches, 1):
-        losses, hits = translator.score(PairBatch.gather(translator, pairs, examples))
+
+    def score(examples: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+        return translator.score(PairBatch.gather(translator, pairs, examples))
+
+    for number, (losses, hits) in enumerate(turns(batches, score), 1):
         total += float(losses.sum())
         right += int(hits.sum())
         count += len(losses)

@@ -67,7 +67,7 @@ class Translation(ExampleTask):
             return {}
         was_training = self._translator.training
         self._translator.eval()
-        metrics = evaluate(self, self._validation, self._config.batch, progress)
+        metrics = evaluate(self, self._validation, self._config.batch, progress, self.sharing.turns)
         self._translator.train(was_training)
         return metrics
 

@@ -93,7 +93,9 @@ class WordTagging(ExampleTask):
         examples = [self._prepared.examples[number] for number in self._validation]
         truth = [self._prepared.tags[number] for number in self._validation]
         labeller = WordLabeller(TorchNetwork(self._tagger))
-        tagged = tag_all(labeller, self._prepared.lexicon, examples, self._piece, truth, progress)
+        tagged = tag_all(
+            labeller, self._prepared.lexicon, examples, self._piece, truth, progress, self.sharing.turns
+        )
         self._tagger.train(was_training)
         loss, scores = score(tagged, truth, self._labels)
         figures = scores.figures()
