@@ -76,6 +76,12 @@ def unused_processes(environment: Mapping[str, str] | None = None) -> str:
     return ""
 
 
+def check_alone(what: str) -> None:
+    """Raise OptionError where several processes would do what one has to do alone."""
+    if place_here().count > 1:
+        raise OptionError(f"{what} is for one process: start it without torchrun and --processes")
+
+
 def _number(given: Mapping[str, str], name: str, least: int = 0, default: int | None = None) -> int:
     text = given.get(name)
     if text is None and default is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union, get_args, get_origin
 
@@ -70,9 +70,11 @@ def run(
             check_processes(processes, find_lr)
         if processes is not None and processes > 1:
             raise typer.Exit(run_processes(processes, without_processes(sys.argv[1:])))
-        if place_here().rank > 0:
+        place = place_here()
+        if place.rank > 0:
             _take_part()
             return
+    with user_errors(), _leading() if place.count > 1 else nullcontext():
         given = {name: value for name, value in options.items() if value is not None}
         if "cell_option" in given:
             given["cell_option"] = dict(map(_named_value, given["cell_option"]))
@@ -133,6 +135,16 @@ def run(
         )
     elif not quiet:
         console.print(f"Saved in {finished.folder}. {finished.next_command()}", soft_wrap=True)
+
+
+def _leading() -> AbstractContextManager[Any]:
+    """The first of several processes from the beginning, so that the others hear of any error."""
+    from throughtime.run import require_torch
+
+    require_torch()
+    from throughtime.training.processes import joined
+
+    return joined(lambda _: None)
 
 
 def _take_part() -> None:

@@ -21,10 +21,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from throughtime.errors import OptionError, ProcessError, ThroughtimeError
+from throughtime.errors import ProcessError, ThroughtimeError
 from throughtime.places import Place, place_here, unused_processes
 from throughtime.training.packing import pack, unpack
 
@@ -41,8 +42,8 @@ _BEAT = 1.0
 # A process that has not given a sign of life for so many beats has ended.
 _SILENT_BEATS = 3
 _POLL = 0.05
-# How long the first process waits for the others to leave in the end.
-_GOODBYE = 30.0
+# How long the first process waits for the others to leave in the end, and after an error.
+_GOODBYE, _HURRY = 30.0, 2.0
 
 # What the first process tells when nothing more is to be trained.
 END = {"kind": "end"}
@@ -137,8 +138,10 @@ class Processes:
             if error is not None:
                 self._store.set(f"{_ERROR}/{self.rank}", str(error) or type(error).__name__)
             self._store.add(_LEFT, 1)
-            until = time.monotonic() + _GOODBYE
-            while error is None and self.is_first and time.monotonic() < until:
+            # Who waits to hear something, and not in a collective, leaves at once.
+            patience = _GOODBYE if error is None else 0.0 if self._is_open else _HURRY
+            until = time.monotonic() + patience
+            while self.is_first and time.monotonic() < until:
                 if self._store.add(_LEFT, 0) >= self.count:
                     break
                 time.sleep(_POLL)
@@ -263,8 +266,9 @@ class Processes:
             return
         for start in range(0, len(items), self.count):
             own = start + self.rank
-            found = [torch.from_numpy(one) for one in compute(items[own])] if own < len(items) else []
-            for packed in self.gather_bytes(pack(found))[: len(items) - start]:
+            arrays = compute(items[own]) if own < len(items) else ()
+            found = pack([torch.from_numpy(np.require(one, requirements=["C", "W"])) for one in arrays])
+            for packed in self.gather_bytes(found)[: len(items) - start]:
                 yield [one.numpy() for one in unpack(packed)]
 
     # ---- when one ends
@@ -434,9 +438,3 @@ class _Heart(threading.Thread):
 
 # Set by `throughtime train --processes`, for its children.
 PARENT = "THROUGHTIME_PARENT"
-
-
-def check_alone(what: str) -> None:
-    """Raise OptionError where several processes would do what one has to do alone."""
-    if place_here().count > 1:
-        raise OptionError(f"{what} is for one process: start it without torchrun and --processes")

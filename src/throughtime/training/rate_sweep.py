@@ -20,6 +20,7 @@ from throughtime.config import RunConfig
 from throughtime.errors import DataError, OptionError
 from throughtime.in_memory import Data, staged
 from throughtime.notebooks import picture_of, showing, table
+from throughtime.places import check_alone
 from throughtime.presets import preset as preset_options
 from throughtime.recognition import settle
 from throughtime.training.additions import Additions
@@ -27,7 +28,6 @@ from throughtime.training.launch import check_paths, make_task, prepare
 from throughtime.training.machine import pick_device, set_threads
 from throughtime.training.optimizer import clip_gradients, make_optimizer
 from throughtime.training.own_loss import check_task
-from throughtime.training.processes import check_alone
 from throughtime.training.progress import Progress
 from throughtime.training.trainer import resolve_precision
 
