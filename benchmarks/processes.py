@@ -2,7 +2,8 @@
 
 losses   Every task is trained for 1,000 short steps in 1, 2 and 4 processes with the same joint batch, with
          dropout. Printed is the largest relative difference of a step's loss, over the first 10, 100 and all
-         steps, and whether 1 and 4 processes end with the same bits under --groups 4.
+         steps, and whether all losses and gradient norms of 1 and 4 processes have the same bits under
+         --groups 4.
 speed    An LSTM of 2 x 512 units, batch 64: two processes of one thread each against one of two threads, in
          turns, in tokens per second, with the share of the time that adding up gradients takes.
 
@@ -22,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -130,36 +132,40 @@ def train_together(count: int, plan: list[Any], steps: int, folder: Path) -> Non
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
 
 
-def losses_of(folder: Path, steps: int) -> np.ndarray[Any, Any]:
-    """The training loss of each step, and nothing behind the last one."""
+def log_of(folder: Path, steps: int, name: str) -> np.ndarray[Any, Any]:
+    """The training loss or another figure of each step, and nothing behind the last one."""
     entries = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return np.array([entry["train_loss"] for entry in entries if "train_loss" in entry])[:steps]
+    return np.array([entry[name] for entry in entries if name in entry])[:steps]
 
 
-def compare_losses(steps: int, only: str | None) -> list[dict[str, Any]]:
+def compare_losses(steps: int, only: str | None, folder: Path) -> list[dict[str, Any]]:
     """A row for each task."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        data = write_data(folder / "data", only)
-        for kind, groups, count in (("1", 0, 1), ("2", 0, 2), ("4", 0, 4), ("1g", 4, 1), ("4g", 4, 4)):
-            plan = [
-                [source, str(folder / kind / task), {**options, "groups": groups}]
-                for task, (source, options) in data.items()
-            ]
-            train_together(count, plan, steps, folder)
-        rows = []
-        for task in data:
-            one = losses_of(folder / "1" / task, steps)
-            row: dict[str, Any] = {"data": task, "steps": len(one), "first": one[0], "last": one[-1]}
-            for count in (2, 4):
-                other = losses_of(folder / str(count) / task, steps)
-                apart = np.abs(other - one) / np.abs(one)
-                row[str(count)] = [float(apart[:most].max()) for most in (10, 100, steps)]
-            groups = [losses_of(folder / kind / task, steps).tobytes() for kind in ("1g", "4g")]
-            weights = [(folder / kind / task / "model.safetensors").read_bytes() for kind in ("1g", "4g")]
-            row["same_bits"] = groups[0] == groups[1] and weights[0] == weights[1]
-            rows.append(row)
-        return rows
+    data = write_data(folder / "data", only)
+    for kind, groups, count in (("1", 0, 1), ("4", 0, 4), ("2", 0, 2), ("1g", 4, 1), ("4g", 4, 4)):
+        begin = time.perf_counter()
+        plan = [
+            [source, str(folder / kind / task), {**options, "groups": groups}]
+            for task, (source, options) in data.items()
+        ]
+        train_together(count, plan, steps, folder)
+        said = f"{count} process{'es' * (count > 1)}{f', {groups} groups' * bool(groups)}"
+        print(f"{said}: {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+    rows = []
+    for task in data:
+        one = log_of(folder / "1" / task, steps, "train_loss")
+        row: dict[str, Any] = {"data": task, "steps": len(one), "first": one[0], "last": one[-1]}
+        for count in (2, 4):
+            other = log_of(folder / str(count) / task, steps, "train_loss")
+            apart = np.abs(other - one) / np.abs(one)
+            row[str(count)] = [float(apart[:most].max()) for most in (10, 100, steps)]
+        # A stop is heard a step later where there are several: the last weights are not of the same step.
+        row["same_bits"] = all(
+            log_of(folder / "1g" / task, steps, name).tobytes()
+            == log_of(folder / "4g" / task, steps, name).tobytes()
+            for name in ("train_loss", "gradient_norm")
+        )
+        rows.append(row)
+    return rows
 
 
 def measure_speed(rounds: int, steps: int) -> dict[str, Any]:
@@ -204,6 +210,7 @@ def main() -> None:
     parser.add_argument("plan", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--steps", type=int, default=None, help="losses: 1,000 each; speed: 40 each")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--keep", type=Path, help="losses: keep data and runs in this new folder")
     parser.add_argument("--only", help="one data set")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
@@ -216,7 +223,9 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, torch ", end="")
     print(f"{torch.__version__}; the machine's load before: {load:.1f}")
     if arguments.what == "losses":
-        figures: Any = compare_losses(arguments.steps or 1000, arguments.only)
+        with tempfile.TemporaryDirectory() as name:
+            folder = arguments.keep or Path(name)
+            figures: Any = compare_losses(arguments.steps or 1000, arguments.only, folder)
         print(
             "data         steps  loss            2 processes: 10, 100, all   4 processes: 10, 100, all   bits"
         )

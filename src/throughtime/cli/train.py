@@ -255,7 +255,7 @@ def command() -> Callable[..., None]:
             typer.Option(
                 "--processes",
                 metavar="N",
-                help="Share each step out to so many processes of this machine, as torchrun does.",
+                help="Train in N processes on this machine.",
             ),
         ),
         _parameter("quiet", bool, typer.Option("--quiet", "-q", help="Show no progress."), False),

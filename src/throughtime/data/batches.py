@@ -59,7 +59,7 @@ class LengthBatches:
 
 def pad(arrays: Sequence[NDArray[Any]], value: float = 0, least: int = 0) -> NDArray[Any]:
     """Stack arrays (T_i, ...) as (T, B, ...), T the longest or `least`, filled up with `value`."""
-    longest = max(least, *(len(array) for array in arrays))
+    longest = max(least, max(len(array) for array in arrays))
     padded = np.full((longest, len(arrays), *arrays[0].shape[1:]), value, dtype=arrays[0].dtype)
     for column, array in enumerate(arrays):
         padded[: len(array), column] = array

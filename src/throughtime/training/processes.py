@@ -417,7 +417,8 @@ class _Heart(threading.Thread):
 
     def __init__(self, store: Any, rank: int) -> None:
         super().__init__(daemon=True)
-        self._store = store.clone()
+        # Older versions of torch have no clone; then both threads take turns, and neither waits in the store.
+        self._store = store.clone() if hasattr(store, "clone") else store
         self._key = f"{_BEATS}/{rank}"
         self._stopped = threading.Event()
         self._parent = os.getppid() if os.environ.get(PARENT) else None
