@@ -47,7 +47,12 @@ def dropout(values: Tensor, probability: float, training: bool, rows: int = 1) -
     """
     if _here is None or not training or probability == 0:
         return F.dropout(values, probability, training)
-    return values * _taken(F.dropout(_for_all(values, rows).fill_(1), probability), values, rows)
+    joint = _for_all(values, rows)
+    if values.device.type != "cpu" or probability == 1:
+        return values * _taken(F.dropout(joint.fill_(1), probability), values, rows)
+    # What torch does on the CPU, without passes over the rows of others but for the drawing.
+    kept = _taken(joint.bernoulli_(1 - probability), values, rows)
+    return values * kept.div(1 - probability)
 
 
 def uniform(shape: Sequence[int], device: torch.device, rows: int = 1) -> Tensor:

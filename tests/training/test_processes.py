@@ -19,10 +19,10 @@ import torch
 from tests.training.every_task import TEXT, write_every
 from tests.training.process_worker import carry_out
 from throughtime.cli.processes import without_processes
-from throughtime.errors import OptionError
+from throughtime.errors import OptionError, RunError
 from throughtime.places import Place, place_here, unused_processes
 from throughtime.run.history import read_metrics
-from throughtime.training import resume, train
+from throughtime.training import Interrupted, resume, train
 from throughtime.training.checkpoint import Checkpoint
 from throughtime.training.processes import Processes
 from throughtime.training.shares import Share
@@ -248,6 +248,28 @@ def test_a_place_is_read_from_what_launchers_set() -> None:
         place_here({**variables, "WORLD_SIZE": "x"})
     with pytest.raises(OptionError, match="RANK is 4 of WORLD_SIZE 4"):
         place_here({**variables, "RANK": "4"})
+
+
+def test_a_command_that_is_given_again_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    options = {**LONG, "epochs": 2}
+    given = tmp_path / "text.txt", tmp_path / "run"
+    stopped = {**options, "on_step": lambda event: os.kill(os.getpid(), signal.SIGTERM)}
+    with pytest.raises(Interrupted):
+        train(*given, **stopped)
+    with pytest.raises(RunError, match="exists already"):
+        train(*given, **options)
+    variables = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1, "MASTER_ADDR": "a"}
+    restarted = {"TORCHELASTIC_RESTART_COUNT": 1, "TORCHELASTIC_MAX_RESTARTS": 3}
+    for name, value in {**variables, **restarted}.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(RunError, match="was trained with hidden 8, not 12: choose another --out"):
+        train(*given, **{**options, "hidden": 12})
+    with pytest.raises(OptionError, match="--max-restarts gives the same command again.* name it with --out"):
+        train(given[0], **options)
+    train(*given, **options)
+    train(tmp_path / "text.txt", tmp_path / "whole", **options)
+    assert_same(tmp_path / "whole", tmp_path / "run")
 
 
 def test_processes_that_a_scheduler_started_apart_are_told() -> None:

@@ -370,7 +370,7 @@ def joined(remark: Callable[[str], None]) -> Iterator[Processes]:
     if place.count == 1:
         if warning := unused_processes():
             remark(warning)
-        yield ALONE
+        yield Processes(place)  # which may have been started again
         return
     from torch._C._distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
