@@ -171,7 +171,7 @@ def compare_losses(steps: int, only: str | None, folder: Path) -> list[dict[str,
 def measure_speed(rounds: int, steps: int) -> dict[str, Any]:
     """Tokens per second of one process of two threads and of two of one thread, and the share of sums."""
     options = ["--hidden", "512", "--layers", "2", "--embedding", "128", "--batch", "64", "--chunk", "64"]
-    options += ["--epochs", "1", "--validation-fraction", "0", "--log-every", "5", "--no-tensorboard"]
+    options += ["--epochs", "1", "--validation-fraction", "0", "--log-every", "2", "--no-tensorboard"]
     found: dict[str, list[float]] = {"one": [], "two": [], "share": []}
     with tempfile.TemporaryDirectory() as name:
         text = Path(name) / "text.txt"

@@ -111,6 +111,8 @@ def _start(rank: int, count: int, port: int, arguments: Sequence[str]) -> subpro
         "THROUGHTIME_PARENT": os.getpid(),
     }
     environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
+    # Our own sentence says who has ended; the library's warnings of lost connections are pages.
+    environment.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if sys.platform == "linux":
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")  # no network is needed on one machine
     return subprocess.Popen(

@@ -430,10 +430,10 @@ class _Heart(threading.Thread):
 
     def run(self) -> None:
         while not self._stopped.is_set():
-            with contextlib.suppress(RuntimeError):
-                self._store.add(self._key, 1)
             if self._parent is not None and os.getppid() != self._parent:
                 os._exit(1)  # nobody is left who could stop this process
+            with contextlib.suppress(RuntimeError):
+                self._store.add(self._key, 1)
             self._stopped.wait(_BEAT / 2)
 
 
