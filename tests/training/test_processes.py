@@ -18,9 +18,9 @@ import torch
 
 from tests.training.every_task import TEXT, write_every
 from tests.training.process_worker import carry_out
-from throughtime.cli.processes import without_processes
+from throughtime.cli.processes import check_processes, without_processes
 from throughtime.errors import OptionError, RunError
-from throughtime.places import Place, place_here, unused_processes
+from throughtime.places import Place, check_alone, place_here, unused_processes
 from throughtime.run.history import read_metrics
 from throughtime.training import Interrupted, resume, train
 from throughtime.training.checkpoint import Checkpoint
@@ -276,6 +276,29 @@ def test_processes_that_a_scheduler_started_apart_are_told() -> None:
     assert "SLURM_NTASKS is 4" in unused_processes({"SLURM_NTASKS": "4"})
     assert "WORLD_SIZE is 2" in unused_processes({"WORLD_SIZE": "2"})
     assert unused_processes({"SLURM_NTASKS": "1"}) == unused_processes({}) == ""
+
+
+def test_processes_that_cannot_be_started_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError, match="--processes must be from 1 to 1024, not 0"):
+        check_processes(0, find_lr=False)
+    with pytest.raises(OptionError, match="--find-lr is for one process"):
+        check_processes(2, find_lr=True)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "a"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OptionError, match="torchrun has started 2 processes already"):
+        check_processes(2, find_lr=False)
+    with pytest.raises(OptionError, match="throughtime demo is for one process"):
+        check_alone("throughtime demo")
+
+
+def test_a_scalar_loss_of_ones_own_is_refused_where_a_batch_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+
+    def mean(outputs: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(outputs.flatten(0, 1), targets.flatten())
+
+    with pytest.raises(OptionError, match="the loss mean gives a scalar.* one value for each place"):
+        train(tmp_path / "text.txt", out=tmp_path / "run", loss=mean, **{**LONG, "epochs": 1})
 
 
 def test_the_children_get_the_command_without_their_number() -> None:
