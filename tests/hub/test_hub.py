@@ -106,6 +106,8 @@ def test_each_file_of_a_task_is_shared_or_not_by_decision() -> None:
         "known_lines.npy",  # says of any line whether the model was trained on it
         "export.json",  # of ONNX files
         "trackers.json",
+        "sweep.json",  # of a folder of runs
+        "_plan.json",  # of a folder of predictions
     }
     inside_data = {"data", "in_memory", "runtime", "program"}
     found: set[str] = set()

@@ -98,7 +98,7 @@ def _begin(ray: Any, cpus: int) -> None:
 
 def _require_ray() -> Any:
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise MissingExtraError(
             f"--engine ray needs Ray: install it with `{install_command('ray', 'ray')}`"
