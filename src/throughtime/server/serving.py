@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
+from throughtime.server.batcher import Batcher
 from throughtime.server.errors import ApiError
 from throughtime.server.metrics import Metrics
+from throughtime.server.predictors import Predictor
 from throughtime.server.scheduler import Limits, Scheduler
 from throughtime.server.store import Store
+from throughtime.tasks.forecaster.run import ForecasterRun
+
+H = TypeVar("H")
+
+# What a verb needs, for whoever names a model that does something else.
+_DOES = {
+    "classify": "classify",
+    "tag": "tag",
+    "translate": "translate",
+    "caption": "caption pictures",
+    "transcribe": "write recordings down",
+    "forecast": "forecast",
+}
 
 
 @dataclass
@@ -19,6 +35,8 @@ class Serving:
 
     Args:
         texts: the schedulers of language models, by name.
+        batchers: the threads of all other models, by name.
+        predictors: what these answer, by name.
         runs: every served run, by name.
         store: where sessions are.
         limits: how much is taken on.
@@ -34,6 +52,13 @@ class Serving:
     ready: bool = False
     created: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
+    batchers: dict[str, Batcher] = field(default_factory=dict)
+    predictors: dict[str, Predictor] = field(default_factory=dict)
+
+    @property
+    def hosts(self) -> dict[str, Scheduler | Batcher]:
+        """The threads of all models."""
+        return {**self.texts, **self.batchers}
 
     def text(self, name: str | None) -> Scheduler:
         """The scheduler of a language model; the only one where no name is given.
@@ -41,35 +66,70 @@ class Serving:
         Raises:
             ApiError: there is none of this name.
         """
+        return self._found(self.texts, name, "write text")
+
+    def predictor(self, verb: str, name: str | None) -> tuple[Batcher, Predictor]:
+        """The model that a verb is asked of, and its thread; the only one where no name is given.
+
+        Raises:
+            ApiError: there is none of this name, or it does something else.
+        """
+        able = {key: one for key, one in self.predictors.items() if one.verb == verb}
+        found = self._found(able, name, _DOES[verb])
+        return next((self.batchers[key], one) for key, one in able.items() if one is found)
+
+    def forecaster(self, name: str | None) -> tuple[Batcher, ForecasterRun]:
+        """The forecaster of a name, and its thread."""
+        able = {key: run for key, run in self.runs.items() if isinstance(run, ForecasterRun)}
+        found = self._found(able, name, _DOES["forecast"])
+        return next((self.batchers[key], run) for key, run in able.items() if run is found)
+
+    def following(self, name: str | None) -> Scheduler | Batcher:
+        """The model that follows streams; the only one where no name is given.
+
+        Raises:
+            ApiError: there is none of this name, or it has no sessions; the message says why.
+        """
+        able: dict[str, Scheduler | Batcher] = dict(self.texts)
+        able |= {key: one for key, one in self.batchers.items() if one.has_sessions}
+        why = self.facts.get("no_sessions", {})
+        if name in why:
+            raise ApiError(400, "no_sessions", why[name], "model")
+        return self._found(able, name, "have sessions")
+
+    def _found(self, able: Mapping[str, H], name: str | None, does: str) -> H:
         if name is None:
-            if len(self.texts) == 1:
-                return next(iter(self.texts.values()))
-            raise ApiError(400, "no_model", "say which model: " + ", ".join(self.texts), "model")
-        found = self.texts.get(name)
-        if found is None:
+            if len(able) == 1:
+                return next(iter(able.values()))
+            if not able:
+                raise ApiError(400, "wrong_task", f"no model of this server can {does}", "model")
+            raise ApiError(400, "no_model", "say which model: " + ", ".join(able), "model")
+        if name not in able:
             if name in self.runs:
                 task = self.runs[name].task
-                raise ApiError(400, "wrong_task", f"{name} is a {task}: it does not write text", "model")
+                raise ApiError(400, "wrong_task", f"{name} is a {task}: it does not {does}", "model")
             known = ", ".join(self.runs)
             raise ApiError(
                 404, "model_not_found", f"there is no model {name!r:.100}: there is {known}", "model"
             )
-        return found
+        return able[name]
 
-    def of_session(self, id: str) -> Scheduler:
-        """The scheduler whose model a session's name names.
+    def of_session(self, id: str) -> Scheduler | Batcher:
+        """The thread of the model that a session's name names.
 
         Raises:
             ApiError: no model of this server has such sessions.
         """
         part = id.split("-")
-        if len(part) == 3 and part[0] == "ses":
-            for scheduler in self.texts.values():
-                if scheduler.model.fingerprint.startswith(part[1]):
-                    return scheduler
+        if len(part) == 3 and part[0] == "ses" and part[1]:
+            for host in self.hosts.values():
+                if isinstance(host, Batcher) and not host.has_sessions:
+                    continue
+                if host.model.fingerprint[:8] == part[1]:
+                    return host
         raise ApiError(404, "session_not_found", f"there is no session {id!r:.100}")
 
 
-def serving(request: Request) -> Serving:
-    """The state of the server that a request came to."""
-    return request.app.state.serving
+def serving(connection: HTTPConnection) -> Serving:
+    """The state of the server that a request or a WebSocket came to."""
+    return connection.app.state.serving

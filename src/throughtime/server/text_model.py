@@ -17,7 +17,7 @@ from throughtime.runtime import generators
 from throughtime.runtime.draws import Draws, Ended
 from throughtime.runtime.sampling import SamplingOptions
 from throughtime.server.errors import ApiError
-from throughtime.server.rows import Live, Row
+from throughtime.server.rows import Row, TextLive
 from throughtime.server.text_output import Vocabulary
 from throughtime.tasks.language_model.line_run import LineModelRun
 from throughtime.tasks.language_model.line_writing import encode_beginning, end_token
@@ -221,7 +221,7 @@ class TextModel:
         row.reason = "error"
         row.error = ApiError(500, "not_a_number", "the model's output is NaN for the text so far")
 
-    def _backup(self, live: Live | None) -> int:
+    def _backup(self, live: TextLive | None) -> int:
         assert live is not None
         if live.backup < 0:
             live.backup = int(self.engine.open(1)[0])
