@@ -66,7 +66,7 @@ class News:
     reply: dict[str, Any] | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Live:
     """A session whose state is in memory.
 
@@ -78,6 +78,9 @@ class Live:
         saved_position: of its snapshot in the store.
         keep_from: what the journal keeps for a call that is not answered yet; -1 is nothing.
         may_have_open_call: a call with a key may have been broken off, and could be taken up.
+        busy: a call moves it on.
+        expires: when its time is over, in seconds since 1970.
+        is_touched: the store has another time for that.
     """
 
     id: str
@@ -89,9 +92,15 @@ class Live:
     may_have_open_call: bool = False
     busy: bool = False
     expires: float = 0.0
+    is_touched: bool = False
+
+    def touched(self) -> float:
+        """When its time is over, where the store does not know that yet; else 0."""
+        touched, self.is_touched = self.is_touched, False
+        return self.expires if touched else 0.0
 
 
-@dataclass
+@dataclass(slots=True)
 class TextLive(Live):
     """One of a language model.
 
@@ -100,7 +109,7 @@ class TextLive(Live):
         options: of its draws.
         backup: a slot for the state at a tick's beginning, where stop strings need one; -1 is none.
         complete: lines: the next thing begins a line.
-        first_state: what it begins with; None is the model's own.
+        first_state: what each of its lines begins with; None is the model's own.
     """
 
     decoder: Any = None
@@ -188,7 +197,7 @@ class Row:
         if live is None or not (self.streams or self.reason) or self.error:
             return
         for entry in self.entries:
-            changes.append(Append(live.id, entry, live.expires))
+            changes.append(Append(live.id, entry, live.touched()))
         self.entries = []
         if not self.reason:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -110,6 +111,10 @@ def serve(runs: dict[str, Run], options: ServerOptions, limits: Limits, say: Cal
         if options.host not in LOOPBACK and not tokens:
             say(f"anybody who reaches {options.host} may call this server: give --tokens FILE")
         say(f"serving {', '.join(runs)} on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+        # What is there by now stays: looking through it for garbage takes longer than a tick.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
         server.run(sockets=[listening])
     finally:
         store.close()

@@ -1,7 +1,7 @@
 """`/v1/sessions`: a state for every stream, which is there until it is deleted or its time is over.
 
-A call that changes a session may carry the position that it expects, or an `Idempotency-Key`. With the same key
-the same answer comes again, and nothing is done twice; at another position nothing is done (412).
+A call that changes a session may carry the position that it expects, or an `Idempotency-Key`. With the same
+key the same answer comes again, and nothing is done twice; at another position nothing is done (412).
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ class SessionJob:
             raise ApiError(
                 409,
                 "ambiguous_retry",
-                "this is a repeated call, and nobody knows whether the first one was done: send position or an "
-                "Idempotency-Key",
+                "this is a repeated call, and nobody knows whether the first one was done: send position, or "
+                "an Idempotency-Key",
                 facts={"position": live.position},
                 headers={"x-should-retry": "false"},
             )

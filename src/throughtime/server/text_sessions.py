@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from throughtime.runtime.sampling import SamplingOptions
 from throughtime.runtime.stream import Stream
 from throughtime.server.errors import ApiError
 from throughtime.server.live_sessions import LiveSessions
-from throughtime.server.rows import NO_TOKENS, TextLive, Row
+from throughtime.server.rows import TextLive, Row
 from throughtime.server.store import Entry, Store, StoredSession
 from throughtime.server.text_model import TextModel
 from throughtime.tasks.language_model.line_session import LineSession
@@ -80,7 +81,7 @@ class TextSessions(LiveSessions[TextLive]):
 
     def read_at_once(self, live: TextLive, tokens: NDArray[np.int64]) -> None:
         """Read what a new session begins with."""
-        self.read_many([live], [tokens], False)
+        self.read_many([live], [tokens.tolist()], False)
         live.complete = False
 
     def fork(self, live: TextLive, name: str, seed: int | None) -> TextLive:
@@ -210,42 +211,47 @@ class TextSessions(LiveSessions[TextLive]):
         """
         found = self.get_many([name for name, _, _ in steps])
         results: list[Any] = [None] * len(steps)
-        chosen: list[tuple[int, TextLive, NDArray[np.int64]]] = []
-        moved: set[str] = set()
+        chosen: dict[str, tuple[int, TextLive, Sequence[int]]] = {}
+        V = self.model.engine.vocabulary_size
         for place, (name, tokens, position) in enumerate(steps):
             one = found[name]
             try:
                 if isinstance(one, ApiError):
                     raise one
-                if name in moved:
+                if name in chosen:
                     raise ApiError(400, "named_twice", f"the session {name!r:.100} is named twice")
-                array = self.model.checked(tokens) if len(tokens) else NO_TOKENS
-                chosen.append((place, self.free(one, position), array))
-                moved.add(name)
+                if tokens and not 0 <= min(tokens) <= max(tokens) < V:
+                    self.model.checked(tokens)
+                chosen[name] = place, self.free(one, position), tokens
             except ApiError as error:
                 results[place] = (one.position if isinstance(one, TextLive) else 0, error, None)
         if not chosen:
             return results
-        lives = [live for _, live, _ in chosen]
+        lives = [live for _, live, _ in chosen.values()]
         for live in lives:
             self.supersede(live)
-        logits = self.read_many(lives, [tokens for _, _, tokens in chosen], wants_logits)
-        for row, (place, live, _) in enumerate(chosen):
+        logits = self.read_many(lives, [tokens for _, _, tokens in chosen.values()], wants_logits)
+        for row, (place, live, _) in enumerate(chosen.values()):
             results[place] = (live.position, None, None if logits is None else logits[row])
         return results
 
     def read_many(
-        self, lives: Sequence[TextLive], tokens: Sequence[NDArray[np.int64]], wants_logits: bool
+        self, lives: Sequence[TextLive], tokens: Sequence[Sequence[int]], wants_logits: bool
     ) -> NDArray[np.float32] | None:
-        """Read tokens (T,) in each session; the logits (N, V) afterwards."""
+        """Read tokens, of the vocabulary, in each session; the logits (N, V) afterwards."""
         slots = np.array([live.slot for live in lives], np.int64)
-        lengths = np.array([len(one) for one in tokens], np.int64)
-        logits = self.model.engine.read_ragged(slots, np.concatenate(tokens), lengths, logits=wants_logits)
+        lengths = [len(one) for one in tokens]
+        flat = np.fromiter(chain.from_iterable(tokens), np.int64, sum(lengths))
+        logits = self.model.engine.read_ragged(slots, flat, lengths, logits=wants_logits)
+        content = flat.astype("<i4").tobytes()
+        first = 0
         for live, one in zip(lives, tokens, strict=True):
-            if len(one):
-                self.read(live, Entry(live.position, 0, one.astype("<i4").tobytes()))
+            if one:
+                last = first + 4 * len(one)
+                self.read(live, Entry(live.position, 0, content[first:last]))
+                first = last
                 live.position += len(one)
-                for token in one.tolist():
+                for token in one:
                     live.decoder.push(token)
         return logits
 
