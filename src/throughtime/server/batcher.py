@@ -1,7 +1,7 @@
 """One thread for each model that predicts: all requests that wait and can be done together are one batch.
 
-What it computes does not depend on who shares the batch. Where the model also has sessions, what they took in is
-committed before anybody is answered.
+What it computes does not depend on who shares the batch. Where the model also has sessions, what they took in
+is committed before anybody is answered.
 """
 
 from __future__ import annotations
@@ -137,8 +137,6 @@ class Batcher:
         self._wakes.set()
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.limits.deadline)
-        except TimeoutError:
-            raise _too_late() from None
         except asyncio.TimeoutError:  # another class than TimeoutError before Python 3.11
             raise _too_late() from None
 
@@ -172,7 +170,9 @@ class Batcher:
             self._works = True
             begin = time.monotonic()
             calls = self._take(begin)
-            answers = [(call.future, *answer) for call, answer in zip(calls, self._answers(calls), strict=True)]
+            answers = [
+                (call.future, *answer) for call, answer in zip(calls, self._answers(calls), strict=True)
+            ]
             self._tell(answers)
             self._works = False
             if calls:
@@ -199,7 +199,9 @@ class Batcher:
             for place, call in enumerate(calls):
                 groups.setdefault(call.together, []).append(place)
             for together, places in groups.items():
-                for place, one in zip(places, self._done(together, [calls[k].item for k in places]), strict=True):
+                for place, one in zip(
+                    places, self._done(together, [calls[k].item for k in places]), strict=True
+                ):
                     found[place] = (None, one) if isinstance(one, BaseException) else (one, None)
             self._commit()
         except Exception as error:  # a fault of ours, or of the disk: nothing of this batch counts
@@ -236,7 +238,7 @@ class Batcher:
 
     def _leave(self) -> None:
         """The last thing that the thread does."""
-        answers = [(call.future, None, shutting_down()) for call in self._calls]
+        answers: list[Any] = [(call.future, None, shutting_down()) for call in self._calls]
         self._calls.clear()
         try:
             if self._sessions is not None and self._store is not None:

@@ -1,4 +1,4 @@
-"""A tagger that many streams share: frames of numbers, or samples of sounds. It runs in the thread of the model."""
+"""A tagger that many streams of numbers or of sounds share. All of it runs in the thread of the model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FrameModel:
     def __init__(self, name: str, run: TaggerRun) -> None:
         if run.kind == "video":
             raise OptionError(
-                f"{name} reads pictures, and sessions take numbers: send clips to /v1/tag, or train on features"
+                f"{name} reads pictures, and sessions take numbers: send whole clips to /v1/tag"
             )
         FrameStepper(run.network)  # refuses a network that reads backwards
         self.name = name
@@ -131,7 +131,9 @@ class States:
 
     def get(self, slots: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """The states of slots side by side, (L, N, ...) each."""
-        return {name: np.ascontiguousarray(np.moveaxis(one[slots], 0, 1)) for name, one in self._arrays.items()}
+        return {
+            name: np.ascontiguousarray(np.moveaxis(one[slots], 0, 1)) for name, one in self._arrays.items()
+        }
 
     def set(self, slots: NDArray[np.int64], states: dict[str, NDArray[Any]]) -> None:
         """Put states, as of `get`, into slots."""

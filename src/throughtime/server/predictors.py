@@ -1,4 +1,4 @@
-"""What each task makes of the rows of a request. All of it is the run's own code; nothing is read a second way.
+"""What each task makes of the rows of a request. It is the run's own code: nothing is read another way.
 
 A predictor reads a row of JSON as the task reads data in memory, and answers many rows at once.
 """
@@ -35,6 +35,7 @@ from throughtime.tasks.tagger.prediction import clip_outputs
 from throughtime.tasks.tagger.run import TaggerRun
 from throughtime.tasks.transcriber.run import TranscriberRun
 from throughtime.tasks.translator.run import TranslatorRun
+from throughtime.tasks.translator.translation import Translated
 from throughtime.tasks.word_tagger.run import WordTaggerRun
 
 Options = tuple[tuple[str, Any], ...]
@@ -54,14 +55,16 @@ class Upload:
 
 
 class Predictor(ABC):
-    """What a run answers to one verb.
+    """What a run, on the native backend, answers to one verb.
 
-    Args:
-        run: on the native backend.
+    Attributes:
+        wanted: what a row has to be, for people.
+        suffixes: of the files that it reads.
     """
 
     verb: ClassVar[str]
-    suffixes: ClassVar[tuple[str, ...]] = ()
+    wanted: str
+    suffixes: tuple[str, ...] = ()
 
     @abstractmethod
     def read(self, row: Any, options: Mapping[str, Any]) -> Any:
@@ -82,11 +85,6 @@ class Predictor(ABC):
             DataError: it cannot be used.
         """
         raise DataError(f"this model reads no files: give {self.wanted}")
-
-    @property
-    @abstractmethod
-    def wanted(self) -> str:
-        """What a row has to be, for people."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ class Files:
 
 
 def _bad_row(number: int, error: Exception) -> ApiError:
-    return ApiError(400, "bad_row", f"{row_name(number)}: {error}", f"inputs.{number}", {"row": number})
+    return ApiError(400, "bad_row", f"{row_name(number + 1)}: {error}", f"inputs.{number}", {"row": number})
 
 
 # ---- the tasks
@@ -170,16 +168,18 @@ class Classify(Predictor):
     def __init__(self, run: ClassifierRun) -> None:
         self.run = run
         self.suffixes = {"audio": AUDIO_SUFFIXES, "sequences": ARRAY_SUFFIXES}.get(run.kind, ())
+        self.wanted = self._wanted()
 
-    @property
-    def wanted(self) -> str:
+    def _wanted(self) -> str:
         kind, beside = self.run.kind, self.run.conditions.names
         what = "a pair of texts" if self._pair else "a text"
         if kind != "text":
             names = () if self.run.space is None else self.run.space.names
             what = f"{len(names)} numbers" if kind == "vectors" else f"an array (T, {len(names)})"
             what = "a file" if kind == "audio" else what
-        return what if not beside else f'{{"input": {what}, {", ".join(f"{name!r}: ..." for name in beside)}}}'
+        return (
+            what if not beside else f'{{"input": {what}, {", ".join(f"{name!r}: ..." for name in beside)}}}'
+        )
 
     @property
     def _pair(self) -> str | None:
@@ -206,7 +206,9 @@ class Classify(Predictor):
         if self.run.kind == "text":
             columns = [data.text_column or "text", *([self._pair] if self._pair else [])]
         else:
-            columns = [] if self.run.space is None or self.run.kind != "vectors" else list(self.run.space.names)
+            columns = (
+                [] if self.run.space is None or self.run.kind != "vectors" else list(self.run.space.names)
+            )
         if not columns or set(own) != set(columns):
             raise DataError(f"expected the columns {', '.join([*columns, *names]) or 'input'}")
         values = [row[name] for name in columns]
@@ -245,7 +247,9 @@ class TagWords(Predictor):
         self.run = run
 
     def read(self, row: Any, options: Mapping[str, Any]) -> Any:
-        if not isinstance(row, str) and not (isinstance(row, list) and all(isinstance(one, str) for one in row)):
+        if not isinstance(row, str) and not (
+            isinstance(row, list) and all(isinstance(one, str) for one in row)
+        ):
             raise DataError(f"expected {self.wanted}")
         return self.run.sentence_of(row, "the sentence")
 
@@ -262,10 +266,8 @@ class TagFrames(Predictor):
         self.run = run
         kinds = {"sound": AUDIO_SUFFIXES, "array": ARRAY_SUFFIXES, "video": tuple(sorted(VIDEO_SUFFIXES))}
         self.suffixes = kinds[run.kind]
-
-    @property
-    def wanted(self) -> str:
-        return {"sound": "samples (N,) from -1 to 1", "array": "an array (T, F)"}.get(self.run.kind, "a file")
+        wanted = {"sound": "samples (N,) from -1 to 1", "array": "an array (T, F)"}
+        self.wanted = wanted.get(run.kind, "a file")
 
     def read(self, row: Any, options: Mapping[str, Any]) -> Any:
         if self.run.kind == "video":
@@ -277,7 +279,9 @@ class TagFrames(Predictor):
         return frames
 
     def answer(self, rows: Sequence[Any], options: Mapping[str, Any]) -> Sequence[Any]:
-        found = dict(clip_outputs(self.run.network, Sequences.in_memory(rows), self.run.config.training.batch))
+        found = dict(
+            clip_outputs(self.run.network, Sequences.in_memory(rows), self.run.config.training.batch)
+        )
         return [_or_error(self._say, found[clip], options) for clip in range(len(rows))]
 
     def _say(self, outputs: NDArray[np.float32], options: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -304,7 +308,9 @@ class Translate(Predictor):
         self.run = run
 
     def _translator(self, options: Mapping[str, Any]) -> Any:
-        return self.run.translator(**{name: value for name, value in options.items() if name != "alternatives"})
+        return self.run.translator(
+            **{name: value for name, value in options.items() if name != "alternatives"}
+        )
 
     def read(self, row: Any, options: Mapping[str, Any]) -> Any:
         if not isinstance(row, str):
@@ -317,9 +323,17 @@ class Translate(Predictor):
 
     def answer(self, rows: Sequence[Any], options: Mapping[str, Any]) -> Sequence[Any]:
         translator = self._translator(options)
-        found = translator.translate([text for text, _ in rows], [tokens for _, tokens in rows])
+        # Sources of one length side by side: padding would round the attention's sums another way, so that a
+        # translation would depend on its neighbours.
+        by_length: dict[int, list[int]] = {}
+        for place, (_, tokens) in enumerate(rows):
+            by_length.setdefault(len(tokens), []).append(place)
+        found: dict[int, Translated] = {}
+        for places in by_length.values():
+            texts, tokens = zip(*(rows[place] for place in places), strict=True)
+            found.update(zip(places, translator.translate(texts, tokens), strict=True))
         answers = []
-        for one in found:
+        for one in (found[place] for place in range(len(rows))):
             said: dict[str, Any] = {"translation": one.text, "score": float(one.score)}
             if options.get("alternatives"):
                 said["alternatives"] = [
@@ -357,12 +371,9 @@ class Transcribe(Predictor):
 
     def __init__(self, run: TranscriberRun) -> None:
         self.run = run
-        self.suffixes = AUDIO_SUFFIXES if run.config.data.input == "audio" else ARRAY_SUFFIXES
-
-    @property
-    def wanted(self) -> str:
-        sounds = self.run.config.data.input == "audio"
-        return "samples (N,) from -1 to 1" if sounds else "an array (T, F)"
+        sounds = run.config.data.input == "audio"
+        self.suffixes = AUDIO_SUFFIXES if sounds else ARRAY_SUFFIXES
+        self.wanted = "samples (N,) from -1 to 1" if sounds else "an array (T, F)"
 
     def read(self, row: Any, options: Mapping[str, Any]) -> Any:
         array = as_array(row)

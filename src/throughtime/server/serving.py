@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from starlette.requests import HTTPConnection
 
 from throughtime.server.batcher import Batcher
 from throughtime.server.errors import ApiError
+from throughtime.server.live_sessions import LiveSessions
 from throughtime.server.metrics import Metrics
 from throughtime.server.predictors import Predictor
 from throughtime.server.scheduler import Limits, Scheduler
@@ -17,6 +18,7 @@ from throughtime.server.store import Store
 from throughtime.tasks.forecaster.run import ForecasterRun
 
 H = TypeVar("H")
+T = TypeVar("T")
 
 # What a verb needs, for whoever names a model that does something else.
 _DOES = {
@@ -27,6 +29,24 @@ _DOES = {
     "transcribe": "write recordings down",
     "forecast": "forecast",
 }
+
+
+class Host(Protocol):
+    """The thread of a model that follows streams."""
+
+    @property
+    def model(self) -> Any:
+        """What its sessions are of: it has a name and a fingerprint."""
+        ...
+
+    @property
+    def sessions(self) -> LiveSessions[Any]:
+        """Those of the model, which only its thread may touch."""
+        ...
+
+    def call(self, work: Callable[[], T]) -> Awaitable[T]:
+        """What `work` gives, which the thread does; told once it is committed."""
+        ...
 
 
 @dataclass
@@ -84,13 +104,13 @@ class Serving:
         found = self._found(able, name, _DOES["forecast"])
         return next((self.batchers[key], run) for key, run in able.items() if run is found)
 
-    def following(self, name: str | None) -> Scheduler | Batcher:
+    def following(self, name: str | None) -> Host:
         """The model that follows streams; the only one where no name is given.
 
         Raises:
             ApiError: there is none of this name, or it has no sessions; the message says why.
         """
-        able: dict[str, Scheduler | Batcher] = dict(self.texts)
+        able: dict[str, Host] = dict(self.texts)
         able |= {key: one for key, one in self.batchers.items() if one.has_sessions}
         why = self.facts.get("no_sessions", {})
         if name in why:
@@ -114,7 +134,7 @@ class Serving:
             )
         return able[name]
 
-    def of_session(self, id: str) -> Scheduler | Batcher:
+    def of_session(self, id: str) -> Host:
         """The thread of the model that a session's name names.
 
         Raises:
@@ -128,6 +148,13 @@ class Serving:
                 if host.model.fingerprint[:8] == part[1]:
                     return host
         raise ApiError(404, "session_not_found", f"there is no session {id!r:.100}")
+
+    def of_text_session(self, id: str) -> Scheduler:
+        """The same, where it has to write text."""
+        host = self.of_session(id)
+        if not isinstance(host, Scheduler):
+            raise ApiError(400, "wrong_task", f"{host.model.name} does not write text: use step")
+        return host
 
 
 def serving(connection: HTTPConnection) -> Serving:

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.generation.text import random_seed
 from throughtime.runtime import generators
 from throughtime.runtime.sampling import SamplingOptions
 from throughtime.runtime.stream import Stream
 from throughtime.server.errors import ApiError
 from throughtime.server.live_sessions import LiveSessions
-from throughtime.server.rows import TextLive, Row
+from throughtime.server.rows import Row, TextLive
+from throughtime.server.session_requests import CreateRequest
 from throughtime.server.store import Entry, Store, StoredSession
 from throughtime.server.text_model import TextModel
 from throughtime.tasks.language_model.line_session import LineSession
@@ -41,6 +43,34 @@ class TextSessions(LiveSessions[TextLive]):
         slot_bytes = 4 * (engine.state_size + engine.vocabulary_size) + _BYTES_BESIDES
         super().__init__(store, f"{model.fingerprint}/{engine.precision}", memory // slot_bytes, time_to_live)
         self.model = model
+
+    def open(self, name: str, request: CreateRequest) -> TextLive:
+        model = self.model
+        prompt = request.prompt
+        tokens = model.session_tokens(prompt, model.writes_lines) if prompt else None
+        seed = random_seed() if request.seed is None else request.seed
+        given = {"metadata": request.metadata}
+        live = self.create(name, request.sampling(), seed, request.ttl, request.conditions, given)
+        if tokens is not None:
+            self.read_at_once(live, tokens)
+        return live
+
+    def described(self, live: TextLive) -> dict[str, Any]:
+        facts = live.facts
+        return {
+            "id": live.id,
+            "object": "session",
+            "model": self.model.name,
+            "position": live.position,
+            "seed": facts["seed"],
+            "created": int(facts["created"]),
+            "expires": int(live.expires),
+            "options": facts["options"],
+            "conditions": facts.get("conditions"),
+            "metadata": facts.get("metadata") or {},
+            "forked_from": facts.get("forked_from"),
+            "busy": live.busy,
+        }
 
     def create(
         self,
@@ -85,13 +115,6 @@ class TextSessions(LiveSessions[TextLive]):
         live.complete = False
 
     def fork(self, live: TextLive, name: str, seed: int | None) -> TextLive:
-        """A copy that goes its own way from here.
-
-        Args:
-            live: the session.
-            name: of the copy.
-            seed: of the copy's draws; None draws what the session would have drawn.
-        """
         (slot,) = self.model.engine.fork([live.slot]).tolist()
         decoder = self.model.new_decoder()
         decoder.restore(live.decoder.state())
@@ -375,11 +398,6 @@ class TextSessions(LiveSessions[TextLive]):
             return session.snapshot(), live.position
 
     def restore_into(self, live: TextLive, content: bytes) -> TextLive:
-        """Have a session stand where a snapshot was taken.
-
-        Raises:
-            CheckpointError: the snapshot is damaged, or of another model or precision.
-        """
         with self.model.run.restore_session(content) as session:
             stream, live.decoder = session.parts
             self.supersede(live)
@@ -390,21 +408,16 @@ class TextSessions(LiveSessions[TextLive]):
                 live.complete, live.first_state = session.begins_line, first
                 live.facts = {**live.facts, "first_state": first.tolist()}
         live.facts = {**live.facts, "options": asdict(live.options)}
-        self._changes += self.snapshots([live])
+        self.renew(live)
         return live
 
     def restore_new(self, name: str, content: bytes) -> TextLive:
-        """A new session that stands where a snapshot was taken.
-
-        Raises:
-            CheckpointError: as of `restore_into`.
-        """
         with self.model.run.restore_session(content) as session:
             # What cannot be read leaves no session behind.
             first = session.first_state if isinstance(session, LineSession) else self.model.own_first_state
         return self.restore_into(self.create(name, SamplingOptions(), 0, first_state=first.copy()), content)
 
-    def text_since(self, live: TextLive, position: int) -> dict[str, Any]:
+    def since(self, live: TextLive, position: int) -> dict[str, Any]:
         """The text of the tokens after a position, as far as the journal goes back.
 
         Raises:

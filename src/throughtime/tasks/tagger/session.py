@@ -92,9 +92,7 @@ class FrameStream:
         return as_float32(samples, lambda place: f"sample {self.given + place} of the stream")
 
 
-def clock(
-    mel: LogMel | None, frame_rate: float | None, first: int, count: int
-) -> NDArray[np.float64] | None:
+def clock(mel: LogMel | None, frame_rate: float | None, first: int, count: int) -> NDArray[np.float64] | None:
     """When frames from number `first` on begin, in seconds; None where that is not known."""
     if mel is not None:
         return starts_of(mel, first, count)
@@ -167,7 +165,9 @@ class FrameSession:
         """
         first = self._frames
         outputs = self.outputs(chunk)
-        return said_of(self._target, outputs, first, clock(self._stream.mel, self._frame_rate, first, len(outputs)))
+        return said_of(
+            self._target, outputs, first, clock(self._stream.mel, self._frame_rate, first, len(outputs))
+        )
 
     def outputs(self, chunk: NDArray[Any]) -> NDArray[np.float32]:
         """The network's outputs (T, W) of the frames that a chunk completes.
