@@ -5,8 +5,8 @@
 
 The server has one core and the load the other (--cores). What the engine alone does on the server's core is
 measured in turns with it. Texts that come back are compared with what `run.sample` writes for their seeds;
-one that differs ends the program. Prints the share of the engine's tokens that the clients got, the times between
-events and to the first one, the peer's tokens a second, and what 100,000 idle sessions cost.
+one that differs ends the program. Prints the share of the engine's tokens that the clients got, the times
+between events and to the first one, the peer's tokens a second, and what 100,000 idle sessions cost.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from throughtime.run import Run
 
@@ -21,6 +23,7 @@ import uvicorn
 from throughtime.server.app import make_app, make_serving
 from throughtime.server.scheduler import Limits
 from throughtime.server.serving import Serving
+from throughtime.server.state_tokens import StateTokens
 from throughtime.server.store import open_store
 
 TEXT = "héllo wörld 안녕 🙂\nagain and again, or not at all?\n" * 60
@@ -46,6 +49,12 @@ def _trained(factory: pytest.TempPathFactory, text: str, name: str, **options: A
     (folder / "text.txt").write_text(text, "utf-8")
     out = folder / name
     tt.train(folder / "text.txt", out=out, epochs=1, seed=1, threads=1, **options)
+    # What a model has hardly learned depends hardly on its state: larger weights make every token count.
+    path = out / "model.safetensors"
+    with safe_open(path, "numpy") as file:
+        tensors = {name: 4 * file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    save_file(tensors, path, metadata)
     return out
 
 
@@ -63,8 +72,16 @@ class Server:
         self.store = open_store(f"sqlite:///{store}", False)
         opened = {name: Run.open(folder) for name, folder in runs.items()}
         self.serving: Serving = make_serving(opened, self.store, limits or Limits())
+        self.serving.states = StateTokens(b"k" * 32, 60)
         app = make_app(self.serving, [token.encode() for token in tokens], most_bytes)
-        config = uvicorn.Config(app, port=0, log_config=None, access_log=False, ws_per_message_deflate=False)
+        config = uvicorn.Config(
+            app,
+            port=0,
+            log_config=None,
+            access_log=False,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=1,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()

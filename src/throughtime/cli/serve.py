@@ -46,6 +46,10 @@ def serve(
         Path | None,
         typer.Option(help="A file of bearer tokens, one on each line; a call needs one.", show_default=False),
     ] = None,
+    state_key: Annotated[
+        Path | None,
+        typer.Option(help="A file with a secret: clients may keep states, sealed by it.", show_default=False),
+    ] = None,
     streams: Annotated[int, typer.Option(min=1, max=4096, help="Streams at once, for each model.")] = 256,
     queue: Annotated[int, typer.Option(min=1, help="Calls that may wait; past it they get 429.")] = 1024,
     memory: Annotated[
@@ -92,7 +96,17 @@ def serve(
                 f"serving needs {error.name}: {install_command('serve', 'fastapi')}"
             ) from None
         options = ServerOptions(
-            host, port, store, durable, tokens, max_body, grace, tls_certificate, tls_key, access_log
+            host,
+            port,
+            store,
+            durable,
+            tokens,
+            state_key,
+            max_body,
+            grace,
+            tls_certificate,
+            tls_key,
+            access_log,
         )
         limits = Limits(streams, queue, memory * 2**20, deadline, time_to_live=ttl)
         console = error_console()

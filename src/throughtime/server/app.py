@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from throughtime import __version__
 from throughtime.errors import OptionError, ThroughtimeError
 from throughtime.run import Run
-from throughtime.server import completions, operations, predictions, sessions
+from throughtime.server import completions, operations, predictions, responses, sessions
 from throughtime.server.batcher import Batcher
 from throughtime.server.errors import ApiError
 from throughtime.server.frame_model import FrameModel
@@ -75,7 +75,7 @@ def _batcher(here: Serving, name: str, run: Run) -> Batcher:
     try:
         model = FrameModel(name, run)
     except OptionError as error:
-        here.facts.setdefault("no_sessions", {})[name] = str(error)
+        here.no_sessions[name] = str(error)
         return Batcher(name, here.limits, here.metrics)
     sessions_of = FrameSessions(model, here.store, here.limits.memory, here.limits.time_to_live)
     return Batcher(name, here.limits, here.metrics, model, sessions_of, here.store)
@@ -117,6 +117,7 @@ def make_app(here: Serving, tokens: list[bytes], most_bytes: int) -> ASGIApp:
     app.include_router(completions.router)
     app.include_router(sessions.router)
     app.include_router(predictions.router)
+    app.include_router(responses.router)
     app.include_router(operations.router)
     for kind in (ThroughtimeError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _answer_error)

@@ -53,6 +53,8 @@ class News:
         position: of the session.
         logits: (V,) where a step asks for them.
         error: what ended it instead.
+        reply: what a session's call is answered.
+        state: where it stands, for a client that keeps that.
     """
 
     index: int
@@ -64,6 +66,7 @@ class News:
     logits: NDArray[np.float32] | None = None
     error: ApiError | None = None
     reply: dict[str, Any] | None = None
+    state: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -131,12 +134,17 @@ class Row:
         limit: tokens that may still be drawn.
         output: what makes text of them.
         live: the session that it is, if any.
-        streams: its reader gets every piece at once; the session of another stays as it was until the end.
+        streams: its reader gets every piece at once.
+        atomic: the session stays as it was until the end.
+        is_draft: the session came with this call, and goes with it where it is broken off.
+        keeps_draft: it stays when the call has come to its end.
         top: how many of the most probable tokens are told with each; None is no log-probability at all.
         echoes: log-probabilities of the prompt's tokens, too.
         wants_logits: those after the last token, at the end.
         stops: tokens that end it; they are no text.
         own_options: sampling options of this call alone.
+        first_state: what it began with, where it is no session and lines need that.
+        wants_state: its state is told at its end.
     """
 
     job: Job
@@ -147,6 +155,9 @@ class Row:
     output: TextOutput
     live: TextLive | None = None
     streams: bool = True
+    atomic: bool = False
+    is_draft: bool = False
+    keeps_draft: bool = True
     top: int | None = None
     echoes: bool = False
     wants_logits: bool = False
@@ -164,6 +175,10 @@ class Row:
     all_text: list[bytes] = field(default_factory=list)
     drawn: int = 0
     last_logits: NDArray[np.float32] | None = None
+    first_state: NDArray[np.float32] | None = None
+    wants_state: bool = False
+    ended_line: bool = False
+    state: bytes | None = None
     answer: dict[str, Any] | None = None
 
     @property
@@ -194,7 +209,7 @@ class Row:
     def collect(self, changes: list[Change]) -> None:
         """What the store is to keep of this tick."""
         live = self.live
-        if live is None or not (self.streams or self.reason) or self.error:
+        if live is None or (self.atomic and not self.reason) or self.error:
             return
         for entry in self.entries:
             changes.append(Append(live.id, entry, live.touched()))
@@ -212,7 +227,7 @@ class Row:
         if not text:
             return
         self.text.append(text)
-        if self.live is not None and (self.key or not self.streams):
+        if self.live is not None and (self.key or self.atomic):
             self.all_text.append(text)
 
     def news(self) -> tuple[News, int]:
@@ -227,7 +242,8 @@ class Row:
             0 if self.live is None else self.live.position,
             self.last_logits,
             self.error,
-            None if self.streams else self.answer,
+            self.answer,
+            self.state,
         )
         self.text, self.tokens, self.logprobs = [], [], []
         return news, len(text) + 64

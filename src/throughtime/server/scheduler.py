@@ -122,6 +122,7 @@ class Scheduler:
             ApiError: the queue is full, or the server drains.
         """
         self._admit(len(self._jobs))
+        job.outlet.drained = self.wake
         self._jobs.append(job)
         self._wakes.set()
 

@@ -9,11 +9,12 @@ from typing import Any, Protocol, TypeVar
 from starlette.requests import HTTPConnection
 
 from throughtime.server.batcher import Batcher
-from throughtime.server.errors import ApiError
+from throughtime.server.errors import ApiError, no_session
 from throughtime.server.live_sessions import LiveSessions
 from throughtime.server.metrics import Metrics
 from throughtime.server.predictors import Predictor
 from throughtime.server.scheduler import Limits, Scheduler
+from throughtime.server.state_tokens import StateTokens
 from throughtime.server.store import Store
 from throughtime.tasks.forecaster.run import ForecasterRun
 
@@ -62,6 +63,7 @@ class Serving:
         limits: how much is taken on.
         metrics: what is counted.
         ready: requests are taken.
+        states: seals the states that clients keep; None where nobody gave a key.
     """
 
     texts: dict[str, Scheduler]
@@ -70,8 +72,9 @@ class Serving:
     limits: Limits
     metrics: Metrics
     ready: bool = False
+    states: StateTokens | None = None
     created: float = 0.0
-    facts: dict[str, Any] = field(default_factory=dict)
+    no_sessions: dict[str, str] = field(default_factory=dict)
     batchers: dict[str, Batcher] = field(default_factory=dict)
     predictors: dict[str, Predictor] = field(default_factory=dict)
 
@@ -112,9 +115,8 @@ class Serving:
         """
         able: dict[str, Host] = dict(self.texts)
         able |= {key: one for key, one in self.batchers.items() if one.has_sessions}
-        why = self.facts.get("no_sessions", {})
-        if name in why:
-            raise ApiError(400, "no_sessions", why[name], "model")
+        if name in self.no_sessions:
+            raise ApiError(400, "no_sessions", self.no_sessions[name], "model")
         return self._found(able, name, "have sessions")
 
     def _found(self, able: Mapping[str, H], name: str | None, does: str) -> H:
@@ -134,24 +136,24 @@ class Serving:
             )
         return able[name]
 
-    def of_session(self, id: str) -> Host:
+    def of_session(self, id: str, kind: str = "ses") -> Host:
         """The thread of the model that a session's name names.
 
         Raises:
             ApiError: no model of this server has such sessions.
         """
         part = id.split("-")
-        if len(part) == 3 and part[0] == "ses" and part[1]:
+        if len(part) == 3 and part[0] == kind and part[1]:
             for host in self.hosts.values():
                 if isinstance(host, Batcher) and not host.has_sessions:
                     continue
                 if host.model.fingerprint[:8] == part[1]:
                     return host
-        raise ApiError(404, "session_not_found", f"there is no session {id!r:.100}")
+        raise no_session(id)
 
-    def of_text_session(self, id: str) -> Scheduler:
+    def of_text_session(self, id: str, kind: str = "ses") -> Scheduler:
         """The same, where it has to write text."""
-        host = self.of_session(id)
+        host = self.of_session(id, kind)
         if not isinstance(host, Scheduler):
             raise ApiError(400, "wrong_task", f"{host.model.name} does not write text: use step")
         return host

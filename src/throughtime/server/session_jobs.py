@@ -22,6 +22,9 @@ from throughtime.server.text_model import TextModel
 from throughtime.server.text_output import TextOutput
 from throughtime.server.text_sessions import TextSessions
 
+# Why a stream ends that was told before.
+REPLAYED = "replayed"
+
 
 class SessionJob:
     """A call that moves a session on: tokens to read, then tokens to draw."""
@@ -49,7 +52,7 @@ class SessionJob:
         self.tokenizer = model.tokenizer
         call = sessions.recorded(live, self.key, self.digest) if self.key else None
         if call is not None and call.get("reply") is not None:
-            return News(0, b"", [], reason="replayed", position=live.position, reply=call["reply"])
+            return News(0, b"", [], reason=REPLAYED, position=live.position, reply=call["reply"])
         if self.retried and self.position is None and not self.key:
             raise ambiguous_retry(live.position)
         sessions.free(live, None if call is not None else self.position)
@@ -88,7 +91,7 @@ class SessionJob:
         elif self.limit and (resets or live.position == 0):
             reads = model.prompt_tokens("")
         output = TextOutput(model.vocabulary, self.stops, live.decoder)
-        row = Row(self, 0, live.slot, reads, self.limit, output, live, self.streams)
+        row = Row(self, 0, live.slot, reads, self.limit, output, live, self.streams, not self.streams)
         row.resets = resets
         row.wants_logits = bool(self.top) or self.tells_logits
         row.has_stop_strings = bool(self.stops)
@@ -152,7 +155,7 @@ class SessionEvents:
 
     def events(self, news: list[News]) -> bytes:
         (piece,) = joined(news)
-        if piece.reply is not None:
+        if piece.reason == REPLAYED:
             return b"data: " + to_json(piece.reply) + b"\n\n"
         if not piece.reason:
             return (

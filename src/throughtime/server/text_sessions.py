@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from throughtime.generation.text import random_seed
 from throughtime.runtime import generators
 from throughtime.runtime.sampling import SamplingOptions
-from throughtime.runtime.stream import Stream
 from throughtime.server.errors import ApiError
 from throughtime.server.live_sessions import LiveSessions
 from throughtime.server.rows import Row, TextLive
@@ -22,7 +21,6 @@ from throughtime.server.session_requests import CreateRequest
 from throughtime.server.store import Entry, Store, StoredSession
 from throughtime.server.text_model import TextModel
 from throughtime.tasks.language_model.line_session import LineSession
-from throughtime.tasks.language_model.session import Session
 
 # What a slot takes besides its numbers, and what Python keeps of a session: about.
 _BYTES_BESIDES = 2048
@@ -41,7 +39,7 @@ class TextSessions(LiveSessions[TextLive]):
     def __init__(self, model: TextModel, store: Store, memory: int, time_to_live: float) -> None:
         engine = model.engine
         slot_bytes = 4 * (engine.state_size + engine.vocabulary_size) + _BYTES_BESIDES
-        super().__init__(store, f"{model.fingerprint}/{engine.precision}", memory // slot_bytes, time_to_live)
+        super().__init__(store, model.identity, memory // slot_bytes, time_to_live)
         self.model = model
 
     def open(self, name: str, request: CreateRequest) -> TextLive:
@@ -146,7 +144,10 @@ class TextSessions(LiveSessions[TextLive]):
             self.model.engine.close([row.slot])
             return
         if row.error is not None:
-            self.drop(live)
+            if row.is_draft:
+                self.end(live, "its call failed")
+            else:
+                self.drop(live)
             return
         if row.own_options is not None:
             self.set_options(live, live.options)
@@ -154,12 +155,17 @@ class TextSessions(LiveSessions[TextLive]):
             self.model.engine.close([live.backup])
             live.backup = -1
         live.busy = False
-        self.moved(live)
+        if row.is_draft and not row.keeps_draft:
+            self.end(live, "it was not to be kept")
+        else:
+            self.moved(live)
 
     def abandon(self, row: Row) -> None:
         """A row that nobody waits for any more. A session stands at what was committed of it."""
         live = row.live
-        if live is not None and not (row.streams and not row.entries):
+        if live is not None and row.is_draft:
+            self.end(live, "its call was broken off")
+        elif live is not None and (row.atomic or row.entries):
             self.drop(live)
         else:
             row.error = None
@@ -389,13 +395,10 @@ class TextSessions(LiveSessions[TextLive]):
 
     def snapshot_of(self, live: TextLive) -> tuple[bytes, int]:
         """A session as `Session.snapshot` gives it, and its position."""
-        model = self.model
-        stream = Stream.copy_of(model.engine, live.slot, live.options)
-        kind = LineSession if model.writes_lines else Session
-        with kind.around(model.tokenizer, stream, live.decoder) as session:
-            if isinstance(session, LineSession):
-                session.stand(self._first_state(live), live.complete)
-            return session.snapshot(), live.position
+        content = self.model.snapshot(
+            live.slot, live.options, live.decoder, self._first_state(live), live.complete
+        )
+        return content, live.position
 
     def restore_into(self, live: TextLive, content: bytes) -> TextLive:
         with self.model.run.restore_session(content) as session:
