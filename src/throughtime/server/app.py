@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from throughtime import __version__
@@ -28,6 +29,7 @@ from throughtime.server.replies import as_api_error
 from throughtime.server.scheduler import Limits, Scheduler
 from throughtime.server.serving import Serving
 from throughtime.server.store import Store
+from throughtime.server.stream_socket import StreamSocket
 from throughtime.server.text_model import TextModel
 from throughtime.server.text_sessions import TextSessions
 from throughtime.tasks.language_model.run import LanguageModelRun
@@ -117,6 +119,7 @@ def make_app(here: Serving, tokens: list[bytes], most_bytes: int) -> ASGIApp:
     app.include_router(completions.router)
     app.include_router(sessions.router)
     app.include_router(predictions.router)
+    app.router.routes.append(WebSocketRoute("/v1/sessions/{id}/stream", StreamSocket()))
     app.include_router(responses.router)
     app.include_router(operations.router)
     for kind in (ThroughtimeError, RequestValidationError, HTTPException, Exception):

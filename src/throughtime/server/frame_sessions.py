@@ -20,7 +20,7 @@ from throughtime.server.errors import ApiError, ambiguous_retry
 from throughtime.server.frame_model import FrameModel
 from throughtime.server.live_sessions import LiveSessions
 from throughtime.server.rows import Live
-from throughtime.server.session_requests import CreateRequest
+from throughtime.server.session_requests import CreateRequest, FrameStep
 from throughtime.server.store import Change, Entry, Store, StoredSession
 
 # What Python keeps of a session besides its numbers: about.
@@ -43,28 +43,6 @@ class FrameLive(Live):
 
     frames: int = 0
     rest: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-
-
-@dataclass(frozen=True)
-class FrameStep:
-    """What one session reads.
-
-    Args:
-        id: the session.
-        chunk: frames (N, F), or samples (N,).
-        position: where it is expected; None is anywhere.
-        probabilities: tell those of all labels.
-        key, digest: of a call that may come again.
-        retried: whether it has come before, as its client says.
-    """
-
-    id: str
-    chunk: NDArray[np.float32]
-    position: int | None = None
-    probabilities: bool = False
-    key: str = ""
-    digest: str = ""
-    retried: bool = False
 
 
 @dataclass(frozen=True)

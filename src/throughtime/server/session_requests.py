@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from throughtime.errors import DataError
 from throughtime.runtime.sampling import SamplingOptions
 from throughtime.server.errors import ApiError
 from throughtime.server.predictors import as_array
+
+if TYPE_CHECKING:
+    from throughtime.server.frame_model import FrameModel
 
 MOST_TOKENS = 1_000_000
 _LONGEST_LIFE = 10 * 365 * 24 * 3600.0
@@ -139,6 +143,46 @@ def chunk_of(values: Any, reads: str, width: int) -> NDArray[np.float32]:
             400, "bad_frames", f"{reads} of shape {array.shape}, and this model reads {expected}", reads
         )
     return array
+
+
+@dataclass(frozen=True)
+class FrameStep:
+    """What one session reads.
+
+    Args:
+        id: the session.
+        chunk: frames (N, F), or samples (N,).
+        position: where it is expected; None is anywhere.
+        probabilities: tell those of all labels.
+        key, digest: of a call that may come again.
+        retried: whether it has come before, as its client says.
+    """
+
+    id: str
+    chunk: NDArray[np.float32]
+    position: int | None = None
+    probabilities: bool = False
+    key: str = ""
+    digest: str = ""
+    retried: bool = False
+
+
+def frame_step(
+    model: FrameModel, id: str, request: StepRequest, position: int | None, key: str | None, retried: bool
+) -> FrameStep:
+    """What a session of a tagger is to read.
+
+    Raises:
+        ApiError: it is nothing that it reads.
+    """
+    others = [one for one in ("tokens", "text", "frames", "samples", "top", "logits") if one != model.reads]
+    refuse_fields(request, others, f"{model.name} reads {model.reads}")
+    values = getattr(request, model.reads)
+    if values is None:
+        raise ApiError(400, "no_input", f"give {model.reads}", model.reads)
+    chunk = chunk_of(values, model.reads, model.width)
+    digest = digest_of(request.model_dump(exclude={"position"})) if key else ""
+    return FrameStep(id, chunk, position, request.probabilities, key or "", digest, retried)
 
 
 def digest_of(body: Any) -> str:

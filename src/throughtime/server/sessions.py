@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from throughtime.errors import CheckpointError
 from throughtime.server.batcher import Batcher
 from throughtime.server.errors import ApiError
-from throughtime.server.frame_sessions import FrameStep
 from throughtime.server.replies import EventReply, JsonReply, to_json
 from throughtime.server.rows import Live
 from throughtime.server.serving import Serving, serving
@@ -32,11 +31,12 @@ from throughtime.server.session_jobs import (
 from throughtime.server.session_requests import (
     CreateRequest,
     ForkRequest,
+    FrameStep,
     GenerateRequest,
     StepRequest,
     chunk_of,
     digest_of,
-    refuse_fields,
+    frame_step,
 )
 
 _MOST_SESSIONS = 100_000
@@ -167,32 +167,13 @@ async def step(
     expected = _expected(request.position, match)
     if isinstance(host, Batcher):
         reply = await host.ask(
-            host.sessions.step, frame_step(host, id, request, expected, key, bool(retries))
+            host.sessions.step, frame_step(host.model, id, request, expected, key, bool(retries))
         )
         return Response(to_json(reply), media_type="application/json", headers=_headers(id))
     scheduler = here.of_text_session(id)
     job = step_job(SessionJob(id, here.limits.deadline, expected, key, bool(retries)), request)
     scheduler.submit(job)
     return JsonReply(job.outlet, scheduler.wake, last_reply, 1, _headers(id))
-
-
-def frame_step(
-    host: Batcher, id: str, request: StepRequest, position: int | None, key: str | None, retried: bool
-) -> FrameStep:
-    """What a session of a tagger is to read.
-
-    Raises:
-        ApiError: it is nothing that it reads.
-    """
-    model = host.model
-    others = [one for one in ("tokens", "text", "frames", "samples", "top", "logits") if one != model.reads]
-    refuse_fields(request, others, f"{model.name} reads {model.reads}")
-    values = getattr(request, model.reads)
-    if values is None:
-        raise ApiError(400, "no_input", f"give {model.reads}", model.reads)
-    chunk = chunk_of(values, model.reads, model.width)
-    digest = digest_of(request.model_dump(exclude={"position"})) if key else ""
-    return FrameStep(id, chunk, position, request.probabilities, key or "", digest, retried)
 
 
 @router.post("/v1/sessions/{id}/fork", status_code=201)
