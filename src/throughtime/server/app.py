@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from throughtime import __version__
 from throughtime.errors import OptionError, ThroughtimeError
 from throughtime.run import Run
-from throughtime.server import completions, operations, predictions, responses, sessions
+from throughtime.server import completions, kserve, operations, predictions, responses, sessions
 from throughtime.server.batcher import Batcher
 from throughtime.server.errors import ApiError
 from throughtime.server.frame_model import FrameModel
@@ -121,6 +121,7 @@ def make_app(here: Serving, tokens: list[bytes], most_bytes: int) -> ASGIApp:
     app.include_router(predictions.router)
     app.router.routes.append(WebSocketRoute("/v1/sessions/{id}/stream", StreamSocket()))
     app.include_router(responses.router)
+    app.include_router(kserve.router)
     app.include_router(operations.router)
     for kind in (ThroughtimeError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _answer_error)
@@ -133,9 +134,11 @@ async def drain(here: Serving, seconds: float) -> None:
     await asyncio.gather(*(host.drain(seconds) for host in here.hosts.values()))
 
 
-async def _answer_error(_: Request, error: Exception) -> Response:
+async def _answer_error(request: Request, error: Exception) -> Response:
     said = _as_said(error)
-    return JSONResponse(said.body(), said.status, said.headers)
+    # Clients of the KServe protocol read a text.
+    is_v2 = request.url.path.split("/")[1:2] == [kserve.PREFIX[1:]]
+    return JSONResponse({"error": str(said)} if is_v2 else said.body(), said.status, said.headers)
 
 
 def _as_said(error: Exception) -> ApiError:

@@ -146,11 +146,7 @@ class FrameSessions(LiveSessions[FrameLive]):
         A session may be named several times: its steps are then taken in their order.
         """
         replies: list[dict[str, Any] | ThroughtimeError | None] = [None] * len(steps)
-        left = list(range(len(steps)))
-        while left:
-            names: set[str] = set()
-            now = [k for k in left if not (steps[k].id in names or names.add(steps[k].id))]
-            left = [k for k in left if k not in set(now)] if len(now) < len(left) else []
+        for now in rounds([step.id for step in steps]):
             found = self.get_many([steps[k].id for k in now])
             chosen = []
             for k in now:
@@ -313,3 +309,15 @@ class FrameSessions(LiveSessions[FrameLive]):
         """Samples that may wait for a frame to be complete."""
         mel = self.model.stream.mel
         return 0 if mel is None else mel.window_samples + mel.hop_samples
+
+
+def rounds(names: Sequence[str]) -> list[list[int]]:
+    """Places of names, in rounds that hold each name once: what is of one name stays in its order."""
+    found: list[list[int]] = []
+    seen: dict[str, int] = {}
+    for place, name in enumerate(names):
+        turn = seen[name] = seen.get(name, -1) + 1
+        if turn == len(found):
+            found.append([])
+        found[turn].append(place)
+    return found

@@ -58,14 +58,10 @@ def _described(here: Serving, name: str) -> dict[str, Any]:
         "task": run.task,
         "precision": run.precision,
     }
+    facts["endpoints"] = here.paths(name)
     if name in here.texts:
         facts["fingerprint"] = here.texts[name].model.fingerprint
         facts["vocabulary_size"] = here.texts[name].model.engine.vocabulary_size
-        facts["endpoints"] = ["/v1/completions", "/v1/sessions"]
-        return facts
-    verb = here.predictors[name].verb if name in here.predictors else "forecast"
-    facts["endpoints"] = [f"/v1/{verb}"]
-    if here.batchers[name].has_sessions:
+    elif here.batchers[name].has_sessions:
         facts["fingerprint"] = here.batchers[name].model.fingerprint
-        facts["endpoints"].append("/v1/sessions")
     return facts

@@ -63,6 +63,8 @@ class Serving:
         limits: how much is taken on.
         metrics: what is counted.
         ready: requests are taken.
+        no_sessions: why a tagger follows no stream, by name.
+        counts: of requests by the KServe protocol, by name.
         states: seals the states that clients keep; None where nobody gave a key.
     """
 
@@ -77,11 +79,19 @@ class Serving:
     no_sessions: dict[str, str] = field(default_factory=dict)
     batchers: dict[str, Batcher] = field(default_factory=dict)
     predictors: dict[str, Predictor] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def hosts(self) -> dict[str, Scheduler | Batcher]:
         """The threads of all models."""
         return {**self.texts, **self.batchers}
+
+    def paths(self, name: str) -> list[str]:
+        """Where a model is asked."""
+        if name in self.texts:
+            return ["/v1/completions", "/v1/responses", "/v1/sessions"]
+        verb = self.predictors[name].verb if name in self.predictors else "forecast"
+        return [f"/v1/{verb}", *(["/v1/sessions"] if self.batchers[name].has_sessions else [])]
 
     def text(self, name: str | None) -> Scheduler:
         """The scheduler of a language model; the only one where no name is given.
