@@ -19,6 +19,7 @@ from starlette.datastructures import UploadFile
 from throughtime.server.errors import ApiError
 from throughtime.server.predictors import Files, Forecasts, Rows, Upload
 from throughtime.server.serving import Serving, serving
+from throughtime.server.session_requests import schema_of
 
 _MOST_ROWS = 4096
 _MOST_FILES = 256
@@ -135,9 +136,7 @@ R = TypeVar("R", bound=Predicting)
 
 def _takes(kind: type[BaseModel], with_files: bool = True) -> dict[str, Any]:
     """What the document says of a body that is read here, as it may be JSON or a form."""
-    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    content: dict[str, Any] = {"application/json": {"schema": schema_of(kind)}}
     if with_files:
         form = {
             "type": "object",

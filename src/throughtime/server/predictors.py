@@ -107,12 +107,27 @@ class Rows:
                 continue
             parts.append((place, slice(len(read), len(read) + len(own))))
             read += own
-        found = self.predictor.answer(read, options) if read else []
-        for place, part in parts:
-            own = found[part]
+        found = self._answers(read, [part for _, part in parts], options)
+        for (place, _), own in zip(parts, found, strict=True):
+            if isinstance(own, ThroughtimeError):
+                answers[place] = own
+                continue
             failed = next(((k, one) for k, one in enumerate(own) if isinstance(one, Exception)), None)
             answers[place] = list(own) if failed is None else _bad_row(*failed)
         return answers
+
+    def _answers(
+        self, rows: list[Any], parts: Sequence[slice], options: Mapping[str, Any]
+    ) -> list[Sequence[Any] | ThroughtimeError]:
+        """What is said of the rows of each request, or what is wrong with them."""
+        try:
+            found = self.predictor.answer(rows, options) if rows else []
+            return [found[part] for part in parts]
+        except ThroughtimeError as error:
+            if len(parts) == 1:
+                return [error]
+            # One of them is to blame, and the others are not to suffer for it.
+            return [one for part in parts for one in self._answers(rows[part], [slice(None)], options)]
 
     def _read(self, row: Any, number: int, options: Mapping[str, Any]) -> Any:
         try:

@@ -185,6 +185,21 @@ def frame_step(
     return FrameStep(id, chunk, position, request.probabilities, key or "", digest, retried)
 
 
+def schema_of(kind: type[BaseModel]) -> dict[str, Any]:
+    """What a body that a route reads by itself is, as the OpenAPI document has it, all in one piece."""
+    schema = kind.model_json_schema()
+    parts = schema.pop("$defs", {})
+
+    def inline(value: Any) -> Any:
+        if isinstance(value, dict):
+            if "$ref" in value:
+                return inline(parts[value["$ref"].rpartition("/")[2]])
+            return {name: inline(one) for name, one in value.items()}
+        return [inline(one) for one in value] if isinstance(value, list) else value
+
+    return inline(schema)
+
+
 def digest_of(body: Any) -> str:
     """What tells one call from another."""
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

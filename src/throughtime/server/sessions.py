@@ -37,6 +37,7 @@ from throughtime.server.session_requests import (
     chunk_of,
     digest_of,
     frame_step,
+    schema_of,
 )
 
 _MOST_SESSIONS = 100_000
@@ -264,7 +265,7 @@ class BulkRequest(BaseModel):
     "/v1/sessions:step",
     openapi_extra={
         "requestBody": {
-            "content": {"application/json": {"schema": BulkRequest.model_json_schema()}},
+            "content": {"application/json": {"schema": schema_of(BulkRequest)}},
             "required": True,
         }
     },

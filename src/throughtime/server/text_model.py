@@ -71,16 +71,17 @@ class TextModel:
         Raises:
             ApiError: one lies outside the vocabulary.
         """
-        array = np.array(tokens, np.int64)
-        outside = array[(array < 0) | (array >= self.engine.vocabulary_size)]
-        if len(outside):
+        V = self.engine.vocabulary_size
+        if len(tokens) and not 0 <= min(tokens) <= max(tokens) < V:
+            # Before it is an array, as it may be larger than an array's numbers.
+            outside = next(token for token in tokens if not 0 <= token < V)
             raise ApiError(
                 400,
                 "unknown_token",
-                f"token {outside[0]} lies outside the vocabulary of {self.engine.vocabulary_size} tokens",
+                f"token {str(outside):.40} lies outside the vocabulary of {V} tokens",
                 "prompt",
             )
-        return array
+        return np.array(tokens, np.int64)
 
     def session_tokens(self, prompt: str | Sequence[int], begins_line: bool) -> NDArray[np.int64]:
         """The tokens that a session reads for a text, with what stands before a line where it begins one."""
