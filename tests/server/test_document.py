@@ -25,12 +25,12 @@ def test_every_route_is_in_the_document(others: Server) -> None:
 
 @pytest.mark.slow  # hundreds of requests
 def test_no_request_that_the_document_allows_makes_the_server_fail(
-    text_run: Path, other_runs: dict[str, Path], start: Callable[..., Server]
+    text_run: Path, other_runs: dict[str, Path], tmp_path: Path, start: Callable[..., Server]
 ) -> None:
     pytest.importorskip("schemathesis")
     server = start({"bytes": text_run, **other_runs})
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"]
     command += ["--checks", "not_a_server_error", "--max-examples", "8", "--seed", "1"]
     command += ["--request-timeout", "30", "--workers", "2", "--generation-database", "none"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
     assert found.returncode == 0, found.stdout[-8000:] + found.stderr[-2000:]

@@ -168,6 +168,25 @@ def test_a_stream_outlives_memory_and_server(other_runs: Runs, start: Callable[.
         assert step(server, id, frames(20, 9 * k)[10:])["outputs"] == wanted[10:]
 
 
+def test_a_state_that_is_lost_is_that_before_the_step(
+    other_runs: Runs, start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start({"moves": other_runs["moves"]})
+    model = server.serving.batchers["moves"].model
+    id, whole, right = create(server), frames(6), model.outputs
+    steps = [{"id": id, "frames": part.tolist()} for part in (whole[:2], np.ones((1, 2)), whole[2:])]
+
+    def broken(slots: Any, chunks: list[np.ndarray]) -> Any:
+        return [out * np.nan if len(out) == 1 else out for out in right(slots, chunks)]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(model, "outputs", broken)
+        results = server.post("/v1/sessions:step", {"steps": steps})["results"]
+    assert [one.get("status", 200) for one in results] == [200, 500, 500]
+    said = results[0]["outputs"] + step(server, id, whole[2:], position=2)["outputs"]
+    assert said == alone(other_runs, whole)
+
+
 def test_a_full_queue_and_a_deadline_are_told(other_runs: Runs, start: Callable[..., Server]) -> None:
     server = start({"reviews": other_runs["reviews"]}, limits=Limits(queue=2, deadline=0.3))
     batcher = server.serving.batchers["reviews"]

@@ -75,12 +75,27 @@ class FrameSessions(LiveSessions[FrameLive]):
         identity = f"{model.fingerprint}/{model.run.precision}"
         super().__init__(store, identity, memory // each, time_to_live)
         self.model = model
+        # Those whose state is lost: what the store has may be behind what this batch still has to commit.
+        self._lost: dict[str, ApiError] = {}
         # Journals of sounds are as long in seconds as those of frames, and not in numbers.
         mel = model.stream.mel
         self._per_frame = 1 if mel is None else mel.hop_samples
 
     def take_changes(self, every: int) -> list[Change]:
         return super().take_changes(every * self._per_frame)
+
+    def get_many(self, names: Sequence[str]) -> dict[str, FrameLive | ApiError]:
+        there = [name for name in names if name not in self._lost]
+        lost = {name: self._lost[name] for name in names if name in self._lost}
+        return {**super().get_many(there), **lost}
+
+    def committed(self) -> None:
+        super().committed()
+        self._lost = {}
+
+    def forget(self) -> None:
+        super().forget()
+        self._lost = {}
 
     # ---- their beginning and end
 
@@ -202,9 +217,8 @@ class FrameSessions(LiveSessions[FrameLive]):
             try:
                 check_output(own, f"the {self.model.reads} from {live.position} on")
             except NotANumberError as error:
-                # Its state is lost; the store has the one before.
                 self.drop(live)
-                results[place] = ApiError(500, "not_a_number", str(error))
+                results[place] = self._lost[live.id] = ApiError(500, "not_a_number", str(error))
                 continue
             if len(chunk):
                 self.read(live, Entry(live.position, 0, np.ascontiguousarray(chunk, "<f4").tobytes()))

@@ -19,7 +19,8 @@ from throughtime.server.errors import ApiError
 from throughtime.server.frame_sessions import FrameSessions, rounds
 from throughtime.server.kserve_tensors import BYTES, Inference, Tensor, bad
 from throughtime.server.live_sessions import LiveSessions
-from throughtime.server.predictors import Classify, Rows, Translate
+from throughtime.server.prediction_batches import Rows
+from throughtime.server.predictors import Classify, Translate
 from throughtime.server.rows import Live
 from throughtime.server.scheduler import Scheduler
 from throughtime.server.serving import Serving

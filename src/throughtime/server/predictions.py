@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
 
 from throughtime.server.errors import ApiError
-from throughtime.server.predictors import Files, Forecasts, Rows, Upload
+from throughtime.server.prediction_batches import Files, Forecasts, Rows, Upload
 from throughtime.server.serving import Serving, serving
 from throughtime.server.session_requests import schema_of
 

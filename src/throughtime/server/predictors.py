@@ -5,10 +5,8 @@ A predictor reads a row of JSON as the task reads data in memory, and answers ma
 
 from __future__ import annotations
 
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,18 +16,14 @@ from numpy.typing import NDArray
 from throughtime.data.arrays import ARRAY_SUFFIXES
 from throughtime.data.audio import AUDIO_SUFFIXES
 from throughtime.data.images import IMAGE_SUFFIXES
-from throughtime.data.lines import shown
 from throughtime.data.numbers import as_float32
 from throughtime.data.sequences import Sequences
 from throughtime.data.video import VIDEO_SUFFIXES
 from throughtime.errors import DataError, ThroughtimeError
-from throughtime.in_memory.examples import row_name
 from throughtime.run import Run
 from throughtime.runtime.outputs import check_output
-from throughtime.server.errors import ApiError
 from throughtime.tasks.captioner.run import CaptionerRun
 from throughtime.tasks.classifier.run import ClassifierRun
-from throughtime.tasks.forecaster.run import ForecasterRun
 from throughtime.tasks.tagger.frame_predictions import told
 from throughtime.tasks.tagger.prediction import clip_outputs
 from throughtime.tasks.tagger.run import TaggerRun
@@ -37,21 +31,6 @@ from throughtime.tasks.transcriber.run import TranscriberRun
 from throughtime.tasks.translator.run import TranslatorRun
 from throughtime.tasks.translator.translation import Translated
 from throughtime.tasks.word_tagger.run import WordTaggerRun
-
-Options = tuple[tuple[str, Any], ...]
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A file that came with a request.
-
-    Args:
-        name: as the client calls it.
-        content: of it.
-    """
-
-    name: str
-    content: bytes
 
 
 class Predictor(ABC):
@@ -85,94 +64,6 @@ class Predictor(ABC):
             DataError: it cannot be used.
         """
         raise DataError(f"this model reads no files: give {self.wanted}")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of requests that can be answered together: those for one predictor with the same options."""
-
-    predictor: Predictor
-    options: Options
-
-    def __call__(self, requests: Sequence[Sequence[Any]]) -> Sequence[Any]:
-        options = dict(self.options)
-        read: list[Any] = []
-        answers: list[Any] = [None] * len(requests)
-        parts: list[tuple[int, slice]] = []
-        for place, rows in enumerate(requests):
-            try:
-                own = [self._read(row, number, options) for number, row in enumerate(rows)]
-            except ApiError as error:
-                answers[place] = error
-                continue
-            parts.append((place, slice(len(read), len(read) + len(own))))
-            read += own
-        found = self._answers(read, [part for _, part in parts], options)
-        for (place, _), own in zip(parts, found, strict=True):
-            if isinstance(own, ThroughtimeError):
-                answers[place] = own
-                continue
-            failed = next(((k, one) for k, one in enumerate(own) if isinstance(one, Exception)), None)
-            answers[place] = list(own) if failed is None else _bad_row(*failed)
-        return answers
-
-    def _answers(
-        self, rows: list[Any], parts: Sequence[slice], options: Mapping[str, Any]
-    ) -> list[Sequence[Any] | ThroughtimeError]:
-        """What is said of the rows of each request, or what is wrong with them."""
-        try:
-            found = self.predictor.answer(rows, options) if rows else []
-            return [found[part] for part in parts]
-        except ThroughtimeError as error:
-            if len(parts) == 1:
-                return [error]
-            # One of them is to blame, and the others are not to suffer for it.
-            return [one for part in parts for one in self._answers(rows[part], [slice(None)], options)]
-
-    def _read(self, row: Any, number: int, options: Mapping[str, Any]) -> Any:
-        try:
-            if isinstance(row, Upload):
-                raise DataError("files are sent as multipart/form-data, or as files in base64")
-            return self.predictor.read(row, options)
-        except ThroughtimeError as error:
-            raise _bad_row(number, error) from None
-
-
-@dataclass(frozen=True)
-class Files:
-    """The same for files, each by itself."""
-
-    predictor: Predictor
-    options: Options
-
-    def __call__(self, requests: Sequence[Sequence[Upload]]) -> Sequence[Any]:
-        return [self._answer(files) for files in requests]
-
-    def _answer(self, files: Sequence[Upload]) -> Any:
-        answers: list[Any] = []
-        with tempfile.TemporaryDirectory(prefix="throughtime-") as folder:
-            for number, file in enumerate(files):
-                suffix = Path(file.name).suffix.lower()
-                path = Path(folder) / f"{number}{suffix}"
-                try:
-                    if suffix not in self.predictor.suffixes:
-                        known = ", ".join(self.predictor.suffixes) or "none"
-                        raise DataError(f"{shown(file.name)} is of another type than {known}")
-                    path.write_bytes(file.content)
-                    answers.append(self.predictor.of_file(path, dict(self.options)))
-                except ThroughtimeError as error:
-                    error.args = tuple(str(one).replace(str(path), file.name) for one in error.args)
-                    return _bad_row(number, error)
-                finally:
-                    path.unlink(missing_ok=True)
-        return answers
-
-
-def _bad_row(number: int, error: Exception) -> ApiError:
-    return ApiError(400, "bad_row", f"{row_name(number + 1)}: {error}", f"inputs.{number}", {"row": number})
-
-
-# ---- the tasks
 
 
 class Classify(Predictor):
@@ -241,7 +132,7 @@ class Classify(Predictor):
 
     def answer(self, rows: Sequence[Any], options: Mapping[str, Any]) -> Sequence[Any]:
         wants = options.get("probabilities", True) and self.run.target.kind != "number"
-        return [_or_error(self._say, row, wants) for row in self.run.outputs(rows)]
+        return [or_error(self._say, row, wants) for row in self.run.outputs(rows)]
 
     def _say(self, row: NDArray[np.float32], probabilities: bool) -> dict[str, Any]:
         return self.run.say(check_output(row, "it"), probabilities)
@@ -297,7 +188,7 @@ class TagFrames(Predictor):
         found = dict(
             clip_outputs(self.run.network, Sequences.in_memory(rows), self.run.config.training.batch)
         )
-        return [_or_error(self._say, found[clip], options) for clip in range(len(rows))]
+        return [or_error(self._say, found[clip], options) for clip in range(len(rows))]
 
     def _say(self, outputs: NDArray[np.float32], options: Mapping[str, Any]) -> list[dict[str, Any]]:
         check_output(outputs, "it")
@@ -404,19 +295,6 @@ class Transcribe(Predictor):
         return {name: value for name, value in found.items() if name not in ("input", "truth")}
 
 
-@dataclass(frozen=True)
-class Forecasts:
-    """What comes after recent rows; each request by itself, as its rows are one table."""
-
-    run: ForecasterRun
-
-    def __call__(self, requests: Sequence[tuple[list[Any], list[Any] | None]]) -> Sequence[Any]:
-        return [_or_error(self._forecast, *one) for one in requests]
-
-    def _forecast(self, recent: list[Any], future: list[Any] | None) -> list[dict[str, Any]]:
-        return list(self.run.forecast(recent, future or None))
-
-
 def predictor_of(run: Run) -> Predictor | None:
     """What a run answers, if it predicts at all."""
     if isinstance(run, ClassifierRun):
@@ -449,7 +327,8 @@ def as_array(row: Any) -> NDArray[Any]:
     return as_float32(array, lambda *place: f"number {list(place)}")
 
 
-def _or_error(say: Callable[..., Any], *given: Any) -> Any:
+def or_error(say: Callable[..., Any], *given: Any) -> Any:
+    """What a function gives, or the error that it ends with."""
     try:
         return say(*given)
     except ThroughtimeError as error:

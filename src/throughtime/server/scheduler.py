@@ -357,7 +357,7 @@ def settle(answers: list[tuple[Future[Any], Any, BaseException | None]]) -> None
 
 
 def failed(error: Exception) -> ApiError:
-    """What is said of a fault of ours, or of the disk."""
+    """The answer to calls that a fault of the server or of the disk has ended."""
     if isinstance(error, OSError) or type(error).__module__ == "sqlite3":
         return ApiError(507, "store_failed", f"the sessions could not be saved: {error}")
     return ApiError(500, "internal_error", f"the server could not go on: {type(error).__name__}")

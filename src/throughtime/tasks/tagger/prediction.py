@@ -52,7 +52,7 @@ class FrameTagger(Protocol):
         ...
 
     def begin(self, rows: int) -> Any:
-        """The state of so many clips of which nothing was read: arrays by their names, (L, rows, ...)."""
+        """The first state of so many clips: arrays by their names, (L, rows, ...)."""
         ...
 
 
