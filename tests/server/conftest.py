@@ -155,12 +155,15 @@ def other_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for day in range(1, 8)
         for hour in range(24)
     ]
+    strokes = [(generator.normal(size=(30 + k, 3)), "ab c"[k % 3 :]) for k in range(8)]
     data: dict[str, tuple[Any, dict[str, Any]]] = {
         "reviews": (texts, {"task": "classifier"}),
         "letters": (pairs, {"task": "translator", "tokenizer": "word", "embedding": 8}),
         "names": (sentences, {"task": "word-tagger", "embedding": 6}),
         "moves": (clips, {"task": "tagger", "chunk": 16}),
         "both": (clips, {"task": "tagger", "bidirectional": True}),
+        "strokes": (strokes, {"task": "transcriber", "batch": 4, "validation_fraction": 0.0}),
+        "photos": (_photos(folder / "pictures"), {"image_size": 16, "image_embedding": 8, "embedding": 6}),
         "load": (load, {"task": "forecaster", "horizon": 4, "lookback": 24}),
     }
     runs = {}
@@ -168,6 +171,18 @@ def other_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         tt.train(examples, out=folder / name, **{**small, **options})
         runs[name] = folder / name
     return runs
+
+
+def _photos(folder: Path) -> Path:
+    from PIL import Image
+
+    folder.mkdir()
+    lines = ["file_name,caption"]
+    for number in range(8):
+        Image.new("RGB", (20, 20), (30 * number, 0, 255)).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,a picture that is {'dark' if number < 4 else 'bright'}")
+    (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
+    return folder
 
 
 @pytest.fixture(scope="module")

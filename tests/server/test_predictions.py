@@ -94,7 +94,7 @@ def test_answers_do_not_depend_on_who_shares_the_batch(others: Server) -> None:
         ("tag", {"inputs": [[["a", "b"]]], "model": "moves"}, 400, "bad_row", "lists of numbers"),
         ("translate", {"inputs": ["1", " "]}, 400, "bad_row", "row 2 (index 1)"),
         ("translate", {"inputs": ["1"], "length_penalty": -3}, 400, "bad_row", "length_penalty"),
-        ("caption", {"files": []}, 400, "wrong_task", "no model of this server can caption pictures"),
+        ("caption", {"files": [], "model": "reviews"}, 400, "wrong_task", "does not caption pictures"),
     ],
 )
 def test_what_cannot_be_done_says_where(
@@ -122,6 +122,30 @@ def test_clips_may_come_as_files(others: Server, other_runs: Runs, tmp_path: Pat
     broken = {"name": "mine.npy", "data": base64.b64encode(content[:30]).decode()}
     message = others.post("/v1/tag", {"model": "moves", "files": [broken]}, 400)["error"]["message"]
     assert message.startswith("row 1 (index 0): mine.npy")
+
+
+def test_pictures_get_captions(others: Server, other_runs: Runs) -> None:
+    pictures = [other_runs["photos"].parent / "pictures" / f"{number}.png" for number in (1, 6)]
+    run = Run.open(other_runs["photos"])
+    wanted = [
+        {"caption": one.text, "log_probability": one.log_probability}
+        for one in run.caption(pictures, beam=2)  # type: ignore[attr-defined]
+    ]
+    form = [("file", (path.name, path.read_bytes(), "image/png")) for path in pictures]
+    answer = others.http.post("/v1/caption", data={"beam": "2"}, files=form)
+    assert answer.json()["results"] == wanted
+    files = [{"data": base64.b64encode(path.read_bytes()).decode()} for path in pictures]
+    assert others.post("/v1/caption", {"files": files, "beam": 2})["results"] == wanted
+    broken = others.post("/v1/caption", {"files": [files[0], {"name": "b.png", "data": "AAAA"}]}, 400)
+    assert broken["error"]["message"].startswith("row 2 (index 1): b.png")
+
+
+def test_recordings_become_texts(others: Server, other_runs: Runs) -> None:
+    recordings = [np.random.default_rng(k).normal(size=(20 + 9 * k, 3)).astype(np.float32) for k in range(4)]
+    wanted = Run.open(other_runs["strokes"]).transcribe(recordings, beam=2)  # type: ignore[attr-defined]
+    found = results(others, "transcribe", [one.tolist() for one in recordings], beam=2)
+    assert found == [{k: v for k, v in one.items() if k != "input"} for one in wanted]
+    assert results(others, "transcribe", [recordings[2].tolist()], beam=2) == [found[2]]
 
 
 def test_models_say_where_they_are_reached(others: Server) -> None:
