@@ -24,7 +24,7 @@ from throughtime.server.predictors import Classify, Translate
 from throughtime.server.rows import Live
 from throughtime.server.scheduler import Scheduler
 from throughtime.server.serving import Serving
-from throughtime.server.session_requests import digest_of
+from throughtime.server.session_requests import id_of
 from throughtime.targets.kinds import Numbers, Target
 from throughtime.tasks.tagger.prediction import clip_outputs
 from throughtime.tasks.tagger.run import TaggerRun
@@ -91,7 +91,7 @@ class TextTensors(TensorModel):
 
     def _step(self, request: Inference, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         sessions = self._host.sessions
-        id = sequence_id(self._host.model, request.sequence)
+        id = id_of(self._host.model, "sequence", request.sequence)
         live = sequence(sessions, id, request, lambda: sessions.create(id, SamplingOptions(), 0))
         ((_, error, logits),) = sessions.step_many([(id, tokens[0].tolist(), None)], True)
         if error is not None:
@@ -124,7 +124,7 @@ class FrameTensors(TensorModel):
             raise bad("this model has no sequences, as it reads whole clips: leave sequence_id out")
         if len(frames) != 1:
             raise bad("a request moves one sequence on: FRAMES must have shape [1, T, F]", "FRAMES")
-        step = _Step(sequence_id(self._host.model, request.sequence), request, frames[0])
+        step = _Step(id_of(self._host.model, "sequence", request.sequence), request, frames[0])
         found = await self._host.ask(_Sequences(self._host.sessions), step)
         return _outputs_of(self._run.target, found[None])
 
@@ -257,11 +257,6 @@ def tensor_model(here: Serving, name: str) -> TensorModel:
 
 
 # ---- sequences
-
-
-def sequence_id(model: Any, name: str) -> str:
-    """The session that a sequence is."""
-    return f"ses-{model.fingerprint[:8]}-{digest_of(['sequence', name])[:24]}"
 
 
 def sequence(sessions: LiveSessions[L], id: str, request: Inference, create: Callable[[], L]) -> L:

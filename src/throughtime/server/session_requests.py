@@ -203,3 +203,8 @@ def schema_of(kind: type[BaseModel]) -> dict[str, Any]:
 def digest_of(body: Any) -> str:
     """What tells one call from another."""
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def id_of(model: Any, *what: str) -> str:
+    """The name that a client's own words give a session."""
+    return f"ses-{model.fingerprint[:8]}-{digest_of(list(what))[:24]}"

@@ -37,6 +37,7 @@ from throughtime.server.session_requests import (
     chunk_of,
     digest_of,
     frame_step,
+    id_of,
     schema_of,
 )
 
@@ -52,11 +53,6 @@ Retries = Annotated[int | None, Header(alias="x-stainless-retry-count")]
 def new_id(model: Any) -> str:
     """A name that nobody guesses, and that says which model the session is of."""
     return f"ses-{model.fingerprint[:8]}-{secrets.token_hex(12)}"
-
-
-def id_of(model: Any, *what: str) -> str:
-    """The name that a client's own words give a session."""
-    return f"ses-{model.fingerprint[:8]}-{digest_of(list(what))[:24]}"
 
 
 def _expected(position: int | None, match: str | None) -> int | None:
