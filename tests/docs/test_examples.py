@@ -35,6 +35,7 @@ PAGES = [
     "docs/inspection.md",
     "docs/runtime.md",
     "docs/serving.md",
+    "docs/serving_tasks.md",
     "docs/interchange.md",
     "docs/reference.md",
 ]

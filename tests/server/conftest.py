@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -124,5 +125,69 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 def server(text_run: Path, lines_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for the tests of a file."""
     one = Server({"bytes": text_run, "names": lines_run}, tmp_path_factory.mktemp("store") / "store.db")
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="session")
+def other_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny run of every other task; what they say matters to nobody, only that they always say it."""
+    import throughtime as tt
+
+    folder = tmp_path_factory.mktemp("others")
+    generator = np.random.default_rng(0)
+    small: dict[str, Any] = {"epochs": 1, "seed": 1, "threads": 1, "hidden": 8, "tensorboard": False}
+    texts = [
+        (f"{word} film {k}", "good" if word == "fine" else "bad")
+        for k in range(20)
+        for word in ("fine", "dull")
+    ]
+    pairs = [
+        (" ".join(map(str, row)), " ".join("abcde"[k] for k in row))
+        for row in generator.integers(5, size=(30, 3))
+    ]
+    sentences = [
+        (["Ana", "lives", "in", town], ["B-person", "O", "O", "B-place"]) for town in ("Bonn", "Cork") * 12
+    ]
+    clips = [(generator.normal(size=(20 + k, 2)), ["up" if k % 2 else "down"] * (20 + k)) for k in range(8)]
+    load = [
+        {"time": f"2024-05-{day:02} {hour:02}:00", "load": hour + day}
+        for day in range(1, 8)
+        for hour in range(24)
+    ]
+    strokes = [(generator.normal(size=(30 + k, 3)), "ab c"[k % 3 :]) for k in range(8)]
+    data: dict[str, tuple[Any, dict[str, Any]]] = {
+        "reviews": (texts, {"task": "classifier"}),
+        "letters": (pairs, {"task": "translator", "tokenizer": "word", "embedding": 8}),
+        "names": (sentences, {"task": "word-tagger", "embedding": 6}),
+        "moves": (clips, {"task": "tagger", "chunk": 16}),
+        "both": (clips, {"task": "tagger", "bidirectional": True}),
+        "strokes": (strokes, {"task": "transcriber", "batch": 4, "validation_fraction": 0.0}),
+        "photos": (_photos(folder / "pictures"), {"image_size": 16, "image_embedding": 8, "embedding": 6}),
+        "load": (load, {"task": "forecaster", "horizon": 4, "lookback": 24}),
+    }
+    runs = {}
+    for name, (examples, options) in data.items():
+        tt.train(examples, out=folder / name, **{**small, **options})
+        runs[name] = folder / name
+    return runs
+
+
+def _photos(folder: Path) -> Path:
+    from PIL import Image
+
+    folder.mkdir()
+    lines = ["file_name,caption"]
+    for number in range(8):
+        Image.new("RGB", (20, 20), (30 * number, 0, 255)).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,a picture that is {'dark' if number < 4 else 'bright'}")
+    (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def others(other_runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of them."""
+    one = Server(other_runs, tmp_path_factory.mktemp("store") / "store.db")
     yield one
     one.stop()

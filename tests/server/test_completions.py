@@ -113,6 +113,7 @@ def test_nothing_to_draw_echoes_the_prompt(server: Server) -> None:
         ({"stop": ""}, 400, "stop"),
         ({"prompt": []}, 400, "prompt"),
         ({"prompt": [999]}, 400, "prompt"),
+        ({"prompt": [10**30]}, 400, "prompt"),
         ({"model": "nobody"}, 404, "model"),
         ({"frobnicate": 1}, 422, "frobnicate"),
         ({"n": 0}, 422, "n"),

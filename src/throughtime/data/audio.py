@@ -163,7 +163,8 @@ class LogMelStream:
         self._mel = mel
         self._bank = mel_filterbank(mel.rate, mel.fft_size, mel.bands).T
         self._shape = hann(mel.window_samples)
-        self._rest = np.zeros(0, np.float32)
+        # Samples that the next frames begin with: all that is to be kept of the sound.
+        self.rest = np.zeros(0, np.float32)
 
     def feed(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
         """The frames (T, M) that samples (N,) complete; T may be 0."""
@@ -176,15 +177,15 @@ class LogMelStream:
 
     def _feed(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
         mel = self._mel
-        self._rest = np.concatenate([self._rest, samples])
-        if len(self._rest) < mel.window_samples:
+        self.rest = np.concatenate([self.rest, samples])
+        if len(self.rest) < mel.window_samples:
             return np.zeros((0, mel.bands), np.float32)
-        whole = frames(self._rest, mel.window_samples, mel.hop_samples)
+        whole = frames(self.rest, mel.window_samples, mel.hop_samples)
         spectrum = np.fft.rfft(whole * self._shape, mel.fft_size)
         power = (spectrum.real**2 + spectrum.imag**2) / mel.fft_size
         # Row by row: a product of several rows may sum in another order.
         energies = np.stack([row @ self._bank for row in power])
-        self._rest = self._rest[len(whole) * mel.hop_samples :]
+        self.rest = self.rest[len(whole) * mel.hop_samples :]
         return np.log(np.maximum(energies, _LEAST_ENERGY)).astype(np.float32)
 
 

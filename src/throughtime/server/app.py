@@ -11,22 +11,29 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from throughtime import __version__
-from throughtime.errors import ThroughtimeError
+from throughtime.errors import OptionError, ThroughtimeError
 from throughtime.run import Run
-from throughtime.server import completions, operations, responses, sessions
+from throughtime.server import completions, kserve, operations, predictions, responses, sessions
+from throughtime.server.batcher import Batcher
 from throughtime.server.errors import ApiError
+from throughtime.server.frame_model import FrameModel
+from throughtime.server.frame_sessions import FrameSessions
 from throughtime.server.guard import Guard
 from throughtime.server.metrics import Metrics
+from throughtime.server.predictors import predictor_of
 from throughtime.server.replies import as_api_error
 from throughtime.server.scheduler import Limits, Scheduler
 from throughtime.server.serving import Serving
 from throughtime.server.store import Store
+from throughtime.server.stream_socket import StreamSocket
 from throughtime.server.text_model import TextModel
 from throughtime.server.text_sessions import TextSessions
 from throughtime.tasks.language_model.run import LanguageModelRun
+from throughtime.tasks.tagger.run import TaggerRun
 
 _CODES = {
     404: ("not_found", "there is no such path: GET /openapi.json lists them"),
@@ -34,7 +41,8 @@ _CODES = {
 }
 
 DESCRIPTION = """
-Recurrent models over HTTP: completions in OpenAI's format, and sessions that keep a stream's state.
+Recurrent models over HTTP: completions in OpenAI's format, predictions of every task, and sessions that keep
+a stream's state.
 """
 
 
@@ -46,22 +54,40 @@ def make_serving(runs: Mapping[str, Run], store: Store, limits: Limits) -> Servi
         store: where sessions are kept.
         limits: how much the server takes on.
     """
-    metrics = Metrics()
-    texts = {}
+    here = Serving({}, dict(runs), store, limits, Metrics(), created=time.time())
     for name, run in runs.items():
         if isinstance(run, LanguageModelRun):
             model = TextModel(name, run)
             sessions_of = TextSessions(model, store, limits.memory, limits.time_to_live)
-            scheduler = texts[name] = Scheduler(model, sessions_of, store, limits, metrics)
-            _watch(metrics, scheduler)
-    return Serving(texts, dict(runs), store, limits, metrics, created=time.time())
+            here.texts[name] = Scheduler(model, sessions_of, store, limits, here.metrics)
+        else:
+            here.batchers[name] = _batcher(here, name, run)
+            predictor = predictor_of(run)
+            if predictor is not None:
+                here.predictors[name] = predictor
+    for name, host in here.hosts.items():
+        _watch(here.metrics, name, host)
+    return here
 
 
-def _watch(metrics: Metrics, scheduler: Scheduler) -> None:
-    name = scheduler.model.name
-    metrics.watch("streams", "Streams that are being moved on.", lambda: scheduler.load[0], name)
-    metrics.watch("waiting", "Calls that wait.", lambda: scheduler.load[1], name)
-    metrics.watch("sessions_live", "Sessions in memory.", lambda: scheduler.sessions.count, name)
+def _batcher(here: Serving, name: str, run: Run) -> Batcher:
+    """The thread of a model that predicts, with sessions where it can follow a stream."""
+    if not isinstance(run, TaggerRun):
+        return Batcher(name, here.limits, here.metrics)
+    try:
+        model = FrameModel(name, run)
+    except OptionError as error:
+        here.no_sessions[name] = str(error)
+        return Batcher(name, here.limits, here.metrics)
+    sessions_of = FrameSessions(model, here.store, here.limits.memory, here.limits.time_to_live)
+    return Batcher(name, here.limits, here.metrics, model, sessions_of, here.store)
+
+
+def _watch(metrics: Metrics, name: str, host: Scheduler | Batcher) -> None:
+    metrics.watch("streams", "Streams that are being moved on.", lambda: host.load[0], name)
+    metrics.watch("waiting", "Calls that wait.", lambda: host.load[1], name)
+    if isinstance(host, Scheduler) or host.has_sessions:
+        metrics.watch("sessions_live", "Sessions in memory.", lambda: host.sessions.count, name)
 
 
 def make_app(here: Serving, tokens: list[bytes], most_bytes: int) -> ASGIApp:
@@ -76,8 +102,8 @@ def make_app(here: Serving, tokens: list[bytes], most_bytes: int) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        for scheduler in here.texts.values():
-            scheduler.start(loop)
+        for host in here.hosts.values():
+            host.start(loop)
         here.ready = True
         yield
         await drain(here, 0.0)
@@ -92,7 +118,10 @@ def make_app(here: Serving, tokens: list[bytes], most_bytes: int) -> ASGIApp:
     app.state.serving = here
     app.include_router(completions.router)
     app.include_router(sessions.router)
+    app.include_router(predictions.router)
+    app.router.routes.append(WebSocketRoute("/v1/sessions/{id}/stream", StreamSocket()))
     app.include_router(responses.router)
+    app.include_router(kserve.router)
     app.include_router(operations.router)
     for kind in (ThroughtimeError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _answer_error)
@@ -102,12 +131,14 @@ def make_app(here: Serving, tokens: list[bytes], most_bytes: int) -> ASGIApp:
 async def drain(here: Serving, seconds: float) -> None:
     """Take nothing new, end what runs within so many seconds, and save the sessions."""
     here.ready = False
-    await asyncio.gather(*(scheduler.drain(seconds) for scheduler in here.texts.values()))
+    await asyncio.gather(*(host.drain(seconds) for host in here.hosts.values()))
 
 
-async def _answer_error(_: Request, error: Exception) -> Response:
+async def _answer_error(request: Request, error: Exception) -> Response:
     said = _as_said(error)
-    return JSONResponse(said.body(), said.status, said.headers)
+    # Clients of the KServe protocol read a text.
+    is_v2 = request.url.path.split("/")[1:2] == [kserve.PREFIX[1:]]
+    return JSONResponse({"error": str(said)} if is_v2 else said.body(), said.status, said.headers)
 
 
 def _as_said(error: Exception) -> ApiError:

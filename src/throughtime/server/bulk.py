@@ -11,7 +11,7 @@ import numpy as np
 
 from throughtime.arrays import log_softmax
 from throughtime.server.errors import ApiError
-from throughtime.server.replies import to_json
+from throughtime.server.replies import as_api_error, to_json
 from throughtime.server.text_model import TextModel
 
 _MOST = 100_000
@@ -28,10 +28,12 @@ class Bulk:
     Args:
         steps: of each the session, its tokens, and the position that it is expected at.
         top: how many of the most probable next tokens to tell.
+        reads: "tokens"; or "frames" or "samples", which `chunk_of` reads.
     """
 
-    steps: list[tuple[str, Sequence[int], int | None]]
+    steps: list[tuple[str, Sequence[Any], int | None]]
     top: int
+    reads: str = "tokens"
 
 
 def parse_bulk(body: bytes) -> Bulk:
@@ -55,7 +57,24 @@ def parse_bulk(body: bytes) -> Bulk:
         raise ApiError(422, "bad_request", f"top must be a whole number from 0 to {_MOST_TOP}", "top")
     if len(values["steps"]) > _MOST:
         raise ApiError(422, "bad_request", f"a body may hold {_MOST:,} steps at most", "steps")
-    return Bulk([_step(one, f"steps[{place}]") for place, one in enumerate(values["steps"])], top)
+    steps = values["steps"]
+    first = steps[0] if steps and type(steps[0]) is dict else {}
+    for reads in ("frames", "samples"):
+        if reads in first:
+            return Bulk([_chunk(one, f"steps[{k}]", reads) for k, one in enumerate(steps)], top, reads)
+    return Bulk([_step(one, f"steps[{place}]") for place, one in enumerate(steps)], top)
+
+
+def _chunk(value: Any, where: str, reads: str) -> tuple[str, Sequence[Any], int | None]:
+    """One step of a tagger: the session, its frames or samples, and the position that it is expected at."""
+    one = value if type(value) is dict else {}
+    id, values, position = one.get("id"), one.get(reads), one.get("position")
+    if type(id) is not str or type(values) is not list or not {"id", reads, "position"}.issuperset(one):
+        wanted = f'{{"id": text, "{reads}": [numbers], "position"?: whole number}}'
+        raise ApiError(422, "bad_request", f"{where} must be {wanted}", where)
+    if position is not None and type(position) is not int:
+        raise ApiError(422, "bad_request", f"{where}.position must be a whole number", where)
+    return id, values, position
 
 
 def _step(value: Any, where: str) -> tuple[str, Sequence[int], int | None]:
@@ -91,6 +110,18 @@ def compose_bulk(bulk: Bulk, results: Sequence[tuple[int, ApiError | None, Any]]
         shown.append(b'{"id":"%s","position":%d,"next":[%s]}' % (id.encode(), position, tokens))
         row += 1
     return b'{"model":%s,"results":[%s]}' % (to_json(model.name), b",".join(shown))
+
+
+def compose_frames(bulk: Bulk, replies: Sequence[Any], name: str) -> bytes:
+    """The same of sessions of a tagger."""
+    shown = []
+    for (id, _, _), reply in zip(bulk.steps, replies, strict=True):
+        if isinstance(reply, Exception):
+            error = as_api_error(reply)
+            shown.append({"id": id, "status": error.status, **error.body()})
+        else:
+            shown.append({"id": id, "position": reply["position"], "outputs": reply["outputs"]})
+    return to_json({"model": name, "results": shown})
 
 
 def _best(top: int, results: Sequence[tuple[int, ApiError | None, Any]]) -> tuple[list[Any], list[Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import secrets
 import time
@@ -19,12 +17,12 @@ from throughtime.arrays import log_softmax
 from throughtime.data import Tokenizer
 from throughtime.generation.text import random_seed
 from throughtime.runtime import generators
-from throughtime.runtime.sampling import SamplingOptions
 from throughtime.server.errors import ApiError
 from throughtime.server.outlet import Outlet
 from throughtime.server.replies import EventReply, JsonReply, to_json
 from throughtime.server.rows import NO_TOKENS, News, Row
 from throughtime.server.serving import Serving, serving
+from throughtime.server.session_requests import Sampling
 from throughtime.server.state_tokens import StateTokens
 from throughtime.server.text_model import TextModel
 from throughtime.server.text_output import TextOutput, escaped
@@ -37,33 +35,6 @@ _MOST_LOGPROBS = 20
 _NOT_HERE = ("best_of", "suffix", "logit_bias", "presence_penalty", "frequency_penalty")
 
 Prompt = str | list[int] | list[str] | list[list[int]]
-
-
-class Sampling(BaseModel):
-    """How tokens are drawn; what is left out is as `throughtime sample` has it."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    temperature: float | None = Field(None, description="Below 1 safer, above 1 bolder, 0 greedy.")
-    top_p: float | None = Field(None, description="Draw from the top tokens that hold this probability.")
-    top_k: int | None = Field(None, description="Draw from the k most probable tokens only; 0 is off.")
-    min_p: float | None = Field(None, description="Drop tokens below this share of the best one's chance.")
-    repetition_penalty: float | None = Field(
-        None, description="Above 1: less likely once they have occurred."
-    )
-
-    def sampling(self, otherwise: SamplingOptions | None = None) -> SamplingOptions:
-        """The options of the draws.
-
-        Raises:
-            OptionError: one is out of its range.
-        """
-        start = otherwise or SamplingOptions()
-        names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-        given = {name: getattr(self, name) for name in names}
-        return SamplingOptions(
-            **{name: getattr(start, name) if value is None else value for name, value in given.items()}
-        )
 
 
 class StreamOptions(BaseModel):
@@ -428,11 +399,6 @@ async def detokenize(request: DetokenizeRequest, here: ServingHere) -> dict[str,
     if request.tokens:
         model.checked(request.tokens)
     return {"prompt": model.tokenizer.decode(request.tokens)}
-
-
-def digest_of(body: Any) -> str:
-    """What tells one call from another."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def best_tokens(tokenizer: Tokenizer, logits: np.ndarray[Any, Any], count: int) -> Sequence[dict[str, Any]]:

@@ -101,3 +101,15 @@ def shutting_down() -> ApiError:
         "the server is being stopped: use another one, or try again later",
         headers={"retry-after": "5"},
     )
+
+
+def ambiguous_retry(position: int) -> ApiError:
+    """A client tries again by itself, and what it sends does not tell whether the first try was done."""
+    return ApiError(
+        409,
+        "ambiguous_retry",
+        "this is a repeated call, and nobody knows whether the first one was done: send position, or an "
+        "Idempotency-Key",
+        facts={"position": position},
+        headers={"x-should-retry": "false"},
+    )

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from throughtime.server.errors import ApiError, no_session, session_busy, session_gone, wrong_position
 from throughtime.server.rows import Live
+from throughtime.server.session_requests import CreateRequest
 from throughtime.server.store import (
     Append,
     Change,
@@ -69,6 +70,56 @@ class LiveSessions(ABC, Generic[L]):
     @abstractmethod
     def close(self, live: L) -> None:
         """Give its memory back."""
+
+    @abstractmethod
+    def open(self, name: str, request: CreateRequest) -> L:
+        """A new session, as a request wants it.
+
+        Raises:
+            ThroughtimeError: it wants what there is not.
+        """
+
+    @abstractmethod
+    def fork(self, live: L, name: str, seed: int | None) -> L:
+        """A copy that goes its own way from here.
+
+        Args:
+            live: the session.
+            name: of the copy.
+            seed: of the copy's draws; None draws what the session would have drawn.
+        """
+
+    @abstractmethod
+    def described(self, live: L) -> dict[str, Any]:
+        """What is told of a session."""
+
+    @abstractmethod
+    def since(self, live: L, position: int) -> dict[str, Any]:
+        """What is told of what came after a position.
+
+        Raises:
+            ApiError: that is no longer known, or never was.
+        """
+
+    @abstractmethod
+    def snapshot_of(self, live: L) -> tuple[bytes, int]:
+        """All that going on exactly here needs, and the position."""
+
+    @abstractmethod
+    def restore_into(self, live: L, content: bytes) -> L:
+        """Have a session stand where a snapshot was taken.
+
+        Raises:
+            CheckpointError: the snapshot is damaged, or of another model or precision.
+        """
+
+    @abstractmethod
+    def restore_new(self, name: str, content: bytes) -> L:
+        """A new session that stands where a snapshot was taken.
+
+        Raises:
+            CheckpointError: as of `restore_into`.
+        """
 
     # ---- finding them
 
@@ -219,6 +270,10 @@ class LiveSessions(ABC, Generic[L]):
             live.saved_position, live.is_touched = live.position, False
             changes.append(Put(stored, live.position if live.keep_from < 0 else live.keep_from))
         return changes
+
+    def renew(self, live: L) -> None:
+        """The session stands elsewhere than its journal says: a new snapshot replaces that."""
+        self._changes += self.snapshots([live])
 
     def take_changes(self, every: int) -> list[Change]:
         """What calls have left to be committed, with snapshots of sessions whose journals are so long."""

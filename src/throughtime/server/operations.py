@@ -58,7 +58,10 @@ def _described(here: Serving, name: str) -> dict[str, Any]:
         "task": run.task,
         "precision": run.precision,
     }
+    facts["endpoints"] = here.paths(name)
     if name in here.texts:
         facts["fingerprint"] = here.texts[name].model.fingerprint
         facts["vocabulary_size"] = here.texts[name].model.engine.vocabulary_size
+    elif here.batchers[name].has_sessions:
+        facts["fingerprint"] = here.batchers[name].model.fingerprint
     return facts

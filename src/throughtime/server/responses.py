@@ -15,12 +15,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from throughtime.generation.text import random_seed
-from throughtime.server.completions import Sampling, joined, stop_strings
+from throughtime.server.completions import joined, stop_strings
 from throughtime.server.errors import ApiError
 from throughtime.server.outlet import Outlet
 from throughtime.server.replies import EventReply, JsonReply, to_json
 from throughtime.server.rows import News, Row
 from throughtime.server.serving import Serving, serving
+from throughtime.server.session_requests import Sampling
 from throughtime.server.text_model import TextModel
 from throughtime.server.text_output import TextOutput
 from throughtime.server.text_sessions import TextSessions
@@ -236,7 +237,7 @@ async def respond(request: ResponseRequest, here: ServingHere, call: Request) ->
 @router.get("/v1/responses/{id}")
 async def show(id: str, here: ServingHere) -> dict[str, Any]:
     """An answer that was given."""
-    scheduler = here.of_session(id, _KIND)
+    scheduler = here.of_text_session(id, _KIND)
     sessions = scheduler.sessions
 
     def work() -> dict[str, Any]:
@@ -252,7 +253,7 @@ async def show(id: str, here: ServingHere) -> dict[str, Any]:
 @router.delete("/v1/responses/{id}")
 async def delete(id: str, here: ServingHere) -> dict[str, Any]:
     """Forget an answer and its state; those that came after it stay."""
-    scheduler = here.of_session(id, _KIND)
+    scheduler = here.of_text_session(id, _KIND)
     sessions = scheduler.sessions
 
     def work() -> dict[str, Any]:

@@ -75,42 +75,51 @@ class Live:
 
     Args:
         id: its name.
-        slot: of the engine.
-        decoder: where its text stands.
-        options: of its draws.
-        facts: what else the store keeps: seed, time to live, conditions...
-        position: tokens read so far.
+        slot: where its state is.
+        facts: what else the store keeps: time to live, metadata...
+        position: tokens or frames read so far.
         saved_position: of its snapshot in the store.
         keep_from: what the journal keeps for a call that is not answered yet; -1 is nothing.
-        backup: a slot for the state at a tick's beginning, where stop strings need one; -1 is none.
         may_have_open_call: a call with a key may have been broken off, and could be taken up.
-        complete: lines: the next thing begins a line.
         busy: a call moves it on.
         expires: when its time is over, in seconds since 1970.
         is_touched: the store has another time for that.
-        first_state: what each of its lines begins with; None is the model's own.
     """
 
     id: str
     slot: int
-    decoder: Any
-    options: SamplingOptions
     facts: dict[str, Any]
     position: int = 0
     saved_position: int = 0
     keep_from: int = -1
-    backup: int = -1
     may_have_open_call: bool = False
-    complete: bool = True
     busy: bool = False
     expires: float = 0.0
     is_touched: bool = False
-    first_state: NDArray[np.float32] | None = None
 
     def touched(self) -> float:
         """When its time is over, where the store does not know that yet; else 0."""
         touched, self.is_touched = self.is_touched, False
         return self.expires if touched else 0.0
+
+
+@dataclass(slots=True)
+class TextLive(Live):
+    """One of a language model.
+
+    Args:
+        decoder: where its text stands.
+        options: of its draws.
+        backup: a slot for the state at a tick's beginning, where stop strings need one; -1 is none.
+        complete: lines: the next thing begins a line.
+        first_state: what each of its lines begins with; None is the model's own.
+    """
+
+    decoder: Any = None
+    options: SamplingOptions = field(default_factory=SamplingOptions)
+    backup: int = -1
+    complete: bool = True
+    first_state: NDArray[np.float32] | None = None
 
 
 @dataclass
@@ -144,7 +153,7 @@ class Row:
     reads: NDArray[np.int64]
     limit: int
     output: TextOutput
-    live: Live | None = None
+    live: TextLive | None = None
     streams: bool = True
     atomic: bool = False
     is_draft: bool = False

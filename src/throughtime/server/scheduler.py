@@ -308,9 +308,7 @@ class Scheduler:
 
     def _fail(self, error: Exception) -> None:
         log.exception("a tick of %s failed", self.model.name)
-        said = ApiError(500, "internal_error", f"the server could not go on: {type(error).__name__}")
-        if isinstance(error, OSError) or type(error).__module__ == "sqlite3":
-            said = ApiError(507, "store_failed", f"the sessions could not be saved: {error}")
+        said = failed(error)
         jobs = {id(row.job): row.job for row in self._rows}
         self._told = [(job.outlet, said, 0) for job in jobs.values()]
         self._answers = [(future, None, said) for future, _, _ in self._answers]
@@ -344,6 +342,11 @@ def _deliver(
 ) -> None:
     for outlet, piece, size in told:
         outlet.put(piece, size)
+    settle(answers)
+
+
+def settle(answers: list[tuple[Future[Any], Any, BaseException | None]]) -> None:
+    """Tell those who wait what became of their calls. In the event loop."""
     for future, value, error in answers:
         if future.cancelled() or not future.set_running_or_notify_cancel():
             continue
@@ -351,6 +354,13 @@ def _deliver(
             future.set_result(value)
         else:
             future.set_exception(error)
+
+
+def failed(error: Exception) -> ApiError:
+    """The answer to calls that a fault of the server or of the disk has ended."""
+    if isinstance(error, OSError) or type(error).__module__ == "sqlite3":
+        return ApiError(507, "store_failed", f"the sessions could not be saved: {error}")
+    return ApiError(500, "internal_error", f"the server could not go on: {type(error).__name__}")
 
 
 def _slowly(mean: float, value: float) -> float:

@@ -18,7 +18,7 @@ from throughtime.runtime.draws import Draws, Ended
 from throughtime.runtime.sampling import SamplingOptions
 from throughtime.runtime.stream import Stream
 from throughtime.server.errors import ApiError
-from throughtime.server.rows import Live, Row
+from throughtime.server.rows import Row, TextLive
 from throughtime.server.text_output import Vocabulary
 from throughtime.tasks.language_model.line_run import LineModelRun
 from throughtime.tasks.language_model.line_session import LineSession
@@ -71,16 +71,17 @@ class TextModel:
         Raises:
             ApiError: one lies outside the vocabulary.
         """
-        array = np.array(tokens, np.int64)
-        outside = array[(array < 0) | (array >= self.engine.vocabulary_size)]
-        if len(outside):
+        V = self.engine.vocabulary_size
+        if len(tokens) and not 0 <= min(tokens) <= max(tokens) < V:
+            # Before it is an array, as it may be larger than an array's numbers.
+            outside = next(token for token in tokens if not 0 <= token < V)
             raise ApiError(
                 400,
                 "unknown_token",
-                f"token {outside[0]} lies outside the vocabulary of {self.engine.vocabulary_size} tokens",
+                f"token {str(outside):.40} lies outside the vocabulary of {V} tokens",
                 "prompt",
             )
-        return array
+        return np.array(tokens, np.int64)
 
     def session_tokens(self, prompt: str | Sequence[int], begins_line: bool) -> NDArray[np.int64]:
         """The tokens that a session reads for a text, with what stands before a line where it begins one."""
@@ -259,7 +260,7 @@ class TextModel:
         row.reason = "error"
         row.error = ApiError(500, "not_a_number", "the model's output is NaN for the text so far")
 
-    def _backup(self, live: Live | None) -> int:
+    def _backup(self, live: TextLive | None) -> int:
         assert live is not None
         if live.backup < 0:
             live.backup = int(self.engine.open(1)[0])

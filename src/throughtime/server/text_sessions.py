@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.generation.text import random_seed
 from throughtime.runtime import generators
 from throughtime.runtime.sampling import SamplingOptions
 from throughtime.server.errors import ApiError
 from throughtime.server.live_sessions import LiveSessions
-from throughtime.server.rows import Live, Row
+from throughtime.server.rows import Row, TextLive
+from throughtime.server.session_requests import CreateRequest
 from throughtime.server.store import Entry, Store, StoredSession
 from throughtime.server.text_model import TextModel
 from throughtime.tasks.language_model.line_session import LineSession
@@ -24,7 +26,7 @@ from throughtime.tasks.language_model.line_session import LineSession
 _BYTES_BESIDES = 2048
 
 
-class TextSessions(LiveSessions[Live]):
+class TextSessions(LiveSessions[TextLive]):
     """Sessions of a language model.
 
     Args:
@@ -40,6 +42,34 @@ class TextSessions(LiveSessions[Live]):
         super().__init__(store, model.identity, memory // slot_bytes, time_to_live)
         self.model = model
 
+    def open(self, name: str, request: CreateRequest) -> TextLive:
+        model = self.model
+        prompt = request.prompt
+        tokens = model.session_tokens(prompt, model.writes_lines) if prompt else None
+        seed = random_seed() if request.seed is None else request.seed
+        given = {"metadata": request.metadata}
+        live = self.create(name, request.sampling(), seed, request.ttl, request.conditions, given)
+        if tokens is not None:
+            self.read_at_once(live, tokens)
+        return live
+
+    def described(self, live: TextLive) -> dict[str, Any]:
+        facts = live.facts
+        return {
+            "id": live.id,
+            "object": "session",
+            "model": self.model.name,
+            "position": live.position,
+            "seed": facts["seed"],
+            "created": int(facts["created"]),
+            "expires": int(live.expires),
+            "options": facts["options"],
+            "conditions": facts.get("conditions"),
+            "metadata": facts.get("metadata") or {},
+            "forked_from": facts.get("forked_from"),
+            "busy": live.busy,
+        }
+
     def create(
         self,
         name: str,
@@ -49,7 +79,7 @@ class TextSessions(LiveSessions[Live]):
         conditions: Mapping[str, Any] | None = None,
         given: Mapping[str, Any] | None = None,
         first_state: NDArray[np.float32] | None = None,
-    ) -> Live:
+    ) -> TextLive:
         """A new session that has read nothing.
 
         Args:
@@ -70,30 +100,25 @@ class TextSessions(LiveSessions[Live]):
             **(given or {}),
         }
         (slot,) = self.model.open([self.model.draws(options, seed)], state).tolist()
-        live = Live(name, slot, self.model.new_decoder(), options, facts, first_state=state)
+        live = TextLive(
+            name, slot, facts, decoder=self.model.new_decoder(), options=options, first_state=state
+        )
         live.expires = time.time() + facts["time_to_live"]
         self.admit(live)
         return live
 
-    def read_at_once(self, live: Live, tokens: NDArray[np.int64]) -> None:
+    def read_at_once(self, live: TextLive, tokens: NDArray[np.int64]) -> None:
         """Read what a new session begins with."""
         self.read_many([live], [tokens.tolist()], False)
         live.complete = False
 
-    def fork(self, live: Live, name: str, seed: int | None) -> Live:
-        """A copy that goes its own way from here.
-
-        Args:
-            live: the session.
-            name: of the copy.
-            seed: of the copy's draws; None draws what the session would have drawn.
-        """
+    def fork(self, live: TextLive, name: str, seed: int | None) -> TextLive:
         (slot,) = self.model.engine.fork([live.slot]).tolist()
         decoder = self.model.new_decoder()
         decoder.restore(live.decoder.state())
         facts = {**live.facts, "created": time.time(), "forked_from": live.id}
-        copy = Live(name, slot, decoder, live.options, facts, live.position, first_state=live.first_state)
-        copy.complete = live.complete
+        copy = TextLive(name, slot, facts, live.position, decoder=decoder, options=live.options)
+        copy.complete, copy.first_state = live.complete, live.first_state
         copy.expires = time.time() + facts["time_to_live"]
         if seed is not None:
             facts["seed"] = seed
@@ -102,12 +127,12 @@ class TextSessions(LiveSessions[Live]):
         self.admit(copy)
         return copy
 
-    def set_options(self, live: Live, options: SamplingOptions) -> None:
+    def set_options(self, live: TextLive, options: SamplingOptions) -> None:
         """Draw with other options from now on, which the store is not told of."""
         (draws,) = self.model.engine.draws([live.slot])
         self.model.engine.set_draws([live.slot], [replace(draws, options=options)])
 
-    def close(self, live: Live) -> None:
+    def close(self, live: TextLive) -> None:
         self.model.engine.close([live.slot, live.backup] if live.backup >= 0 else [live.slot])
 
     # ---- rows
@@ -146,7 +171,7 @@ class TextSessions(LiveSessions[Live]):
             row.error = None
             self.release(row)
 
-    def begin_line(self, live: Live) -> bool:
+    def begin_line(self, live: TextLive) -> bool:
         """Put the first state in place where a line begins after another; whether one begins."""
         if not self.model.writes_lines or not live.complete:
             return False
@@ -155,10 +180,10 @@ class TextSessions(LiveSessions[Live]):
         live.complete = False
         return True
 
-    def _set_first_state(self, live: Live) -> None:
+    def _set_first_state(self, live: TextLive) -> None:
         self.model.engine.set_states([live.slot], self._first_state(live)[None])
 
-    def _first_state(self, live: Live) -> NDArray[np.float32]:
+    def _first_state(self, live: TextLive) -> NDArray[np.float32]:
         return self.model.own_first_state if live.first_state is None else live.first_state
 
     def go_on(self, row: Row, key: str, call: dict[str, Any]) -> None:
@@ -215,7 +240,7 @@ class TextSessions(LiveSessions[Live]):
         """
         found = self.get_many([name for name, _, _ in steps])
         results: list[Any] = [None] * len(steps)
-        chosen: dict[str, tuple[int, Live, Sequence[int]]] = {}
+        chosen: dict[str, tuple[int, TextLive, Sequence[int]]] = {}
         V = self.model.engine.vocabulary_size
         for place, (name, tokens, position) in enumerate(steps):
             one = found[name]
@@ -228,7 +253,7 @@ class TextSessions(LiveSessions[Live]):
                     self.model.checked(tokens)
                 chosen[name] = place, self.free(one, position), tokens
             except ApiError as error:
-                results[place] = (one.position if isinstance(one, Live) else 0, error, None)
+                results[place] = (one.position if isinstance(one, TextLive) else 0, error, None)
         if not chosen:
             return results
         lives = [live for _, live, _ in chosen.values()]
@@ -240,7 +265,7 @@ class TextSessions(LiveSessions[Live]):
         return results
 
     def read_many(
-        self, lives: Sequence[Live], tokens: Sequence[Sequence[int]], wants_logits: bool
+        self, lives: Sequence[TextLive], tokens: Sequence[Sequence[int]], wants_logits: bool
     ) -> NDArray[np.float32] | None:
         """Read tokens, of the vocabulary, in each session; the logits (N, V) afterwards."""
         slots = np.array([live.slot for live in lives], np.int64)
@@ -261,14 +286,16 @@ class TextSessions(LiveSessions[Live]):
 
     # ---- from the store and back
 
-    def restore(self, stored: Sequence[StoredSession]) -> list[Live]:
+    def restore(self, stored: Sequence[StoredSession]) -> list[TextLive]:
         model = self.model
         options = [SamplingOptions(**one.facts["options"]) for one in stored]
         draws = [model.draws(own, one.facts["seed"]) for own, one in zip(options, stored, strict=True)]
         slots = model.open(draws).tolist()
         lives = []
         for one, own, slot in zip(stored, options, slots, strict=True):
-            live = Live(one.id, slot, model.new_decoder(), own, one.facts, one.snapshot_position)
+            live = TextLive(
+                one.id, slot, one.facts, one.snapshot_position, decoder=model.new_decoder(), options=own
+            )
             live.saved_position, live.expires = one.snapshot_position, one.expires
             live.may_have_open_call = True  # that only the store knows of
             if one.facts.get("first_state") is not None:
@@ -287,7 +314,7 @@ class TextSessions(LiveSessions[Live]):
         self._replay(pairs)
         return lives
 
-    def _put_back(self, saved: Sequence[tuple[StoredSession, Live]]) -> None:
+    def _put_back(self, saved: Sequence[tuple[StoredSession, TextLive]]) -> None:
         """The states of snapshots."""
         if not saved:
             return
@@ -314,7 +341,7 @@ class TextSessions(LiveSessions[Live]):
                 marks[0, one.facts["seen"]] = 1
                 engine.set_seen([live.slot], marks)
 
-    def _replay(self, saved: Sequence[tuple[StoredSession, Live]]) -> None:
+    def _replay(self, saved: Sequence[tuple[StoredSession, TextLive]]) -> None:
         """Read the journals. What was drawn is read, and the generator moves on as it did for the draw."""
         left = [
             (live, [entry for entry in one.journal if entry.position >= one.snapshot_position])
@@ -327,7 +354,7 @@ class TextSessions(LiveSessions[Live]):
             lengths = [len(piece) for piece in pieces]
             self.model.engine.read_ragged(slots, np.concatenate(pieces), lengths, logits=False)
 
-    def _replayed(self, live: Live, entries: list[Entry]) -> NDArray[np.int64]:
+    def _replayed(self, live: TextLive, entries: list[Entry]) -> NDArray[np.int64]:
         """The tokens of the next entries, which leave the list; all but the state moves on."""
         count = next((k for k, entry in enumerate(entries) if k and entry.resets), len(entries))
         if entries[0].resets:
@@ -347,7 +374,7 @@ class TextSessions(LiveSessions[Live]):
         del entries[:count]
         return tokens
 
-    def content(self, lives: Sequence[Live]) -> list[tuple[bytes, dict[str, Any]]]:
+    def content(self, lives: Sequence[TextLive]) -> list[tuple[bytes, dict[str, Any]]]:
         engine = self.model.engine
         slots = [live.slot for live in lives]
         states = np.ascontiguousarray(engine.states(slots), "<f4")
@@ -366,19 +393,14 @@ class TextSessions(LiveSessions[Live]):
 
     # ---- snapshots that leave the server
 
-    def snapshot_of(self, live: Live) -> tuple[bytes, int]:
+    def snapshot_of(self, live: TextLive) -> tuple[bytes, int]:
         """A session as `Session.snapshot` gives it, and its position."""
         content = self.model.snapshot(
             live.slot, live.options, live.decoder, self._first_state(live), live.complete
         )
         return content, live.position
 
-    def restore_into(self, live: Live, content: bytes) -> Live:
-        """Have a session stand where a snapshot was taken.
-
-        Raises:
-            CheckpointError: the snapshot is damaged, or of another model or precision.
-        """
+    def restore_into(self, live: TextLive, content: bytes) -> TextLive:
         with self.model.run.restore_session(content) as session:
             stream, live.decoder = session.parts
             self.supersede(live)
@@ -389,21 +411,16 @@ class TextSessions(LiveSessions[Live]):
                 live.complete, live.first_state = session.begins_line, first
                 live.facts = {**live.facts, "first_state": first.tolist()}
         live.facts = {**live.facts, "options": asdict(live.options)}
-        self._changes += self.snapshots([live])
+        self.renew(live)
         return live
 
-    def restore_new(self, name: str, content: bytes) -> Live:
-        """A new session that stands where a snapshot was taken.
-
-        Raises:
-            CheckpointError: as of `restore_into`.
-        """
+    def restore_new(self, name: str, content: bytes) -> TextLive:
         with self.model.run.restore_session(content) as session:
             # What cannot be read leaves no session behind.
             first = session.first_state if isinstance(session, LineSession) else self.model.own_first_state
         return self.restore_into(self.create(name, SamplingOptions(), 0, first_state=first.copy()), content)
 
-    def text_since(self, live: Live, position: int) -> dict[str, Any]:
+    def since(self, live: TextLive, position: int) -> dict[str, Any]:
         """The text of the tokens after a position, as far as the journal goes back.
 
         Raises:

@@ -183,15 +183,16 @@ class ClassifierRun(Run):
         given = list(inputs)
         if beside is not None and len(beside) != len(given):
             raise OptionError(f"{len(given)} inputs, and what stands beside {len(beside)}")
-        rows = self._outputs(
-            [self._encode(one, None if beside is None else beside[place]) for place, one in enumerate(given)]
+        rows = self.outputs(
+            [self.encode(one, None if beside is None else beside[place]) for place, one in enumerate(given)]
         )
         return [
-            self._say(check_output(row, f"input {number}"), self.target.kind != "number")
+            self.say(check_output(row, f"input {number}"), self.target.kind != "number")
             for number, row in enumerate(rows)
         ]
 
-    def _say(self, outputs: NDArray[np.float32], probabilities: bool) -> dict[str, Any]:
+    def say(self, outputs: NDArray[np.float32], probabilities: bool) -> dict[str, Any]:
+        """What one row of outputs (W,) means; with the probabilities of all labels where they are wanted."""
         found = self.target.say(outputs)
         return {**found, "probabilities": self.target.probabilities(outputs)} if probabilities else found
 
@@ -279,10 +280,10 @@ class ClassifierRun(Run):
     ) -> Iterator[tuple[Example, dict[str, Any]]]:
         """What is found of each example, beside it; values without content for a blank line."""
         arrays = [array for _, array in block if array is not None]
-        outputs = iter(self._outputs(arrays)) if arrays else iter(())
+        outputs = iter(self.outputs(arrays)) if arrays else iter(())
         for example, array in block:
             if array is None:
-                nothing = self._say(np.zeros(self.target.width, dtype=np.float32), probabilities)
+                nothing = self.say(np.zeros(self.target.width, dtype=np.float32), probabilities)
                 yield example, {"input": "", **{key: _empty(value) for key, value in nothing.items()}}
                 continue
             try:
@@ -290,7 +291,7 @@ class ClassifierRun(Run):
             except DataError as error:
                 bad.report(name, example.line, str(error))
                 continue
-            said = self._say(row, probabilities)
+            said = self.say(row, probabilities)
             every = {"probabilities": said.pop("probabilities")} if probabilities else {}
             truth = {} if example.truth is None else {"truth": self.target.truth_of(example.truth)}
             yield example, {"input": example.name, **said, **truth, **every}
@@ -331,7 +332,7 @@ class ClassifierRun(Run):
             names.append(f"line {example.line} of {table}")
         if not arrays:
             raise DataError(f"{table} has no usable examples ({bad.summary()})")
-        outputs = self._outputs(arrays, progress)
+        outputs = self.outputs(arrays, progress)
         for each, name in zip(outputs, names, strict=True):
             check_output(each, name)
         truth = np.concatenate(truths)
@@ -401,8 +402,12 @@ class ClassifierRun(Run):
     def _reader(self, needs_truth: bool, allow_outside: bool) -> ExampleReader:
         return example_reader(self.config.data, self.space, needs_truth, allow_outside)
 
-    def _encode(self, given: Any, beside: Mapping[str, Any] | None) -> Encoded:
-        """A text, a pair of texts or an array as the network reads it, with what stands beside it."""
+    def encode(self, given: Any, beside: Mapping[str, Any] | None) -> Encoded:
+        """A text, a pair of texts or an array (T, F) as the network reads it, with what stands beside it.
+
+        Raises:
+            DataError: it is empty or not finite, or something beside it is missing.
+        """
         second = None
         if self._pairs:
             if isinstance(given, str) or len(given) != 2:
@@ -426,13 +431,14 @@ class ClassifierRun(Run):
         for example in examples:
             given = example.input if example.second is None else (example.input, example.second)
             try:
-                yield example, None if example.input is None else self._encode(given, example.beside)
+                yield example, None if example.input is None else self.encode(given, example.beside)
             except DataError as error:
                 bad.report(path, example.line, str(error))
 
-    def _outputs(
+    def outputs(
         self, rows: Sequence[Encoded], progress: Callable[[float], None] | None = None
     ) -> NDArray[np.float32]:
+        """The network's outputs (N, W) of examples, as `say` reads them."""
         return all_outputs(self.network, Given.of(rows), progress)
 
     def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:

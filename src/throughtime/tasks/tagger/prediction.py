@@ -52,6 +52,10 @@ class FrameTagger(Protocol):
         """A chunk's state: rows `kept` of the state before, then so many that begin a clip."""
         ...
 
+    def begin(self, rows: int) -> Any:
+        """The first state of so many clips: arrays by their names, (L, rows, ...)."""
+        ...
+
 
 class Tagger:
     """A tagger by its functions.
@@ -80,17 +84,18 @@ class Tagger:
     ) -> tuple[NDArray[np.float32], Any]:
         """As of `FrameTagger`; the state is a table of arrays."""
         T, B = features.shape[:2]
-        given = self._begin(B) if state is None else state
+        given = self.begin(B) if state is None else state
         counted = np.full(B, T) if lengths is None else lengths
         found = self._network("tag", {"features": features, "lengths": counted, **given})
         return found[self._said], {name: found[f"new_{name}"] for name in given}
 
     def carry(self, state: Any, kept: NDArray[np.int64], beginning: int) -> Any:
         """A chunk's state: rows `kept` of the state before, then so many that begin a clip."""
-        new = self._begin(beginning)
+        new = self.begin(beginning)
         return {name: np.concatenate([state[name][:, kept], part], 1) for name, part in new.items()}
 
-    def _begin(self, rows: int) -> dict[str, NDArray[Any]]:
+    def begin(self, rows: int) -> dict[str, NDArray[Any]]:
+        """As of `FrameTagger`."""
         if "begin" not in self._network.functions:
             return {}
         return self._network("begin", {"rows": np.zeros(rows, np.int64)})

@@ -50,7 +50,7 @@ from throughtime.tasks.tagger.prediction import (
     evaluate,
     outputs_of_clip,
 )
-from throughtime.tasks.tagger.session import FrameSession, FrameStream
+from throughtime.tasks.tagger.session import FrameSession, FrameStream, clock, said_of
 
 if TYPE_CHECKING:
     import torch
@@ -164,7 +164,7 @@ class TaggerRun(Run):
             if self._mean is None:
                 part.frames.expect_steps((self._frame_size, self._frame_size, 3), "u")
             else:
-                part.frames.expect_steps((self._features,), "f")
+                part.frames.expect_steps((self.features,), "f")
         return Tagging(
             model,  # type: ignore[arg-type]
             parts[0],
@@ -207,11 +207,21 @@ class TaggerRun(Run):
         Raises:
             OptionError: the tagger is bidirectional, and needs frames that have not come yet.
         """
-        return FrameSession(self.network, self.target, self._frame_stream(), self.frame_rate)
+        return FrameSession(self.network, self.target, self.frame_stream(), self.frame_rate)
 
-    def _frame_stream(self) -> FrameStream:
-        size = self._features if self.kind == "array" else self._frame_size
+    def frame_stream(self) -> FrameStream:
+        """What reads chunks of a stream, or a whole clip as one."""
+        size = self.features if self.kind == "array" else self._frame_size
         return FrameStream(self.kind, self.config.data, size, self.rate, self._encode)
+
+    def clock(self, first: int, count: int) -> NDArray[np.float64] | None:
+        """When frames from number `first` on begin, in seconds; None where that is not known."""
+        mel = log_mel(self.rate, self.config.data) if self.rate is not None else None
+        return clock(mel, self.frame_rate, first, count)
+
+    def said_of_frames(self, outputs: NDArray[np.float32], first: int) -> list[dict[str, Any]]:
+        """What outputs (N, W) of frames from number `first` on say, as `FrameSession.feed` gives it."""
+        return said_of(self.target, outputs, first, self.clock(first, len(outputs)))
 
     def stream(self, frames: Iterable[NDArray[Any]]) -> Iterator[Any]:
         """Say of frames what they are as they come: a frame in, an answer out, at constant memory.
@@ -240,7 +250,7 @@ class TaggerRun(Run):
         if isinstance(clip, (str, Path)):
             said = (self.target.say(row) for outputs, _ in self._outputs_of(clip) for row in outputs)
         else:
-            frames = self._frame_stream().read(np.asarray(clip))
+            frames = self.frame_stream().read(np.asarray(clip))
             outputs = outputs_of_clip(self.network, iter([frames])) if len(frames) else []
             said = (self.target.say(check_output(row, "the clip")) for row in outputs)
         return [one.get("label", one) for one in said]
@@ -424,12 +434,12 @@ class TaggerRun(Run):
             self.config.data,
             self._frame_size,
             self._encode if encodes else None,
-            self._features if self.kind == "array" else None,
+            self.features if self.kind == "array" else None,
             self.rate,
         )
 
     @property
-    def _features(self) -> int:
+    def features(self) -> int:
         """F of the frames of arrays."""
         assert self._mean is not None
         return len(self._mean)
@@ -493,7 +503,7 @@ class TaggerRun(Run):
                 f"{self.kind} is not read from standard input: name the file, or feed TaggerRun.session"
             )
         bad = BadRows(skip_bad)
-        rows = rows_of_numbers(lines, self._features, bad)
+        rows = rows_of_numbers(lines, self.features, bad)
         for frame, outputs in enumerate(self._stream_outputs(rows)):
             every = {"probabilities": self.target.probabilities(outputs)} if probabilities else {}
             yield {"frame": frame, **self.target.say(outputs), **every}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.audio import LogMelStream
+from throughtime.data.audio import LogMel, LogMelStream
 from throughtime.data.numbers import as_float32
 from throughtime.errors import DataError, RunError
 from throughtime.runtime.outputs import check_output
@@ -29,19 +29,32 @@ class FrameStream:
         size: video: H and W of the frames; arrays: F.
         rate: sounds: samples a second.
         encode: video: a frozen CNN, or None.
+    Attributes:
+        given: frames or samples so far, which errors count by.
     """
 
     def __init__(
         self, kind: str, data: FrameData, size: int, rate: int | None, encode: Encode | None = None
     ) -> None:
         self._kind, self._size, self._encode = kind, size, encode
-        self._given = 0
+        self.given = 0
         self.mel = self._sound = None
         if kind == "sound":
             if rate is None:
                 raise RunError("the run of a tagger of sounds has no rate")
             self.mel = log_mel(rate, data)
             self._sound = LogMelStream(self.mel)
+
+    @property
+    def rest(self) -> NDArray[np.float32]:
+        """Samples that were given and that no frame is complete without; other streams have none."""
+        return np.zeros(0, np.float32) if self._sound is None else self._sound.rest
+
+    def stand(self, given: int, rest: NDArray[np.float32]) -> None:
+        """Go on where a stream stood that had been given so much, and had this rest."""
+        self.given = given
+        if self._sound is not None:
+            self._sound.rest = rest
 
     def read(self, chunk: NDArray[Any]) -> NDArray[Any]:
         """The frames (N, ...) that a chunk completes; see `FrameSession.feed`.
@@ -54,7 +67,7 @@ class FrameStream:
             frames: NDArray[Any] = self._sound.feed(self._check_samples(array))
         else:
             frames = self._check_frames(array)
-        self._given += len(array)
+        self.given += len(array)
         if self._encode is None or not len(frames):
             return frames
         parts = [self._encode(frames[start : start + BLOCK]) for start in range(0, len(frames), BLOCK)]
@@ -67,7 +80,7 @@ class FrameStream:
             try:
                 checked.append(check(frame, self._size))
             except DataError as error:
-                raise DataError(f"frame {self._given + place} of the stream: {error}") from None
+                raise DataError(f"frame {self.given + place} of the stream: {error}") from None
         return np.stack(checked) if checked else frames[:0]
 
     def _check_samples(self, samples: NDArray[Any]) -> NDArray[np.float32]:
@@ -76,7 +89,32 @@ class FrameStream:
                 f"samples of {samples.dtype} {samples.shape}, expected real numbers (N,) from -1 to 1: "
                 f"divide 16-bit samples by 32768, and average channels"
             )
-        return as_float32(samples, lambda place: f"sample {self._given + place} of the stream")
+        return as_float32(samples, lambda place: f"sample {self.given + place} of the stream")
+
+
+def clock(mel: LogMel | None, frame_rate: float | None, first: int, count: int) -> NDArray[np.float64] | None:
+    """When frames from number `first` on begin, in seconds; None where that is not known."""
+    if mel is not None:
+        return starts_of(mel, first, count)
+    return (first + np.arange(count)) / frame_rate if frame_rate else None
+
+
+def said_of(
+    target: Target, outputs: NDArray[np.float32], first: int, seconds: NDArray[np.float64] | None
+) -> list[dict[str, Any]]:
+    """What outputs (N, W) of frames say, as `FrameSession.feed` gives it.
+
+    Args:
+        target: what they mean.
+        outputs: of frames that follow each other.
+        first: the number of the first.
+        seconds: of `clock`.
+    """
+    said = []
+    for place, row in enumerate(outputs):
+        when = {} if seconds is None else {"seconds": round(float(seconds[place]), 4)}
+        said.append({"frame": first + place, **when, **target.say(row)})
+    return said
 
 
 class FrameSession:
@@ -127,16 +165,9 @@ class FrameSession:
         """
         first = self._frames
         outputs = self.outputs(chunk)
-        clock: NDArray[np.float64] | None = None
-        if self._stream.mel is not None:
-            clock = starts_of(self._stream.mel, first, len(outputs))
-        elif self._frame_rate:
-            clock = (first + np.arange(len(outputs))) / self._frame_rate
-        said = []
-        for place, row in enumerate(outputs):
-            seconds = {} if clock is None else {"seconds": round(float(clock[place]), 4)}
-            said.append({"frame": first + place, **seconds, **self._target.say(row)})
-        return said
+        return said_of(
+            self._target, outputs, first, clock(self._stream.mel, self._frame_rate, first, len(outputs))
+        )
 
     def outputs(self, chunk: NDArray[Any]) -> NDArray[np.float32]:
         """The network's outputs (T, W) of the frames that a chunk completes.

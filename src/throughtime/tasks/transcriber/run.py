@@ -240,13 +240,24 @@ class TranscriberRun(Run):
         Raises:
             DataError: a recording has another shape, or a number is not finite.
         """
-        read = []
-        for number, given in enumerate(recordings):
-            name = f"recording {number}"
-            frames = self._frames_of(np.asarray(given), name)
-            steps = stacked(frames, self.config.data.stack)
-            read.append(Recording(steps, len(frames), None, name, Path(), None))
-        return list(self._transcribe(read, beam, words=True)) if read else []
+        read = [
+            self.recording_of(np.asarray(given), f"recording {number}")
+            for number, given in enumerate(recordings)
+        ]
+        return self.transcribe_read(read, beam)
+
+    def recording_of(self, given: NDArray[Any], name: str) -> Recording:
+        """A recording that is at hand.
+
+        Raises:
+            DataError: it has another shape, or a number is not finite.
+        """
+        frames = self._frames_of(given, name)
+        return Recording(stacked(frames, self.config.data.stack), len(frames), None, name, Path(), None)
+
+    def transcribe_read(self, recordings: Sequence[Recording], beam: int = 1) -> list[dict[str, Any]]:
+        """As `transcribe`, of recordings of `recording_of`."""
+        return list(self._transcribe(recordings, beam, words=True)) if recordings else []
 
     def _frames_of(self, given: NDArray[Any], name: str) -> NDArray[np.float32]:
         assert self.space is not None

@@ -234,11 +234,19 @@ class WordTaggerRun(Run):
             DataError: a sentence is empty.
         """
         refuse_text(sentences, "tag")
-        given = [tuple(words_of(one)) if isinstance(one, str) else tuple(one) for one in sentences]
-        for number, words in enumerate(given):
-            if not words or not all(words):
-                raise DataError(f"sentence {number} is empty, or a word in it")
-        return list(self._tag([Sentence(words, None, 0) for words in given]))
+        given = [self.sentence_of(one, f"sentence {number}") for number, one in enumerate(sentences)]
+        return list(self.tag_sentences(given))
+
+    def sentence_of(self, given: str | Sequence[str], name: str) -> Sentence:
+        """A sentence that is at hand.
+
+        Raises:
+            DataError: it is empty, or a word in it; `name` says which it is.
+        """
+        words = tuple(words_of(given)) if isinstance(given, str) else tuple(given)
+        if not words or not all(words):
+            raise DataError(f"{name} is empty, or a word in it")
+        return Sentence(words, None, 0)
 
     @takes_frames
     def predict(self, inputs: Sequence[str | Path], skip_bad: bool = False) -> Iterator[dict[str, Any]]:
@@ -262,7 +270,7 @@ class WordTaggerRun(Run):
             else:
                 sentences = reader.read(source, bad)
             while block := list(islice(sentences, 1 if streamed else _AT_A_TIME)):
-                yield from self._tag(block)
+                yield from self.tag_sentences(block)
         self.left_out = bad.summary()
 
     def row_predictor(self) -> RowPredictor:  # type: ignore[override]
@@ -277,9 +285,6 @@ class WordTaggerRun(Run):
 
     def tag_sentences(self, sentences: Sequence[Sentence]) -> Iterator[dict[str, Any]]:
         """Tag sentences that were read by `reader`, in their order: see `predict`."""
-        return self._tag(sentences)
-
-    def _tag(self, sentences: Sequence[Sentence]) -> Iterator[dict[str, Any]]:
         filled = [one for one in sentences if one.words]
         tagged: Iterator[Tagged] = iter(())
         if filled:
