@@ -458,5 +458,7 @@ async def step_many(request: Request, here: ServingHere) -> Response:
     if not bulk.steps:
         return Response(b'{"results":[]}', media_type="application/json")
     scheduler = here.of_session(bulk.steps[0][0])
-    results = await scheduler.call(lambda: scheduler.sessions.step_many(bulk.steps, bulk.top > 0))
+    results = await scheduler.call(
+        lambda: scheduler.sessions.step_many(bulk.steps, bulk.top > 0), without=bulk.without
+    )
     return Response(compose_bulk(bulk, results, scheduler.model), media_type="application/json")
