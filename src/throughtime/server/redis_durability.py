@@ -24,7 +24,7 @@ def durability_of(client: Any, address: str, durable: bool) -> str:
     except redis.ResponseError:  # as where it is rented
         if durable:
             raise OptionError(
-                f"--durable: {address} does not tell its configuration (CONFIG GET): nobody knows what it keeps"
+                f"--durable: {address} does not tell (CONFIG GET) what it keeps, so that it may be less"
             ) from None
         return f"{address}: survives kill -9 of a server; what Redis keeps it does not tell (CONFIG GET)"
     what, keeps_all = _of_files(found)

@@ -5,8 +5,8 @@ Keys, behind the store's prefix:
 - `s:ID`, a hash: `model`, `facts`, `position` of the snapshot, `end` of the journal, `expires`, `gone`, and
   `lease`, which is HOLDER:FENCE, or empty while nobody has the session.
 - `n:ID` the snapshot, `j:ID` the journal: entries one after the other, see `ENTRY`.
-- `c:ID` a hash of calls: `:KEY` holds a letter (d: answered, o: begun, s: superseded) and the call, `open` the
-  key of the one that is begun, `#N` the key of the N-th, by which old ones are forgotten.
+- `c:ID` a hash of calls: `:KEY` holds a letter (d: answered, o: begun, s: superseded) and the call, `open`
+  the key of the one that is begun, `#N` the key of the N-th, by which old ones are forgotten.
 - `server:HOLDER`, which ends with a server's lease. `fences`, a counter.
 - Channels `to:HOLDER` tell a server what others want of it.
 """
@@ -21,9 +21,9 @@ ENTRY_BYTES = 17
 REMEMBERED_CALLS = 128
 
 # ARGV: prefix, holder, then for each session "FENCE COUNT ID" and its COUNT changes. FENCE is empty for a new
-# session, and - for what belongs to none. A change is a letter with its first argument, and more arguments, as
-# PARTS says. A session's changes are written if its lease is the writer's and the journal goes on where it ends:
-# all or none. A store that lost its last second, as Redis may, is found out by that, too.
+# session, and - for what belongs to none. A change is a letter with its first argument, and more as PARTS
+# says. A session's changes are written, all or none, if its lease is the writer's and the journal goes on
+# where it ends. A store that lost its last second, as Redis may, is found out by that, too.
 # Returns the places, counted from 1, of sessions that were refused, and the fences of new ones.
 COMMIT = """
 local prefix, me = ARGV[1], ARGV[2]
@@ -190,8 +190,8 @@ return {refused, minted}
 """.replace("$CALLS", str(REMEMBERED_CALLS))
 
 # ARGV: prefix, holder, seconds since 1970, and sessions. Takes the leases of those that are there, and asks
-# whoever has one of them for it. Of each: 0 where it is not known, 1 where another server has it; else its fence
-# (0 where it is over), model, facts, snapshot, position, journal, expires, and why it is gone.
+# whoever has one of them for it. Of each: 0 where it is not known, 1 where another server has it; else its
+# fence (0 where it is over), model, facts, snapshot, position, journal, expires, and why it is gone.
 TAKE = """
 local prefix, me, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local call = redis.call

@@ -1,9 +1,9 @@
 """Sessions in Redis, which several servers share: any of them goes on with any session.
 
 One server has a session at a time. Redis checks what it writes against the session's lease: HOLDER:FENCE, a
-number that every change of hands makes larger. A server that was held up, and whose session went to another one
-meanwhile, is refused, however late its write comes. A server has one lease for all of its sessions, a key that
-it renews, and that ends when it does not.
+number that every change of hands makes larger. A server that was held up, and whose session went to another
+one meanwhile, is refused, however late its write comes. A server has one lease for all of its sessions, a key
+that it renews, and that ends when it does not.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class RedisStore:
     """A Redis that servers share.
 
     Args:
-        address: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS. `?lease=SECONDS` says for
-            how long a server that does not answer keeps its sessions, `?prefix=NAME` how keys' names begin.
+        address: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS. `?lease=SECONDS` says
+            for how long a server that does not answer keeps its sessions, `?prefix=NAME` how keys begin.
         durable: refuse a Redis that may lose what it acknowledged.
     Raises:
         OptionError: the address is wrong, or Redis keeps less than `durable` asks for.
@@ -89,6 +89,9 @@ class RedisStore:
             raise OptionError(f"--store {_without_password(bare):.100}: {error}") from None
         # Of what this server has: the fence, the model, and when it ends as far as Redis knows.
         self._leases: dict[str, tuple[int, str, float]] = {}
+        # Of those that are being taken, nobody knows yet whether this server has them.
+        self._taking: set[str] = set()
+        self._turns = threading.Lock()
         self._wanted: dict[str, str] = {}
         self._busy: dict[str, tuple[int, float]] = {}
         self._watchers: list[Callable[[], None]] = []
@@ -176,11 +179,13 @@ class RedisStore:
 
     def _hear(self, message: str) -> None:
         what, about, *id = message.split(" ", 2)
-        if what == "want" and id[0] in self._leases:
-            self._wanted[id[0]] = about
-        elif what == "want":
-            # Taken, and not heard of: the connection may have broken in between.
-            self._disown(args=[self._prefix, self.holder, id[0], about])
+        if what == "want":
+            with self._turns:
+                if id[0] in self._leases or id[0] in self._taking:
+                    self._wanted[id[0]] = about
+                else:
+                    # Taken, and not heard of: the connection may have broken in between.
+                    self._disown(args=[self._prefix, self.holder, id[0], about])
         elif what == "busy":
             self._busy[id[0]] = (int(about), time.monotonic())
         for wake in self._watchers:
@@ -191,20 +196,29 @@ class RedisStore:
     def take(self, ids: Sequence[str]) -> Taken:
         """Load sessions, and have them from here on. Another server that has some of them is asked."""
         taken = Taken({}, set(), {})
-        for first in range(0, len(ids), _AT_ONCE):
-            some = ids[first : first + _AT_ONCE]
-            with self._errors():
-                found = self._take(args=[self._prefix, self.holder, repr(time.time()), *some])
-            for id, one in zip(some, found, strict=True):
-                if one == 1:
-                    self._say_elsewhere(id, taken)
-                elif one:
-                    fence, stored = one[0], _stored(id, one[1:])
-                    taken.sessions[id] = stored
-                    self._busy.pop(id, None)
-                    if fence:
-                        self._leases[id] = (fence, stored.model, stored.expires)
+        with self._turns:
+            self._taking.update(ids)
+        try:
+            for first in range(0, len(ids), _AT_ONCE):
+                self._take_some(ids[first : first + _AT_ONCE], taken)
+        finally:
+            self._taking.difference_update(ids)
+            for id in self._wanted.keys() & set(ids) - self._leases.keys():
+                self._wanted.pop(id, None)
         return taken
+
+    def _take_some(self, ids: Sequence[str], taken: Taken) -> None:
+        with self._errors():
+            found = self._take(args=[self._prefix, self.holder, repr(time.time()), *ids])
+        for id, one in zip(ids, found, strict=True):
+            if one == 1:
+                self._say_elsewhere(id, taken)
+            elif one:
+                fence, stored = one[0], _stored(id, one[1:])
+                taken.sessions[id] = stored
+                self._busy.pop(id, None)
+                if fence:
+                    self._leases[id] = (fence, stored.model, stored.expires)
 
     def _say_elsewhere(self, id: str, taken: Taken) -> None:
         position, said = self._busy.pop(id, (0, 0.0))
