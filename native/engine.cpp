@@ -84,13 +84,15 @@ void Engine::read(const Slots& slots, const std::int64_t* tokens, const std::vec
   const std::vector<Slot*> given = distinct(slots);
   const auto V = static_cast<std::size_t>(vocabulary_size());
   std::vector<std::size_t> begins(given.size() + 1), order;
+  order.reserve(given.size());
   for (std::size_t k = 0; k < given.size(); ++k) {
     begins[k + 1] = begins[k] + lengths[k];
     if (lengths[k] > 0) order.push_back(k);
   }
   check_tokens(tokens, begins.back());
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t one, std::size_t other) { return lengths[one] > lengths[other]; });
+  const auto longer = [&](std::size_t one, std::size_t other) { return lengths[one] > lengths[other]; };
+  if (!std::is_sorted(order.begin(), order.end(), longer))
+    std::stable_sort(order.begin(), order.end(), longer);
   const std::size_t n = order.size(), longest = n > 0 ? lengths[order.front()] : 0;
   std::vector<Slot*> reading(n);
   std::vector<const std::int64_t*> texts(n);
@@ -109,9 +111,10 @@ void Engine::read(const Slots& slots, const std::int64_t* tokens, const std::vec
   Slots at_once(longest == 1 ? n : 0);
   for (std::size_t row = 0; row < at_once.size(); ++row) at_once[row] = *texts[row];
   const std::size_t width = RecurrentLayer::padded(model_->layers.back()->output_size());
-  std::vector<const float*> tops(most);
-  std::vector<float*> outs(most);
-  std::vector<std::size_t> still(n);
+  std::vector<const float*> tops(all ? most : 0);
+  std::vector<float*> outs(tops.size());
+  // The first of the batch, for when the others are done.
+  std::vector<std::size_t> still(lengths[order.back()] < longest ? n : 0);
   std::iota(still.begin(), still.end(), 0);
   const bool asks = gives_up && longest > std::max<std::size_t>(1, kPiece / n);
   if (asks) {
@@ -280,11 +283,29 @@ void Engine::run(std::vector<Row>& rows, bool together, const GivesUp& gives_up)
   std::iota(in_batch.begin(), in_batch.end(), 0);
   kept.reserve(n);
   Slots drawn(n);
-  keep(slots);
+  // A call of one step has changed no state where it ends early.
+  const bool one_step = std::all_of(rows.begin(), rows.end(), [](const Row& row) { return row.limit == 1; });
+  if (!one_step) keep(slots);
   reserve_spare(n);
   for (std::size_t row = 0; row < n; ++row) batch.logits[row] = spare_[row].data();
   Question question(gives_up);
-  std::atomic<bool> over{false}, leaving{false};
+  std::atomic<bool> over{false}, failing{false}, leaving{false};
+  // All members go on without some rows.
+  const auto shrink = [&](const Member& member, std::atomic<bool>& some, auto leaves) {
+    member.barrier();
+    if (member.index == 0) {
+      kept.clear();
+      for (std::size_t place = 0; place < batch.n; ++place)
+        if (!leaves(rows[in_batch[place]])) kept.push_back(place);
+      batch.keep_only(kept);
+      for (std::size_t place = 0; place < kept.size(); ++place) {
+        in_batch[place] = in_batch[kept[place]];
+        drawn[place] = drawn[kept[place]];
+      }
+      some.store(false, std::memory_order_relaxed);
+    }
+    member.barrier();
+  };
   run_team(static_cast<int>(members), [&](const Member& member) {
     const auto self = static_cast<std::size_t>(member.index);
     for (bool first = true; batch.n > 0; first = false) {
@@ -295,14 +316,11 @@ void Engine::run(std::vector<Row>& rows, bool together, const GivesUp& gives_up)
           draw(row, samplers[self], penalised[self], first ? row.slot->logits.data() : batch.logits[place]);
           drawn[place] = row.tokens[row.count - 1];
         } catch (const std::invalid_argument&) {
-          // It goes through this step with the others, and is put back in the end.
           row.ended = Ended::kFailed;
-          row.leaves = true;
-          drawn[place] = 0;
-          if (together) {
-            failures[self] = std::current_exception();
-            over.store(true);
-          }
+          failing.store(true, std::memory_order_relaxed);
+          if (!together) continue;
+          if (!failures[self]) failures[self] = std::current_exception();
+          over.store(true);
         } catch (...) {
           failures[self] = std::current_exception();
           over.store(true);
@@ -312,26 +330,22 @@ void Engine::run(std::vector<Row>& rows, bool together, const GivesUp& gives_up)
       ready(member, batch);
       member.barrier();
       if (over.load()) return;
+      if (failing.load(std::memory_order_relaxed)) {
+        shrink(member, failing, [](const Row& row) { return row.ended == Ended::kFailed; });
+        if (batch.n == 0) return;
+        ready(member, batch);
+        member.barrier();
+      }
       const bool some_leave = leaving.load(std::memory_order_relaxed);
       step(member, batch, drawn.data());
       logits(member, batch.n, batch.tops.data() + Readying(member, batch.n).place, batch.logits.data());
-      if (!some_leave) continue;
-      member.barrier();
-      if (member.index == 0) {
-        kept.clear();
-        for (std::size_t place = 0; place < batch.n; ++place)
-          if (!rows[in_batch[place]].leaves) kept.push_back(place);
-        batch.keep_only(kept);
-        for (std::size_t place = 0; place < kept.size(); ++place) in_batch[place] = in_batch[kept[place]];
-        leaving.store(false, std::memory_order_relaxed);
-      }
-      member.barrier();
+      if (some_leave) shrink(member, leaving, [](const Row& row) { return row.leaves; });
     }
   });
   for (std::size_t k = 0; k < n; ++k) {
     Row& row = rows[k];
     if (over.load() || row.ended == Ended::kFailed) {
-      put_back(*row.slot, k);
+      if (!one_step) put_back(*row.slot, k);
       row.take_back();
       row.generator = row.slot->draws.generator;
       continue;

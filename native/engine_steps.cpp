@@ -10,10 +10,12 @@ Engine::Batch Engine::begin(const std::vector<Slot*>& slots, std::size_t rows) {
   batch.n = slots.size();
   for (std::size_t layer = 0; layer < model_->layers.size(); ++layer) {
     batch.states.emplace_back();
+    batch.states.back().reserve(slots.size() * model_->state_at[layer].size());
     for (const std::size_t at : model_->state_at[layer])
       for (Slot* slot : slots) batch.states.back().push_back(slot->state.data() + at);
     model_->layers[layer]->reserve(*rooms_[layer], batch.n, rows, threads(batch.n));
   }
+  batch.logits.reserve(slots.size());
   for (Slot* slot : slots) batch.logits.push_back(slot->logits.data());
   const std::size_t places = Readying::places(rows, threads(batch.n));
   batch.starts.resize(places);

@@ -1,7 +1,8 @@
-"""A client for `throughtime serve` that needs nothing but Python: sessions of which no call is lost or done twice.
+"""A client for `throughtime serve` that needs nothing but Python, and neither loses nor repeats a call.
 
 Every call that changes a session carries the position that the client knows, and a key of its own. Where a
-connection breaks, the same call goes out again with the same key, and the server tells what it has already done.
+connection breaks, the same call goes out again with the same key, and the server tells what it has already
+done.
 """
 
 from __future__ import annotations

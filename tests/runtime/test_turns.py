@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from throughtime.runtime import Engine, Stream
+from throughtime.runtime import Draws, Engine, Stream
 from throughtime.runtime.sampling import Sampler, SamplingOptions
 
 V, H = 11, 16
@@ -80,7 +80,7 @@ def generating(model: Engine) -> Iterator[threading.Thread]:
 
 def test_calls_that_wait_for_their_turn_leave_python_to_others() -> None:
     model = engine()
-    slots = model.open(7)
+    slots = model.open(14)
     state, logits = np.zeros((1, model.state_size)), np.zeros((1, V))
     calls: list[Callable[[], Any]] = [
         lambda: model.open(2),
@@ -90,7 +90,15 @@ def test_calls_that_wait_for_their_turn_leave_python_to_others() -> None:
         lambda: model.set_states(slots[3:4], state),
         lambda: model.logits(slots[4:5]),
         lambda: model.set_logits(slots[5:6], logits),
-        lambda: model.step(slots[6:], [1]),
+        lambda: model.step(slots[6:7], [1]),
+        lambda: model.advance(slots[7:8], [1]),
+        lambda: model.read_ragged(slots[8:10], [1, 2, 3], [1, 2]),
+        lambda: model.copy(slots[10:11], slots[11:12]),
+        lambda: model.set_draws(slots[12:], model.draws(slots[12:])),
+        lambda: model.set_seen(slots[12:], model.seen(slots[12:])),
+        lambda: model.set_generators(slots[12:], model.generators(slots[12:])),
+        lambda: model.set_positions(slots[12:], model.positions(slots[12:])),
+        lambda: model.recompute_logits(slots[12:]),
     ]
     with generating(model) as busy:
         waiting = [threading.Thread(target=call) for call in calls]
@@ -142,6 +150,28 @@ def test_an_interrupted_call_has_changed_nothing() -> None:
     assert drawing.state() == twin.state()
     np.testing.assert_array_equal(model.logits(slots), other.logits(same))
     np.testing.assert_array_equal(model.generate(slots, drawing, 20), other.generate(same, twin, 20))
+
+
+def test_an_interrupted_call_of_strangers_has_changed_nothing() -> None:
+    model, other = engine(), engine()
+    slots, same = model.open(3), other.open(3)
+    draws = [Draws.seeded(SamplingOptions(repetition_penalty=1.3), seed) for seed in range(3)]
+    for one, where in ((model, slots), (other, same)):
+        one.set_draws(where, draws)
+        one.step(where, [1, 2, 3])
+        one.advance(where, [3, 1, 0])
+    with interrupted_after(0.2, interrupt), pytest.raises(InterruptionError):
+        model.advance(slots, [STEPS, 7, STEPS // 2])
+    text = np.zeros(STEPS, np.int64)
+    with interrupted_after(0.2, interrupt), pytest.raises(InterruptionError):
+        model.read_ragged(slots, text, [STEPS - 9, 9, 0])
+    assert model.draws(slots) == other.draws(same)
+    for name in ("states", "logits", "seen", "positions"):
+        np.testing.assert_array_equal(getattr(model, name)(slots), getattr(other, name)(same))
+    for found, expected in zip(
+        model.advance(slots, [9, 20, 0]), other.advance(same, [9, 20, 0]), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_call_that_fails_has_changed_nothing() -> None:

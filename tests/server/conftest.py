@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from throughtime.run import Run
 
@@ -49,6 +51,12 @@ def _trained(factory: pytest.TempPathFactory, text: str, name: str, **options: A
     (folder / "text.txt").write_text(text, "utf-8")
     out = folder / name
     tt.train(folder / "text.txt", out=out, epochs=1, seed=1, threads=1, **options)
+    # What a model has hardly learned depends hardly on its state: larger weights make every token count.
+    path = out / "model.safetensors"
+    with safe_open(path, "numpy") as file:
+        tensors = {name: 4 * file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    save_file(tensors, path, metadata)
     return out
 
 
@@ -67,7 +75,14 @@ class Server:
         opened = {name: Run.open(folder) for name, folder in runs.items()}
         self.serving: Serving = make_serving(opened, self.store, limits or Limits())
         app = make_app(self.serving, [token.encode() for token in tokens], most_bytes)
-        config = uvicorn.Config(app, port=0, log_config=None, access_log=False, ws_per_message_deflate=False)
+        config = uvicorn.Config(
+            app,
+            port=0,
+            log_config=None,
+            access_log=False,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=1,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from throughtime import __version__
 from throughtime.errors import ThroughtimeError
 from throughtime.run import Run
-from throughtime.server import completions, operations, sessions
+from throughtime.server import completions, operations, responses, sessions
 from throughtime.server.errors import ApiError
 from throughtime.server.guard import Guard
 from throughtime.server.metrics import Metrics
@@ -92,6 +92,7 @@ def make_app(here: Serving, tokens: list[bytes], most_bytes: int) -> ASGIApp:
     app.state.serving = here
     app.include_router(completions.router)
     app.include_router(sessions.router)
+    app.include_router(responses.router)
     app.include_router(operations.router)
     for kind in (ThroughtimeError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _answer_error)

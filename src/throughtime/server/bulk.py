@@ -76,7 +76,7 @@ def _step(value: Any, where: str) -> tuple[str, Sequence[int], int | None]:
     if type(id) is not str or type(tokens) is not list or not _FIELDS.issuperset(one):
         wanted = '{"id": text, "tokens": [whole numbers], "position"?: whole number}'
         raise ApiError(422, "bad_request", f"{where} must be {wanted}", where)
-    if not all(type(token) is int and 0 <= token < _TOKENS_END for token in tokens):
+    if set(map(type, tokens)) - {int} or (tokens and not 0 <= min(tokens) <= max(tokens) < _TOKENS_END):
         raise ApiError(422, "bad_request", f"{where}.tokens must be whole numbers, 0 or above", where)
     if position is not None and type(position) is not int:
         raise ApiError(422, "bad_request", f"{where}.position must be a whole number", where)

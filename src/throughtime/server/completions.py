@@ -8,6 +8,7 @@ import math
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -197,7 +198,7 @@ class CompletionAnswer:
         """Server-sent events. Pieces of one text that wait together go out as one."""
         out: list[bytes] = []
         echo = self._job.request.echo
-        for piece in _joined(news):
+        for piece in joined(news):
             self._drawn += len(piece.tokens)
             text = piece.text
             if echo and piece.index not in self._told:
@@ -226,7 +227,7 @@ class CompletionAnswer:
         for piece in news:
             merged.setdefault(piece.index, []).append(piece)
         for index in sorted(merged):
-            (piece,) = _joined(merged[index])
+            (piece,) = joined(merged[index])
             self._drawn += len(piece.tokens)
             prompt = escaped(self._prompt_text(index)) if self._job.request.echo else b""
             choices.append(
@@ -280,7 +281,7 @@ def _finite(value: Any) -> Any:
     return -1e30 if isinstance(value, float) and math.isinf(value) else value
 
 
-def _joined(news: list[News]) -> list[News]:
+def joined(news: list[News]) -> list[News]:
     """One piece for each text that something came for."""
     if len(news) == 1:
         return news
@@ -291,19 +292,12 @@ def _joined(news: list[News]) -> list[News]:
             by_index[piece.index] = piece
             continue
         logprobs = None if piece.logprobs is None else (one.logprobs or []) + piece.logprobs
-        by_index[piece.index] = News(
-            piece.index,
-            one.text + piece.text,
-            one.tokens + piece.tokens,
-            logprobs,
-            piece.reason,
-            piece.position,
-            piece.logits,
+        by_index[piece.index] = replace(
+            piece, text=one.text + piece.text, tokens=one.tokens + piece.tokens, logprobs=logprobs
         )
     return list(by_index.values())
 
 
-joined = _joined
 router = APIRouter()
 ServingHere = Annotated[Serving, Depends(serving)]
 

@@ -133,7 +133,7 @@ class LiveSessions(ABC, Generic[L]):
             if isinstance(one, Live):
                 lives = one.facts["time_to_live"]
                 if one.expires - now < lives * (1 - _TOUCH):
-                    one.expires = now + lives
+                    one.expires, one.is_touched = now + lives, True
         return found
 
     def _load(self, names: Sequence[str], found: dict[str, L | ApiError], now: float) -> set[str]:
@@ -290,7 +290,7 @@ class LiveSessions(ABC, Generic[L]):
 
     def read(self, live: L, entry: Entry) -> None:
         """A call has moved a session on."""
-        self._changes.append(Append(live.id, entry, live.expires))
+        self._changes.append(Append(live.id, entry, live.touched()))
         self.moved(live)
 
     def moved(self, live: L) -> None:
@@ -309,12 +309,12 @@ class LiveSessions(ABC, Generic[L]):
             stored = self._stored(live)
             stored.facts = {**live.facts, **facts, "keep_from": live.keep_from}
             stored.snapshot = content
-            live.saved_position = live.position
+            live.saved_position, live.is_touched = live.position, False
             changes.append(Put(stored, live.position if live.keep_from < 0 else live.keep_from))
         return changes
 
     def take_changes(self, every: int) -> list[Change]:
-        """What calls have left to be committed, with snapshots of the sessions whose journals are that long."""
+        """What calls have left to be committed, with snapshots of sessions whose journals are so long."""
         due = {live.id: live for live in self._moved if live.position - live.saved_position >= every}
         self._moved = []
         lives = [live for live in due.values() if not live.busy and live.id in self._live]

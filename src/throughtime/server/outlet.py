@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 # What a connection that does not read may leave in memory before its stream pauses.
@@ -18,10 +19,12 @@ class Outlet:
     Attributes:
         full: too much waits; the computing thread reads it.
         closed: the connection is gone; the computing thread reads it.
+        drained: called when it is no longer full.
     """
 
     def __init__(self) -> None:
         self.full = self.closed = False
+        self.drained: Callable[[], None] = _nothing
         self._pieces: list[Any] = []
         self._bytes = 0
         self._reader: asyncio.Future[None] | None = None
@@ -46,5 +49,12 @@ class Outlet:
             finally:
                 self._reader = None
         taken, self._pieces = self._pieces, []
-        self._bytes, self.full = 0, False
+        self._bytes = 0
+        if self.full:
+            self.full = False
+            self.drained()
         return taken
+
+
+def _nothing() -> None:
+    """Nobody waits for the reader."""

@@ -298,7 +298,7 @@ class RedisStore:
             count += 1
             if isinstance(one, Append):
                 written.append(b"A" + _packed(one.entry))
-                if one.expires != ends.get(one.id, known):
+                if one.expires and one.expires != ends.get(one.id, known):
                     written.append(f"T{one.expires!r}")
                     ends[one.id] = one.expires
                     count += 1

@@ -81,8 +81,6 @@ class JobReply(Response):
             ReaderLeftError: nobody reads the answer.
         """
         taken = await self.outlet.take(seconds)
-        if self.outlet.full is False:
-            self._wake()
         for place, piece in enumerate(taken):
             if isinstance(piece, News):
                 if piece.error is not None:

@@ -66,7 +66,7 @@ class News:
     reply: dict[str, Any] | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Live:
     """A session whose state is in memory.
 
@@ -82,6 +82,10 @@ class Live:
         backup: a slot for the state at a tick's beginning, where stop strings need one; -1 is none.
         may_have_open_call: a call with a key may have been broken off, and could be taken up.
         complete: lines: the next thing begins a line.
+        busy: a call moves it on.
+        expires: when its time is over, in seconds since 1970.
+        is_touched: the store has another time for that.
+        first_state: what each of its lines begins with; None is the model's own.
     """
 
     id: str
@@ -97,7 +101,13 @@ class Live:
     complete: bool = True
     busy: bool = False
     expires: float = 0.0
+    is_touched: bool = False
     first_state: NDArray[np.float32] | None = None
+
+    def touched(self) -> float:
+        """When its time is over, where the store does not know that yet; else 0."""
+        touched, self.is_touched = self.is_touched, False
+        return self.expires if touched else 0.0
 
 
 @dataclass
@@ -112,7 +122,10 @@ class Row:
         limit: tokens that may still be drawn.
         output: what makes text of them.
         live: the session that it is, if any.
-        streams: its reader gets every piece at once; the session of another stays as it was until the end.
+        streams: its reader gets every piece at once.
+        atomic: the session stays as it was until the end.
+        is_draft: the session came with this call, and goes with it where it is broken off.
+        keeps_draft: it stays when the call has come to its end.
         top: how many of the most probable tokens are told with each; None is no log-probability at all.
         echoes: log-probabilities of the prompt's tokens, too.
         wants_logits: those after the last token, at the end.
@@ -128,6 +141,9 @@ class Row:
     output: TextOutput
     live: Live | None = None
     streams: bool = True
+    atomic: bool = False
+    is_draft: bool = False
+    keeps_draft: bool = True
     top: int | None = None
     echoes: bool = False
     wants_logits: bool = False
@@ -175,10 +191,10 @@ class Row:
     def collect(self, changes: list[Change]) -> None:
         """What the store is to keep of this tick."""
         live = self.live
-        if live is None or not (self.streams or self.reason) or self.error:
+        if live is None or (self.atomic and not self.reason) or self.error:
             return
         for entry in self.entries:
-            changes.append(Append(live.id, entry, live.expires))
+            changes.append(Append(live.id, entry, live.touched()))
         self.entries = []
         if not self.reason:
             return
@@ -193,7 +209,7 @@ class Row:
         if not text:
             return
         self.text.append(text)
-        if self.live is not None and (self.key or not self.streams):
+        if self.live is not None and (self.key or self.atomic):
             self.all_text.append(text)
 
     def news(self) -> tuple[News, int]:
@@ -208,7 +224,7 @@ class Row:
             0 if self.live is None else self.live.position,
             self.last_logits,
             self.error,
-            None if self.streams else self.answer,
+            self.answer,
         )
         self.text, self.tokens, self.logprobs = [], [], []
         return news, len(text) + 64

@@ -1,8 +1,8 @@
 """One thread for each model: it moves all its streams on, a tick at a time.
 
-A tick begins the calls that wait, reads a piece of every prompt, draws for every stream that writes, commits what
-sessions took in, and tells the event loop once. Streams join and leave at every tick. Nobody is told of anything
-before the store has it.
+A tick begins the calls that wait, reads a piece of every prompt, draws for every stream that writes, commits
+what sessions took in, and tells the event loop once. Streams join and leave at every tick. Nobody is told of
+anything before the store has it.
 """
 
 from __future__ import annotations
@@ -139,6 +139,7 @@ class Scheduler:
             ApiError: the queue is full, or the server drains.
         """
         self._admit(len(self._jobs))
+        job.outlet.drained = self.wake
         self._jobs.append(job)
         self._wakes.set()
 

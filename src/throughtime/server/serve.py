@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -58,17 +59,24 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, here: Serving, grace: float) -> None:
         super().__init__(config)
         self._here, self._grace = here, grace
-        self._leaving: asyncio.Task[None] | None = None
+        self._leaving = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._leaving is not None or not self.started:
-            super().handle_exit(sig, frame)
+        # Not uvicorn's: that raises the signal once more when all is over, and a server that was asked to end
+        # and did has not failed. A second signal does not wait.
+        if self._leaving or not self.started:
+            self.should_exit = self.force_exit = True
             return
-        self._leaving = asyncio.get_event_loop().create_task(self._leave(sig))
+        self._leaving = True
+        asyncio.run_coroutine_threadsafe(self._leave(), self._loop)
 
-    async def _leave(self, sig: int) -> None:
+    async def _leave(self) -> None:
         await drain(self._here, self._grace)
-        super().handle_exit(sig, None)
+        self.should_exit = True
 
 
 def serve(runs: dict[str, Run], options: ServerOptions, limits: Limits, say: Callable[[str], None]) -> None:
@@ -111,6 +119,10 @@ def serve(runs: dict[str, Run], options: ServerOptions, limits: Limits, say: Cal
         if options.host not in LOOPBACK and not tokens:
             say(f"anybody who reaches {options.host} may call this server: give --tokens FILE")
         say(f"serving {', '.join(runs)} on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+        # What is there by now stays: looking through it for garbage takes longer than a tick.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
         server.run(sockets=[listening])
     finally:
         store.close()

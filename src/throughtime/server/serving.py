@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import Request
 
-from throughtime.server.errors import ApiError
+from throughtime.server.errors import ApiError, no_session
 from throughtime.server.metrics import Metrics
 from throughtime.server.scheduler import Limits, Scheduler
 from throughtime.server.store import Store
@@ -56,18 +56,18 @@ class Serving:
             )
         return found
 
-    def of_session(self, id: str) -> Scheduler:
+    def of_session(self, id: str, kind: str = "ses") -> Scheduler:
         """The scheduler whose model a session's name names.
 
         Raises:
             ApiError: no model of this server has such sessions.
         """
         part = id.split("-")
-        if len(part) == 3 and part[0] == "ses":
+        if len(part) == 3 and part[0] == kind:
             for scheduler in self.texts.values():
                 if scheduler.model.fingerprint.startswith(part[1]):
                     return scheduler
-        raise ApiError(404, "session_not_found", f"there is no session {id!r:.100}")
+        raise no_session(id)
 
 
 def serving(request: Request) -> Serving:

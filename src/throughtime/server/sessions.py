@@ -1,7 +1,7 @@
 """`/v1/sessions`: a state for every stream, which is there until it is deleted or its time is over.
 
-A call that changes a session may carry the position that it expects, or an `Idempotency-Key`. With the same key
-the same answer comes again, and nothing is done twice; at another position nothing is done (412).
+A call that changes a session may carry the position that it expects, or an `Idempotency-Key`. With the same
+key the same answer comes again, and nothing is done twice; at another position nothing is done (412).
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _MOST_TOKENS = 1_000_000
 _LONGEST_LIFE = 10 * 365 * 24 * 3600.0
 _MOST_SESSIONS = 100_000
 _SHOWN = 5
+# Why a stream ends that was told before.
+REPLAYED = "replayed"
 
 router = APIRouter(tags=["sessions"])
 ServingHere = Annotated[Serving, Depends(serving)]
@@ -111,13 +113,13 @@ class SessionJob:
         self.tokenizer = model.tokenizer
         call = sessions.recorded(live, self.key, self.digest) if self.key else None
         if call is not None and call.get("reply") is not None:
-            return News(0, b"", [], reason="replayed", position=live.position, reply=call["reply"])
+            return News(0, b"", [], reason=REPLAYED, position=live.position, reply=call["reply"])
         if self.retried and self.position is None and not self.key:
             raise ApiError(
                 409,
                 "ambiguous_retry",
-                "this is a repeated call, and nobody knows whether the first one was done: send position or an "
-                "Idempotency-Key",
+                "this is a repeated call, and nobody knows whether the first one was done: send position, or "
+                "an Idempotency-Key",
                 facts={"position": live.position},
                 headers={"x-should-retry": "false"},
             )
@@ -157,7 +159,7 @@ class SessionJob:
         elif self.limit and (resets or live.position == 0):
             reads = model.prompt_tokens("")
         output = TextOutput(model.vocabulary, self.stops, live.decoder)
-        row = Row(self, 0, live.slot, reads, self.limit, output, live, self.streams)
+        row = Row(self, 0, live.slot, reads, self.limit, output, live, self.streams, not self.streams)
         row.resets = resets
         row.wants_logits = bool(self.top) or self.tells_logits
         row.has_stop_strings = bool(self.stops)
@@ -322,7 +324,7 @@ class _Events:
 
     def events(self, news: list[News]) -> bytes:
         (piece,) = joined(news)
-        if piece.reply is not None:
+        if piece.reason == REPLAYED:
             return b"data: " + to_json(piece.reply) + b"\n\n"
         if not piece.reason:
             return (

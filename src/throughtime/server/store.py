@@ -1,8 +1,8 @@
 """What outlives the server's process: sessions, what they read and drew, and the answers that were given.
 
-A session is a snapshot and a journal of the tokens that came after it. Both together are its state: reading the
-journal's tokens again gives the same numbers bit for bit. A tick of the server is one transaction, and nothing
-is acknowledged before it.
+A session is a snapshot and a journal of the tokens that came after it. Both together are its state: reading
+the journal's tokens again gives the same numbers bit for bit. A tick of the server is one transaction, and
+nothing is acknowledged before it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,12 @@ from throughtime.errors import OptionError, RunError
 
 # How long a deleted or expired session is remembered, so that its calls are told so (410 and not 404).
 REMEMBERED_SECONDS = 24 * 3600.0
-# A time to live is written anew once it has moved by so much: a row that changes with every token would cost more
-# than the tokens.
-_TOUCH_SECONDS = 1.0
 # SQLite's own bound on the parameters of a statement was 999 for long.
 _AT_ONCE = 500
 _VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """Tokens that a session took in with one call or tick.
 
@@ -94,9 +91,15 @@ class Put:
         return self.session.id
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Append:
-    """More of a session's journal."""
+    """More of a session's journal.
+
+    Args:
+        id: the session.
+        entry: what it took in.
+        expires: when its time is over now; 0 is as before.
+    """
 
     id: str
     entry: Entry
@@ -257,8 +260,8 @@ class SqliteStore:
 
     Args:
         path: the file; it is made if it is not there.
-        full: wait for the disk at each transaction (synchronous=FULL). Without, a crash of the system may take
-            the last transactions with it; that of the server never does.
+        full: wait for the disk at each transaction (synchronous=FULL). Without, a crash of the system may
+            take the last transactions with it; that of the server never does.
     Raises:
         RunError: another process has it, or it is no such file.
     """
@@ -269,7 +272,8 @@ class SqliteStore:
         self.path = path
         self._turns = threading.Lock()
         self.durability = (
-            f"sqlite {path} (WAL, synchronous={'FULL' if full else 'NORMAL'}): survives kill -9 of the server; "
+            f"sqlite {path} (WAL, synchronous={'FULL' if full else 'NORMAL'}): survives kill -9 of the "
+            "server; "
             + ("survives" if full else "the last transactions may be lost in")
             + " a crash of the system or a power failure"
         )
@@ -328,8 +332,8 @@ class SqliteStore:
     def _append(self, appends: Sequence[Append]) -> None:
         rows = [(one.id, *_row(one.entry)) for one in appends]
         self._database.executemany("insert into journal values (?, ?, ?, ?, ?)", rows)
-        times = [(one.expires, one.id, one.expires - _TOUCH_SECONDS) for one in appends]
-        self._database.executemany("update sessions set expires = ? where id = ? and expires < ?", times)
+        times = [(one.expires, one.id) for one in appends if one.expires]
+        self._database.executemany("update sessions set expires = ? where id = ?", times)
 
     def _put_all(self, puts: Sequence[Put]) -> None:
         for one in puts:
@@ -385,12 +389,14 @@ class SqliteStore:
             some = list(ids[first : first + _AT_ONCE])
             marks = ",".join("?" * len(some))
             for id, model, facts, snapshot, position, expires, gone in self._database.execute(
-                f"select id, model, facts, snapshot, position, expires, gone from sessions where id in ({marks})",
+                "select id, model, facts, snapshot, position, expires, gone from sessions "
+                f"where id in ({marks})",
                 some,
             ):
                 found[id] = StoredSession(id, model, json.loads(facts), snapshot, position, [], expires, gone)
             for id, position, drawn, tokens, resets in self._database.execute(
-                f"select id, position, drawn, tokens, resets from journal where id in ({marks}) order by id, position",
+                "select id, position, drawn, tokens, resets from journal "
+                f"where id in ({marks}) order by id, position",
                 some,
             ):
                 if id in found:

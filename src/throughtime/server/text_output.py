@@ -66,8 +66,8 @@ class TextOutput:
         """Take in tokens that were drawn.
 
         Returns:
-            The text that is sure now, escaped; and the number of tokens up to where a stop string was complete,
-            or None.
+            The text that is sure now, escaped; and the number of tokens up to where a stop string was
+            complete, or None.
         """
         if self._stops is None:
             if not self.decoder.is_waiting:

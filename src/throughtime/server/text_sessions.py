@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from throughtime.runtime.sampling import SamplingOptions
 from throughtime.runtime.stream import Stream
 from throughtime.server.errors import ApiError
 from throughtime.server.live_sessions import LiveSessions
-from throughtime.server.rows import NO_TOKENS, Live, Row
+from throughtime.server.rows import Live, Row
 from throughtime.server.store import Entry, Store, StoredSession
 from throughtime.server.text_model import TextModel
 from throughtime.tasks.language_model.line_session import LineSession
@@ -78,7 +79,7 @@ class TextSessions(LiveSessions[Live]):
 
     def read_at_once(self, live: Live, tokens: NDArray[np.int64]) -> None:
         """Read what a new session begins with."""
-        self.read_many([live], [tokens], False)
+        self.read_many([live], [tokens.tolist()], False)
         live.complete = False
 
     def fork(self, live: Live, name: str, seed: int | None) -> Live:
@@ -120,7 +121,10 @@ class TextSessions(LiveSessions[Live]):
             self.model.engine.close([row.slot])
             return
         if row.error is not None:
-            self.drop(live)
+            if row.is_draft:
+                self.end(live, "its call failed")
+            else:
+                self.drop(live)
             return
         if row.own_options is not None:
             self.set_options(live, live.options)
@@ -128,12 +132,17 @@ class TextSessions(LiveSessions[Live]):
             self.model.engine.close([live.backup])
             live.backup = -1
         live.busy = False
-        self.moved(live)
+        if row.is_draft and not row.keeps_draft:
+            self.end(live, "it was not to be kept")
+        else:
+            self.moved(live)
 
     def abandon(self, row: Row) -> None:
         """A row that nobody waits for any more. A session stands at what was committed of it."""
         live = row.live
-        if live is not None and not (row.streams and not row.entries):
+        if live is not None and row.is_draft:
+            self.end(live, "its call was broken off")
+        elif live is not None and (row.atomic or row.entries):
             self.drop(live)
         else:
             row.error = None
@@ -208,42 +217,47 @@ class TextSessions(LiveSessions[Live]):
         """
         found = self.get_many([name for name, _, _ in steps])
         results: list[Any] = [None] * len(steps)
-        chosen: list[tuple[int, Live, NDArray[np.int64]]] = []
-        moved: set[str] = set()
+        chosen: dict[str, tuple[int, Live, Sequence[int]]] = {}
+        V = self.model.engine.vocabulary_size
         for place, (name, tokens, position) in enumerate(steps):
             one = found[name]
             try:
                 if isinstance(one, ApiError):
                     raise one
-                if name in moved:
+                if name in chosen:
                     raise ApiError(400, "named_twice", f"the session {name!r:.100} is named twice")
-                array = self.model.checked(tokens) if len(tokens) else NO_TOKENS
-                chosen.append((place, self.free(one, position), array))
-                moved.add(name)
+                if tokens and not 0 <= min(tokens) <= max(tokens) < V:
+                    self.model.checked(tokens)
+                chosen[name] = place, self.free(one, position), tokens
             except ApiError as error:
                 results[place] = (one.position if isinstance(one, Live) else 0, error, None)
         if not chosen:
             return results
-        lives = [live for _, live, _ in chosen]
+        lives = [live for _, live, _ in chosen.values()]
         for live in lives:
             self.supersede(live)
-        logits = self.read_many(lives, [tokens for _, _, tokens in chosen], wants_logits)
-        for row, (place, live, _) in enumerate(chosen):
+        logits = self.read_many(lives, [tokens for _, _, tokens in chosen.values()], wants_logits)
+        for row, (place, live, _) in enumerate(chosen.values()):
             results[place] = (live.position, None, None if logits is None else logits[row])
         return results
 
     def read_many(
-        self, lives: Sequence[Live], tokens: Sequence[NDArray[np.int64]], wants_logits: bool
+        self, lives: Sequence[Live], tokens: Sequence[Sequence[int]], wants_logits: bool
     ) -> NDArray[np.float32] | None:
-        """Read tokens (T,) in each session; the logits (N, V) afterwards."""
+        """Read tokens, of the vocabulary, in each session; the logits (N, V) afterwards."""
         slots = np.array([live.slot for live in lives], np.int64)
-        lengths = np.array([len(one) for one in tokens], np.int64)
-        logits = self.model.engine.read_ragged(slots, np.concatenate(tokens), lengths, logits=wants_logits)
+        lengths = [len(one) for one in tokens]
+        flat = np.fromiter(chain.from_iterable(tokens), np.int64, sum(lengths))
+        logits = self.model.engine.read_ragged(slots, flat, lengths, logits=wants_logits)
+        content = flat.astype("<i4").tobytes()
+        first = 0
         for live, one in zip(lives, tokens, strict=True):
-            if len(one):
-                self.read(live, Entry(live.position, 0, one.astype("<i4").tobytes()))
+            if one:
+                last = first + 4 * len(one)
+                self.read(live, Entry(live.position, 0, content[first:last]))
+                first = last
                 live.position += len(one)
-                for token in one.tolist():
+                for token in one:
                     live.decoder.push(token)
         return logits
 

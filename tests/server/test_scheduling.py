@@ -1,0 +1,270 @@
+"""Streams join and leave, nobody waits for a slow one, and a server that is stopped loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.server.conftest import Server
+from throughtime.client import Client
+from throughtime.run import Run
+from throughtime.server.app import drain, make_app, make_serving
+from throughtime.server.scheduler import Limits
+from throughtime.server.store import open_store
+
+
+def connected(server: Server, body: str, path: str = "/v1/completions") -> socket.socket:
+    """A connection that has asked, and reads nothing yet."""
+    host, port = server.url.removeprefix("http://").split(":")
+    one = socket.create_connection((host, int(port)))
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    one.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    return one
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+LONG = '{"model": "bytes", "prompt": "a", "max_tokens": 1000000, "stream": true, "seed": %d}'
+
+
+def test_streams_whose_readers_go_away_free_their_slots(text_run: Path, start: Callable[..., Server]) -> None:
+    server = start({"bytes": text_run})
+    scheduler = server.serving.texts["bytes"]
+    readers = [connected(server, LONG % seed) for seed in range(40)]
+    assert until(lambda: scheduler.load[0] == 40)
+    for one in readers:
+        assert one.recv(100)
+        one.close()
+    assert until(lambda: scheduler.load == (0, 0))
+    slots = len(scheduler.model.engine.open(1))
+    assert slots == 1
+    assert server.post("/v1/completions", {"model": "bytes", "prompt": "a", "max_tokens": 3})
+
+
+def test_one_that_does_not_read_pauses_and_the_others_go_on(text_run: Path, tmp_path: Path) -> None:
+    async def talk() -> None:
+        store = open_store(f"sqlite:///{tmp_path / 's.db'}", False)
+        here = make_serving({"bytes": Run.open(text_run)}, store, Limits())
+        scheduler = here.texts["bytes"]
+        scheduler.start(asyncio.get_running_loop())
+        app = make_app(here, [], 2**20)
+        reads = asyncio.Event()
+
+        async def call(body: str, send: Callable[[Any], Any]) -> None:
+            asked = [{"type": "http.request", "body": body.encode()}]
+            scope = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": []}
+            scope |= {"query_string": b"", "headers": [(b"content-type", b"application/json")]}
+
+            async def receive() -> Any:
+                return asked.pop() if asked else await asyncio.Event().wait()
+
+            await app(scope, receive, send)
+
+        async def slow(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                await reads.wait()
+
+        sent: list[Any] = []
+
+        async def quick(message: Any) -> None:
+            sent.append(message)
+
+        stalled = asyncio.create_task(call(LONG % 1, slow))
+        while not scheduler._rows or not scheduler._rows[0].job.outlet.full:
+            await asyncio.sleep(0.01)
+        (row,) = scheduler._rows
+        await asyncio.sleep(0.1)
+        before = row.drawn
+        await call('{"model": "bytes", "prompt": "a", "max_tokens": 200}', quick)
+        assert sent[0]["status"] == 200
+        assert row.drawn == before and row in scheduler._rows
+        reads.set()
+        while row.drawn == before:
+            await asyncio.sleep(0.01)
+        stalled.cancel()
+        await drain(here, 0)
+        store.close()
+
+    asyncio.run(asyncio.wait_for(talk(), 60))
+
+
+def test_past_the_queue_calls_are_refused_and_told_when_to_come_again(
+    text_run: Path, start: Callable[..., Server]
+) -> None:
+    server = start({"bytes": text_run}, limits=Limits(streams=1, queue=2))
+    scheduler = server.serving.texts["bytes"]
+    readers = [connected(server, LONG % 1)]
+    assert until(lambda: scheduler.load[0] == 1)
+    for waiting in (1, 2):
+        readers.append(connected(server, LONG % 1))
+        assert until(lambda waiting=waiting: scheduler.load[1] == waiting)
+    refused = server.http.post("/v1/completions", json={"model": "bytes", "prompt": "a"})
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    assert refused.json()["error"]["type"] == "rate_limit_error"
+    for one in readers:
+        one.close()
+    assert until(lambda: scheduler.load == (0, 0))
+
+
+def test_a_call_past_its_deadline_ends(text_run: Path, start: Callable[..., Server]) -> None:
+    server = start({"bytes": text_run}, limits=Limits(streams=1, deadline=0.5))
+    body = {"model": "bytes", "prompt": "a", "max_tokens": 1_000_000}
+    answer = server.http.post("/v1/completions", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline")
+
+
+def test_a_session_is_busy_while_a_call_moves_it_on(text_run: Path, start: Callable[..., Server]) -> None:
+    server = start({"bytes": text_run})
+    id = server.post("/v1/sessions", {"model": "bytes", "seed": 1}, 201)["id"]
+    reader = connected(server, '{"max_tokens": 1000000, "stream": true}', f"/v1/sessions/{id}/generate")
+    assert until(lambda: server.serving.texts["bytes"].load[0] == 1)
+    busy = server.http.post(f"/v1/sessions/{id}/generate", json={})
+    assert (busy.status_code, busy.headers["x-should-retry"]) == (409, "false")
+    reader.close()
+    assert until(lambda: server.serving.texts["bytes"].load[0] == 0)
+    # It stands where its reader left it, and the text goes on from there.
+    position = server.http.get(f"/v1/sessions/{id}").json()["position"]
+    rest = server.post(f"/v1/sessions/{id}/generate", {"max_tokens": 20, "position": position})["text"]
+    session = Run.open(text_run).session(seed=1)
+    session.write(position - 1)
+    assert session.write(20) == rest
+
+
+def test_a_long_prompt_stalls_nobody(text_run: Path, start: Callable[..., Server]) -> None:
+    server = start({"bytes": text_run}, most_bytes=2**24)
+    done: list[float] = []
+    long = {"model": "bytes", "prompt": "a" * 2**21, "max_tokens": 1}
+
+    def read() -> None:
+        httpx.post(f"{server.url}/v1/completions", json=long, timeout=120).raise_for_status()
+        done.append(time.monotonic())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert until(lambda: server.serving.texts["bytes"].load[0] == 1)
+    server.post("/v1/completions", {"model": "bytes", "prompt": "a", "max_tokens": 3})
+    assert not done
+    thread.join()
+
+
+class Process:
+    """`throughtime serve` as a user starts it."""
+
+    def __init__(self, run: Path, store: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "throughtime", "serve", f"bytes={run}", "--port", "0"]
+        command += ["--store", f"sqlite:///{store}", *options]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.said: list[str] = []
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line)
+            if line.startswith("serving "):
+                self.url = line.split(" on ")[1].strip()
+                break
+        self._rest = threading.Thread(target=lambda: self.said.extend(self.process.stderr or ()), daemon=True)
+        self._rest.start()
+
+    def end(self, how: int) -> int:
+        self.process.send_signal(how)
+        return self.process.wait(20)
+
+
+def test_a_killed_server_has_lost_nothing_that_it_told(text_run: Path, tmp_path: Path) -> None:
+    one = Process(text_run, tmp_path / "s.db")
+    with Client(one.url, patience=0) as client:
+        session = client.session("again", seed=4)
+        told = session.write(30)
+        # Killed in the middle of a stream: what came over the wire is what the session has, or less.
+        body: dict[str, Any] = {"max_tokens": 100_000, "stream": True, "position": session.position}
+        key, seen = "a-key", ""
+        for event in client.events(f"/v1/sessions/{session.id}/generate", body, key):
+            seen += event["text"]
+            if len(seen) > 200:
+                break
+    assert one.end(signal.SIGKILL) == -signal.SIGKILL
+    two = Process(text_run, tmp_path / "s.db")
+    try:
+        with Client(two.url) as client:
+            again = client.open(session.id)
+            assert again.position >= session.position + len(seen)
+            # The same call once more is taken up: all of its text, from its beginning.
+            body = {**body, "max_tokens": 100_000}
+            taken_up = ""
+            for event in client.events(f"/v1/sessions/{session.id}/generate", body, key):
+                taken_up += event["text"]
+                if len(taken_up) > 1000:
+                    break
+        alone = Run.open(text_run).session(seed=4)
+        alone.read("again")
+        assert told == alone.write(30)
+        assert alone.write(3000).startswith(taken_up[:1000]) and taken_up.startswith(seen)
+    finally:
+        assert two.end(signal.SIGTERM) == 0
+    assert any("kill -9" in line for line in two.said)
+
+
+def test_sigterm_lets_what_runs_come_to_its_end(text_run: Path, tmp_path: Path) -> None:
+    one = Process(text_run, tmp_path / "s.db", "--no-access-log")
+    texts: list[str] = []
+    body = {"model": "bytes", "prompt": "a", "max_tokens": 20_000, "seed": 2}
+
+    def ask() -> None:
+        answer = httpx.post(f"{one.url}/v1/completions", json=body, timeout=60)
+        texts.append(answer.json()["choices"][0]["text"])
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    metrics = ""
+    while 'streams{model="bytes"} 1.0' not in metrics and not texts:
+        metrics = httpx.get(f"{one.url}/metrics").text
+    assert one.end(signal.SIGTERM) == 0
+    thread.join()
+    assert len(texts) == 1 and "a" + texts[0] == Run.open(text_run).sample("a", 20_000, seed=2)
+
+
+def test_a_store_has_one_server_and_a_port_one_listener(text_run: Path, tmp_path: Path) -> None:
+    one = Process(text_run, tmp_path / "s.db")
+    try:
+        for options in ((), ("--port", one.url.rpartition(":")[2])):
+            command = [sys.executable, "-m", "throughtime", "serve", str(text_run), "--port", "0"]
+            command += ["--store", f"sqlite:///{tmp_path / ('t.db' if options else 's.db')}", *options]
+            refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            assert refused.returncode == 2 and refused.stderr.count("\n") <= 3, refused.stderr
+            assert ("another server" in refused.stderr) or ("in use" in refused.stderr)
+    finally:
+        assert one.end(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--store", "mysql://x"], "sqlite:///FILE"),
+        (["--tokens", "absent.txt"], "absent.txt"),
+        (["--tls-key", "key.pem"], "belong together"),
+        (["--host", "256.0.0.1"], "--host"),
+    ],
+)
+def test_what_a_server_cannot_start_with_is_said_in_a_line(
+    text_run: Path, tmp_path: Path, options: list[str], says: str
+) -> None:
+    command = [sys.executable, "-m", "throughtime", "serve", str(text_run), "--port", "0", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
