@@ -178,7 +178,7 @@ class RedisStore:
                 self._ends.wait(min(_PAUSE_SECONDS, self.lease / 3))
 
     def _hear(self, message: str) -> None:
-        what, about, *id = message.split(" ", 2)
+        what, about, *id = (*message.split(" ", 2), "", "")
         if what == "want":
             with self._turns:
                 if id[0] in self._leases or id[0] in self._taking:
@@ -350,6 +350,8 @@ class RedisStore:
     def close(self) -> None:
         """Leave all sessions to the others."""
         self._ends.set()
+        with suppress(redis.RedisError):  # it waits for news
+            self._redis.publish(f"{self._prefix}to:{self.holder}", "end")
         self._thread.join(self.lease + _ANSWER_SECONDS)
         with suppress(redis.RedisError):  # else the lease ends by itself
             self._redis.delete(f"{self._prefix}server:{self.holder}")
