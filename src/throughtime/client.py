@@ -190,7 +190,11 @@ class Client:
     ) -> http.client.HTTPResponse:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         self._connection.request(method, self._base + path, content, {**self._headers, **headers})
-        return self._connection.getresponse()
+        answer = self._connection.getresponse()
+        if answer.length is None and not answer.chunked:
+            # A connection that ends inside the headers leaves an answer that looks whole.
+            raise http.client.IncompleteRead(b"")
+        return answer
 
     def close(self) -> None:
         """End the connection; sessions stay."""

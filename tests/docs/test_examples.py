@@ -34,6 +34,7 @@ PAGES = [
     "docs/python.md",
     "docs/inspection.md",
     "docs/runtime.md",
+    "docs/serving.md",
     "docs/interchange.md",
     "docs/reference.md",
 ]

@@ -26,6 +26,7 @@ import uvicorn
 from throughtime.server.app import make_app, make_serving
 from throughtime.server.scheduler import Limits
 from throughtime.server.serving import Serving
+from throughtime.server.state_tokens import StateTokens
 from throughtime.server.store import open_store
 
 TEXT = "héllo wörld 안녕 🙂\nagain and again, or not at all?\n" * 60
@@ -74,6 +75,7 @@ class Server:
         self.store = open_store(store, False)
         opened = {name: Run.open(folder) for name, folder in runs.items()}
         self.serving: Serving = make_serving(opened, self.store, limits or Limits())
+        self.serving.states = StateTokens(b"k" * 32, 60)
         app = make_app(self.serving, [token.encode() for token in tokens], most_bytes)
         config = uvicorn.Config(
             app,

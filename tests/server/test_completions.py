@@ -175,3 +175,39 @@ def test_tools_may_ask_about_the_vocabulary(server: Server, text_run: Path) -> N
     assert server.post("/detokenize", {"model": "bytes", "tokens": tokens["tokens"]})["prompt"] == "wörld"
     info = server.http.get("/tokenizer_info", params={"model": "names"}).json()
     assert (info["kind"], info["eos_token"]) == ("character", "\n")
+
+
+@pytest.mark.parametrize("model", ["bytes", "names"])
+def test_a_client_may_keep_the_state_itself(server: Server, model: str) -> None:
+    options = {"model": model, "seed": 6, "temperature": 0.9}
+    id = server.post("/v1/sessions", options, 201)["id"]
+    state, texts = None, []
+    for count in (7, 1, 0, 30):
+        body = {"model": model, "max_tokens": count, "return_state": True}
+        body |= {"state": state} if state else options
+        (choice,) = complete(server, **body)["choices"]
+        texts.append(choice["text"])
+        state = choice["state"]
+        assert server.post(f"/v1/sessions/{id}/generate", {"max_tokens": count})["text"] == texts[-1]
+    streamed = server.http.post(
+        "/v1/completions", json={"model": model, "state": state, "return_state": True, "stream": True}
+    )
+    last = [json.loads(line[6:]) for line in streamed.text.splitlines() if line.startswith("data: {")][-1]
+    assert last["choices"][0]["state"] != state
+
+
+def test_a_state_that_was_changed_or_is_of_another_model_is_refused(server: Server) -> None:
+    state = complete(server, prompt="a", max_tokens=1, return_state=True)["choices"][0]["state"]
+    place = len(state) // 2
+    for bad, status in (
+        (state[:place] + ("A" if state[place] != "A" else "B") + state[place + 1 :], 400),
+        ("", 400),
+        ("é" * 40, 400),
+    ):
+        assert (
+            server.http.post("/v1/completions", json={"model": "bytes", "state": bad}).status_code == status
+        )
+    other = server.http.post("/v1/completions", json={"model": "names", "state": state})
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "other_model")
+    two = server.http.post("/v1/completions", json={"model": "bytes", "state": state, "n": 2})
+    assert two.status_code == 400

@@ -34,37 +34,65 @@ def serve(
         list[str],
         typer.Argument(help="Run folders; NAME=FOLDER says what requests call it.", show_default=False),
     ],
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8000,
     store: Annotated[
-        str, typer.Option(help="Where sessions are kept: sqlite:///FILE or redis://HOST:PORT.")
+        str,
+        typer.Option(metavar="ADDRESS", help="Where sessions are kept: sqlite:///FILE or redis://HOST:PORT."),
     ] = "sqlite:///throughtime-sessions.db",
     durable: Annotated[
         bool, typer.Option("--durable", help="Wait for the disk: nothing is lost to a power failure, either.")
     ] = False,
     tokens: Annotated[
         Path | None,
-        typer.Option(help="A file of bearer tokens, one on each line; a call needs one.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="A file of bearer tokens, one on each line; a call needs one.",
+            show_default=False,
+        ),
     ] = None,
-    streams: Annotated[int, typer.Option(min=1, max=4096, help="Streams at once, for each model.")] = 256,
-    queue: Annotated[int, typer.Option(min=1, help="Calls that may wait; past it they get 429.")] = 1024,
-    memory: Annotated[
-        int, typer.Option(min=1, help="MiB of sessions' states kept in memory, for each model.")
+    state_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A file with a secret: clients may keep states, sealed by it.",
+            show_default=False,
+        ),
+    ] = None,
+    streams: Annotated[
+        int, typer.Option(metavar="N", min=1, max=4096, help="Streams at once, for each model.")
     ] = 256,
-    ttl: Annotated[float, typer.Option(min=1, help="Seconds after its last call that a session is kept.")] = (
-        86_400.0
-    ),
-    deadline: Annotated[float, typer.Option(min=0.1, help="Seconds that a call may take.")] = 300.0,
+    queue: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Calls that may wait; past it they get 429.")
+    ] = 1024,
+    memory: Annotated[
+        int,
+        typer.Option(metavar="MIB", min=1, help="MiB of sessions' states kept in memory, for each model."),
+    ] = 256,
+    ttl: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=1, help="Seconds after its last call that a session is kept."),
+    ] = (86_400.0),
+    deadline: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="Seconds that a call may take.")
+    ] = 300.0,
     grace: Annotated[
-        float, typer.Option(min=0, help="Seconds for what runs to end, when the server is stopped.")
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0, help="Seconds for what runs to end, when the server is stopped."
+        ),
     ] = 10.0,
-    max_body: Annotated[int, typer.Option(min=1024, help="Bytes that a request's body may have.")] = (
-        16 * 2**20
-    ),
+    max_body: Annotated[
+        int, typer.Option(metavar="BYTES", min=1024, help="Bytes that a request's body may have.")
+    ] = (16 * 2**20),
     tls_certificate: Annotated[
-        Path | None, typer.Option(help="A certificate chain, for https.", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="A certificate chain, for https.", show_default=False)
     ] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its private key.", show_default=False)] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its private key.", show_default=False)
+    ] = None,
     access_log: Annotated[
         bool, typer.Option("--access-log/--no-access-log", help="A line for each request.")
     ] = True,
@@ -92,7 +120,17 @@ def serve(
                 f"serving needs {error.name}: {install_command('serve', 'fastapi')}"
             ) from None
         options = ServerOptions(
-            host, port, store, durable, tokens, max_body, grace, tls_certificate, tls_key, access_log
+            host,
+            port,
+            store,
+            durable,
+            tokens,
+            state_key,
+            max_body,
+            grace,
+            tls_certificate,
+            tls_key,
+            access_log,
         )
         limits = Limits(streams, queue, memory * 2**20, deadline, time_to_live=ttl)
         console = error_console()

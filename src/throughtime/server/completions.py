@@ -18,15 +18,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from throughtime.arrays import log_softmax
 from throughtime.data import Tokenizer
 from throughtime.generation.text import random_seed
+from throughtime.runtime import generators
 from throughtime.runtime.sampling import SamplingOptions
 from throughtime.server.errors import ApiError
 from throughtime.server.outlet import Outlet
 from throughtime.server.replies import EventReply, JsonReply, to_json
-from throughtime.server.rows import News, Row
+from throughtime.server.rows import NO_TOKENS, News, Row
 from throughtime.server.serving import Serving, serving
+from throughtime.server.state_tokens import StateTokens
 from throughtime.server.text_model import TextModel
 from throughtime.server.text_output import TextOutput, escaped
 from throughtime.server.text_sessions import TextSessions
+from throughtime.tasks.language_model.line_session import LineSession
 
 _MOST_TEXTS = 128
 _MOST_STOPS = 16
@@ -87,6 +90,8 @@ class CompletionRequest(Sampling):
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     user: str | None = Field(None, description="Goes into the log.")
     conditions: dict[str, Any] | None = Field(None, description="Lines: what steers them.")
+    state: str | None = Field(None, description="Go on where the answer stood that gave this.")
+    return_state: bool = Field(False, description="Tell the state, to go on from there: n must be 1.")
     best_of: int | None = Field(None, description="Refused: n draws texts of equal standing.")
     suffix: str | None = Field(None, description="Refused.")
     logit_bias: dict[str, float] | None = Field(None, description="Refused.")
@@ -99,6 +104,13 @@ class CompletionRequest(Sampling):
             value = getattr(self, name)
             if value and not (name == "best_of" and value == (self.n or 1) == 1):
                 raise ApiError(400, "unsupported", f"{name} is not supported: leave it out", name)
+
+    def refuse_several_with_a_state(self) -> None:
+        """A state is that of one text."""
+        if (self.state is not None or self.return_state) and ((self.n or 1) > 1 or len(self.prompts()) > 1):
+            raise ApiError(400, "one_text", "a state goes with one prompt and n = 1", "n")
+        if self.state is not None and (self.conditions or (self.echo and self.logprobs is not None)):
+            raise ApiError(400, "one_text", "conditions and echo belong to a text's beginning", "state")
 
     def stops(self) -> list[str]:
         """The stop strings."""
@@ -141,9 +153,12 @@ class CompletionJob:
         self.seed = random_seed() if request.seed is None else request.seed % 2**63
         self.limit = 16 if request.max_tokens is None else request.max_tokens
         self.prompt_tokens: list[list[int]] = []
+        self.state: bytes | None = None
 
     def begin(self, model: TextModel, sessions: TextSessions) -> list[Row]:
         """One row for each text; those of one prompt read it side by side."""
+        if self.state is not None:
+            return [self._row_of_state(model, self.state)]
         request = self.request
         tokens = [model.prompt_tokens(prompt) for prompt in self.prompts]
         state = model.first_state(request.conditions)
@@ -158,11 +173,39 @@ class CompletionJob:
             row.streams = bool(request.stream)
             row.top, row.echoes = request.logprobs, echoes
             row.has_stop_strings = bool(self.stops)
+            row.first_state, row.wants_state = state, request.return_state
             rows.append(row)
         self.prompt_tokens = [
             self._shown(model, prompt, own) for prompt, own in zip(self.prompts, tokens, strict=True)
         ]
         return rows
+
+    def _row_of_state(self, model: TextModel, content: bytes) -> Row:
+        """The row of a text that a client has kept the state of."""
+        request = self.request
+        with model.run.restore_session(content) as session:
+            stream, decoder = session.parts
+            begins = isinstance(session, LineSession) and session.begins_line
+            first = session.first_state.copy() if isinstance(session, LineSession) else None
+            if begins:
+                model.engine.set_states(stream.slot, first[None])  # type: ignore[index]
+            prompt = self.prompts[0]
+            tokens = model.session_tokens(prompt, begins) if prompt or begins else NO_TOKENS
+            (slot,) = model.engine.fork(stream.slot).tolist()
+            (draws,) = model.engine.draws([slot])
+            options = request.sampling(draws.options)
+        if options != draws.options:
+            model.engine.set_draws([slot], [replace(draws, options=options)])
+        if request.seed is not None:
+            model.engine.set_generators([slot], generators.seeded(self.seed, [0]))
+        row = Row(self, 0, slot, tokens, self.limit, TextOutput(model.vocabulary, self.stops, decoder))
+        row.streams, row.top = bool(request.stream), request.logprobs
+        row.has_stop_strings = bool(self.stops)
+        row.first_state, row.wants_state = first, request.return_state
+        self.prompt_tokens = [tokens[1:].tolist() if begins else tokens.tolist()]
+        if not len(tokens) and not self.limit:
+            model.end(row, "length")
+        return row
 
     def reply(self, row: Row) -> None:
         return None
@@ -178,8 +221,8 @@ class CompletionJob:
 class CompletionAnswer:
     """The bytes of a completion's answer."""
 
-    def __init__(self, job: CompletionJob, model: TextModel) -> None:
-        self._job, self._model = job, model
+    def __init__(self, job: CompletionJob, model: TextModel, states: StateTokens | None) -> None:
+        self._job, self._model, self._states = job, model, states
         request = job.request
         self.id = f"cmpl-{secrets.token_hex(12)}"
         head = {"id": self.id, "object": "text_completion", "created": int(time.time()), "model": model.name}
@@ -209,7 +252,7 @@ class CompletionAnswer:
                     out += (self._starts[piece.index], text, self._end_of_piece)
                 continue
             out += (self._starts[piece.index], text, b'","logprobs":', self._logprobs(piece))
-            out += (b',"finish_reason":', to_json(piece.reason or None), b"}]")
+            out += (b',"finish_reason":', to_json(piece.reason or None), self._state(piece), b"}]")
             out.append(b',"usage":null}\n\n' if self._with_usage else b"}\n\n")
         return b"".join(out)
 
@@ -231,11 +274,22 @@ class CompletionAnswer:
             self._drawn += len(piece.tokens)
             prompt = escaped(self._prompt_text(index)) if self._job.request.echo else b""
             choices.append(
-                b'{"index":%d,"text":"%s","logprobs":%s,"finish_reason":"%s"}'
-                % (index, prompt + piece.text, self._logprobs(piece), piece.reason.encode())
+                b'{"index":%d,"text":"%s","logprobs":%s,"finish_reason":"%s"%s}'
+                % (
+                    index,
+                    prompt + piece.text,
+                    self._logprobs(piece),
+                    piece.reason.encode(),
+                    self._state(piece),
+                )
             )
         parts = (self._head, b',"choices":[', b",".join(choices), b'],"usage":', to_json(self.usage()), b"}")
         return b"".join(parts)
+
+    def _state(self, piece: News) -> bytes:
+        if piece.state is None or self._states is None:
+            return b""
+        return b',"state":"%s"' % self._states.seal(piece.state, self._model.identity).encode()
 
     def usage(self) -> dict[str, int]:
         """Tokens read and drawn."""
@@ -310,8 +364,14 @@ async def completions(request: CompletionRequest, here: ServingHere) -> Response
     job = CompletionJob(request, here.limits.deadline)
     if job.rows_wanted > here.limits.streams:
         raise ApiError(400, "too_many", f"this server writes {here.limits.streams} texts at once", "n")
+    if request.state is not None or request.return_state:
+        request.refuse_several_with_a_state()
+        if here.states is None:
+            raise ApiError(400, "no_state_key", "this server seals no states: see --state-key", "state")
+    if request.state is not None and here.states is not None:
+        job.state = here.states.open(request.state, scheduler.model.identity)
     scheduler.submit(job)
-    answer = CompletionAnswer(job, scheduler.model)
+    answer = CompletionAnswer(job, scheduler.model, here.states)
     if request.stream:
         return EventReply(job.outlet, scheduler.wake, answer.events, answer.last, job.rows_wanted)
     return JsonReply(job.outlet, scheduler.wake, answer.body, job.rows_wanted)

@@ -53,6 +53,8 @@ class News:
         position: of the session.
         logits: (V,) where a step asks for them.
         error: what ended it instead.
+        reply: what a session's call is answered.
+        state: where it stands, for a client that keeps that.
     """
 
     index: int
@@ -64,6 +66,7 @@ class News:
     logits: NDArray[np.float32] | None = None
     error: ApiError | None = None
     reply: dict[str, Any] | None = None
+    state: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -131,6 +134,8 @@ class Row:
         wants_logits: those after the last token, at the end.
         stops: tokens that end it; they are no text.
         own_options: sampling options of this call alone.
+        first_state: what it began with, where it is no session and lines need that.
+        wants_state: its state is told at its end.
     """
 
     job: Job
@@ -161,6 +166,10 @@ class Row:
     all_text: list[bytes] = field(default_factory=list)
     drawn: int = 0
     last_logits: NDArray[np.float32] | None = None
+    first_state: NDArray[np.float32] | None = None
+    wants_state: bool = False
+    ended_line: bool = False
+    state: bytes | None = None
     answer: dict[str, Any] | None = None
 
     @property
@@ -225,6 +234,7 @@ class Row:
             self.last_logits,
             self.error,
             self.answer,
+            self.state,
         )
         self.text, self.tokens, self.logprobs = [], [], []
         return news, len(text) + 64

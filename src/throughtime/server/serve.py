@@ -21,6 +21,7 @@ from throughtime.server.app import drain, make_app, make_serving
 from throughtime.server.guard import read_tokens
 from throughtime.server.scheduler import Limits
 from throughtime.server.serving import Serving
+from throughtime.server.state_tokens import StateTokens
 from throughtime.server.store import open_store
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -35,6 +36,7 @@ class ServerOptions:
         store: where sessions are kept.
         durable: nothing acknowledged may be lost to a crash of the system, either.
         tokens: a file of bearer tokens.
+        state_key: a file with the secret that seals the states which clients keep.
         most_bytes: of a request's body.
         grace: seconds for what runs to come to its end, after SIGTERM.
         certificate, key: for TLS.
@@ -46,6 +48,7 @@ class ServerOptions:
     store: str = "sqlite:///throughtime-sessions.db"
     durable: bool = False
     tokens: Path | None = None
+    state_key: Path | None = None
     most_bytes: int = 16 * 2**20
     grace: float = 10.0
     certificate: Path | None = None
@@ -90,12 +93,16 @@ def serve(runs: dict[str, Run], options: ServerOptions, limits: Limits, say: Cal
         OptionError, RunError: it cannot start.
     """
     tokens = [] if options.tokens is None else read_tokens(options.tokens)
+    states = None
+    if options.state_key is not None:
+        states = StateTokens.read(options.state_key, limits.time_to_live)
     if (options.certificate is None) != (options.key is None):
         raise OptionError("--tls-certificate and --tls-key belong together")
     listening = _listen(options.host, options.port)
     store = open_store(options.store, options.durable)
     try:
         here = make_serving(runs, store, limits)
+        here.states = states
         config = uvicorn.Config(
             make_app(here, tokens, options.most_bytes),
             lifespan="on",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
@@ -10,6 +10,7 @@ from fastapi import Request
 from throughtime.server.errors import ApiError, no_session
 from throughtime.server.metrics import Metrics
 from throughtime.server.scheduler import Limits, Scheduler
+from throughtime.server.state_tokens import StateTokens
 from throughtime.server.store import Store
 
 
@@ -24,6 +25,7 @@ class Serving:
         limits: how much is taken on.
         metrics: what is counted.
         ready: requests are taken.
+        states: seals the states that clients keep; None where nobody gave a key.
     """
 
     texts: dict[str, Scheduler]
@@ -32,8 +34,8 @@ class Serving:
     limits: Limits
     metrics: Metrics
     ready: bool = False
+    states: StateTokens | None = None
     created: float = 0.0
-    facts: dict[str, Any] = field(default_factory=dict)
 
     def text(self, name: str | None) -> Scheduler:
         """The scheduler of a language model; the only one where no name is given.

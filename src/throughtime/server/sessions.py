@@ -83,7 +83,7 @@ class ForkRequest(Changing):
 
     count: int = Field(1, ge=1, le=1000)
     seed: int | None = Field(
-        None, ge=0, lt=2**63, description="Of the copies' draws; else they draw the same."
+        None, ge=0, lt=2**63, description="Seeds the copies' draws; else they draw the same."
     )
 
 

@@ -16,12 +16,15 @@ from throughtime.generation.text import line_end
 from throughtime.runtime import generators
 from throughtime.runtime.draws import Draws, Ended
 from throughtime.runtime.sampling import SamplingOptions
+from throughtime.runtime.stream import Stream
 from throughtime.server.errors import ApiError
 from throughtime.server.rows import Live, Row
 from throughtime.server.text_output import Vocabulary
 from throughtime.tasks.language_model.line_run import LineModelRun
+from throughtime.tasks.language_model.line_session import LineSession
 from throughtime.tasks.language_model.line_writing import encode_beginning, end_token
 from throughtime.tasks.language_model.run import LanguageModelRun
+from throughtime.tasks.language_model.session import Session
 
 # Steps of a prompt whose log-probabilities are asked for: each takes V numbers.
 _ECHOED_AT_ONCE = 128
@@ -44,6 +47,11 @@ class TextModel:
         self.fingerprint = self.engine.fingerprint
         self.writes_lines = isinstance(run, LineModelRun)
         self.end_token = end_token(run.tokenizer) if self.writes_lines else None
+
+    @property
+    def identity(self) -> str:
+        """What a state belongs to: the weights, and how they are kept."""
+        return f"{self.fingerprint}/{self.engine.precision}"
 
     # ---- prompts
 
@@ -106,6 +114,30 @@ class TextModel:
     def new_decoder(self) -> StreamDecoder:
         """What makes text of tokens, at its beginning."""
         return self.tokenizer.stream_decoder()
+
+    def snapshot(
+        self,
+        slot: int,
+        options: SamplingOptions,
+        decoder: StreamDecoder,
+        first_state: NDArray[np.float32],
+        begins_line: bool,
+    ) -> bytes:
+        """What `run.restore_session` goes on from.
+
+        Args:
+            slot: of the stream.
+            options: of its draws.
+            decoder: where its text stands.
+            first_state: lines: what each begins with.
+            begins_line: lines: the next token begins one.
+        """
+        stream = Stream.copy_of(self.engine, slot, options)
+        kind = LineSession if self.writes_lines else Session
+        with kind.around(self.tokenizer, stream, decoder) as session:
+            if isinstance(session, LineSession):
+                session.stand(first_state, begins_line)
+            return session.snapshot()
 
     # ---- rows
 
@@ -202,9 +234,11 @@ class TextModel:
         row.write(text)
         row.tokens += tokens
         if used is not None or stopped:
-            if stopped and row.live is not None:
-                row.live.complete = True
-                row.live.decoder = row.output.decoder = self.new_decoder()
+            if stopped:
+                row.ended_line = True
+                row.output.decoder = self.new_decoder()
+                if row.live is not None:
+                    row.live.complete, row.live.decoder = True, row.output.decoder
             self.end(row, "stop")
         elif not row.limit:
             self.end(row, "length")
@@ -212,6 +246,10 @@ class TextModel:
     def end(self, row: Row, reason: str) -> None:
         """A row has come to its end."""
         row.reason = reason
+        if row.wants_state:
+            options = self.engine.draws([row.slot])[0].options
+            first = self.own_first_state if row.first_state is None else row.first_state
+            row.state = self.snapshot(row.slot, options, row.output.decoder, first, row.ended_line)
         if row.drawn:
             row.write(row.output.end(whole=row.live is None))
         if row.wants_logits:

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from throughtime.runtime import generators
 from throughtime.runtime.sampling import SamplingOptions
-from throughtime.runtime.stream import Stream
 from throughtime.server.errors import ApiError
 from throughtime.server.live_sessions import LiveSessions
 from throughtime.server.rows import Live, Row
 from throughtime.server.store import Entry, Store, StoredSession
 from throughtime.server.text_model import TextModel
 from throughtime.tasks.language_model.line_session import LineSession
-from throughtime.tasks.language_model.session import Session
 
 # What a slot takes besides its numbers, and what Python keeps of a session: about.
 _BYTES_BESIDES = 2048
@@ -39,7 +37,7 @@ class TextSessions(LiveSessions[Live]):
     def __init__(self, model: TextModel, store: Store, memory: int, time_to_live: float) -> None:
         engine = model.engine
         slot_bytes = 4 * (engine.state_size + engine.vocabulary_size) + _BYTES_BESIDES
-        super().__init__(store, f"{model.fingerprint}/{engine.precision}", memory // slot_bytes, time_to_live)
+        super().__init__(store, model.identity, memory // slot_bytes, time_to_live)
         self.model = model
 
     def create(
@@ -370,13 +368,10 @@ class TextSessions(LiveSessions[Live]):
 
     def snapshot_of(self, live: Live) -> tuple[bytes, int]:
         """A session as `Session.snapshot` gives it, and its position."""
-        model = self.model
-        stream = Stream.copy_of(model.engine, live.slot, live.options)
-        kind = LineSession if model.writes_lines else Session
-        with kind.around(model.tokenizer, stream, live.decoder) as session:
-            if isinstance(session, LineSession):
-                session.stand(self._first_state(live), live.complete)
-            return session.snapshot(), live.position
+        content = self.model.snapshot(
+            live.slot, live.options, live.decoder, self._first_state(live), live.complete
+        )
+        return content, live.position
 
     def restore_into(self, live: Live, content: bytes) -> Live:
         """Have a session stand where a snapshot was taken.
