@@ -4,14 +4,16 @@
     python benchmarks/serve_kills.py --kills 200 --stores sqlite --clients 16
 
 Clients write, stream and read in sessions, and do the same with sessions of their own that no server has. A
-server dies at a random moment and starts again; with Redis there are two, and each call goes to either. Counted
-are steps that were acknowledged and are not there (lost), that are there twice (doubled), and texts that are not
-those of their session (mixed). Then a server with many sessions is killed, and its next start is timed.
+server dies at a random moment and starts again; with Redis there are two, and each call goes to either.
+Counted are steps that were acknowledged and are not there (lost), that are there twice (doubled), and texts
+that are not those of their session (mixed). Then a server with many sessions is killed, and its next start is
+timed.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import random
@@ -26,8 +28,8 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +78,10 @@ def main() -> None:
 
 def make_run(folder: Path) -> Path:
     """A model of bytes whose output depends on all that it has read."""
-    import throughtime as tt
     from safetensors import safe_open
     from safetensors.numpy import save_file
+
+    import throughtime as tt
 
     (folder / "text.txt").write_text(TEXT)
     out = folder / "bytes"
@@ -129,6 +132,7 @@ class Server:
         """Seconds until it takes requests."""
         begin = time.monotonic()
         self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        atexit.register(self._process.kill)
         while time.monotonic() < begin + 120:
             try:
                 with urllib.request.urlopen(f"{self.url}/ready", timeout=5):
@@ -249,10 +253,11 @@ def start_again(run: Path, store: str, count: int) -> dict[str, Any]:
             ids += [one["id"] for one in made.get("forks", [made])]
         server.kill()
         ready = server.start()
-        times = []
+        times: list[float] = []
         for id in random.Random(1).sample(ids, 200):
             begin = time.monotonic()
-            client.call("POST", f"/v1/sessions/{id}/step", {"text": "a", "position": len(PROMPT)})
+            body = {"text": "a", "position": len(PROMPT)}
+            client.call("POST", f"/v1/sessions/{id}/step", body, key="step")
             times.append(time.monotonic() - begin)
     server.kill()
     times.sort()

@@ -125,6 +125,6 @@ class ElsewhereError(ApiError):
         super().__init__(
             503,
             "session_elsewhere",
-            f"another server has the session {name!r:.100}, and has not given it yet",
+            f"another server still has the session {name!r:.100}",
             headers={"retry-after": "1"},
         )

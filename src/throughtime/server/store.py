@@ -186,7 +186,7 @@ class Store(Protocol):
         """All changes of a session, or none, in one transaction for all sessions.
 
         Returns:
-            Sessions of which nothing was written, as another server has them by now.
+            The sessions that it did not write, as another server has them by now.
         """
         ...
 
