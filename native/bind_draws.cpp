@@ -20,6 +20,13 @@ constexpr std::size_t kWords = 4;
 // Of tokens a slot and call: more would be an array of 16 GiB for one.
 constexpr std::int64_t kLargestLimit = std::int64_t{1} << 31;
 
+std::size_t checked(const char* what, std::int64_t count) {
+  if (count < 0 || count > kLargestLimit)
+    throw std::invalid_argument(std::string(what) + " must be from 0 to " + std::to_string(kLargestLimit) +
+                                ", not " + std::to_string(count));
+  return static_cast<std::size_t>(count);
+}
+
 Pcg64 generator_at(const std::uint64_t* words) { return Pcg64({words[0], words[1], words[2], words[3]}); }
 
 template <class Array>
@@ -52,6 +59,8 @@ void set_draws(Engine& engine, Whole<1> slots, Options options, Generators gener
   const std::int64_t *stop = stops.data(), *end = stop + stops.shape(0);
   for (std::size_t k = 0; k < n; ++k) {
     const double* row = options.data() + 5 * k;
+    if (!(row[1] >= 0 && row[1] <= static_cast<double>(kLargestLimit)))
+      throw std::invalid_argument("top_k must be from 0 to " + std::to_string(kLargestLimit));
     draws[k].sampling = {row[0], static_cast<std::int64_t>(row[1]), row[2], row[3]};
     draws[k].repetition_penalty = row[4];
     draws[k].generator = generator_at(generators.data() + k * kWords);
@@ -125,11 +134,7 @@ nb::tuple advance(Engine& engine, Whole<1> slots, Whole<1> limits, bool together
   std::vector<std::size_t> most(n);
   std::size_t width = 0;
   for (std::size_t k = 0; k < n; ++k) {
-    const std::int64_t limit = limits.data()[k];
-    if (limit < 0 || limit > kLargestLimit)
-      throw std::invalid_argument("limits must be from 0 to " + std::to_string(kLargestLimit) + ", not " +
-                                  std::to_string(limit));
-    most[k] = static_cast<std::size_t>(limit);
+    most[k] = checked("limits", limits.data()[k]);
     width = std::max(width, most[k]);
   }
   NewArray<std::int64_t> tokens({n, width}), counts({n});
@@ -145,32 +150,33 @@ nb::tuple advance(Engine& engine, Whole<1> slots, Whole<1> limits, bool together
 
 // Generators and marks of a caller that keeps them, moved on together with the slots or not at all: Python
 // may raise a signal's exception behind a call that came to its end.
-nb::ndarray<nb::numpy, std::int64_t> generate(Engine& engine, Whole<1> slots, std::size_t steps,
+nb::ndarray<nb::numpy, std::int64_t> generate(Engine& engine, Whole<1> slots, std::int64_t steps,
                                               MovingGenerators words, double temperature, std::int64_t top_k,
                                               double top_p, double min_p, double repetition_penalty,
                                               std::optional<Marks> seen) {
-  const std::size_t n = slots.shape(0);
+  const std::size_t n = slots.shape(0), count = checked("steps", steps);
   check_count("generators", words.shape(0), n);
   if (repetition_penalty != 1.0 && !seen)
     throw std::invalid_argument("a repetition penalty needs to know the tokens seen");
   if (seen) check_seen(engine, *seen, n);
-  NewArray<std::int64_t> tokens({n, steps});
+  NewArray<std::int64_t> tokens({n, count});
   const Slots list = slot_list(slots);
   std::vector<Pcg64> generators = generators_of(words);
   without_python([&](const GivesUp& gives_up) {
-    engine.generate(list, steps, {temperature, top_k, top_p, min_p}, repetition_penalty, generators.data(),
+    engine.generate(list, count, {temperature, top_k, top_p, min_p}, repetition_penalty, generators.data(),
                     seen ? seen->data() : nullptr, tokens.data(), gives_up);
   });
   for (std::size_t k = 0; k < n; ++k) write_words(generators[k], words.data() + k * kWords);
   return tokens.give();
 }
 
-nb::ndarray<nb::numpy, double> uniforms(MovingGenerators words, std::size_t steps) {
+nb::ndarray<nb::numpy, double> uniforms(MovingGenerators words, std::int64_t steps) {
+  const std::size_t count = checked("steps", steps);
   const std::size_t n = words.shape(0);
-  NewArray<double> drawn({steps, n});
+  NewArray<double> drawn({count, n});
   for (std::size_t row = 0; row < n; ++row) {
     Pcg64 generator = generator_at(words.data() + row * kWords);
-    for (std::size_t step = 0; step < steps; ++step) drawn.data()[step * n + row] = generator.uniform();
+    for (std::size_t step = 0; step < count; ++step) drawn.data()[step * n + row] = generator.uniform();
     write_words(generator, words.data() + row * kWords);
   }
   return drawn.give();

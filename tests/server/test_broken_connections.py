@@ -15,7 +15,6 @@ from tests.server.conftest import Server
 from throughtime.client import Client
 from throughtime.run import Run
 
-
 # Bytes after which a connection ends: on its way out, or back.
 _ENDS = [(100, None), (2000, None), (None, 40), (None, 700), (None, 9000)]
 

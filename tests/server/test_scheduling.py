@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -268,3 +271,49 @@ def test_what_a_server_cannot_start_with_is_said_in_a_line(
     command = [sys.executable, "-m", "throughtime", "serve", str(text_run), "--port", "0", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_call_that_writes_for_long_is_saved_on_its_way(
+    text_run: Path, start: Callable[..., Server]
+) -> None:
+    server = start({"bytes": text_run}, limits=Limits(snapshot_every=50))
+    id = server.post("/v1/sessions", {"model": "bytes", "seed": 1}, 201)["id"]
+    body = {"max_tokens": 1000, "stream": True}
+    assert server.http.post(f"/v1/sessions/{id}/generate", json=body).status_code == 200
+    (stored,) = server.store.load([id]).values()
+    assert stored.position == 1001
+    assert 1001 - stored.snapshot_position < 100 and sum(len(one.tokens) for one in stored.journal) < 800
+    server.stop()
+    rest = start({"bytes": text_run}).post(f"/v1/sessions/{id}/generate", {"max_tokens": 20})["text"]
+    alone = Run.open(text_run).session(seed=1)
+    alone.write(1000)
+    assert rest == alone.write(20)
+
+
+def test_the_log_says_who_asked_and_what_came_of_it(text_run: Path, tmp_path: Path) -> None:
+    one = Process(text_run, tmp_path / "s.db")
+    try:
+        body = {"model": "bytes", "prompt": "a", "max_tokens": 1, "user": "ada"}
+        answer = httpx.post(f"{one.url}/v1/completions", json=body, headers={"x-request-id": "r-1"})
+        assert answer.headers["x-request-id"] == "r-1"
+        assert until(lambda: any('"r-1"' in line for line in one.said))
+        line = json.loads(next(line for line in one.said if '"r-1"' in line))
+        assert (line["path"], line["status"], line["user"]) == ("/v1/completions", 200, "ada")
+    finally:
+        one.end(signal.SIGTERM)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_certificate_makes_it_https(text_run: Path, tmp_path: Path) -> None:
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=a"
+    extension = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command.split(), *extension], cwd=tmp_path, check=True, capture_output=True)
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    options = ("--tls-certificate", str(certificate), "--tls-key", str(key))
+    one = Process(text_run, tmp_path / "s.db", *options)
+    try:
+        assert one.url.startswith("https://")
+        trusted = ssl.create_default_context(cafile=certificate)
+        assert httpx.get(f"{one.url}/ready", verify=trusted).json() == {"status": "ready"}
+    finally:
+        assert one.end(signal.SIGTERM) == 0

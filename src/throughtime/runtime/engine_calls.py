@@ -38,9 +38,7 @@ class EngineCalls:
         Raises:
             ValueError: count is negative or no whole number.
         """
-        if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 0:
-            raise ValueError(f"count must be a whole number, 0 or above, not {count!r}")
-        return self._native.open(int(count))
+        return self._native.open(_count(count, "count"))
 
     def close(self, slots: ArrayLike) -> None:
         """Give slots back; others may get their memory.
@@ -288,7 +286,7 @@ class EngineCalls:
         options = sampler.options
         return self._native.generate(
             indices,
-            steps,
+            _count(steps, "steps"),
             sampler.generators,
             temperature=float(options.temperature),
             top_k=int(options.top_k),
@@ -297,6 +295,12 @@ class EngineCalls:
             repetition_penalty=float(options.repetition_penalty),
             seen=sampler.seen if options.repetition_penalty != 1 else None,
         )
+
+
+def _count(value: object, what: str) -> int:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{what} must be a whole number, 0 or above, not {value!r}")
+    return int(value)
 
 
 def _slots(slots: ArrayLike) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from throughtime.arrays import log_softmax
@@ -357,8 +357,9 @@ ServingHere = Annotated[Serving, Depends(serving)]
 
 
 @router.post("/v1/completions", tags=["completions"])
-async def completions(request: CompletionRequest, here: ServingHere) -> Response:
+async def completions(request: CompletionRequest, here: ServingHere, call: Request) -> Response:
     """Go on with texts. Stateless: the same seed gives the same text, whoever shares the server."""
+    call.state.user = request.user
     request.refuse_what_is_not_here()
     scheduler = here.text(request.model)
     job = CompletionJob(request, here.limits.deadline)

@@ -133,6 +133,8 @@ class Guard:
                 "status": status,
                 "seconds": round(seconds, 5),
             }
+            if user := scope["state"].get("user"):
+                facts["user"] = user
             log.info(json.dumps(facts))
 
 

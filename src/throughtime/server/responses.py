@@ -11,7 +11,7 @@ import secrets
 import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from throughtime.generation.text import random_seed
@@ -222,8 +222,9 @@ class _Events:
 
 
 @router.post("/v1/responses")
-async def respond(request: ResponseRequest, here: ServingHere) -> Response:
+async def respond(request: ResponseRequest, here: ServingHere, call: Request) -> Response:
     """Answer a turn. The id of the answer is where a next turn may begin, as often as one likes."""
+    call.state.user = request.user
     scheduler = here.text(request.model)
     job = ResponseJob(request, scheduler.model, here.limits.deadline)
     scheduler.submit(job)

@@ -215,6 +215,8 @@ class Scheduler:
         for row in self._rows:
             if row.has_news or row.reason:
                 row.collect(changes)
+        # A call that writes for long is no reason to read all of it once more after a crash.
+        changes += self.sessions.snapshots([row.live for row in self._rows if row.live and self._is_due(row)])
         try:
             refused = self._store.commit(self.sessions.take_changes(self.limits.snapshot_every) + changes)
         except ApiError as error:
@@ -233,6 +235,12 @@ class Scheduler:
         self._rows = still
         self.sessions.committed()
         self._metrics.tick(self.model.name, time.monotonic() - begin)
+
+    def _is_due(self, row: Row) -> bool:
+        live = row.live
+        if live is None or row.atomic or row.reason:
+            return False
+        return live.position - live.saved_position >= self.limits.snapshot_every
 
     def _drop(self, now: float) -> None:
         """End the streams whose reader is gone, or whose time is over."""
