@@ -29,7 +29,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +113,12 @@ def store_of(kind: str, folder: Path, lease: float) -> Iterator[str]:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """One that nobody listens on, below those that connections get while a server is down."""
+    while True:
+        port = random.randint(20_000, 32_000)
+        with suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            return port
 
 
 class Server:
@@ -131,15 +134,16 @@ class Server:
     def start(self) -> float:
         """Seconds until it takes requests."""
         begin = time.monotonic()
-        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)
         atexit.register(self._process.kill)
-        while time.monotonic() < begin + 120:
+        while time.monotonic() < begin + 120 and self._process.poll() is None:
             try:
                 with urllib.request.urlopen(f"{self.url}/ready", timeout=5):
                     return time.monotonic() - begin
             except OSError:
                 time.sleep(0.02)
-        sys.exit("the server did not start")
+        self._process.kill()
+        sys.exit(f"the server did not start: {self._process.communicate()[1][-2000:]}")
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         self._process.send_signal(number)
@@ -222,6 +226,8 @@ def kill_servers(run: Path, store: str, count: int, arguments: argparse.Namespac
         server = chance.choice(servers)
         server.kill()
         starts.append(server.start())
+        if len(starts) % 10 == 0:
+            print(f"  {len(starts)} kills after {time.monotonic() - begin:.0f} s", flush=True)
     ends.set()
     for one in auditors:
         one.join(180)
@@ -230,7 +236,7 @@ def kill_servers(run: Path, store: str, count: int, arguments: argparse.Namespac
         found.update(one.found)
         found["failed"] += one.is_alive()
         for wrong in one.wrong:
-            print("  " + wrong)
+            print(f"  {wrong}", flush=True)
     for server in servers:
         server.kill(signal.SIGTERM)
     return {

@@ -104,6 +104,11 @@ def test_what_is_written_is_read_again(stores: tuple[Any, Any]) -> None:
     first.commit([Put(StoredSession("a", "model", {}, None, 4, expires=time.time() + 9), 3)])
     stored = first.load(["a"])["a"]
     assert (stored.snapshot, [one.position for one in stored.journal], stored.position) == (None, [3], 4)
+    # In the middle of a call all of its journal stays, and its end is where the snapshot is.
+    first.commit([more("a", 4), Put(StoredSession("a", "model", {}, b"later", 5, expires=time.time() + 9), 3)])
+    stored = first.load(["a"])["a"]
+    assert ([one.position for one in stored.journal], stored.position) == ([3, 4], 5)
+    assert first.commit([more("a", 5)]) == set()
     first.commit([Forget("a", "why not"), Release("a")])
     assert second.take(["a"]).sessions["a"].gone == "why not"
     assert second.recall("a", "one") is None

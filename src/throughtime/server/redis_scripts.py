@@ -78,6 +78,7 @@ end
 function write.P(id, at)
   local flag, model, facts, snapshot = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local position, expires, from, more = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
+  local last = call('hget', prefix .. 's:' .. id, 'end')
   call('hset', prefix .. 's:' .. id, 'model', model, 'facts', facts, 'position', position, 'end', position,
     'expires', expires, 'gone', '')
   if flag == 'P1' then
@@ -87,6 +88,12 @@ function write.P(id, at)
   end
   local journal = ''
   if tonumber(from) < tonumber(position) then
+    -- In the middle of a long call all of the journal stays.
+    local first = call('getrange', prefix .. 'j:' .. id, 0, 7)
+    if more == '' and last == position and #first == 8 and struct.unpack('<I8', first) == tonumber(from) then
+      touch(id, expires)
+      return
+    end
     journal = between(call('get', prefix .. 'j:' .. id) or '', tonumber(from), tonumber(position))
   end
   journal = journal .. more
@@ -96,12 +103,12 @@ function write.P(id, at)
     call('set', prefix .. 'j:' .. id, journal)
   end
   if more ~= '' then
-    local last, next = 0, 1
+    local ends, next = 0, 1
     while next <= #more do
       local first, count = struct.unpack('<I8I4', more, next)
-      last, next = first + count, next + 17 + 4 * count
+      ends, next = first + count, next + 17 + 4 * count
     end
-    call('hset', prefix .. 's:' .. id, 'end', format('%.0f', last))
+    call('hset', prefix .. 's:' .. id, 'end', format('%.0f', ends))
   end
   touch(id, expires)
 end
