@@ -105,7 +105,9 @@ def test_what_is_written_is_read_again(stores: tuple[Any, Any]) -> None:
     stored = first.load(["a"])["a"]
     assert (stored.snapshot, [one.position for one in stored.journal], stored.position) == (None, [3], 4)
     # In the middle of a call all of its journal stays, and its end is where the snapshot is.
-    first.commit([more("a", 4), Put(StoredSession("a", "model", {}, b"later", 5, expires=time.time() + 9), 3)])
+    first.commit(
+        [more("a", 4), Put(StoredSession("a", "model", {}, b"later", 5, expires=time.time() + 9), 3)]
+    )
     stored = first.load(["a"])["a"]
     assert ([one.position for one in stored.journal], stored.position) == ([3, 4], 5)
     assert first.commit([more("a", 5)]) == set()
@@ -343,8 +345,8 @@ def processes(text_run: Path, redis_address: str, tmp_path: Path) -> Iterator[Ca
 
     yield begin
     for one in started:
-        one.signal(signal.SIGCONT)
-        one.kill()
+        one.process.send_signal(signal.SIGCONT)
+        one.end(signal.SIGKILL)
 
 
 def test_held_up_killed_and_behind_a_balancer(
@@ -365,12 +367,12 @@ def _hold_up(servers: list[ServerProcess], run: Path) -> None:
     with first.http.stream("POST", f"/v1/sessions/{id}/generate", json=body) as answer:
         lines = answer.iter_lines()
         take_events(lines, 3)
-        first.signal(signal.SIGSTOP)
+        first.process.send_signal(signal.SIGSTOP)
         begin = time.monotonic()
         went_on = second.http.get(f"/v1/sessions/{id}").json()
         assert 0.1 < time.monotonic() - begin < 5
         text = generate(second, id, 10, position=went_on["position"]).json()["text"]
-        first.signal(signal.SIGCONT)
+        first.process.send_signal(signal.SIGCONT)
         last = [line for line in lines if line][-2:]
     assert any("session_moved" in line for line in last), last
     position = went_on["position"] + 10
@@ -412,7 +414,7 @@ def _kill(servers: list[ServerProcess], run: Path) -> None:
     body, headers = {"max_tokens": 4000, "stream": True}, {"idempotency-key": "the call"}
     with first.http.stream("POST", path, json=body, headers=headers) as answer:
         told = "".join(event["text"] for event in take_events(answer.iter_lines(), 4))
-        first.kill()
+        first.end(signal.SIGKILL)
     again = second.http.post(path, json=body, headers=headers)
     events = [json.loads(line[6:]) for line in again.text.splitlines() if line.startswith("data: {")]
     text = "".join(event["text"] for event in events)

@@ -42,7 +42,7 @@ _TOUCH = 0.05
 _LEAST_LIVE = 64
 # A session that goes to another server takes a snapshot along, unless so few tokens are quickly read again.
 _REPLAYED_ELSEWHERE = 16
-_HELD_SECONDS = (0.02, 0.1)
+_HELD_SECONDS, _MOST_ROUNDS = (0.01, 0.1), 5
 
 L = TypeVar("L", bound=Live)
 
@@ -71,6 +71,7 @@ class LiveSessions(ABC, Generic[L]):
         # came while others of the same call were still elsewhere, and until when they stay.
         self._left: set[str] = set()
         self._held: dict[str, float] = {}
+        self._rounds = 0
         self._epoch = store.epoch()
         self._unsure: ApiError | None = None
 
@@ -129,6 +130,10 @@ class LiveSessions(ABC, Generic[L]):
         if elsewhere:
             self._hold([name for name, one in found.items() if isinstance(one, Live)])
             raise ElsewhereError(min(elsewhere))
+        if self._held:
+            self._rounds = 0
+            for name in names:
+                self._held.pop(name, None)
         for one in found.values():
             if isinstance(one, Live):
                 lives = one.facts["time_to_live"]
@@ -210,11 +215,16 @@ class LiveSessions(ABC, Generic[L]):
     def _hold(self, names: Sequence[str]) -> None:
         """Keep sessions for a moment until the others of the same call come, too.
 
-        Two servers that want the same two sessions would else swap them for ever; by chance one is faster.
+        Two servers that want the same two sessions would else swap them for ever. By chance one waits longer,
+        and each time they both wait longer than before.
         """
-        until = time.monotonic() + random.uniform(*_HELD_SECONDS)
+        if not names:
+            return
+        until = time.monotonic() + random.uniform(*_HELD_SECONDS) * 2**self._rounds
+        self._rounds = min(self._rounds + 1, _MOST_ROUNDS)
         self._held = {name: end for name, end in self._held.items() if end > time.monotonic()}
-        self._held.update(dict.fromkeys(names, until))
+        for name in names:
+            self._held.setdefault(name, until)
 
     def give_away(self) -> None:
         """Let other servers have what they ask for, and drop what they have by now."""
