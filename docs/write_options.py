@@ -42,7 +42,7 @@ def page() -> str:
 
 
 def _line(name: str, field: object) -> str:
-    default = "" if field.default in (None, "", {}) else str(field.default)  # type: ignore[attr-defined]
+    default = "" if field.default in (None, "", {}, []) else str(field.default)  # type: ignore[attr-defined]
     return f"| `--{name.replace('_', '-')}` | {default} | {field.description} |"  # type: ignore[attr-defined]
 
 

@@ -52,11 +52,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Imported when first asked for: `import throughtime` has to stay light, and free of torch.
-_LAZY = {"Cell": "cells", "Recurrent": "recurrent", "Run": "run", "Text": "in_memory"}
+_LAZY = {
+    "Cell": "cells",
+    "Predictor": "predicting",
+    "Recurrent": "recurrent",
+    "Run": "run",
+    "Text": "in_memory",
+}
 _LAZY_MODULES = ("inspection", "interchange", "nn", "runtime")
 
 __all__ = [
     "Cell",
+    "Predictor",
     "Recurrent",
     "Run",
     "Text",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from throughtime.data.parquet import parquet_kinds, parquet_length, parquet_rows
 from throughtime.data.tables import BadRows, read_rows
 from throughtime.errors import DataError
 from throughtime.recognition import recognise
@@ -38,6 +39,17 @@ def test_a_damaged_page_costs_its_row_group_and_is_named(tmp_path: Path) -> None
     assert [row.line for row in rows] == [*range(1, 1001), *range(2001, 3001)]
     assert [row.values["text"] for row in rows[-2:]] == ["text 2998", "text 2999"]
     assert bad.count == 1
+
+
+@pytest.mark.parametrize(
+    "wanted", [(0, 1), (999, 1001), (1000, 2000), (2500, 9000), (1300, None), (3000, None)]
+)
+def test_a_range_of_rows_is_read_without_the_others(tmp_path: Path, wanted: tuple[int, int | None]) -> None:
+    path = write(tmp_path / "a.parquet", pa.Table.from_pylist(ROWS), row_group_size=700)
+    rows = list(parquet_rows(path, lambda row, fault: None, *wanted))
+    expected = range(wanted[0], min(wanted[1] or 3000, 3000))
+    assert rows == [(number + 1, ROWS[number]) for number in expected]
+    assert parquet_length(path) == 3000 and parquet_kinds(path) == ["text", "text"]
 
 
 def test_every_cut_file_and_every_changed_footer_is_an_error(tmp_path: Path) -> None:

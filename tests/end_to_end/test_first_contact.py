@@ -124,7 +124,7 @@ def test_what_belongs_to_the_machine_may_change_on_resuming(trained: Path) -> No
     refused = throughtime("train", "--resume", "go", "--hidden", "9", folder=trained)
     assert (
         refused.returncode == 2
-        and "--threads, --device and --checkpoint-seconds may change" in refused.stderr
+        and "--threads, --device, --checkpoint-seconds and --track may change" in refused.stderr
     )
 
 

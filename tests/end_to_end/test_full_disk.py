@@ -15,7 +15,8 @@ from tests.training.test_trainer import SMALL, TEXT, assert_same_outcome
 from throughtime.cli import main
 from throughtime.errors import RunError
 from throughtime.run import Run
-from throughtime.training import resume, train
+from throughtime.training import launch, resume, train
+from throughtime.training.progress import Progress
 
 resource = pytest.importorskip("resource", reason="limits are POSIX")
 
@@ -65,8 +66,6 @@ def text(tmp_path: Path) -> Path:
     ("name", "limit", "options"),
     [
         ("metrics.jsonl", 30_000, {}),
-        # The events of a line are longer than the line.
-        ("events.out.tfevents", 30_000, {"tensorboard": True}),
         # The first checkpoint has no optimizer's state yet, and fits.
         ("checkpoints/last.safetensors", 12_000, {"log_every": 1000}),
     ],
@@ -86,6 +85,28 @@ def test_a_training_that_met_a_full_disk_goes_on_bit_for_bit(
     assert not list(folder.rglob("*.partial"))
     resume(folder)
     assert_same_outcome(whole, folder)
+
+
+def test_a_training_whose_events_meet_a_full_disk_goes_on_without_them(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "draw_loss", lambda *_: None)
+    # The events of a line are longer than the line.
+    options: dict[str, Any] = {**LOGGING, "tensorboard": True}
+    whole = train(text, out=tmp_path / "whole", **options).folder
+    sizes = {path: path.stat().st_size for path in whole.rglob("*") if path.is_file()}
+    (events,) = (path for path in sizes if path.name.startswith("events"))
+    largest = max(size for path, size in sizes.items() if path != events and path.suffix != ".png")
+    assert largest + 100 < sizes[events]
+    said: list[str] = []
+    show = Progress()
+    show.remark = said.append  # type: ignore[method-assign]
+    with largest_file(largest + 100):
+        train(text, out=tmp_path / "run", show=show, **options)
+    (remark,) = (text for text in said if "tensorboard" in text)
+    assert remark.startswith("tensorboard failed, and the training goes on without it: ")
+    assert "File too large" in remark
+    assert_same_outcome(whole, tmp_path / "run")
 
 
 def test_a_training_on_a_small_disk_goes_on_after_making_room(

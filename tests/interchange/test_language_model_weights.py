@@ -81,9 +81,12 @@ def test_a_file_will_do(tmp_path: Path) -> None:
     run = import_language_model(tmp_path / "weights.safetensors", TOKENIZER, tmp_path / "run")
     assert run.config.source == str(tmp_path / "weights.safetensors")
     assert {path.name for path in run.folder.iterdir()} == {
+        "README.md",
+        "config.json",
         "config.toml",
         "model.safetensors",
         "tokenizer.json",
+        "tokenizer_config.json",
     }
     with pytest.raises(RunError, match="run exists already"):
         import_language_model(theirs.state_dict(), TOKENIZER, tmp_path / "run")

@@ -34,7 +34,8 @@ def test_only_what_predicts_is_taken_over(trained: Path, tmp_path: Path) -> None
     names = sorted(
         path.relative_to(tmp_path / "run-int8").as_posix() for path in (tmp_path / "run-int8").rglob("*")
     )
-    assert names == ["config.toml", "model.safetensors", "program.json", "tokenizer.json"]
+    card = ["README.md", "config.json", "config.toml"]
+    assert names == [*card, "model.safetensors", "program.json", "tokenizer.json", "tokenizer_config.json"]
 
 
 @pytest.mark.parametrize("name", ["secret", "inspection", "tokenizer.json"])

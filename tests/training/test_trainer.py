@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 import throughtime as tt
+from tests.trackers.recording import Wandb
 from throughtime.config import TrainingConfig, resolve
 from throughtime.errors import CheckpointError, DataError, DivergedError, OptionError, RunError
 from throughtime.run import CONFIG
@@ -129,13 +131,16 @@ def test_metrics_have_the_promised_fields(tmp_path: Path, text: Path) -> None:
     assert lines[-1]["tokens"] == 2 * 3 * ((int(len(TEXT) * 0.9) - 1) // 3)
     assert {path.name for path in run.folder.iterdir()} == {
         ".lock",
+        "README.md",
         "checkpoints",
+        "config.json",
         "config.toml",
         "loss.png",
         "metrics.jsonl",
         "model.safetensors",
         "program.json",
         "tokenizer.json",
+        "tokenizer_config.json",
         "tokens",
     }
 
@@ -147,8 +152,29 @@ def test_tensorboard_gets_the_same_numbers(tmp_path: Path, text: Path) -> None:
     events = EventAccumulator(str(run.folder))
     events.Reload()
     written = [entry for entry in read_metrics(run.folder) if "val_loss" in entry]
-    found = [(event.step, event.value) for event in events.Scalars("val_loss")]
+    found = [(event.step, event.value) for event in events.Scalars("val/loss")]
     assert found == [(entry["step"], pytest.approx(entry["val_loss"])) for entry in written]
+
+
+def test_a_training_goes_on_whatever_becomes_of_a_tracker(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Wandb("wandb")
+    monkeypatch.setitem(sys.modules, "wandb", library)
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    said: list[str] = []
+    show = Progress()
+    show.remark = said.append  # type: ignore[method-assign]
+    run = train(text, out=tmp_path / "run", show=show, track=["wandb", "mlflow"], **SMALL)
+    assert [remark for remark in said if "mlflow failed, and the training goes on without it" in remark]
+    (rows,) = library.runs.values()
+    entries = read_metrics(run.folder)
+    assert [rows[place].get("train/loss") for place in range(len(entries))] == [
+        entry.get("train_loss") for entry in entries
+    ]
+    longer, _ = resume(run.folder, epochs=3, track=["wandb"])
+    assert longer.config.training.track == ["wandb"]
+    assert len(rows) == len(read_metrics(run.folder)) > len(entries)
 
 
 def test_early_stopping_ends_the_training(tmp_path: Path, text: Path) -> None:

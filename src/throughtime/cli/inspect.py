@@ -11,6 +11,7 @@ import typer
 from throughtime.cli.terminal import error_console, print_json, result_console, user_errors
 from throughtime.errors import OptionError
 from throughtime.files import refuse_link
+from throughtime.hub.cache import refuse_hub_name
 
 if TYPE_CHECKING:
     from throughtime.inspection.gates import GateStatistics
@@ -72,6 +73,7 @@ def inspect(
         chosen = None if properties is None else dict(_name_and_pattern(text) for text in properties)
         opened = Run.open(run)
         if out is None:
+            refuse_hub_name(run, "name a folder for the pictures with --out")
             refuse_link(run / "inspection")
         folder = out if out is not None else run / "inspection"
         if not isinstance(opened, LanguageModelRun):

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
 from throughtime.cli.beam import Beam, beam_for
+from throughtime.cli.many_files import (
+    Engine,
+    Format,
+    Keep,
+    Out,
+    PartRows,
+    Processes,
+    Shard,
+    predict_into,
+    refuse_with_out,
+    refuse_without_out,
+)
 from throughtime.cli.outside_files import OutsideFiles, outside_files
 from throughtime.cli.predictions import print_predictions
 from throughtime.cli.target import ThresholdOption, says_several_labels, threshold_for
 from throughtime.cli.terminal import Raw, error_console, user_errors
 from throughtime.errors import OptionError
+
+if TYPE_CHECKING:
+    from throughtime.predicting import Predictor
 
 HELP = """
 Predict with a trained model.
@@ -34,6 +49,7 @@ Examples:
   echo "Angela Merkel visited Paris." | throughtime predict runs/names
   throughtime predict runs/dictation recording.wav --beam 8
   throughtime predict runs/gestures clip.mp4 --timeline out.png --labels clip.csv
+  throughtime predict runs/reviews 's3://bucket/reviews/*.parquet' --out predicted
 """
 
 
@@ -65,9 +81,36 @@ def predict(
     backend: Backend = "native",
     precision: Precision = None,
     threads: Threads = 0,
+    out: Out = None,
+    form: Format = None,
+    keep: Keep = None,
+    part_rows: PartRows = None,
+    engine: Engine = None,
+    processes: Processes = None,
+    shard: Shard = None,
 ) -> None:
     """Open the run and predict."""
     with user_errors():
+        settings = {"engine": engine, "processes": processes, "shard": shard, "part_rows": part_rows}
+        if out is not None:
+            refuse_with_out(
+                {
+                    "csv": as_csv,
+                    "raw": raw,
+                    "timeline": timeline,
+                    "labels": labels,
+                    "beam": beam != 1,
+                    "allow-outside-files": allow_outside_files,
+                }
+            )
+            kept = [name.strip() for name in keep.split(",")] if keep else []
+            predictor = _predictor(run, kept, backend, precision, threads, probabilities, threshold)
+            given = {**settings, "format": form, "skip_bad": skip_bad}
+            predict_into(predictor, inputs or [], as_json, out, given)
+            return
+        named = {name.replace("_", "-"): value for name, value in settings.items()}
+        refuse_without_out({**named, "format": form, "keep": keep})
+
         from throughtime.run import Run
 
         opened = Run.open(run, backend, precision, threads)
@@ -100,6 +143,28 @@ def predict(
         print_predictions(predictions, as_json, as_csv, raw, streamed)
         if opened.left_out:
             error_console().print(opened.left_out, style="yellow", soft_wrap=True)
+
+
+def _predictor(
+    run: Path,
+    keep: list[str],
+    backend: str,
+    precision: str | None,
+    threads: int,
+    probabilities: bool,
+    threshold: float | None,
+) -> Predictor:
+    """What predicts for many files, with the options of the run's task only."""
+    from throughtime.predicting import Predictor
+
+    how: dict[str, Any] = {"backend": backend, "precision": precision, "threads": threads or 1}
+    opened = Predictor(run, **how).run
+    options = threshold_for(opened, threshold)
+    if probabilities or says_several_labels(opened):
+        if opened.task != "classifier":
+            raise OptionError(f"--probabilities is for a classifier, and {run} is a {opened.task}")
+        options["probabilities"] = True
+    return Predictor(run, keep=keep, **how, **options)
 
 
 def _with_columns(prediction: dict[str, Any]) -> dict[str, Any]:

@@ -36,20 +36,21 @@ Examples:
   throughtime train input.txt --out runs/mine --hidden 512 --epochs 14
   throughtime train reviews.csv --text-column review --label-column stars
   throughtime train input.txt --preset quick --seed 3
-  throughtime train words.txt --tokenizer bpe --vocabulary 8000 --cell gru
   throughtime train input.txt --config options.toml
+  throughtime train 'texts/*.jsonl' --text-column body --tokenizer bpe
   throughtime train --resume runs/mine
+  throughtime train reviews.csv --seeds 3 --sweep lr=1e-3,2e-3 hidden=256,512 --out sweeps/a
 """
 
 
 COMMAND = TrainCommand
 
 # What a resumed training may take from the command line.
-_CHANGEABLE = ("epochs", "threads", "device", "checkpoint_seconds")
+_CHANGEABLE = ("epochs", "threads", "device", "checkpoint_seconds", "track")
 
 
 def run(
-    source: Path | None,
+    source: str | None,
     out: Path | None,
     resume: Path | None,
     preset_name: str | None,
@@ -59,15 +60,22 @@ def run(
     as_json: bool,
     options: dict[str, Any],
     find_lr: bool = False,
+    seeds: int | None = None,
+    sweep: list[str] | None = None,
 ) -> None:
-    """Train, or go on with a training, or look for a learning rate."""
+    """Train, or go on with a training, or look for a learning rate, or train many times."""
     with user_errors():
         given = {name: value for name, value in options.items() if value is not None}
         if "cell_option" in given:
             given["cell_option"] = dict(map(_named_value, given["cell_option"]))
         resolved, why = None, ""
         if resume is not None:
-            flags = {"overwrite": overwrite or None, "find_lr": find_lr or None}
+            flags = {
+                "overwrite": overwrite or None,
+                "find_lr": find_lr or None,
+                "seeds": seeds,
+                "sweep": sweep or None,
+            }
             _refuse_with_resume(source, out, preset_name, config, {**given, **flags})
         elif source is None:
             raise OptionError("name the training data: throughtime train FILE.txt (or --resume RUN)")
@@ -76,6 +84,12 @@ def run(
 
             layers = [preset(preset_name)] if preset_name else []
             layers += [read_options(config)] if config else []
+            if seeds is not None or sweep:
+                for flag, is_given in {"--overwrite": overwrite, "--find-lr": find_lr}.items():
+                    if is_given:
+                        raise OptionError(f"{flag} cannot be given with --sweep or --seeds")
+                _sweep(source, out, given, preset_name, layers, seeds, sweep or [], quiet, as_json)
+                return
             resolved, why = settle(source, given, *layers)
 
         from throughtime.run import require_torch
@@ -124,6 +138,33 @@ def run(
         console.print(f"Saved in {finished.folder}. {finished.next_command()}", soft_wrap=True)
 
 
+def _sweep(
+    source: Path,
+    out: Path | None,
+    given: dict[str, Any],
+    preset_name: str | None,
+    layers: list[dict[str, Any]],
+    seeds: int | None,
+    sweep: list[str],
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Train every combination of options with every seed."""
+    from throughtime.cli.sweep import run_sweep
+    from throughtime.pictures import require_matplotlib
+    from throughtime.recognition import settle
+    from throughtime.run import require_torch
+
+    require_torch()
+    require_matplotlib()
+    named = {"preset": preset_name, "layers": layers}
+
+    def settled(options: dict[str, Any]) -> tuple[RunConfig, str]:
+        return settle(source, options, *layers)
+
+    run_sweep(source, out, given, named, seeds, sweep, settled, quiet, as_json)
+
+
 def _find_learning_rate(
     config: RunConfig, why: str, out: Path | None, overwrite: bool, show: Progress, as_json: bool
 ) -> None:
@@ -164,7 +205,11 @@ def command() -> Callable[..., None]:
         run(options=options, **arguments)
 
     parameters = [
-        _parameter("source", Optional[Path], typer.Argument(help="The file or folder.", show_default=False)),
+        _parameter(
+            "source",
+            Optional[str],
+            typer.Argument(help="The file or folder; or a pattern in quotes, or a URL.", show_default=False),
+        ),
         _parameter(
             "out", Optional[Path], typer.Option("--out", "-o", help="Run folder (default: runs/NAME-DATE).")
         ),
@@ -213,6 +258,25 @@ def command() -> Callable[..., None]:
             ),
             False,
         ),
+        _parameter(
+            "seeds",
+            Optional[int],
+            typer.Option(
+                "--seeds",
+                min=1,
+                metavar="N",
+                help="Train with so many seeds, side by side.",
+            ),
+        ),
+        _parameter(
+            "sweep",
+            Optional[list[str]],
+            typer.Option(
+                "--sweep",
+                metavar="NAME=A,B",
+                help="Train with every combination of such values.",
+            ),
+        ),
         _parameter("quiet", bool, typer.Option("--quiet", "-q", help="Show no progress."), False),
         _parameter("as_json", bool, typer.Option("--json", help="Print a summary as JSON."), False),
     ]
@@ -242,9 +306,11 @@ def _option(name: str, tasks: dict[str, tuple[str, FieldInfo]]) -> inspect.Param
     kind, metavar = (str, "|".join(_any_other(others) + list(choices))) if choices else (others[0], None)
     if get_origin(kind) is dict:
         kind, metavar = list[str], "NAME=VALUE"
+    if get_origin(kind) is list:
+        kind, metavar = list[str], metavar or "|".join(get_args(get_args(kind)[0])) or None
     texts: dict[str, list[str]] = {}
     for task, (_, field) in tasks.items():
-        default = "" if field.default in (None, "", {}) else f" (default {_shown(field.default)})"
+        default = "" if field.default in (None, "", {}, []) else f" (default {_shown(field.default)})"
         texts.setdefault(f"{field.description}{default}", []).append(task)
     help_text = next(iter(texts))
     if len(texts) > 1:
@@ -304,7 +370,7 @@ def _parameter(name: str, kind: Any, info: Any, default: Any = None) -> inspect.
 
 
 def _refuse_with_resume(
-    source: Path | None, out: Path | None, preset_name: str | None, config: Path | None, given: dict[str, Any]
+    source: str | None, out: Path | None, preset_name: str | None, config: Path | None, given: dict[str, Any]
 ) -> None:
     refused = {"FILE": source, "--out": out, "--preset": preset_name, "--config": config}
     refused |= {
@@ -314,5 +380,5 @@ def _refuse_with_resume(
         if value is not None:
             raise OptionError(
                 f"{name} cannot be given with --resume: a run goes on with the options in its config.toml "
-                f"(--epochs may grow; --threads, --device and --checkpoint-seconds may change)"
+                f"(--epochs may grow; --threads, --device, --checkpoint-seconds and --track may change)"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ class TrainCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep the arguments for the help, which is asked for before they are read."""
         ctx.meta[_ARGUMENTS] = list(args)
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, list(_each_swept(args)))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write what `--help`, `--task X --help` or `--help-all` shows."""
@@ -62,6 +63,17 @@ class TrainCommand(TyperCommand):
                 f"`--help-all` shows all {count}; docs/options.md lists them, too."
             )
             _write_text(formatter, more if task is None else "`--help-all` shows the options of all tasks.")
+
+
+def _each_swept(arguments: Sequence[str]) -> Iterable[str]:
+    """The arguments with --sweep before every NAME=VALUE,..., also where only the first has it."""
+    follows, previous = False, ""
+    for argument in arguments:
+        if follows and re.fullmatch(r"[a-z][\w-]*=.*", argument) and previous != "--sweep":
+            yield "--sweep"
+        follows = argument == "--sweep" or (follows and "=" in argument and not argument.startswith("-"))
+        previous = argument
+        yield argument
 
 
 def _task_of(arguments: Sequence[str]) -> str | None:
@@ -104,7 +116,7 @@ def _text(tasks: dict[str, tuple[str, Any]], task: str | None) -> str:
 
 
 def _default(value: Any) -> str:
-    if value in (None, "", {}):
+    if value in (None, "", {}, []):
         return ""
     return f" (default { ({True: 'on', False: 'off'}[value] if isinstance(value, bool) else value) })"
 

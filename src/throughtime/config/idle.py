@@ -8,6 +8,7 @@ from typing import Any
 
 from throughtime.config.options import RunConfig
 from throughtime.errors import OptionError
+from throughtime.patterns import is_corpus
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,19 @@ _RULES = (
     _Rule(("decay_after",), lambda given: given["schedule"] != "zaremba", "--schedule zaremba"),
     _Rule(("patience",), lambda given: given["schedule"] != "plateau", "--schedule plateau"),
     _Rule(
-        ("longest_line", "condition_columns", "header", "skip_bad", "text_column"),
+        ("longest_line", "condition_columns", "header"),
         lambda given: given["task"] == "language-model" and not given["lines"],
         "--lines",
+    ),
+    _Rule(
+        ("skip_bad", "text_column"),
+        lambda given: (
+            given["task"] == "language-model"
+            and not given["lines"]
+            and not is_corpus(given["source"])
+            and not is_corpus(given["validation"])
+        ),
+        "--lines, or a corpus of JSON Lines or Parquet files",
     ),
     _Rule(
         ("chunk", "chunk_mode", "evaluation_streams", "watch", "watch_every"),

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from throughtime.config.section import MOST_COUNTED, MOST_RATE, Section
+
+
+def _as_list(value: Any) -> Any:
+    """One tracker's name as a list of it; trackers that are named twice, or always there, are refused."""
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, list):
+        if "tensorboard" in names:
+            raise ValueError("--track tensorboard would do nothing: --tensorboard is on by default")
+        if len({*map(str, names)}) < len(names):
+            raise ValueError("--track names a tracker twice")
+    return names
 
 
 class TrainingConfig(Section):
@@ -85,6 +96,9 @@ class TrainingConfig(Section):
         default=60.0, ge=0, le=MOST_COUNTED, description="Longest time in seconds that a crash can cost."
     )
     tensorboard: bool = Field(default=True, description="Write TensorBoard events.")
+    track: Annotated[list[Literal["wandb", "trackio", "mlflow"]], BeforeValidator(_as_list)] = Field(
+        default=[], description="Tell this tracker, too, what is logged: wandb, trackio or mlflow."
+    )
     seed: int = Field(default=1, ge=0, lt=2**63, description="Seeds weights, dropout and data order.")
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0 leaves the choice to PyTorch.")
     device: str = Field(default="auto", description="cpu, cuda, cuda:1...; auto takes a GPU if there is one.")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from throughtime.data.limits import LINE
 from throughtime.data.lines import check_text, read_lines
@@ -13,6 +14,18 @@ from throughtime.encodings import UTF8
 from throughtime.errors import DataError
 
 Report = Callable[[int, str], None]
+
+
+class Dialect(NamedTuple):
+    """How cells are written.
+
+    Args:
+        separator: what stands between them.
+        quotes: a quote begins a quoted cell; otherwise it is a character like others.
+    """
+
+    separator: str
+    quotes: bool
 
 
 def read_delimited(
@@ -35,18 +48,32 @@ def read_delimited(
         DataError: the file cannot be read, or a row cannot and nothing takes its report.
     """
     path = Path(path)
-    tabs = path.name.lower().removesuffix(".gz").endswith(".tsv")
-    # Python's own bound of 128 KB is less than a long text. It is one for the whole process.
-    csv.field_size_limit(LINE.value)
     lines = read_lines(path, encoding=encoding)
     first = next(lines, "")
+    yield from delimited_rows(chain([first], lines), dialect_of(path.name, first), str(path), report)
+
+
+def delimited_rows(
+    lines: Iterable[str], dialect: Dialect, name: str, report: Report | None = None, first: int = 1
+) -> Iterator[tuple[int, list[str]]]:
+    """As `read_delimited`, from lines that are being read.
+
+    Args:
+        lines: with their ends. No more are taken than the rows that were asked for need.
+        dialect: of `dialect_of`.
+        name: where they come from, for errors.
+        report: as of `read_delimited`.
+        first: the number of the first line.
+    """
+    # Python's own bound of 128 KB is less than a long text. It is one for the whole process.
+    csv.field_size_limit(LINE.value)
     reader = csv.reader(
-        chain([first], lines),
-        delimiter="\t" if tabs else _separator(first),
-        quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
+        lines,
+        delimiter=dialect.separator,
+        quoting=csv.QUOTE_MINIMAL if dialect.quotes else csv.QUOTE_NONE,
     )
     while True:
-        line = reader.line_num + 1  # a quoted cell may span lines
+        line = reader.line_num + first  # a quoted cell may span lines
         try:
             cells = next(reader)
         except StopIteration:
@@ -61,15 +88,17 @@ def read_delimited(
                 yield line, cells
                 continue
         if report is None:
-            raise DataError(f"{path} line {line}: {fault}")
+            raise DataError(f"{name} line {line}: {fault}")
         report(line, fault)
 
 
-def _separator(first: str) -> str:
-    """What stands between the cells of a CSV file with this first line."""
+def dialect_of(name: str, first: str) -> Dialect:
+    """How the cells of a CSV or TSV file of this name and with this first line are written."""
+    if name.lower().removesuffix(".gz").endswith(".tsv"):
+        return Dialect("\t", False)
     if "," in first:
-        return ","
-    return next((one for one in (";", "\t") if one in first), ",")
+        return Dialect(",", True)
+    return Dialect(next((one for one in (";", "\t") if one in first), ","), True)
 
 
 def _fault(cells: list[str]) -> str | None:

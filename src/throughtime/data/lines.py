@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import itertools
 import re
 import sys
@@ -10,11 +11,14 @@ import zlib
 from collections.abc import Iterator
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from throughtime.data.limits import LINE
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError
+
+if TYPE_CHECKING:
+    from throughtime.data.sources import Source
 
 STANDARD_INPUT = "standard input"
 
@@ -23,26 +27,28 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_BYTES = range(0xDC80, 0xDD00)
 # Bytes in one read: what a pipe holds, on Linux.
 _CHUNK = 1 << 16
-# As much as a pipe holds, on Linux.
-_CHUNK = 1 << 16
 
 
-def read_lines(path: str | Path, newline: str = "", encoding: str = UTF8) -> Iterator[str]:
+def read_lines(
+    path: str | Path | Source, newline: str = "", encoding: str = UTF8, start: int = 0, first: int = 1
+) -> Iterator[str]:
     """The lines of a text file, plain or .gz, with their ends; a byte order mark is dropped.
 
     Args:
         path: the file.
         newline: as for `open`: "" ends a line at LF, CR or both, and keeps them; "\\n" at LF only.
         encoding: of the text.
+        start: the byte to begin at, where a line begins; of files that are not compressed.
+        first: the number of that line, for errors.
     Yields:
         Lines that may hold bytes that cannot be decoded: see `check_text`.
     Raises:
         DataError: the file is missing, unreadable, damaged, or a line is too long (the message names it).
     """
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
     try:
-        with _open(path, newline, encoding) as file:
-            yield from _bounded(file, str(path))
+        with _open(path, newline, encoding, start) as file:
+            yield from _bounded(file, str(path), first)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})") from None
     except IsADirectoryError:
@@ -108,16 +114,25 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text):,} characters)"
 
 
-def _open(path: Path, newline: str, encoding: str) -> TextIO:
-    name = "utf-8-sig" if encoding == UTF8 else encoding
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding=name, errors="surrogateescape", newline=newline)
-    return path.open(encoding=name, errors="surrogateescape", newline=newline)
+def _open(path: Path | Source, newline: str, encoding: str, start: int) -> TextIO:
+    name = "utf-8-sig" if encoding == UTF8 and not start else encoding
+    how: Any = {"encoding": name, "errors": "surrogateescape", "newline": newline}
+    if isinstance(path, Path):
+        if path.suffix == ".gz":
+            return gzip.open(path, "rt", **how)
+        file = path.open("rb")
+    else:
+        file = path.open()
+        if path.suffix == ".gz":
+            return gzip.open(file, "rt", **how)
+    if start:  # a pipe has no places
+        file.seek(start)
+    return io.TextIOWrapper(file, **how)
 
 
-def _bounded(file: TextIO, name: str) -> Iterator[str]:
+def _bounded(file: TextIO, name: str, number: int) -> Iterator[str]:
     """The lines of a file."""
-    number, longest = 1, LINE.value
+    longest = LINE.value
     while line := file.readline(longest + 1):
         _check_length(len(line), name, number)
         yield line

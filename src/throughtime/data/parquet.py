@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from throughtime.data.limits import EXAMPLE_BYTES
 from throughtime.data.parquet_footer import RowGroup, read_footer
 from throughtime.errors import DataError, MissingExtraError
 from throughtime.extras import install_command
+
+if TYPE_CHECKING:
+    from throughtime.data.sources import Source
 
 # Rows that are decoded together, at most: enough that calling costs little.
 _ROWS_AT_A_TIME = 1024
@@ -23,7 +26,7 @@ _BYTES_A_VALUE = 16
 _OBJECT_RATIO = 8
 
 
-def parquet_columns(path: Path) -> list[str]:
+def parquet_columns(path: Path | Source) -> list[str]:
     """The names of the columns. Reads the file's footer only.
 
     Raises:
@@ -33,13 +36,41 @@ def parquet_columns(path: Path) -> list[str]:
     return list(_open(path).schema_arrow.names)
 
 
-def parquet_rows(path: Path, report: Callable[[int, str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
+def parquet_kinds(path: Path | Source) -> list[str]:
+    """What each column holds: "int", "float" or "bool" where it is a plain one, "text" for all else.
+
+    Raises:
+        DataError, MissingExtraError: as of `parquet_columns`.
+    """
+    from pyarrow import types
+
+    def kind(of: Any) -> str:
+        found = {"int": types.is_integer(of), "float": types.is_floating(of), "bool": types.is_boolean(of)}
+        return next((name for name, holds in found.items() if holds), "text")
+
+    return [kind(field.type) for field in _open(path).schema_arrow]
+
+
+def parquet_length(path: Path | Source) -> int:
+    """How many rows a file has, as its footer says.
+
+    Raises:
+        DataError: the file is missing or no Parquet.
+    """
+    return sum(group.rows for group in _footer(path))
+
+
+def parquet_rows(
+    path: Path | Source, report: Callable[[int, str], None], first: int = 0, last: int | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read a file row by row.
 
     Args:
         path: the file.
         report: called with the row, from 1, and the fault of what cannot be read: a value, or all that
             follows in a row group whose pages are damaged. It is left out.
+        first, last: read the rows behind the first `first`, up to `last`, the row's number from 1; None reads
+            to the end. Row groups outside of these are passed over.
     Yields:
         The row's number, from 1, and its values by column.
     Raises:
@@ -50,11 +81,15 @@ def parquet_rows(path: Path, report: Callable[[int, str], None]) -> Iterator[tup
     words = _open(path, read_dictionary=texts)
     nested = {column.path for column in _columns(file) if column.max_repetition_level}
     names = list(file.schema_arrow.names)
-    row = 0
+    end = 0
     for number, group in enumerate(_footer(path)[: file.num_row_groups]):
-        first = row
+        row, end = end, end + group.rows
+        if end <= first or (last is not None and row >= last):
+            continue
         _check_size(path, group, nested)
-        batches = _batches(path, file, words, number, group, nested)
+        wanted = range(max(0, first - row), min(group.rows, last - row) if last is not None else group.rows)
+        row += wanted.start
+        batches = _batches(path, file, words, number, group, nested, wanted)
         while True:
             try:
                 columns = next(batches)
@@ -76,20 +111,30 @@ def parquet_rows(path: Path, report: Callable[[int, str], None]) -> Iterator[tup
                     report(row, f"a value cannot be read: {_first_line(error)}")
                 else:
                     yield row, dict(zip(names, values, strict=True))
-        row = first + group.rows
 
 
 def _batches(
-    path: Path, file: Any, words: Any, number: int, group: RowGroup, nested: set[str]
+    path: Path | Source,
+    file: Any,
+    words: Any,
+    number: int,
+    group: RowGroup,
+    nested: set[str],
+    wanted: range,
 ) -> Iterator[list[Sequence[Any]]]:
-    """The columns of a row group, a few rows at a time."""
+    """The columns of the wanted rows of a row group, a few rows at a time."""
     rows = _rows_at_a_time(path, words, number, group, nested)
+    at = 0
     for batch in file.iter_batches(batch_size=rows, row_groups=[number]):
-        if batch.num_columns:
-            yield [_values(column) for column in batch.columns]
+        start, stop = max(wanted.start - at, 0), min(wanted.stop - at, batch.num_rows)
+        at += batch.num_rows
+        if batch.num_columns and start < stop:
+            yield [_values(column.slice(start, stop - start)) for column in batch.columns]
+        if at >= wanted.stop and wanted.stop < group.rows:
+            return
 
 
-def _open(path: Path, **options: Any) -> Any:
+def _open(path: Path | Source, **options: Any) -> Any:
     try:
         import pyarrow.parquet as parquet
     except ImportError:
@@ -97,11 +142,13 @@ def _open(path: Path, **options: Any) -> Any:
             f"Parquet files need pyarrow: install it with `{install_command('parquet')}`"
         ) from None
     try:
-        file = parquet.ParquetFile(path, **options)
+        file = parquet.ParquetFile(path if isinstance(path, Path) else path.open(), **options)
         _ = file.schema_arrow.names, [column.path for column in _columns(file)]  # may be no text
         return file
     except FileNotFoundError:
         raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})") from None
+    except DataError:
+        raise
     # ArrowException, OSError, and what parsing a damaged footer runs into.
     except Exception as error:
         raise DataError(f"{path} cannot be read as Parquet: {_first_line(error)}") from None
@@ -111,14 +158,14 @@ def _columns(file: Any) -> list[Any]:
     return [file.schema.column(number) for number in range(len(file.schema))]
 
 
-def _footer(path: Path) -> list[RowGroup]:
+def _footer(path: Path | Source) -> list[RowGroup]:
     try:
         return read_footer(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from None
 
 
-def _check_size(path: Path, group: RowGroup, nested: set[str]) -> None:
+def _check_size(path: Path | Source, group: RowGroup, nested: set[str]) -> None:
     """Refuse a row group that would take far more memory than the file is long."""
     for chunk in group.chunks:
         if chunk.size > max(EXAMPLE_BYTES.value, _ORDINARY_RATIO * chunk.stored):
@@ -129,7 +176,7 @@ def _check_size(path: Path, group: RowGroup, nested: set[str]) -> None:
             EXAMPLE_BYTES.check(taken, f"{path}: the lists of {chunk.name!r} hold")
 
 
-def _rows_at_a_time(path: Path, words: Any, number: int, group: RowGroup, nested: set[str]) -> int:
+def _rows_at_a_time(path: Path | Source, words: Any, number: int, group: RowGroup, nested: set[str]) -> int:
     """How many rows of a group to decode together.
 
     Args:

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from throughtime.data.sources import Source
 
 _MAGIC = b"PAR1"
 # Structs inside structs: the format has 6.
@@ -53,7 +56,7 @@ class RowGroup:
     chunks: list[Chunk]
 
 
-def read_footer(path: Path) -> list[RowGroup]:
+def read_footer(path: Path | Source) -> list[RowGroup]:
     """The row groups of a file.
 
     Raises:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from throughtime.data.delimited import read_delimited
 from throughtime.data.json_values import parse_json
@@ -15,8 +15,11 @@ from throughtime.data.parquet import parquet_columns, parquet_rows
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError
 
+if TYPE_CHECKING:
+    from throughtime.data.sources import Source
+
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-_JSON_LINES = (".jsonl", ".ndjson")
+JSON_LINES = (".jsonl", ".ndjson")
 # What a folder calls the table of its files, best first.
 METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 _SHOWN = 3
@@ -86,7 +89,7 @@ class Row:
 
 def is_table(path: str | Path) -> bool:
     """Whether the file's name is that of a table."""
-    return _suffix(Path(path)) in TABLE_SUFFIXES
+    return table_suffix(Path(path)) in TABLE_SUFFIXES
 
 
 def find_metadata(source: str | Path) -> Path | None:
@@ -123,11 +126,11 @@ def column_names(path: str | Path, form: TableFormat = USUAL) -> list[str]:
         DataError: the file is missing, empty or not such a table.
     """
     path = Path(path)
-    if _suffix(path) == ".parquet":
+    if table_suffix(path) == ".parquet":
         return parquet_columns(path)
-    if _suffix(path) in _JSON_LINES:
+    if table_suffix(path) in JSON_LINES:
         return list(next(_json_rows(path, BadRows(), form)).values)
-    return _names(path, read_delimited(path, encoding=form.encoding), form.header)[0]
+    return table_names(path, read_delimited(path, encoding=form.encoding), form.header)[0]
 
 
 def first_cells(path: str | Path, form: TableFormat = USUAL) -> list[str] | None:
@@ -137,9 +140,9 @@ def first_cells(path: str | Path, form: TableFormat = USUAL) -> list[str] | None
         DataError: the file is missing or empty.
     """
     path = Path(path)
-    if _suffix(path) not in (".csv", ".tsv"):
+    if table_suffix(path) not in (".csv", ".tsv"):
         return None
-    return _names(path, read_delimited(path, encoding=form.encoding), header=False)[1]
+    return table_names(path, read_delimited(path, encoding=form.encoding), header=False)[1]
 
 
 def resolve_column(names: Sequence[str], wanted: str) -> str | None:
@@ -176,10 +179,10 @@ def read_rows(
     names = column_names(path, form)
     for column in columns:
         if column not in names:
-            raise DataError(f"{path} has no column {column!r}; its columns are {_listed(names)}")
-    if _suffix(path) == ".parquet":
+            raise DataError(no_column(path, column, names))
+    if table_suffix(path) == ".parquet":
         rows = _parquet_rows(path, bad)
-    elif _suffix(path) in _JSON_LINES:
+    elif table_suffix(path) in JSON_LINES:
         rows = _json_rows(path, bad, form)
     else:
         rows = _delimited_rows(path, bad, form)
@@ -197,8 +200,22 @@ def read_rows(
 
 def _delimited_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row]:
     rows = read_delimited(path, lambda line, fault: bad.report(path, line, fault), form.encoding)
-    names, first = _names(path, rows, form.header)
-    for line, cells in rows if form.header else chain([(1, first)], rows):
+    names, first = table_names(path, rows, form.header)
+    yield from named_rows(rows if form.header else chain([(1, first)], rows), names, path, bad)
+
+
+def named_rows(
+    rows: Iterable[tuple[int, list[str]]], names: Sequence[str], path: str | Path, bad: BadRows
+) -> Iterator[Row]:
+    """Cells with the names of their columns.
+
+    Args:
+        rows: the line of each, and its cells; an empty line has none.
+        names: of the columns.
+        path: where they come from, for errors.
+        bad: what happens to a row with more cells, or fewer.
+    """
+    for line, cells in rows:
         if not cells:
             continue
         if len(cells) != len(names):
@@ -208,11 +225,24 @@ def _delimited_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row
 
 
 def _json_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row]:
-    found = False
-    for line, text in enumerate(read_lines(path, encoding=form.encoding), 1):
-        if not text.strip():
-            continue
-        found = True
+    filled = (
+        (line, text) for line, text in enumerate(read_lines(path, encoding=form.encoding), 1) if text.strip()
+    )
+    first = next(filled, None)
+    if first is None:
+        raise DataError(f"{path} is empty: there is nothing to read")
+    yield from json_rows(chain([first], filled), path, bad)
+
+
+def json_rows(lines: Iterable[tuple[int, str]], path: str | Path, bad: BadRows) -> Iterator[Row]:
+    """The objects of JSON Lines.
+
+    Args:
+        lines: numbers and texts; none is empty.
+        path: where they come from, for errors.
+        bad: what happens to a line that is no object.
+    """
+    for line, text in lines:
         try:
             values = parse_json(text)
         except DataError as error:
@@ -222,8 +252,6 @@ def _json_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row]:
             bad.report(path, line, 'not a JSON object like {"text": ..., "label": ...}')
             continue
         yield Row(line, values)
-    if not found:
-        raise DataError(f"{path} is empty: there is nothing to read")
 
 
 def _parquet_rows(path: Path, bad: BadRows) -> Iterator[Row]:
@@ -231,8 +259,18 @@ def _parquet_rows(path: Path, bad: BadRows) -> Iterator[Row]:
         yield Row(number, values)
 
 
-def _names(path: Path, rows: Iterator[tuple[int, list[str]]], header: bool) -> tuple[list[str], list[str]]:
-    """The names of the columns, and the cells of the first line."""
+def table_names(
+    path: str | Path, rows: Iterator[tuple[int, list[str]]], header: bool
+) -> tuple[list[str], list[str]]:
+    """The names of the columns, and the cells of the first line, which is taken from the rows.
+
+    Args:
+        path: where they come from, for errors.
+        rows: of `read_delimited`.
+        header: the first line names the columns; without it they are numbers from 1.
+    Raises:
+        DataError: the line is missing or empty, or names a column twice.
+    """
     first = next(rows, (1, []))[1]
     names = [name.strip() for name in first]
     if not any(names):
@@ -245,11 +283,17 @@ def _names(path: Path, rows: Iterator[tuple[int, list[str]]], header: bool) -> t
     return names, first
 
 
+def no_column(path: str | Path | Source, column: str, names: Sequence[str]) -> str:
+    """The message for a column that a table does not have."""
+    return f"{path} has no column {column!r}; its columns are {_listed(names)}"
+
+
 def _listed(names: Sequence[str]) -> str:
     """The first of many columns: an error has to stay a line."""
     return ", ".join(names[:_LISTED]) + (f"... ({len(names):,} in all)" if len(names) > _LISTED else "")
 
 
-def _suffix(path: Path) -> str:
+def table_suffix(path: Path | Source) -> str:
+    """What the name of a table ends in, .gz left out, in small letters."""
     name = path.name.lower().removesuffix(".gz")
     return name[name.rfind(".") :] if "." in name else ""

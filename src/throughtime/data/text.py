@@ -69,23 +69,45 @@ def read_blocks(
         DataError: the file is missing, empty, unreadable or not in this encoding (the message names the
             byte's offset).
     """
-    blocks = _with_whole_mark(read_byte_blocks(path, block_bytes, progress))
+    yield from decode_blocks(path, read_byte_blocks(path, block_bytes, progress), errors, encoding)
+
+
+def decode_blocks(
+    path: str | Path,
+    blocks: Iterator[bytes],
+    errors: DecodingErrors = "strict",
+    encoding: str = UTF8,
+    begin: int = 0,
+) -> Iterator[str]:
+    """Blocks of bytes as blocks of text, as `read_blocks` reads a file.
+
+    Args:
+        path: where they are from, for errors.
+        blocks: one after the other; no character has to be whole in one.
+        errors, encoding: as of `read_blocks`.
+        begin: of the first block in the file, in bytes.
+    Raises:
+        DataError: as of `read_blocks`, but for the file itself.
+    """
+    blocks = _with_whole_mark(blocks)
     if encoding != UTF8:
         yield from _other_encoding(path, blocks, encoding, errors)
         return
     first = next(blocks)
-    _refuse_other_encodings(path, first)
-    pending = first.removeprefix(codecs.BOM_UTF8)
-    if not pending:
+    pending = first
+    if not begin:
+        _refuse_other_encodings(path, first)
+        pending = first.removeprefix(codecs.BOM_UTF8)
+    if first and not pending:
         raise DataError(f"{path} holds nothing but a byte order mark: there is nothing to read")
-    offset = len(first) - len(pending)  # of the first byte of `pending` in the file
-    line = 1
+    offset = begin + len(first) - len(pending)  # of the first byte of `pending` in the file
+    line = 0 if begin else 1  # nobody has counted the lines before
     for block in itertools.chain([b""], blocks):
         data = pending + block
         text, used = _decode(path, data, errors, offset, line, final=False)
         pending = data[used:]
         offset += used
-        line += data.count(b"\n", 0, used)
+        line += data.count(b"\n", 0, used) if line else 0
         if text:
             yield text
     if pending:
@@ -121,9 +143,10 @@ def _decode(
     try:
         return codecs.utf_8_decode(data, errors, final)
     except UnicodeDecodeError as error:
-        line += data.count(b"\n", 0, error.start)
+        line += data.count(b"\n", 0, error.start) if line else 0
+        at = f"{offset + error.start}" + (f" (line {line})" if line else "")
         raise DataError(
-            f"{path}: byte 0x{data[error.start]:02x} at offset {offset + error.start} (line {line}) is not "
+            f"{path}: byte 0x{data[error.start]:02x} at offset {at} is not "
             f"UTF-8: {_advice(data[error.start :])}"
         ) from None
 

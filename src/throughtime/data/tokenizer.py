@@ -103,7 +103,7 @@ class Tokenizer:
             return cls(_byte_tokenizer(), kind)
         blocks = read_blocks(path, errors, progress=progress, encoding=encoding)
         return cls.train_on_texts(
-            kind, blocks if kind == "character" else _whole_pieces(blocks), vocabulary_size
+            kind, blocks if kind == "character" else whole_pieces(blocks), vocabulary_size
         )
 
     @classmethod
@@ -220,10 +220,22 @@ class Tokenizer:
             for block in read_byte_blocks(path, progress=progress):
                 yield np.frombuffer(block, dtype=np.uint8).astype(np.int64)
             return
+        yield from self.encode_blocks(
+            read_blocks(path, errors, progress=progress, encoding=encoding), str(path)
+        )
+
+    def encode_blocks(self, blocks: Iterator[str], name: str) -> Iterator[NDArray[np.int64]]:
+        """Turn a text in blocks into token numbers, which do not depend on where the blocks end.
+
+        Args:
+            blocks: one after the other.
+            name: what they are from, for errors.
+        Raises:
+            UnknownTokenError, DataError: as in `encode`, with line and column.
+        """
         line, column = 1, 1
-        blocks = read_blocks(path, errors, progress=progress, encoding=encoding)
-        for text in blocks if self.kind == "character" else _whole_pieces(blocks):
-            yield self.encode(text, str(path), line, column)
+        for text in blocks if self.kind == "character" else whole_pieces(blocks):
+            yield self.encode(text, name, line, column)
             if newlines := text.count("\n"):
                 line, column = line + newlines, len(text) - text.rfind("\n")
             else:
@@ -422,7 +434,7 @@ def _count_words(texts: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def _whole_pieces(blocks: Iterator[str]) -> Iterator[str]:
+def whole_pieces(blocks: Iterator[str]) -> Iterator[str]:
     """The same text, cut only where no token can span the cut."""
     pending: list[str] = []
     for block in blocks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class TokenFile:
                     f"{path} has version {description['version']}, and this Throughtime reads {_VERSION}"
                 )
             vocabulary_size, count = int(description["vocabulary_size"]), int(description["count"])
-            dtype = _narrowest(vocabulary_size)
+            dtype = token_type(vocabulary_size)
             if description["dtype"] != dtype.str:
                 raise ValueError(f"{vocabulary_size} tokens are not kept as {description['dtype']!r}")
             if path.stat().st_size != count * dtype.itemsize:
@@ -112,29 +112,51 @@ def write_tokens(
         ValueError: a token is outside the vocabulary.
     """
     path = Path(path)
-    dtype = _narrowest(vocabulary_size)
+    width = token_type(vocabulary_size).itemsize
     digest, count = hashlib.sha256(), 0
     with atomic_file(path) as file:
-        for block in blocks:
-            if block.size and (block.min() < 0 or block.max() >= vocabulary_size):
-                raise ValueError(f"a token is outside the vocabulary of {vocabulary_size} tokens")
-            data = block.astype(dtype).tobytes()
+        for data in token_bytes(blocks, vocabulary_size):
             digest.update(data)
             file.write(data)
-            count += block.size
+            count += len(data) // width
             if progress is not None:
                 progress(count)
         if count == 0:
             raise DataError("the text has no tokens")
+    describe_tokens(path, count, digest.hexdigest(), vocabulary_size)
+    return TokenFile.open(path)
+
+
+def token_bytes(blocks: Iterable[NDArray[np.int64]], vocabulary_size: int) -> Iterator[bytes]:
+    """Token numbers as they lie in a file.
+
+    Raises:
+        ValueError: a token is outside the vocabulary.
+    """
+    dtype = token_type(vocabulary_size)
+    for block in blocks:
+        if block.size and (block.min() < 0 or block.max() >= vocabulary_size):
+            raise ValueError(f"a token is outside the vocabulary of {vocabulary_size} tokens")
+        yield block.astype(dtype).tobytes()
+
+
+def describe_tokens(path: Path, count: int, sha256: str, vocabulary_size: int) -> None:
+    """Write the description of a token file beside it.
+
+    Args:
+        path: the token file.
+        count: how many tokens it has, or will have.
+        sha256: of its bytes.
+        vocabulary_size: every token is below it.
+    """
     description = {
         "version": _VERSION,
-        "dtype": dtype.str,
+        "dtype": token_type(vocabulary_size).str,
         "count": count,
-        "sha256": digest.hexdigest(),
+        "sha256": sha256,
         "vocabulary_size": vocabulary_size,
     }
     write_atomically(_description_path(path), json.dumps(description, indent=1).encode())
-    return TokenFile.open(path)
 
 
 def split(
@@ -151,7 +173,7 @@ def split(
     return tokens[:count], tokens[count:]
 
 
-def _narrowest(vocabulary_size: int) -> np.dtype[Any]:
+def token_type(vocabulary_size: int) -> np.dtype[Any]:
     """The smallest type that holds every token."""
     return np.dtype("<u1" if vocabulary_size <= 1 << 8 else "<u2" if vocabulary_size <= 1 << 16 else "<u4")
 

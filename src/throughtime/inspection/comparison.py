@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +11,7 @@ from typing import Any
 from throughtime.files import write_atomically
 from throughtime.inspection import plots
 from throughtime.inspection.report import Report
-
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; }
-body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; margin: 1rem 0; }
-th, td { text-align: right; padding: .3rem .8rem; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; }
-img { max-width: 100%; height: auto; }
-pre.text { line-height: 1.5; white-space: pre-wrap; }
-"""
+from throughtime.pictures import page
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ def write_comparison(runs: Sequence[Compared], folder: Path) -> Path:
     rows = [run.row() for run in runs]
     parts = [
         f"<h1>{html.escape(' and '.join(run.name for run in runs))}</h1>",
-        _table(rows),
+        page.table(rows),
         "<ul>",
         *(
             f"<li><b>{html.escape(run.name)}</b>: {html.escape(' '.join(run.report.sentences()))}</li>"
@@ -103,9 +92,7 @@ def write_comparison(runs: Sequence[Compared], folder: Path) -> Path:
         "</ul>",
     ]
     for title, picture in pictures.items():
-        data = base64.b64encode(picture.read_bytes()).decode()
-        alt = html.escape(title)
-        parts.append(f'<h2>{alt}</h2><img alt="{alt}" src="data:image/png;base64,{data}">')
+        parts.append(page.picture(title, picture))
     for run in runs:
         pieces, values, target = run.report.example
         relative = values / max(values.max(), 1e-12)
@@ -113,21 +100,9 @@ def write_comparison(runs: Sequence[Compared], folder: Path) -> Path:
             f"<h2>What mattered to {html.escape(run.name)}</h2><p>Before it predicted "
             f"<code>{html.escape(repr(target))}</code>:</p>{plots.html_text(pieces, relative)}"
         )
-    title = html.escape("Throughtime: " + " and ".join(run.name for run in runs))
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>{"".join(parts)}</html>'
-    )
-    write_atomically(folder / "index.html", page.encode())
+    title = "Throughtime: " + " and ".join(run.name for run in runs)
+    write_atomically(folder / "index.html", page.page(title, parts))
     return folder / "index.html"
-
-
-def _table(rows: list[dict[str, str]]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in row.values()) + "</tr>" for row in rows
-    )
-    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def _draw_losses(runs: Sequence[Compared], path: Path) -> Path:

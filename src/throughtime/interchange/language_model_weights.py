@@ -61,6 +61,7 @@ def import_language_model(
     others = {name: as_array(value, name) for name, value in weights.items() if not parameter_name(name)}
     tensors = _around(others, recurrence, tokenizer.vocabulary_size, embedding, output, source)
 
+    from throughtime.hub.card import write_hub_files
     from throughtime.run import CONFIG, WEIGHTS
     from throughtime.tasks.language_model.run import TOKENIZER, LanguageModelRun
 
@@ -72,7 +73,9 @@ def import_language_model(
     tokenizer.save(folder / TOKENIZER)
     write_atomically(folder / WEIGHTS, content)
     config.save(folder / CONFIG)
-    return LanguageModelRun.open(folder)
+    run = LanguageModelRun.open(folder)
+    write_hub_files(run)
+    return run
 
 
 def _around(

@@ -11,6 +11,7 @@ from typing import Any
 
 from throughtime.errors import RunError
 from throughtime.files import refuse_link, write_atomically
+from throughtime.hub.cache import refuse_hub_name
 from throughtime.interchange.check import Difference, Model, check
 from throughtime.interchange.graph import IR_VERSION, OPSET, Graph, require_onnx
 from throughtime.interchange.onnx_network import build_graph, plans_of
@@ -59,6 +60,7 @@ def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None
     """
     require_onnx()
     if folder is None:
+        refuse_hub_name(run.hub_name, "name a folder for the graphs with --out")
         refuse_link(folder := run.folder / "onnx")
     folder = Path(folder)
     _ = run.network  # which refuses weights that do not fit config.toml, as a graph would not

@@ -21,6 +21,9 @@ from throughtime.config.idle import refuse_idle
 from throughtime.data.tables import TableFormat
 from throughtime.encodings import UTF8, check_encoding
 from throughtime.errors import DataError, OptionError
+from throughtime.hub.cache import is_hub_name, run_folder
+from throughtime.patterns import is_corpus
+from throughtime.recognition import corpora
 from throughtime.recognition.kinds import KINDS, Kind
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, look_at
@@ -62,10 +65,14 @@ def recognise(source: str | Path, options: Mapping[str, Any] | None = None) -> R
         OptionError: there is no such task.
     """
     options = options or {}
-    return _recognise(Path(source), options, *_named_task(options))
+    return _recognise(source, options, *_named_task(options))
 
 
-def _recognise(path: Path, options: Mapping[str, Any], task: str | None, because: str) -> Recognised:
+def _recognise(source: str | Path, options: Mapping[str, Any], task: str | None, because: str) -> Recognised:
+    if is_corpus(source):
+        found = corpora.corpus(str(source), options, task, because)
+        return Recognised("language-model", f"{found.why}: {found.learning}", {}, {})
+    path = Path(source)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
     wanted = Wanted.of(options, task, because)
@@ -103,9 +110,9 @@ def settle(source: str | Path, given: Mapping[str, Any], *layers: Mapping[str, A
             )
     # An option of one task alone names it only where the user wrote it, and not in a preset.
     task, because = _named_task({"task": flat.get("task"), **given})
-    found = _recognise(Path(source), flat, task, because)
+    found = _recognise(source, flat, task, because)
     if flat.get("init_from") is not None:
-        layers = (_options_of(Path(flat["init_from"]), found.task), *layers)
+        layers = (_options_of(flat["init_from"], found.task), *layers)
     config = resolve(
         {"task": found.task}, found.usual, *layers, given, found.options, {"source": str(source)}
     )
@@ -113,8 +120,9 @@ def settle(source: str | Path, given: Mapping[str, Any], *layers: Mapping[str, A
     return config, f"{source}: {found.why}"
 
 
-def _options_of(folder: Path, task: str) -> dict[str, Any]:
+def _options_of(run: str, task: str) -> dict[str, Any]:
     """What a training that begins with a run takes over from it: the network, and how texts are cut."""
+    folder = run_folder(run) if is_hub_name(run) else Path(run)
     config = RunConfig.load(folder / "config.toml")
     sections = CONFIGS[task].sections()
     model = config.model.model_dump(exclude_none=True)

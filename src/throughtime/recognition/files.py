@@ -131,7 +131,7 @@ def bare_folder(survey: Survey, wanted: Wanted) -> Match | None:
     if folder.files["text"]:
         return Match(
             f"a folder with {_counted({'text': folder.files['text']})}",
-            advice=f"name one file ({folder.example['text']}), or join them: cat *.txt > all.txt",
+            advice=f"name one file ({folder.example['text']}), or all of them: '{survey.path}/*.txt'",
         )
     return Match(
         "a folder without metadata.csv",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,16 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
             entry = json.loads(line)
         except (ValueError, RecursionError):
             break
-        numbers = entry.items() if isinstance(entry, dict) else ()
-        numbers = {name: value for name, value in numbers if _is_finite_number(value)}
+        numbers = finite_numbers(entry) if isinstance(entry, dict) else {}
         if "epoch" not in numbers:
             break
         entries.append(numbers)
     return entries
+
+
+def finite_numbers(entry: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a line, without warnings and without what is NaN or infinite."""
+    return {name: value for name, value in entry.items() if _is_finite_number(value)}
 
 
 def _is_finite_number(value: Any) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 from throughtime.notebooks import showing
 from throughtime.run.history import read_metrics
 
+PICTURE = "loss.png"
+
 
 def loss_figure(folder: Path, loss_name: str, objective: str = "val_loss") -> Any:
     """Draw the losses in metrics.jsonl against the epoch, as a figure of matplotlib.

@@ -9,6 +9,8 @@ from typing import Any
 
 from throughtime.errors import OptionError, RunError
 from throughtime.files import copy_atomically, is_unfinished, write_atomically
+from throughtime.hub.cache import refuse_hub_name
+from throughtime.hub.card import write_hub_files
 from throughtime.run.lock import LOCK
 from throughtime.run.run import CHECKPOINT, PREPARED, WEIGHTS, Run
 from throughtime.runtime.quantize import PRECISIONS, quantise
@@ -22,6 +24,7 @@ _OF_TRAINING = (
     LOCK,
     "metrics.jsonl",
     "events.*",
+    "trackers.json",
     WEIGHTS,
     "*.png",
     "confusion*.json",
@@ -51,6 +54,7 @@ def quantize_run(
     """
     if precision not in PRECISIONS:
         raise OptionError(f"--precision must be {' or '.join(PRECISIONS)}, not {precision!r}")
+    refuse_hub_name(folder, "bring it here first, with `throughtime pull` and --out")
     folder = Path(folder)
     target = Path(out) if out is not None else folder.with_name(f"{folder.name}-{precision}")
     if target.exists():
@@ -70,7 +74,9 @@ def quantize_run(
             copy_atomically(folder / path, target / path)
         write_atomically(target / WEIGHTS, content)
         # The new folder's own weights; the text to measure on lies in the old one.
-        after = _measure(Run.open(target, precision=precision), data, run)
+        made = Run.open(target, precision=precision)
+        after = _measure(made, data, run)
+        write_hub_files(made)
     except BaseException:
         # Half a run would only be in the way of the next try.
         shutil.rmtree(target, ignore_errors=True)

@@ -20,6 +20,7 @@ from throughtime.config.small_data import LEAST_STEPS, fit_to_data
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
 from throughtime.extras import install_command
 from throughtime.facts import parse_json
+from throughtime.hub.cache import is_hub_name, parse_name, run_folder
 from throughtime.notebooks import table
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.program.network import Functions, NetworkProgram
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from throughtime.in_memory import Data
+    from throughtime.run.row_prediction import RowPredictor
     from throughtime.training.progress import Progress
     from throughtime.training.task import Task
 
@@ -50,7 +52,8 @@ CHECKPOINT = Path("checkpoints") / "last.safetensors"
 # What the names of the model's tensors begin with in a checkpoint.
 _OF_MODEL = "model."
 # The folders of what `Run.prepare` makes of the user's data for training.
-PREPARED = ("data", "tokens")
+TOKENS = "tokens"
+PREPARED = ("data", TOKENS)
 
 
 class Run(ABC):
@@ -64,21 +67,24 @@ class Run(ABC):
     Attributes:
         task: the task's name, as in config.toml.
         objective: the metric by which its weights were kept.
+        higher_is_better: the direction of that metric.
         folder: the run folder.
         config: every option, resolved.
         backend: "native" or "torch": what runs the network.
         precision: how the native backend keeps matrices: "fp32", "bf16" or "int8".
         threads: CPU threads that it may use; 0 leaves the choice to it.
+        hub_name: what it is called on the Hub, where it was opened by that name; "" where by a folder.
         left_out: what the last `predict` with skip_bad left out, in a line; "" where it was nothing.
     """
 
     task: ClassVar[str]
     objective: ClassVar[str] = "val_loss"
+    higher_is_better: ClassVar[bool] = False
 
     def __init__(self, folder: Path, config: RunConfig) -> None:
         self.folder = folder
         self.config = config
-        self.left_out = ""
+        self.left_out = self.hub_name = ""
         self._check_cell()
         self.backend, self.precision, self.threads = BACKENDS[0], PRECISIONS[0], 0
 
@@ -114,7 +120,7 @@ class Run(ABC):
         """Open a run folder of this kind; `Run.open` opens any.
 
         Args:
-            folder: the run folder.
+            folder: the run folder; or hf://owner/name@revision, in the Hub's cache or on the Hub.
             backend: what runs the network: "native", which needs no torch, or "torch".
             precision: how the native backend keeps matrices: "fp32", or "bf16" and "int8", which are smaller
                 and faster, and less exact. None is fp32, or what `throughtime quantize` made.
@@ -127,7 +133,7 @@ class Run(ABC):
         from throughtime.run import run_class
 
         _check_backend(backend, precision, threads)
-        folder = Path(folder)
+        name, folder = folder, run_folder(folder) if is_hub_name(folder) else Path(folder)
         if not folder.exists():
             raise RunError(f"{folder}: no such run folder (the working directory is {Path.cwd()})")
         if not folder.is_dir():
@@ -144,6 +150,13 @@ class Run(ABC):
         if precision is None:
             precision = PRECISIONS[0] if backend == "torch" else run.read_weights().precision
         run.backend, run.precision, run.threads = backend, precision, threads
+        if is_hub_name(name):
+            run.hub_name = str(parse_name(name))
+            if backend == "torch" and ":" in config.model.cell:
+                raise RunError(
+                    f"{run.hub_name} has a cell of its own, and the torch backend would run code by that "
+                    f"name: use the native backend, or pull it into a folder"
+                )
         run.load()
         return run
 
@@ -192,6 +205,11 @@ class Run(ABC):
             device: where to train.
         """
 
+    @property
+    def picture_folder(self) -> Path:
+        """Where pictures of an evaluation go: into the run folder, and not into the Hub's cache."""
+        return Path() if self.hub_name else self.folder
+
     def begin(self, model: nn.Module) -> None:
         """Give a network of random weights what `prepare` found to begin with, as word vectors.
 
@@ -213,6 +231,22 @@ class Run(ABC):
         """
         raise OptionError(f"a {self.task} has nothing to predict for files: see `throughtime --help`")
 
+    def row_predictor(self, **options: Any) -> RowPredictor:
+        """What predicts from the rows of tables; see `throughtime.predicting`.
+
+        Args:
+            **options: of the task's `predict`.
+        Raises:
+            OptionError: the task reads no rows, or an option is not for them.
+        """
+        from throughtime.run import run_class
+
+        tasks = [task for task in TASKS if run_class(task).row_predictor is not Run.row_predictor]
+        raise OptionError(
+            f"{self.folder} is a {self.task}, which does not predict from the rows of tables: that is for a "
+            f"{', a '.join(tasks[:-1])} or a {tasks[-1]}"
+        )
+
     def evaluate(
         self, data: Data, /, skip_bad: bool = False, progress: Callable[[float], None] | None = None
     ) -> Any:
@@ -230,6 +264,11 @@ class Run(ABC):
     def conclude(self) -> None:
         """Called once training has ended, with the best weights in place: pictures and tables of the task."""
         return
+
+    @property
+    def pipeline_tag(self) -> str | None:
+        """What the Hugging Face Hub calls what the model is for; None where it has no word for it."""
+        return None
 
     def next_command(self) -> str:
         """What to do with the trained model, in a sentence with a command."""
@@ -398,7 +437,7 @@ class Run(ABC):
             shapes = {name.removeprefix(_OF_MODEL): every[name] for name in named}
         else:
             shapes = _read_header(self.folder / WEIGHTS)["shapes"]
-        position = self._position()
+        position = self.training_position()
         counted = [
             shape
             for name, shape in shapes.items()
@@ -426,8 +465,12 @@ class Run(ABC):
             },
         }
 
-    def _position(self) -> Position | None:
-        """How far training has come; None without a checkpoint."""
+    def training_position(self) -> Position | None:
+        """How far training has come; None without a checkpoint.
+
+        Raises:
+            RunError: the checkpoint is damaged.
+        """
         path = self.folder / CHECKPOINT
         if not path.exists():
             return None

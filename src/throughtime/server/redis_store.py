@@ -173,8 +173,8 @@ class RedisStore:
                     self._renew()
                 if message is not None:
                     self._hear(message["data"].decode())
-            except (redis.RedisError, OSError):
-                hears = None
+            except (redis.RedisError, OSError, ValueError):
+                hears = None  # the thread must not end: the lease would, too
                 self._ends.wait(min(_PAUSE_SECONDS, self.lease / 3))
 
     def _hear(self, message: str) -> None:
@@ -203,8 +203,9 @@ class RedisStore:
                 self._take_some(ids[first : first + _AT_ONCE], taken)
         finally:
             self._taking.difference_update(ids)
-            for id in self._wanted.keys() & set(ids) - self._leases.keys():
-                self._wanted.pop(id, None)
+            for id in ids if self._wanted else ():
+                if id not in self._leases:
+                    self._wanted.pop(id, None)
         return taken
 
     def _take_some(self, ids: Sequence[str], taken: Taken) -> None:

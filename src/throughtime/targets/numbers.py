@@ -241,6 +241,12 @@ class Numbers(Target):
             margin = np.full(len(self.names), np.nan) if self.margins is None else self.margins
         return np.stack([value, value - margin, value + margin], -1)
 
+    @property
+    def kinds(self) -> dict[str, Any]:
+        if len(self.names) == 1:
+            return {"value": float, "low": float, "high": float}
+        return {key: float for name in self.names for key in (name, f"{name} low", f"{name} high")}
+
     def say(self, outputs: NDArray[np.floating]) -> dict[str, Any]:
         if not np.isfinite(outputs).all():
             raise NotANumberError(

@@ -88,6 +88,10 @@ class OneLabel(Target):
     def decide(self, outputs: NDArray[np.floating]) -> NDArray[np.int64]:
         return outputs.argmax(-1)
 
+    @property
+    def kinds(self) -> dict[str, Any]:
+        return {"label": str, "probability": float}
+
     def say(self, outputs: NDArray[np.floating]) -> dict[str, Any]:
         row = softmax(outputs.astype(np.float64))
         return {"label": self.names[int(row.argmax())], "probability": float(row.max())}

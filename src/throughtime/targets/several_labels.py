@@ -110,6 +110,10 @@ class SeveralLabels(Target):
     def decide(self, outputs: NDArray[np.floating]) -> NDArray[np.bool_]:
         return _sigmoid(outputs) >= self.thresholds
 
+    @property
+    def kinds(self) -> dict[str, Any]:
+        return {"labels": [str]}
+
     def say(self, outputs: NDArray[np.floating]) -> dict[str, Any]:
         given = self.decide(outputs)
         return {"labels": [name for name, is_given in zip(self.names, given, strict=True) if is_given]}

@@ -137,6 +137,11 @@ class Target(ABC):
     def decide(self, outputs: NDArray[np.floating]) -> NDArray[Any]:
         """What the outputs (N, W) say, as scores and pictures want it."""
 
+    @property
+    @abstractmethod
+    def kinds(self) -> dict[str, Any]:
+        """What `say` gives, by name: see `throughtime.run.row_prediction`."""
+
     @abstractmethod
     def say(self, outputs: NDArray[np.floating]) -> dict[str, Any]:
         """What one row of outputs (W,) says, as JSON can hold it."""

@@ -47,7 +47,7 @@ TASKS: dict[str, Task] = {
         config="LanguageModelConfig",
         run="LanguageModelRun",
         summary="write like a text",
-        reads="one text file",
+        reads="one text file, or many by a pattern",
     ),
     "classifier": Task(
         room="classifier",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,13 @@ import torch
 from torch import nn
 
 from throughtime.config import RunConfig
+from throughtime.data.corpus_tokens import has_begun
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
+from throughtime.hub.cache import refuse_hub_name
+from throughtime.hub.card import write_hub_files
 from throughtime.in_memory import Data, Given, found_again, staged
+from throughtime.patterns import is_corpus
 from throughtime.presets import preset as preset_options
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.recognition import settle
@@ -23,7 +28,10 @@ from throughtime.recurrent import Recurrent
 from throughtime.run import CONFIG, PREPARED, Run, run_class
 from throughtime.run.history import METRICS, read_metrics
 from throughtime.run.lock import is_empty, writing
+from throughtime.run.loss_picture import PICTURE
 from throughtime.run.position import Position
+from throughtime.run.run import TOKENS
+from throughtime.trackers.following import Trackers
 from throughtime.training.additions import Additions
 from throughtime.training.callbacks import OnEvaluation, OnStep
 from throughtime.training.checkpoint import Checkpoint, check_sizes
@@ -85,7 +93,7 @@ def train(
     return run
 
 
-def _with_evaluations(config: RunConfig) -> RunConfig:
+def with_evaluations(config: RunConfig) -> RunConfig:
     """Ask for what is held out by default: few examples would have no evaluation to tell of."""
     share = getattr(config.data, "validation_fraction", 0.0)
     if not share or config.data.validation is not None:  # type: ignore[attr-defined]
@@ -128,7 +136,7 @@ def start(
     precision = resolve_precision(config.training, device)
     config = _with_whole_path(config.changed({"precision": precision}))
     if additions.on_evaluation is not None:
-        config = _with_evaluations(config)
+        config = with_evaluations(config)
     with set_aside(folder, config, overwrite, show.remark) as replaced, writing(folder, show.remark):
         _refuse_used(folder)  # in the meantime another process may have
         try:
@@ -143,6 +151,12 @@ def start(
         except BaseException:
             if any_fold_trained(folder):
                 replaced()  # what they learned is kept, and a resumed training goes on from there
+                raise
+            if is_corpus(config.source) and has_begun(folder / TOKENS):
+                replaced()
+                show.remark(
+                    f"what was read of the corpus is kept: go on with `throughtime train --resume {folder}`"
+                )
                 raise
             # Nothing was trained yet, and half a run would only be in the way of the next try.
             shutil.rmtree(folder, ignore_errors=True)
@@ -162,6 +176,7 @@ def resume(
     device: str | None = None,
     checkpoint_seconds: float | None = None,
     additions: Additions | None = None,
+    track: list[str] | None = None,
 ) -> tuple[Run, Position]:
     """Go on with a training from its last checkpoint, bit for bit as if it had never stopped.
 
@@ -178,10 +193,12 @@ def resume(
         device: where to go on, as for `train`. On another kind of processor numbers differ in the same way.
         checkpoint_seconds: as for `train`.
         additions: callbacks and a loss of the program's own; a run does not keep them.
+        track: as for `train`. A tracker that is new to the run is told what was logged before, too.
     Raises:
         RunError: the folder or the checkpoint is missing or damaged, or another process writes into it.
         OptionError: epochs is not above the epochs done.
     """
+    refuse_hub_name(folder, "begin a new training with its weights, by --init-from")
     folder, show, additions = Path(folder), show or Progress(), additions or Additions()
     RunConfig.load(folder / CONFIG)  # what is no run folder gets no lock
     with writing(folder, show.remark):
@@ -193,6 +210,7 @@ def resume(
             "threads": threads,
             "device": device,
             "checkpoint_seconds": checkpoint_seconds,
+            "track": track,
         }
         config = saved_config.changed(given)
         if not (folder / CHECKPOINT).exists():
@@ -239,6 +257,8 @@ def _begin_again(
     device = pick_device(config)
     # What was prepared may be half of it.
     for name in PREPARED:
+        if name == TOKENS and is_corpus(config.source):
+            continue  # it knows how much of it is whole
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / METRICS).unlink(missing_ok=True)
     config.save(folder / CONFIG, only_given=True)
@@ -268,6 +288,11 @@ def prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
 
 
 def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Run, Position]:
+    with contextlib.closing(trainer.trackers):
+        return _followed(trainer, task, folder, show)
+
+
+def _followed(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Run, Position]:
     try:
         position = trainer.train()
     except Interrupted:
@@ -288,6 +313,7 @@ def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Ru
             f"with `throughtime train --resume {folder}`"
         ) from error
     draw_loss(folder, task.loss_name, task.objective)
+    trainer.trackers.artifact(folder / PICTURE)
     run = Run.open(folder)
     if falling := still_falling(read_metrics(folder)):
         longer = f"--epochs {2 * position.epoch}"
@@ -297,6 +323,10 @@ def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Ru
         again = f"with {longer}" if by_folds else f"with `throughtime train --resume {folder} {longer}`"
         show.remark(f"{falling}: it may get better {again}")
     run.conclude()
+    try:
+        write_hub_files(run)
+    except OSError as error:  # the model is complete without its card
+        show.remark(f"the model card was not written: {describe_os_error(error)}")
     return run, position
 
 
@@ -306,7 +336,10 @@ def _make_trainer(
     model, task = make_task(run, device, show, additions, begins)
     _save_program(run, model)
     show.described(_facts(run.config, task, device), task)
-    return Trainer(task, run.config.training, run.folder, show, additions.callbacks()), task
+    training = run.config.training
+    followed = [*(("tensorboard",) if training.tensorboard else ()), *training.track]
+    trackers = Trackers(run.folder, followed, run.config.model_dump(), show.remark)
+    return Trainer(task, training, run.folder, show, additions.callbacks(), trackers), task
 
 
 def make_task(
@@ -374,13 +407,15 @@ def _refuse_used(folder: Path) -> None:
 def check_paths(config: RunConfig) -> None:
     """Refuse data that is not there, before a folder is made: a mistyped name leaves no empty run behind."""
     for path in (config.source, getattr(config.data, "validation", None)):
-        if path is not None and not Path(path).exists():
+        if path is not None and not is_corpus(path) and not Path(path).exists():
             raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
 
 
 def _default_folder(config: RunConfig) -> Path:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     name = Path(config.source).resolve().stem
+    if is_corpus(config.source):
+        name = re.sub(r"[^\w.-]+", "", name) or "corpus"
     folder = Path("runs") / f"{name}-{now}"
     number = 2
     while folder.exists():

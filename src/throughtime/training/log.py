@@ -1,4 +1,4 @@
-"""What a training leaves to read: metrics.jsonl, TensorBoard events, and a picture of the loss."""
+"""What a training leaves to read: metrics.jsonl, what trackers make of it, and a picture of the loss."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any
 from throughtime.errors import CheckpointError
 from throughtime.files import GrowingFile, write_picture
 from throughtime.run.history import METRICS
-from throughtime.run.loss_picture import loss_figure
-from throughtime.training.events import EventFile
+from throughtime.run.loss_picture import PICTURE, loss_figure
+from throughtime.trackers.following import Trackers
 
-PICTURE = "loss.png"
 # Of a training that is long enough, the last fifth has 1 to 5 % of the fall.
 _LATE, _MUCH = 0.8, 0.1
 _FEWEST_POINTS = 5
 
 
 class MetricsLog:
-    """Writes one JSON object a line, and the same numbers as TensorBoard events.
+    """Writes one JSON object a line, and tells the trackers.
 
     Every object has step, epoch, tokens and seconds. Lines of training have train_loss (mean since the last
     line), gradient_norm (mean, before clipping), learning_rate and tokens_per_second; lines of evaluation
@@ -27,31 +26,23 @@ class MetricsLog:
 
     Args:
         folder: the run folder.
-        tensorboard: whether to write events.
+        trackers: that follow the training.
     """
 
-    def __init__(self, folder: Path, tensorboard: bool) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, trackers: Trackers) -> None:
         self._file = GrowingFile(folder / METRICS)
-        self._tensorboard = tensorboard
-        self._events: EventFile | None = None
-        self._purge_step: int | None = None
+        self._trackers = trackers
 
     def write(self, entry: dict[str, Any]) -> None:
         """Add a line."""
         self._file.write(json.dumps(entry).encode() + b"\n")
-        if self._tensorboard:
-            if self._events is None:
-                self._events = EventFile(self._folder, self._purge_step)
-            for name, value in entry.items():
-                if name not in ("step", "tokens", "seconds") and not isinstance(value, str):
-                    self._events.add(name, value, entry["step"])
+        self._trackers.wrote(entry)
 
     def flush(self) -> int:
         """Bring every line to the disk; return the file's length in bytes, for `rewind`."""
         return self._file.sync()
 
-    def rewind(self, length: int, step: int) -> None:
+    def rewind(self, length: int) -> None:
         """Drop what was written after a checkpoint, which the resumed training will write again.
 
         Raises:
@@ -64,13 +55,10 @@ class MetricsLog:
                 f"it was cut off or replaced, so put the whole file back from a copy"
             )
         self._file.cut(length)
-        self._purge_step = step + 1
 
     def close(self) -> None:
-        """Finish the files."""
+        """Finish the file."""
         self._file.close()
-        if self._events is not None:
-            self._events.close()
 
 
 def still_falling(entries: list[dict[str, float]]) -> str:

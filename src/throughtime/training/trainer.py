@@ -15,6 +15,7 @@ from throughtime.config import TrainingConfig
 from throughtime.errors import CheckpointError, DivergedError
 from throughtime.run.position import Position, Window
 from throughtime.saved import Saved
+from throughtime.trackers.following import Trackers
 from throughtime.training.callbacks import Callbacks, EvaluationEvent, StepEvent
 from throughtime.training.checkpoint import (
     Checkpoint,
@@ -44,11 +45,13 @@ class Trainer:
     Args:
         task: the model and its losses.
         config: how to train.
-        folder: the run folder; gets model.safetensors, metrics.jsonl, checkpoints/ and TensorBoard events.
+        folder: the run folder; gets model.safetensors, metrics.jsonl and checkpoints/.
         progress: shows what goes on.
         callbacks: of the program that trains.
+        trackers: are told what is logged; whoever made them closes them.
     Attributes:
         position: how far it has come.
+        trackers: as given; without any, none.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Trainer:
         folder: Path,
         progress: Progress,
         callbacks: Callbacks | None = None,
+        trackers: Trackers | None = None,
     ) -> None:
         self._task = task
         self._model = task.model
@@ -69,7 +73,8 @@ class Trainer:
         self._optimizer = make_optimizer(self._model, config)
         self._plateau = Plateau(config.patience)
         self._clock = time.perf_counter()
-        self._log = MetricsLog(folder, config.tensorboard)
+        self.trackers = trackers or Trackers(folder, (), {}, progress.remark)
+        self._log = MetricsLog(folder, self.trackers)
         self.position = Position()
 
     def resume(self, checkpoint: Checkpoint, epochs: int | None = None) -> None:
@@ -96,7 +101,7 @@ class Trainer:
             unpack_optimizer(self._optimizer, checkpoint.group("optimizer"), optimizer, self.position.step)
             self._task.restore(saved.part("task"), checkpoint.group("task"))
         self._restore_generators(checkpoint.group("random"), path)
-        self._log.rewind(log_bytes, self.position.step)
+        self._log.rewind(log_bytes)
 
     def extend(self) -> None:
         """Go on after what was the last epoch, now that the config has more of them."""

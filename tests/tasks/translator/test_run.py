@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import throughtime as tt
 from throughtime.data.sequences import Sequences
 from throughtime.errors import DataError, NotANumberError, OptionError
 from throughtime.recognition import recognise
@@ -278,3 +279,14 @@ def test_a_model_whose_output_is_no_number_names_the_text(numbers, monkeypatch):
         NotANumberError, match=r"'(one|two|three|four|five)': the model's output for position"
     ):
         translator.translate(texts, [translator.encode(text) for text in texts])
+
+
+def test_rows_of_tables_are_translated_as_lines_are(numbers: TranslatorRun, tmp_path: Path) -> None:
+    predictor = tt.Predictor(numbers.folder, errors="null", batch=3)
+    texts = ["one two", "three", "five five one four", "two", "one three two", "four five", "one"]
+    found = predictor({"source": [*texts, " "]})
+    said = numbers.translate(texts)
+    assert found["translation"][:7] == [one.text for one in said]
+    assert found["score"][:7] == [one.score for one in said]
+    assert found["translation"][7] is None and found["error"][7] == "there is nothing to translate"
+    assert predictor({"source": texts[3:4]})["score"] == found["score"][3:4]

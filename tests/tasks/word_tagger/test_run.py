@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import throughtime as tt
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.run import Run
 from throughtime.tasks.word_tagger.run import WordTaggerRun
@@ -178,3 +179,22 @@ def test_names_of_numbered_tags_stay_with_the_run(tmp_path: Path) -> None:
     assert isinstance(opened, WordTaggerRun) and opened.labels.names == ("B-person", "O")
     (found, *_) = opened.predict([path])
     assert found["truth"] == ["B-person", "O"]
+
+
+def test_rows_of_tables_are_tagged_as_their_file_is(run: WordTaggerRun, tmp_path: Path) -> None:
+    predictor = tt.Predictor(run.folder, keep=["id"], batch=2)
+    rows = [["Ana", "lives", "in", "Bonn"], ["Eva"], ["in", "Bonn", "Town"]]
+    table = tmp_path / "rows.jsonl"
+    table.write_text("".join(json.dumps({"tokens": one, "id": 7}) + "\n" for one in rows))
+    found = predictor({"tokens": rows, "id": [7, 8, 9]})
+    said = list(run.predict([table]))
+    for name in ("words", "tags", "probabilities", "entities"):
+        assert found[name] == [one[name] for one in said]
+    assert predictor({"tokens": rows[2:], "id": [9]})["tags"] == found["tags"][2:]
+    with pytest.raises(DataError, match="the batch, row 1: tokens is empty"):
+        predictor({"tokens": [[]], "id": [1]})
+    pytest.importorskip("pyarrow")
+    from throughtime.predicting.files import Settings, predict_files
+
+    state = predict_files(predictor, [str(table)], Settings(tmp_path / "out", processes=1, format="parquet"))
+    assert state.rows == 3

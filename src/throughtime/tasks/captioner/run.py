@@ -282,6 +282,10 @@ class CaptionerRun(Run):
             "left_out": bad.count,
         }
 
+    @property
+    def pipeline_tag(self) -> str:
+        return "image-to-text"
+
     def next_command(self) -> str:
         return f"Let it speak: throughtime caption {self.folder} photo.jpg"
 

@@ -55,6 +55,27 @@ class Example:
     beside: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class ExampleColumns:
+    """What the columns of a table are for.
+
+    Args:
+        needed: those that it has to have.
+        texts: what is read of a text.
+        only: the only ones that are read as numbers; None reads all.
+        truths: what holds the truth, whether the table has it or not.
+        static: what stands beside an example.
+        kept: what is passed on to the predictions, and read as nothing else.
+    """
+
+    needed: list[str]
+    texts: list[str]
+    only: list[str] | None
+    truths: list[str]
+    static: list[str]
+    kept: Sequence[str] = ()
+
+
 @dataclass
 class ExampleReader:
     """Reads examples of one kind from tables and folders.
@@ -98,35 +119,59 @@ class ExampleReader:
             DataError: a file is missing or lacks the columns; an example is bad, and `bad` does not skip.
         """
         table = table_of(path)
-        names = column_names(table, self.form)
+        columns = self.columns_of(column_names(table, self.form))
+        for row in read_rows(table, bad, columns.needed, self.form):
+            try:
+                truth = None
+                if self.needs_truth or all(name in row.values for name in columns.truths):
+                    truth = self.truth.read(row.values, columns.truths)
+                if truth is None and self.needs_truth:
+                    raise DataError(f"{columns.truths[0]} is empty")
+                example = self.example(row, columns, table, truth)
+            except DataError as error:
+                bad.report(table, row.line, str(error))
+                continue
+            yield example
+
+    def columns_of(self, names: Sequence[str]) -> ExampleColumns:
+        """What the columns of a table are for.
+
+        Args:
+            names: of the table's columns.
+        """
         texts = several_columns(names, self.text_column)
         only = None
         if self.columns is not None and FILE_COLUMN not in names:
             only = several_columns(names, self.columns)
         truths = self.truth.columns(names)
         static = [] if self.static_columns is None else several_columns(names, self.static_columns)
-        aside = [*truths, *static]
-        needed = [*self._columns(table, texts, only, truths), *static]
-        for row in read_rows(table, bad, needed, self.form):
-            try:
-                truth = None
-                if self.needs_truth or all(name in row.values for name in truths):
-                    truth = self.truth.read(row.values, truths)
-                if truth is None and self.needs_truth:
-                    raise DataError(f"{truths[0]} is empty")
-                beside = {name: _filled(row.values, name) for name in static}
-                if self.kind == "text":
-                    text = self.check_text("\n".join(str(row.values[name]) for name in texts))
-                    second = None if self.second_text is None else _filled(row.values, self.second_text)
-                    example = Example(text, truth, text, row.line, second and str(second), beside)
-                else:
-                    name = str(row.values.get(FILE_COLUMN, f"row {row.line}"))
-                    features = self._features(row, table, only, aside)
-                    example = Example(features, truth, name, row.line, None, beside)
-            except DataError as error:
-                bad.report(table, row.line, str(error))
-                continue
-            yield example
+        needed = truths if self.needs_truth else []
+        if self.kind == "text":
+            needed = [*texts, *([] if self.second_text is None else [self.second_text]), *needed]
+        elif self.kind == "audio" or FILE_COLUMN in names:
+            needed = [FILE_COLUMN, *needed]
+        else:
+            needed = [*(only or ()), *needed]
+        return ExampleColumns([*needed, *static], texts, only, truths, static)
+
+    def example(self, row: Row, columns: ExampleColumns, table: Path, truth: Any = None) -> Example:
+        """The example of a row.
+
+        Args:
+            row: of the table.
+            columns: of `columns_of`.
+            table: whose folder the files are in that it names.
+            truth: what it says of the example.
+        Raises:
+            DataError: the row cannot be used.
+        """
+        beside = {name: _filled(row.values, name) for name in columns.static}
+        if self.kind == "text":
+            text = self.check_text("\n".join(str(row.values[name]) for name in columns.texts))
+            second = None if self.second_text is None else _filled(row.values, self.second_text)
+            return Example(text, truth, text, row.line, second and str(second), beside)
+        name = str(row.values.get(FILE_COLUMN, f"row {row.line}"))
+        return Example(self._features(row, table, columns), truth, name, row.line, None, beside)
 
     def read_file(self, path: str | Path) -> NDArray[np.float32]:
         """Features (T, F) from one file, an array or a sound.
@@ -174,21 +219,11 @@ class ExampleReader:
             raise DataError(f"{self.text_column} is empty")
         return text
 
-    def _columns(self, table: Path, texts: list[str], only: list[str] | None, aside: list[str]) -> list[str]:
-        """The columns that a table has to have."""
-        columns = aside if self.needs_truth else []
-        if self.kind == "text":
-            return [*texts, *([] if self.second_text is None else [self.second_text]), *columns]
-        if self.kind == "audio" or FILE_COLUMN in column_names(table, self.form):
-            return [FILE_COLUMN, *columns]
-        return [*(only or ()), *columns]
-
-    def _features(
-        self, row: Row, table: Path, only: list[str] | None, aside: list[str]
-    ) -> NDArray[np.float32]:
+    def _features(self, row: Row, table: Path, columns: ExampleColumns) -> NDArray[np.float32]:
         if FILE_COLUMN in row.values:
             return self.read_file(file_of(table, row.values[FILE_COLUMN], self.allow_outside))
-        names = row.values if only is None else only
+        aside = {*columns.truths, *columns.static, *columns.kept}
+        names = row.values if columns.only is None else columns.only
         features = {name: row.values[name] for name in names if name not in aside}
         if self.kind == "vectors":
             names = self._expected(tuple(features))

@@ -21,6 +21,7 @@ from throughtime.errors import DataError, OptionError, RunError
 from throughtime.in_memory import takes_data, takes_frames
 from throughtime.program.network import Functions
 from throughtime.recognition import recognise
+from throughtime.run.row_prediction import RowPredictor
 from throughtime.run.run import CONFIG, Run, refuse_text
 from throughtime.runtime.outputs import check_output
 from throughtime.targets.kinds import Target, load_target, threshold_all
@@ -233,8 +234,41 @@ class ClassifierRun(Run):
             name = STANDARD_INPUT if streamed else source
             encoded = self._encoded(examples, name, bad)
             while block := list(islice(encoded, 1 if streamed else _AT_A_TIME)):
-                yield from self._label(block, name, bad, probabilities)
+                for _, prediction in self._label(block, name, bad, probabilities):
+                    yield prediction
         self.left_out = bad.summary()
+
+    def row_predictor(  # type: ignore[override]
+        self, probabilities: bool = False, threshold: float | None = None
+    ) -> RowPredictor:
+        """As of `Run`; the options are those of `predict`.
+
+        Raises:
+            OptionError: an option, or what the model reads, is not for rows of tables.
+        """
+        from throughtime.tasks.classifier.rows import LabelledRows
+
+        threshold_all(self.target, threshold)
+        if probabilities and self.target.kind == "number":
+            raise OptionError("numbers have no probabilities: leave out --probabilities")
+        return LabelledRows(self, probabilities)
+
+    def label_examples(
+        self, examples: Iterable[Example], name: str | Path, bad: BadRows, probabilities: bool
+    ) -> Iterator[tuple[Example, dict[str, Any]]]:
+        """What is found of each example, beside it; those that `bad` leaves out are missing.
+
+        Args:
+            examples: read by a reader of `reader`.
+            name: where they come from, for errors.
+            bad: what happens to examples that cannot be used.
+            probabilities: give those of all labels.
+        """
+        return self._label(list(self._encoded(examples, name, bad)), name, bad, probabilities)
+
+    def reader(self) -> ExampleReader:
+        """What reads examples whose truth need not be known."""
+        return self._reader(needs_truth=False, allow_outside=False)
 
     def _label(
         self,
@@ -242,14 +276,14 @@ class ClassifierRun(Run):
         name: str | Path,
         bad: BadRows,
         probabilities: bool,
-    ) -> Iterator[dict[str, Any]]:
-        """What is found of each example; values without content for a blank line."""
+    ) -> Iterator[tuple[Example, dict[str, Any]]]:
+        """What is found of each example, beside it; values without content for a blank line."""
         arrays = [array for _, array in block if array is not None]
         outputs = iter(self._outputs(arrays)) if arrays else iter(())
         for example, array in block:
             if array is None:
                 nothing = self._say(np.zeros(self.target.width, dtype=np.float32), probabilities)
-                yield {"input": "", **{key: _empty(value) for key, value in nothing.items()}}
+                yield example, {"input": "", **{key: _empty(value) for key, value in nothing.items()}}
                 continue
             try:
                 row = check_output(next(outputs), shown(example.name))
@@ -259,7 +293,7 @@ class ClassifierRun(Run):
             said = self._say(row, probabilities)
             every = {"probabilities": said.pop("probabilities")} if probabilities else {}
             truth = {} if example.truth is None else {"truth": self.target.truth_of(example.truth)}
-            yield {"input": example.name, **said, **truth, **every}
+            yield example, {"input": example.name, **said, **truth, **every}
 
     @takes_data
     def evaluate(
@@ -303,7 +337,7 @@ class ClassifierRun(Run):
         truth = np.concatenate(truths)
         scores = self.target.scores()
         scores.add(truth, self.target.decide(outputs))
-        picture = self.folder / f"{self.target.picture}-{Path(path).resolve().stem}.png"
+        picture = self.picture_folder / f"{self.target.picture}-{Path(path).resolve().stem}.png"
         return {
             "examples": len(arrays),
             "left_out": bad.count,
@@ -312,6 +346,12 @@ class ClassifierRun(Run):
             **self.target.baseline(truth),
             self.target.picture.replace("-", "_"): str(self.target.draw(picture, truth, outputs)),
         }
+
+    @property
+    def pipeline_tag(self) -> str | None:
+        kinds = {"text": "text-classification", "audio": "audio-classification"}
+        vectors = "tabular-regression" if self.config.data.target == "number" else "tabular-classification"
+        return {**kinds, "vectors": vectors}.get(self.config.data.input)
 
     def next_command(self) -> str:
         example, inputs = "", " INPUT"

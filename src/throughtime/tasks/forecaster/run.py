@@ -142,6 +142,10 @@ class ForecasterRun(Run):
     def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
         return (SERIES,), {"levels": list(LEVELS), "distribution": self.config.model.distribution}
 
+    @property
+    def pipeline_tag(self) -> str:
+        return "time-series-forecasting"
+
     def next_command(self) -> str:
         return f"Forecast: throughtime forecast {self.folder} recent.csv --chart forecast.png"
 

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from throughtime.config import RunConfig
 from throughtime.config.small_data import LEAST_STEPS_OF_TEXT
 from throughtime.data import TokenFile, Tokenizer, split, write_tokens
+from throughtime.data.corpus import CorpusForm
+from throughtime.data.corpus_tokens import Corpus
 from throughtime.data.text import DecodingErrors
 from throughtime.errors import DataError, RunError
 from throughtime.generation import SamplingOptions
 from throughtime.generation.text import Stepper, most_probable, random_seed, stream
 from throughtime.in_memory import takes_data
 from throughtime.notebooks import table
+from throughtime.patterns import is_corpus
 from throughtime.run.run import Run
 from throughtime.runtime.folder import NetworkOptions
 from throughtime.runtime.outputs import check_output
@@ -104,23 +107,44 @@ class LanguageModelRun(Run):
             total = Path(path).stat().st_size if Path(path).is_file() else 0
             return lambda done: show.preparing(what, done, total)
 
-        self.tokenizer = Tokenizer.train(
-            data.tokenizer,
-            data.source,
-            data.vocabulary,
-            data.errors,
-            progress("building the vocabulary", data.source),
-            data.encoding,
-        )
-        self.tokenizer.save(self.folder / TOKENIZER)
+        # What was made of a corpus before a kill is kept, and the vocabulary is the first of it.
+        begun = is_corpus(data.source) and (self.folder / TOKENIZER).exists()
+        if begun:
+            self.tokenizer = Tokenizer.load(self.folder / TOKENIZER)
+        elif is_corpus(data.source):
+            corpus = self._corpus(data.source, TRAINING_TOKENS, show)
+            self.tokenizer = corpus.vocabulary(data.tokenizer, data.vocabulary)
+        else:
+            self.tokenizer = Tokenizer.train(
+                data.tokenizer,
+                data.source,
+                data.vocabulary,
+                data.errors,
+                progress("building the vocabulary", data.source),
+                data.encoding,
+            )
+        if not begun:
+            self.tokenizer.save(self.folder / TOKENIZER)
         for path, target in ((data.source, TRAINING_TOKENS), (data.validation, VALIDATION_TOKENS)):
-            if path is not None:
+            if is_corpus(path) and (self.folder / target).exists():
+                continue  # made before a kill: whatever has become of the files, the run has their text
+            elif is_corpus(path):
+                corpus = self._corpus(str(path), target, show)
+                corpus.tokens(self.folder / TOKENIZER, self.tokenizer.vocabulary_size)
+                if corpus.left_out:
+                    show.remark(f"{path}: {corpus.left_out:,} rows without a text are left out")
+            elif path is not None:
                 what = f"tokenising {Path(path).name}"
                 blocks = self.tokenizer.encode_file(path, data.errors, progress(what, path), data.encoding)
                 write_tokens(self.folder / target, blocks, self.tokenizer.vocabulary_size)
         training, _ = self._open_tokens()
         if chunk := self.config.training.first_chunk:
             self.fit_to_data(-(-len(training) // chunk), show, "chunks", LEAST_STEPS_OF_TEXT)
+
+    def _corpus(self, pattern: str, target: Path, show: Progress) -> Corpus:
+        data = self.config.data
+        form = CorpusForm(data.text_column, data.encoding, data.errors, data.skip_bad)
+        return Corpus(pattern, form, self.folder / target, show.preparing)
 
     def load(self) -> None:
         self.tokenizer = Tokenizer.load(self.folder / TOKENIZER)
@@ -139,6 +163,10 @@ class LanguageModelRun(Run):
 
     def check_data(self, show: Progress) -> None:
         self._open_tokens(lambda done, total: show.preparing("checking the tokens", done, total))
+
+    @property
+    def pipeline_tag(self) -> str:
+        return "text-generation"
 
     def next_command(self) -> str:
         return f"Let it write: throughtime sample {self.folder}"

@@ -188,6 +188,10 @@ class TaggerRun(Run):
         self.target.calibrate(self.folder, truth, outputs)
         self.target.draw(self.folder / f"{self.target.picture}.png", truth, outputs)
 
+    @property
+    def pipeline_tag(self) -> str | None:
+        return {"video": "video-classification", "sound": "audio-classification"}.get(self.kind)
+
     def next_command(self) -> str:
         name = {"video": "clip.mp4", "sound": "recording.wav"}.get(self.kind, "clip.npy")
         return f"Label a clip: throughtime predict {self.folder} {name} --timeline timeline.png"

@@ -376,6 +376,10 @@ class TranscriberRun(Run):
     def predictor(self, network: Functions) -> Listener:
         return Listener(network)
 
+    @property
+    def pipeline_tag(self) -> str | None:
+        return "automatic-speech-recognition" if self.config.data.input == "audio" else None
+
     def next_command(self) -> str:
         name = "recording.wav" if self.config.data.input == "audio" else "recording.npy"
         return f"Write down a recording: throughtime predict {self.folder} {name}"

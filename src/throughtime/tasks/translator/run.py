@@ -20,6 +20,7 @@ from throughtime.errors import DataError, RunError
 from throughtime.generation.beam import MAX_PENALTY, check_range
 from throughtime.in_memory import takes_data, takes_frames
 from throughtime.program.network import Functions
+from throughtime.run.row_prediction import RowPredictor
 from throughtime.run.run import Run, refuse_text
 from throughtime.runtime.outputs import check_output
 from throughtime.tasks.translator.options import TranslatorConfig
@@ -161,6 +162,10 @@ class TranslatorRun(Run):
     def parameters_tied(self) -> tuple[str, ...]:
         return ("target_embedding.weight",) if self.config.data.shared_vocabulary else ()
 
+    @property
+    def pipeline_tag(self) -> str:
+        return "translation"
+
     def next_command(self) -> str:
         return f"Use it: throughtime translate {self.folder}"
 
@@ -215,6 +220,12 @@ class TranslatorRun(Run):
             for result in self.translate_lines(path, translator, bad):
                 yield {"source": result.source, "translation": result.text, "score": result.score}
         self.left_out = bad.summary()
+
+    def row_predictor(self) -> RowPredictor:  # type: ignore[override]
+        """As of `Run`; there are no options."""
+        from throughtime.tasks.translator.rows import TranslatedRows
+
+        return TranslatedRows(self)
 
     def translate_lines(
         self, path: str | Path, translator: TextTranslator, bad: BadRows, with_attention: bool = False

@@ -72,11 +72,20 @@ class SentenceReader:
         words, tags = table_columns(names, path, self.word_column, self.tag_column, self.needs_tags)
         for row in read_rows(path, bad, [words] if tags is None else [words, tags], form):
             try:
-                yield self._sentence(row.values, words, tags, row.line)
+                yield self.sentence(row.values, words, tags, row.line)
             except DataError as error:
                 bad.report(path, row.line, str(error))
 
-    def _sentence(self, values: dict[str, Any], words: str, tags: str | None, line: int) -> Sentence:
+    def sentence(self, values: dict[str, Any], words: str, tags: str | None, line: int) -> Sentence:
+        """The sentence of a row.
+
+        Args:
+            values: of the row.
+            words, tags: the columns; None for a sentence without tags.
+            line: where it stands.
+        Raises:
+            DataError: the row holds no such lists.
+        """
         found = _texts(values[words], words)
         if not found:
             raise DataError(f"{words} is empty")
