@@ -67,8 +67,8 @@ class LiveSessions(ABC, Generic[L]):
         self._moved: list[L] = []
         # New ones of this tick: the store does not know them yet, so that they must not leave memory.
         self._new: set[str] = set()
-        # Where servers share the store: those that left memory, of which the store is to be told; and those that
-        # came while others of the same call were still elsewhere, and until when they stay.
+        # Where servers share the store: those that left memory, of which the store is to be told; and those
+        # that came while others of the same call were still elsewhere, and until when they stay.
         self._left: set[str] = set()
         self._held: dict[str, float] = {}
         self._rounds = 0

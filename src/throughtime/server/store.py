@@ -320,8 +320,8 @@ class SqliteStore:
     def commit(self, changes: Sequence[Change]) -> set[str]:
         if changes:
             with self._transaction():
-                # In order, as a snapshot may go back behind what was appended before it; appends, of which there
-                # are thousands in a tick, together.
+                # In order, as a snapshot may go back behind what was appended before it; appends, of which
+                # there are thousands in a tick, together.
                 for kind, some in groupby(changes, type):
                     _WRITERS[kind](self, list(some))
         return set()
