@@ -10,6 +10,7 @@ Exception
     ├── RunError                                a run folder is missing, incomplete or damaged
     │   └── CheckpointError                     a checkpoint cannot be read or does not fit the model
     ├── DivergedError                           the loss became NaN or infinite
+    ├── ProcessError                            one of several processes that train together has ended
     └── MissingExtraError (also an ImportError) an optional library is missing
 ```
 
@@ -18,7 +19,13 @@ A message holds what went wrong, where, and what to do about it. Any other excep
 
 
 class ThroughtimeError(Exception):
-    """The parent of every error that is meant for the user to read."""
+    """The parent of every error that is meant for the user to read.
+
+    Attributes:
+        said_elsewhere: another process of the same training tells the user.
+    """
+
+    said_elsewhere = False
 
 
 class OptionError(ThroughtimeError, ValueError):
@@ -47,6 +54,10 @@ class CheckpointError(RunError):
 
 class DivergedError(ThroughtimeError):
     """The loss became NaN or infinite, so going on would only waste time."""
+
+
+class ProcessError(ThroughtimeError):
+    """One of several processes that train together has ended, so the others cannot go on."""
 
 
 class MissingExtraError(ThroughtimeError, ImportError):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from throughtime.cells import Cell, State, cell_class
+from throughtime.draws import dropout
 from throughtime.errors import OptionError
 from throughtime.kernels import KERNELS, Kernel, Scan, pick_kernel, recompute
 
@@ -251,7 +251,7 @@ class Recurrent(nn.Module):
     def _drop(self, outputs: Tensor) -> Tensor:
         if self.locked_dropout:
             return locked_dropout(outputs, self.dropout, self.training)
-        return F.dropout(outputs, self.dropout, self.training)
+        return dropout(outputs, self.dropout, self.training)
 
     def _check_state(self, state: State, batch_size: int) -> None:
         expected = [(len(self.cells), batch_size, size) for size in self.state_sizes]
@@ -283,7 +283,7 @@ def locked_dropout(sequence: Tensor, probability: float, training: bool) -> Tens
     """
     if not training or probability == 0:
         return sequence
-    return sequence * F.dropout(sequence.new_ones(1, *sequence.shape[1:]), probability, training)
+    return sequence * dropout(sequence.new_ones(1, *sequence.shape[1:]), probability, training)
 
 
 def _zoneout_rates(zoneout: float | Sequence[float], parts: int) -> tuple[float, ...] | None:

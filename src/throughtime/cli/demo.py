@@ -10,6 +10,7 @@ import typer
 
 from throughtime.cli.terminal import error_console, user_errors
 from throughtime.cli.terminal import write as write_text
+from throughtime.places import check_alone
 
 if TYPE_CHECKING:
     from throughtime.cli.console import PlainConsole
@@ -51,6 +52,7 @@ def demo(
 ) -> None:
     """Write the data, train, show."""
     with user_errors():
+        check_alone("throughtime demo")
         from rich.text import Text
 
         from throughtime.demos import demo_named

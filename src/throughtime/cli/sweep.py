@@ -11,6 +11,7 @@ import typer
 from throughtime.cli.terminal import error_console, print_json, result_console
 from throughtime.config import RunConfig, every_option
 from throughtime.errors import OptionError
+from throughtime.patterns import is_corpus
 from throughtime.processes import cores
 from throughtime.units import duration
 
@@ -19,7 +20,7 @@ _FREE = ("threads", "device", "checkpoint_seconds")
 
 
 def run_sweep(
-    source: Path,
+    source: str,
     out: Path | None,
     given: dict[str, Any],
     layers: Mapping[str, Any],
@@ -50,7 +51,10 @@ def run_sweep(
     threads = given.get("threads") or 1
     trials, why = _trials(out, given, seeds, sweep, threads, settle)
     shared = {name: value for name, value in given.items() if name not in (*_FREE, "seed")}
-    settle_folder(out, {"source": str(source.resolve()), "options": shared, **layers})
+    settle_folder(
+        out,
+        {"source": source if is_corpus(source) else str(Path(source).resolve()), "options": shared, **layers},
+    )
     processes = max(1, min(cores() // threads, len(trials)))
     console = error_console()
     if not quiet:

@@ -62,7 +62,8 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except ThroughtimeError as error:
-        _say_error(str(error))
+        if not error.said_elsewhere:
+            _say_error(str(error))
         raise typer.Exit(USER_ERROR) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

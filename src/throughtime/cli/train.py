@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
 
+from throughtime.cli.processes import check_processes, run_processes, without_processes
 from throughtime.cli.terminal import error_console, print_json, user_errors
 from throughtime.cli.train_help import TrainCommand
 from throughtime.config import CONFIGS, RunConfig, every_option, read_options
 from throughtime.errors import OptionError
+from throughtime.places import place_here
 from throughtime.presets import PRESETS, preset
 
 if TYPE_CHECKING:
@@ -62,9 +65,19 @@ def run(
     find_lr: bool = False,
     seeds: int | None = None,
     sweep: list[str] | None = None,
+    processes: int | None = None,
 ) -> None:
     """Train, or go on with a training, or look for a learning rate, or train many times."""
     with user_errors():
+        if processes is not None:
+            check_processes(processes, {"--find-lr": find_lr, "--seeds": seeds, "--sweep": sweep})
+        if processes is not None and processes > 1:
+            raise typer.Exit(run_processes(processes, without_processes(sys.argv[1:])))
+        place = place_here()
+        if place.rank > 0:
+            _take_part()
+            return
+    with user_errors(), _leading() if place.count > 1 else nullcontext():
         given = {name: value for name, value in options.items() if value is not None}
         if "cell_option" in given:
             given["cell_option"] = dict(map(_named_value, given["cell_option"]))
@@ -139,7 +152,7 @@ def run(
 
 
 def _sweep(
-    source: Path,
+    source: str,
     out: Path | None,
     given: dict[str, Any],
     preset_name: str | None,
@@ -163,6 +176,29 @@ def _sweep(
         return settle(source, options, *layers)
 
     run_sweep(source, out, given, named, seeds, sweep, settled, quiet, as_json)
+
+
+def _leading() -> AbstractContextManager[Any]:
+    """The first of several processes from the beginning, so that the others hear of any error."""
+    from throughtime.run import require_torch
+
+    require_torch()
+    from throughtime.training.processes import joined
+
+    return joined(lambda _: None)
+
+
+def _take_part() -> None:
+    """Train with the first of several processes, which knows what, and says all that there is to say."""
+    from throughtime.run import require_torch
+
+    require_torch()
+    from throughtime.training import Interrupted, follow
+
+    try:
+        follow()
+    except Interrupted as stop:
+        raise typer.Exit(128 + stop.signal_number) from None
 
 
 def _find_learning_rate(
@@ -275,6 +311,15 @@ def command() -> Callable[..., None]:
                 "--sweep",
                 metavar="NAME=A,B",
                 help="Train with every combination of such values.",
+            ),
+        ),
+        _parameter(
+            "processes",
+            Optional[int],
+            typer.Option(
+                "--processes",
+                metavar="N",
+                help="Train in N processes on this machine.",
             ),
         ),
         _parameter("quiet", bool, typer.Option("--quiet", "-q", help="Show no progress."), False),

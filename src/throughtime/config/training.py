@@ -100,5 +100,12 @@ class TrainingConfig(Section):
         default=[], description="Tell this tracker, too, what is logged: wandb, trackio or mlflow."
     )
     seed: int = Field(default=1, ge=0, lt=2**63, description="Seeds weights, dropout and data order.")
+    groups: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Cut each batch in so many parts and add their gradients in order: the same bits with "
+        "any number of processes that divides it; 0 adds them as is fastest.",
+    )
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0 leaves the choice to PyTorch.")
     device: str = Field(default="auto", description="cpu, cuda, cuda:1...; auto takes a GPU if there is one.")

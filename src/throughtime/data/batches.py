@@ -57,9 +57,9 @@ class LengthBatches:
         return [ordered[start : start + self._batch] for start in range(0, len(ordered), self._batch)]
 
 
-def pad(arrays: Sequence[NDArray[Any]], value: float = 0) -> NDArray[Any]:
-    """Stack arrays (T_i, ...) as (T, B, ...), T the longest, filled up with `value`."""
-    longest = max(len(array) for array in arrays)
+def pad(arrays: Sequence[NDArray[Any]], value: float = 0, least: int = 0) -> NDArray[Any]:
+    """Stack arrays (T_i, ...) as (T, B, ...), T the longest or `least`, filled up with `value`."""
+    longest = max(least, max(len(array) for array in arrays))
     padded = np.full((longest, len(arrays), *arrays[0].shape[1:]), value, dtype=arrays[0].dtype)
     for column, array in enumerate(arrays):
         padded[: len(array), column] = array

@@ -45,10 +45,16 @@ class ContiguousStreams:
         self._inputs = tokens[:used].reshape(batch_size, self.length)
         self._targets = tokens[1 : used + 1].reshape(batch_size, self.length)
 
-    def chunk(self, start: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Inputs and targets of the steps [start, start + length), cut at the streams' end; each (T, B)."""
+    def chunk(
+        self, start: int, length: int, streams: slice = slice(None)
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Inputs and targets of the steps [start, start + length), cut at the streams' end; each (T, B).
+
+        Args:
+            streams: some of them only.
+        """
         steps = slice(start, start + length)
-        return _time_first(self._inputs[:, steps]), _time_first(self._targets[:, steps])
+        return _time_first(self._inputs[streams, steps]), _time_first(self._targets[streams, steps])
 
 
 class EvaluationStreams:

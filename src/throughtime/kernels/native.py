@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from throughtime.capture import capture_projection, capture_step
 from throughtime.cells import LSTM, Cell, State
+from throughtime.draws import rows_drawn
 from throughtime.errors import ThroughtimeError
 from throughtime.kernels import chunk, functions, torch_builtin
 from throughtime.kernels.scan import Kernel, Scan
@@ -122,12 +123,13 @@ def _others(scan: Scan, state: list[Tensor], backward: bool) -> dict[str, Tensor
     T, B = scan.inputs.shape[:2]
     if scan.zoneout is not None and scan.training:
         # In the order in which the loop draws, so that a seed means the same with either kernel.
-        sizes = [B * part.shape[1] for part in state]
+        rows, here = rows_drawn(B)
+        sizes = [rows * part.shape[1] for part in state]
         drawn = torch.rand(T, sum(sizes))
         if backward:
             drawn = drawn.flip(0)
         for number, (piece, part) in enumerate(zip(drawn.split(sizes, 1), state, strict=True)):
-            found[f"{DRAW}{number}"] = piece.reshape(T, B, part.shape[1])
+            found[f"{DRAW}{number}"] = piece.reshape(T, rows, part.shape[1])[:, here]
     if scan.mask is not None:
         found[COUNTS] = scan.mask.float().unsqueeze(-1)
     return found

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from throughtime.cells import Cell, State
+from throughtime.draws import uniform_like
 from throughtime.kernels.scan import Kernel, Scan
 
 
@@ -49,7 +50,7 @@ def _zoneout(new: State, old: State, rates: tuple[float, ...], training: bool) -
     if not training:
         return tuple(n + rate * (o - n) for n, o, rate in zip(new, old, rates, strict=True))
     return tuple(
-        torch.where(torch.rand_like(n) < rate, o, n) for n, o, rate in zip(new, old, rates, strict=True)
+        torch.where(uniform_like(n, 0) < rate, o, n) for n, o, rate in zip(new, old, rates, strict=True)
     )
 
 

@@ -13,6 +13,7 @@ from throughtime.config import TrainingConfig
 from throughtime.data.batches import LengthBatches
 from throughtime.saved import Saved
 from throughtime.training.checkpoint import check_tensors
+from throughtime.training.shares import WHOLE, JointBatch, Share
 from throughtime.training.task import StepLoss, Task
 
 
@@ -38,8 +39,14 @@ class ExampleTask(Task):
         self._position = 0
 
     @abstractmethod
-    def loss(self, examples: NDArray[np.int64]) -> StepLoss:
-        """The loss of the training examples with these numbers. May draw from torch's generator."""
+    def loss(self, examples: NDArray[np.int64], joint: NDArray[np.int64] | None = None) -> StepLoss:
+        """The loss of training examples. May draw random numbers, by `throughtime.draws`.
+
+        Args:
+            examples: their numbers.
+            joint: those of the whole batch that they are a share of, which says how far they are padded;
+                None where they are all of it.
+        """
 
     @property
     def epoch(self) -> int:
@@ -54,12 +61,17 @@ class ExampleTask(Task):
     def epoch_progress(self) -> float:
         return self._position / len(self.batches)
 
-    def next_loss(self) -> StepLoss | None:
+    def next_batch(self) -> JointBatch | None:
         if self._position >= len(self._order):
             return None
         examples = self._order[self._position]
         self._position += 1
-        return self.loss(examples)
+        return JointBatch(len(examples), examples)
+
+    def loss_of(self, batch: JointBatch, share: Share = WHOLE) -> StepLoss:
+        if share == WHOLE:
+            return self.loss(batch.content)
+        return self.loss(batch.content[share.rows(batch.rows)], batch.content)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return {"epoch": self._epoch, "position": self._position}, {}

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import re
 import shutil
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from throughtime.hub.cache import refuse_hub_name
 from throughtime.hub.card import write_hub_files
 from throughtime.in_memory import Data, Given, found_again, staged
 from throughtime.patterns import is_corpus
+from throughtime.places import Place, place_here
 from throughtime.presets import preset as preset_options
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.recognition import settle
@@ -40,8 +42,10 @@ from throughtime.training.initial_weights import take_weights
 from throughtime.training.log import draw_loss, still_falling
 from throughtime.training.machine import go_on_with_threads, pick_device, set_threads
 from throughtime.training.own_loss import check_loss, check_task, remember_loss
+from throughtime.training.processes import Processes, joined, said_elsewhere
 from throughtime.training.progress import Progress
 from throughtime.training.replacing import set_aside
+from throughtime.training.sharing import Sharing
 from throughtime.training.signals import Interrupted
 from throughtime.training.task import Task
 from throughtime.training.trainer import CHECKPOINT, WEIGHTS, Trainer, resolve_precision
@@ -86,6 +90,8 @@ def train(
     """
     layers = [preset_options(preset)] if preset else []
     additions = Additions.of(on_step, on_evaluation, options)
+    if place_here().rank > 0:
+        return follow(additions)[0]
     with staged(source, options, out) as given:
         options = dict(given.options)
         config, why = settle(options.pop("source"), options, *layers)
@@ -122,16 +128,39 @@ def start(
         additions: callbacks and a loss of the program's own.
     """
     additions = additions or Additions()
+    with joined(show.remark) as processes:
+        if not processes.is_first:
+            return _follow(processes, additions)
+        if going_on := _restarted(config, out, processes.place):
+            show.remark(f"the processes were started again: {going_on} goes on from its last checkpoint")
+            return resume(going_on, show, additions=additions)
+        return _start(config, out, show, why, overwrite, given, additions, processes)
+
+
+def _start(
+    config: RunConfig,
+    out: str | Path | None,
+    show: Progress,
+    why: str,
+    overwrite: bool,
+    given: Given | None,
+    additions: Additions,
+    processes: Processes,
+) -> tuple[Run, Position]:
+    """`start` in the first process."""
     if additions.loss is not None:
         check_task(additions.loss, config)
     if why:
         show.recognised(why)
+    sharing = Sharing(processes, config.training.groups, config.training.seed)
+    if "batch" in config.given("training"):
+        sharing.check_batch(config.training.batch)  # before the data is read
     folder = Path(out) if out is not None else _default_folder(config)
     if not overwrite:
         _refuse_used(folder)
     check_paths(config)
-    set_threads(config.training.threads)
-    device = pick_device(config)
+    set_threads(config.training.threads, show, processes.place)
+    device = pick_device(config, processes.place)
     # Saved as it is here: another machine must not go on with another precision.
     precision = resolve_precision(config.training, device)
     config = _with_whole_path(config.changed({"precision": precision}))
@@ -147,7 +176,8 @@ def start(
             # Before the data is read, so that a run that is killed in between can be begun again.
             config.save(folder / CONFIG, only_given=True)
             config = _cross_validated(config, folder, show, additions)
-            trainer, task = _make_trainer(prepare(config, folder, show), device, show, additions, begins=True)
+            run = prepare(config, folder, show)
+            trainer, task = _make_trainer(run, device, show, additions, sharing, begins=True)
         except BaseException:
             if any_fold_trained(folder):
                 replaced()  # what they learned is kept, and a resumed training goes on from there
@@ -165,7 +195,7 @@ def start(
                     folder.parent.rmdir()
             raise
         replaced()
-        return _run(trainer, task, folder, show)
+        return _run(trainer, task, folder, show, Together(sharing, device))
 
 
 def resume(
@@ -200,11 +230,9 @@ def resume(
     """
     refuse_hub_name(folder, "begin a new training with its weights, by --init-from")
     folder, show, additions = Path(folder), show or Progress(), additions or Additions()
-    RunConfig.load(folder / CONFIG)  # what is no run folder gets no lock
-    with writing(folder, show.remark):
-        saved_config = RunConfig.load(folder / CONFIG)
-        remove_unfinished(folder)
-        check_loss(folder, additions.loss)
+    with joined(show.remark) as processes:
+        if not processes.is_first:
+            return _follow(processes, additions)
         given = {
             "epochs": epochs,
             "threads": threads,
@@ -212,23 +240,37 @@ def resume(
             "checkpoint_seconds": checkpoint_seconds,
             "track": track,
         }
+        return _resume(folder, show, given, additions, processes)
+
+
+def _resume(
+    folder: Path, show: Progress, given: dict[str, Any], additions: Additions, processes: Processes
+) -> tuple[Run, Position]:
+    """`resume` in the first process."""
+    epochs, threads, device = given["epochs"], given["threads"], given["device"]
+    RunConfig.load(folder / CONFIG)  # what is no run folder gets no lock
+    with writing(folder, show.remark):
+        saved_config = RunConfig.load(folder / CONFIG)
+        remove_unfinished(folder)
+        check_loss(folder, additions.loss)
         config = saved_config.changed(given)
+        sharing = Sharing(processes, config.training.groups, config.training.seed)
         if not (folder / CHECKPOINT).exists():
-            return _begin_again(config, folder, show, additions)
+            return _begin_again(config, folder, show, additions, sharing)
         checkpoint = Checkpoint.load(folder / CHECKPOINT)
         run = run_class(config.task).kind_for(config)(folder, config)
         run.load()
         run.check_data(show)
-        processor = pick_device(config)
+        processor = pick_device(config, processes.place)
         check_sizes(run.build_model, checkpoint.group("model"), folder / CHECKPOINT)
-        go_on_with_threads(checkpoint, folder, threads, show)
+        go_on_with_threads(checkpoint, folder, threads, show, sharing, config.training.threads)
         before = saved_config.training.device
         if device is not None and device != before:
             show.remark(
                 f"the training had --device {before} and goes on with {device}: its numbers will differ in "
                 f"their last bits where that is another kind of processor"
             )
-        trainer, task = _make_trainer(run, processor, show, additions)
+        trainer, task = _make_trainer(run, processor, show, additions, sharing)
         with contextlib.closing(trainer):
             trainer.resume(checkpoint, saved_config.training.epochs)
             position = trainer.position
@@ -236,13 +278,12 @@ def resume(
                 raise OptionError(f"--epochs {epochs} is not above the {position.epoch} epochs already done")
             if config != saved_config:
                 config.save(folder / CONFIG)
-            if epochs is not None:
-                trainer.extend()
-            return _run(trainer, task, folder, show)
+            together = Together(sharing, processor, saved_config.training.epochs, epochs is not None)
+            return _run(trainer, task, folder, show, together)
 
 
 def _begin_again(
-    config: RunConfig, folder: Path, show: Progress, additions: Additions
+    config: RunConfig, folder: Path, show: Progress, additions: Additions, sharing: Sharing
 ) -> tuple[Run, Position]:
     """Train from the beginning, in the folder of a run that was killed before its first checkpoint."""
     if (folder / WEIGHTS).exists():
@@ -253,8 +294,9 @@ def _begin_again(
     config = found_again(config, folder)
     check_paths(config)
     show.remark(f"{folder} was stopped before its first checkpoint: it begins from the start")
-    set_threads(config.training.threads)
-    device = pick_device(config)
+    place = sharing.processes.place
+    set_threads(config.training.threads, show, place)
+    device = pick_device(config, place)
     # What was prepared may be half of it.
     for name in PREPARED:
         if name == TOKENS and is_corpus(config.source):
@@ -264,8 +306,9 @@ def _begin_again(
     config.save(folder / CONFIG, only_given=True)
     config = _cross_validated(config, folder, show, additions)
     (folder / PROGRAM).unlink(missing_ok=True)
-    trainer, task = _make_trainer(prepare(config, folder, show), device, show, additions, begins=True)
-    return _run(trainer, task, folder, show)
+    run = prepare(config, folder, show)
+    trainer, task = _make_trainer(run, device, show, additions, sharing, begins=True)
+    return _run(trainer, task, folder, show, Together(sharing, device))
 
 
 def _cross_validated(config: RunConfig, folder: Path, show: Progress, additions: Additions) -> RunConfig:
@@ -287,13 +330,95 @@ def prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
     return run
 
 
-def _run(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Run, Position]:
+@dataclass(frozen=True)
+class Together:
+    """How the processes train one run.
+
+    Args:
+        sharing: of the steps.
+        device: of this process.
+        epochs: of the training that is resumed, before it got more; None where it begins.
+        extended: whether it has more of them now.
+    """
+
+    sharing: Sharing
+    device: torch.device
+    epochs: int | None = None
+    extended: bool = False
+
+    def as_message(self, folder: Path) -> dict[str, Any]:
+        """What the other processes have to know; see `_take_part`."""
+        return {
+            "kind": "train",
+            "folder": str(folder.resolve()),
+            "threads": torch.get_num_threads(),
+            "epochs": self.epochs,
+            "extended": self.extended,
+        }
+
+
+def follow(additions: Additions | None = None) -> tuple[Run, Position]:
+    """Take part in what the first of several processes trains, until it has ended.
+
+    Args:
+        additions: the loss of the program's own, which is the same in all processes.
+    Raises:
+        ProcessError: another process has ended.
+        DivergedError, Interrupted: as in the first process.
+    """
+    with joined(lambda _: None) as processes:
+        return _follow(processes, additions or Additions())
+
+
+def _follow(processes: Processes, additions: Additions) -> tuple[Run, Position]:
+    done: tuple[Run, Position] | None = None
+    while (message := processes.hear())["kind"] == "train":
+        done = _take_part(message, processes, additions)
+    if done is None:
+        raise said_elsewhere("the first process has trained nothing")
+    return Run.open(done[0].folder), done[1]
+
+
+def _take_part(message: dict[str, Any], processes: Processes, additions: Additions) -> tuple[Run, Position]:
+    """Train with the first process, in a run folder that it has prepared."""
+    folder = Path(message["folder"])
+    if not (folder / CONFIG).exists():
+        raise RunError(
+            f"{folder} is not there: the processes have to share the file system that the run folder lies on"
+        )
+    config = RunConfig.load(folder / CONFIG)
+    torch.set_num_threads(message["threads"])
+    device = pick_device(config, processes.place)
+    run = run_class(config.task).kind_for(config)(folder, config)
+    run.load()
+    model, task = make_task(run, device, Progress(), Additions(loss=additions.loss))
+    sharing = Sharing(processes, config.training.groups, config.training.seed)
+    trainer = Trainer(task, config.training, folder, Progress(), sharing=sharing)
+    with contextlib.closing(trainer):
+        if message["epochs"] is not None:
+            trainer.resume(Checkpoint.load(folder / CHECKPOINT), message["epochs"])
+        processes.open(device)
+        if message["extended"]:
+            trainer.extend()
+        return run, trainer.train()
+
+
+def _run(
+    trainer: Trainer, task: Task, folder: Path, show: Progress, together: Together
+) -> tuple[Run, Position]:
     with contextlib.closing(trainer.trackers):
-        return _followed(trainer, task, folder, show)
+        return _trained(trainer, task, folder, show, together)
 
 
-def _followed(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tuple[Run, Position]:
+def _trained(
+    trainer: Trainer, task: Task, folder: Path, show: Progress, together: Together
+) -> tuple[Run, Position]:
+    processes = together.sharing.processes
     try:
+        processes.tell(together.as_message(folder))
+        processes.open(together.device)
+        if together.extended:
+            trainer.extend()
         position = trainer.train()
     except Interrupted:
         with contextlib.suppress(OSError):  # the picture is not worth the message that all is saved
@@ -312,6 +437,8 @@ def _followed(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tup
             f"{describe_os_error(error)}. The last checkpoint is kept: once the file can be written, go on "
             f"with `throughtime train --resume {folder}`"
         ) from error
+    if said := together.sharing.time_spent(trainer.seconds):
+        show.remark(said)
     draw_loss(folder, task.loss_name, task.objective)
     trainer.trackers.artifact(folder / PICTURE)
     run = Run.open(folder)
@@ -331,15 +458,21 @@ def _followed(trainer: Trainer, task: Task, folder: Path, show: Progress) -> tup
 
 
 def _make_trainer(
-    run: Run, device: torch.device, show: Progress, additions: Additions, begins: bool = False
+    run: Run,
+    device: torch.device,
+    show: Progress,
+    additions: Additions,
+    sharing: Sharing,
+    begins: bool = False,
 ) -> tuple[Trainer, Task]:
     model, task = make_task(run, device, show, additions, begins)
     _save_program(run, model)
-    show.described(_facts(run.config, task, device), task)
     training = run.config.training
     followed = [*(("tensorboard",) if training.tensorboard else ()), *training.track]
     trackers = Trackers(run.folder, followed, run.config.model_dump(), show.remark)
-    return Trainer(task, training, run.folder, show, additions.callbacks(), trackers), task
+    trainer = Trainer(task, training, run.folder, show, additions.callbacks(), trackers, sharing)
+    show.described(_facts(run.config, task, device) + sharing.facts(), task)
+    return trainer, task
 
 
 def make_task(
@@ -386,6 +519,30 @@ def _save_program(run: Run, model: nn.Module) -> None:
             f"{run.config.model.cell} computes something else than {path}, which this run was trained with: "
             f"put back the cell as it was, or train another run"
         )
+
+
+def _restarted(config: RunConfig, out: str | Path | None, place: Place) -> Path | None:
+    """The run to go on with, where a launcher gives the same command again after a process has died.
+
+    Raises:
+        OptionError: it will restart the processes, and the run folder has no name by which to find it again.
+        RunError: what is in the folder was trained with other options.
+    """
+    if out is None and place.most_restarts:
+        raise OptionError(
+            "--max-restarts gives the same command again, and needs a run to go on with: name it with --out"
+        )
+    if out is None or not place.restarts or not (Path(out) / CONFIG).exists():
+        return None
+    before = RunConfig.load(Path(out) / CONFIG)
+    for section in config.sections() if before.task == config.task else ():
+        for name in sorted(config.given(section) - {"source", "validation", "precision"}):
+            said, made = getattr(getattr(config, section), name), getattr(getattr(before, section), name)
+            if said != made and name != "cell":
+                raise RunError(f"{out} was trained with {name} {made}, not {said}: choose another --out")
+    if before.task != config.task:
+        raise RunError(f"{out} is a {before.task}, not a {config.task}: choose another --out")
+    return Path(out)
 
 
 def _with_whole_path(config: RunConfig) -> RunConfig:

@@ -61,6 +61,23 @@ class MetricsLog:
         self._file.close()
 
 
+class NoLog:
+    """Stands for the log in all processes but the first: that one writes."""
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Write nothing."""
+
+    def flush(self) -> int:
+        """Nothing is written, and no file has a length."""
+        return 0
+
+    def rewind(self, length: int) -> None:
+        """Drop nothing."""
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
 def still_falling(entries: list[dict[str, float]]) -> str:
     """Whether a training ended too soon: its loss fell in the last fifth by a good part of the whole fall.
 

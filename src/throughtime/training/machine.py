@@ -9,21 +9,38 @@ import torch
 
 from throughtime.config import RunConfig
 from throughtime.errors import OptionError
+from throughtime.places import Place
 from throughtime.saved import Saved
 from throughtime.training.checkpoint import Checkpoint
 from throughtime.training.progress import Progress
+from throughtime.training.sharing import Sharing
 from throughtime.training.trainer import CHECKPOINT, threads_of
 
 
-def pick_device(config: RunConfig) -> torch.device:
+def pick_device(config: RunConfig, place: Place | None = None) -> torch.device:
     """The device that the options name, once it has been tried.
 
+    Args:
+        place: which of several processes this is: each takes a GPU of its own.
     Raises:
         OptionError: it cannot be used.
     """
-    name = config.training.device
+    name, place = config.training.device, place or Place()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if place.count > 1 and name.startswith("cuda"):
+        there = torch.cuda.device_count()
+        if name != "cuda":
+            raise OptionError(
+                f"--device {name} is one GPU, and {place.count} processes take one each: use cuda"
+            )
+        if there < place.local_count:
+            raise OptionError(
+                f"{place.local_count} processes take a GPU each, and this machine has {there}: start as "
+                f"many, or use --device cpu"
+            )
+        name = f"cuda:{place.local_rank}"
+        torch.cuda.set_device(place.local_rank)
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -33,16 +50,53 @@ def pick_device(config: RunConfig) -> torch.device:
     return device
 
 
-def set_threads(threads: int) -> None:
-    """Take so many CPU threads; 0 leaves the choice to PyTorch."""
+def set_threads(threads: int, show: Progress, place: Place | None = None) -> None:
+    """Take so many CPU threads; 0 leaves the choice to PyTorch, or shares the processors out.
+
+    Args:
+        threads: of this process.
+        show: where what was chosen is said.
+        place: which of several processes this is.
+    """
+    place = place or Place()
     if threads:
         torch.set_num_threads(threads)
+    # torchrun sets 1 for everyone who has not set it; another number is the user's own.
+    elif place.count > 1 and os.environ.get("OMP_NUM_THREADS", "1") == "1":
+        processors = _processors()
+        each = max(1, processors // place.local_count)
+        torch.set_num_threads(each)
+        show.remark(
+            f"{each} thread{'s' * (each > 1)} in each process: {place.local_count} share this machine's "
+            f"{processors} processors (--threads says otherwise)"
+        )
 
 
-def go_on_with_threads(checkpoint: Checkpoint, folder: Path, threads: int | None, show: Progress) -> None:
-    """Take as many threads as the training had, or as many as are asked for, and say what that costs."""
+def _processors() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def go_on_with_threads(
+    checkpoint: Checkpoint,
+    folder: Path,
+    threads: int | None,
+    show: Progress,
+    sharing: Sharing,
+    configured: int,
+) -> None:
+    """Take as many threads as the training had, or as many as are asked for, and say what that costs.
+
+    Several processes without groups round otherwise than before anyhow where their number is another one:
+    they share out the processors that there are, where `configured`, the option of the run, is 0.
+    """
     before = threads_of(Saved(checkpoint.state, folder / CHECKPOINT))
-    set_threads(before if threads is None else threads)
+    if threads is None and sharing.processes.count > 1 and not sharing.groups:
+        set_threads(configured, show, sharing.processes.place)
+        return
+    set_threads(before if threads is None else threads, show, sharing.processes.place)
     now, processors = torch.get_num_threads(), os.cpu_count() or 1
     if now != before:
         show.remark(

@@ -38,6 +38,7 @@ class OwnLoss:
             the mask is taken.
     Attributes:
         name: of the function.
+        is_shared: whether several processes or groups compute it, each of a part.
     Raises:
         OptionError: it is no function.
     """
@@ -48,6 +49,7 @@ class OwnLoss:
                 f"a loss is a function of outputs, targets and a mask, not {type(function).__name__}"
             )
         self._function = function
+        self.is_shared = False
         self.name = getattr(function, "__name__", None) or type(function).__name__
 
     def __call__(self, outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
@@ -73,6 +75,11 @@ class OwnLoss:
         if not found.requires_grad:
             raise OptionError(
                 f"the loss {self.name} has no gradient: compute it from the outputs with functions of torch"
+            )
+        if found.dim() == 0 and self.is_shared:
+            raise OptionError(
+                f"the loss {self.name} gives a scalar, and how parts of a batch weigh in it is not known: "
+                f"with several processes or --groups, give one value for each place of the mask"
             )
         return found if found.dim() == 0 else found[mask].mean()
 

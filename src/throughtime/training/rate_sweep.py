@@ -20,6 +20,7 @@ from throughtime.config import RunConfig
 from throughtime.errors import DataError, OptionError
 from throughtime.in_memory import Data, staged
 from throughtime.notebooks import picture_of, showing, table
+from throughtime.places import check_alone
 from throughtime.presets import preset as preset_options
 from throughtime.recognition import settle
 from throughtime.training.additions import Additions
@@ -132,7 +133,10 @@ def sweep_rates(config: RunConfig, show: Progress, additions: Additions | None =
         DataError: the data cannot be used.
     """
     check_paths(config)
-    set_threads(config.training.threads)
+    check_alone("--find-lr")
+    if config.training.groups:
+        raise OptionError("--find-lr takes steps of whole batches: leave out --groups")
+    set_threads(config.training.threads, show)
     device = pick_device(config)
     config = config.changed({"precision": resolve_precision(config.training, device)})
     if getattr(config.data, "folds", 0):

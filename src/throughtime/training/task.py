@@ -15,6 +15,8 @@ from throughtime.recurrent import Recurrent
 from throughtime.saved import Saved
 from throughtime.training.checkpoint import Expected, check_tensors
 from throughtime.training.own_loss import OwnLoss
+from throughtime.training.shares import WHOLE, JointBatch, Share
+from throughtime.training.sharing import Sharing
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,13 @@ class StepLoss:
         loss: the mean over tokens, in nats, with its graph.
         tokens: over how many it is the mean.
         learning_rate_scale: multiplies the step's learning rate.
+        weight: what the sum of losses was divided by, where that is not the number of tokens.
     """
 
     loss: Tensor
     tokens: int
     learning_rate_scale: float = 1.0
+    weight: float | None = None
 
 
 class Task(ABC):
@@ -44,6 +48,7 @@ class Task(ABC):
         higher_is_better: the direction of the objective.
         own_loss: what is minimised in the place of the task's loss, where a program says so. What `evaluate`
             measures stays the task's.
+        sharing: which shares of a batch this process has, and how the others are reached.
     """
 
     unit = "tokens"
@@ -54,6 +59,7 @@ class Task(ABC):
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
+        self.sharing = Sharing()
 
     @abstractmethod
     def facts(self) -> str:
@@ -72,8 +78,20 @@ class Task(ABC):
         """Go to the beginning of the data."""
 
     @abstractmethod
+    def next_batch(self) -> JointBatch | None:
+        """The next batch or chunk of all processes, or None at the epoch's end. Moves the position."""
+
+    @abstractmethod
+    def loss_of(self, batch: JointBatch, share: Share = WHOLE) -> StepLoss | None:
+        """The loss of a share of a batch, with at least one row; None where it has nothing to learn from.
+
+        A share of several is padded as the whole batch is, so that random numbers fall on the same places.
+        """
+
     def next_loss(self) -> StepLoss | None:
-        """The loss of the next batch or chunk, or None at the epoch's end. Moves the position."""
+        """The loss of the next batch or chunk as one share, or None at the epoch's end."""
+        batch = self.next_batch()
+        return None if batch is None else self.loss_of(batch)
 
     @property
     @abstractmethod
@@ -104,7 +122,7 @@ class Task(ABC):
 
     @abstractmethod
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Position and carried state: what JSON can hold, and tensors."""
+        """Position and the carried state of all shares: what JSON can hold, and tensors."""
 
     @abstractmethod
     def restore(self, saved: Saved, tensors: dict[str, Tensor]) -> None:

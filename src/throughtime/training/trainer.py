@@ -24,10 +24,12 @@ from throughtime.training.checkpoint import (
     load_weights,
     save_tensors,
 )
-from throughtime.training.log import MetricsLog
+from throughtime.training.log import MetricsLog, NoLog
 from throughtime.training.optimizer import clip_gradients, make_optimizer, pack_optimizer, unpack_optimizer
+from throughtime.training.processes import said_elsewhere
 from throughtime.training.progress import Progress
 from throughtime.training.schedule import Plateau, learning_rate
+from throughtime.training.sharing import JointStep, Sharing
 from throughtime.training.signals import Interrupted, catch_signals
 from throughtime.training.task import Task
 
@@ -37,6 +39,8 @@ WEIGHTS = Path("model.safetensors")
 WEIGHTS_METADATA = {"throughtime": "1"}
 # More than any machine has: as many that a damaged file asks for would not all start.
 _MOST_THREADS = 4096
+# What the first process asks of all: to stop early, to save and stop as a callback has failed, or to save.
+_STOP, _FAILED, _SAVE = 1, 2, 4
 
 
 class Trainer:
@@ -49,6 +53,7 @@ class Trainer:
         progress: shows what goes on.
         callbacks: of the program that trains.
         trackers: are told what is logged; whoever made them closes them.
+        sharing: how steps are shared out; None is not at all.
     Attributes:
         position: how far it has come.
         trackers: as given; without any, none.
@@ -62,7 +67,14 @@ class Trainer:
         progress: Progress,
         callbacks: Callbacks | None = None,
         trackers: Trackers | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
+        self._sharing = sharing or Sharing()
+        self._processes = self._sharing.processes
+        self._sharing.check_batch(config.batch)
+        task.sharing = self._sharing
+        if task.own_loss is not None:
+            task.own_loss.is_shared = not self._sharing.is_whole
         self._task = task
         self._model = task.model
         self._config = config
@@ -74,8 +86,11 @@ class Trainer:
         self._plateau = Plateau(config.patience)
         self._clock = time.perf_counter()
         self.trackers = trackers or Trackers(folder, (), {}, progress.remark)
-        self._log = MetricsLog(folder, self.trackers)
+        self._log = MetricsLog(folder, self.trackers) if self._processes.is_first else NoLog()
+        # What the processes have agreed on: a signal's number, and what the first one asks for.
+        self._heard = (0, 0)
         self.position = Position()
+        self._seconds_before = 0.0
 
     def resume(self, checkpoint: Checkpoint, epochs: int | None = None) -> None:
         """Go to a checkpoint. Nothing of it is used before it has been checked.
@@ -124,21 +139,29 @@ class Trainer:
         finally:
             self.close()
 
+    @property
+    def seconds(self) -> float:
+        """How long this part of the training has taken."""
+        return self.position.seconds - self._seconds_before
+
     def close(self) -> None:
         """Let go of the files that it writes; closing twice is fine."""
         self._log.close()
 
     def _train(self) -> Position:
         self._model.train()
+        self._seconds_before = self.position.seconds
+        self._begin_as_first()
         if self.position.step == 0:
             self._task.start_epoch(0)
             # From here on any kill can be resumed.
             self._checkpoint()
-        with catch_signals() as caught, self._progress:
+        several = self._processes.count > 1
+        with catch_signals(several) as caught, self._progress:
             self._progress.started(self.position, self._config.epochs)
             last_checkpoint = self._clock = time.perf_counter()
             while not self.position.finished:
-                if self._step():
+                if self._step(self._wishes(caught, last_checkpoint) if several else (0, 0)):
                     self.position.window.seconds += self._tick()
                 else:
                     self._end_epoch()
@@ -147,38 +170,79 @@ class Trainer:
                 due = self._evaluation_is_due()
                 if due:
                     self._evaluate()
-                if self.callbacks.wants_to_stop:
-                    self._stop_early()
-                failed = self.callbacks.error
-                if (
-                    due
-                    or caught
-                    or failed is not None
-                    or self._clock - last_checkpoint >= self._config.checkpoint_seconds
-                ):
+                stop_by, asked = self._heard if several else self._wishes(caught, last_checkpoint)
+                self._heard = (0, 0)
+                if asked & _STOP:
+                    self._stop_early()  # and what a callback says of its evaluation
+                    asked |= (self._heard if several else self._wishes(caught, last_checkpoint))[1]
+                if due or stop_by or asked & (_FAILED | _SAVE):
                     self._checkpoint()
                     last_checkpoint = self._clock
-                if failed is not None:
-                    raise failed
-                if caught:
-                    raise Interrupted(caught[0], self._folder, self.position.step)
+                if asked & _FAILED:
+                    raise self.callbacks.error or said_elsewhere("a callback of the first process has failed")
+                if stop_by:
+                    raise Interrupted(stop_by, self._folder, self.position.step)
             self._log_window()
             self._checkpoint()
             self._progress.finished(self.position)
         return self.position
 
-    def _step(self) -> bool:
-        """Take one optimiser step; False where the epoch has no more."""
-        position, config = self.position, self._config
+    def _begin_as_first(self) -> None:
+        """Take the weights and the generators that the first process has."""
+        self._processes.take_over(list(self._model.state_dict().values()))
+        own = self._generators()
+        self._processes.take_over(list(own.values()))
+        if self._processes.count > 1:
+            self._set_generators(own)
+
+    def _wishes(self, caught: list[int], last_checkpoint: float) -> tuple[int, int]:
+        """A signal's number, and what this process asks for beside it; only the first one may."""
+        asked = 0
+        if self._processes.is_first:
+            late = time.perf_counter() if self._processes.count > 1 else self._clock
+            asked |= _STOP * self.callbacks.wants_to_stop
+            asked |= _FAILED * (self.callbacks.error is not None)
+            asked |= _SAVE * (late - last_checkpoint >= self._config.checkpoint_seconds)
+        return caught[0] if caught else 0, asked
+
+    def _gradients(self, wishes: tuple[int, int]) -> JointStep | None:
+        """Leave the gradient of the next batch's loss in the model; None where the epoch has no more."""
+        if self._sharing.is_whole:
+            with self._autocast():
+                step = self._task.next_loss()
+            if step is None:
+                return None
+            loss = step.loss.item()
+            self._check_finite(loss)
+            self._optimizer.zero_grad(set_to_none=True)
+            step.loss.backward()
+            return JointStep(loss, step.tokens, step.learning_rate_scale)
+        self._sharing.step_number = self.position.step
         with self._autocast():
-            step = self._task.next_loss()
-        if step is None:
-            return False
-        loss = step.loss.item()
+            batch = self._task.next_batch()
+        if batch is None:
+            return None
+        self._optimizer.zero_grad(set_to_none=True)
+        found = self._sharing.step(self._model, batch, self._task.loss_of, self._autocast, wishes)
+        self._check_finite(found.loss)
+        self._heard = found.notes
+        return found
+
+    def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
-        self._optimizer.zero_grad(set_to_none=True)
-        step.loss.backward()
+
+    def _step(self, wishes: tuple[int, int]) -> bool:
+        """Take one optimiser step; False where the epoch has no more.
+
+        Args:
+            wishes: of this process, for the others to hear.
+        """
+        position, config = self.position, self._config
+        step = self._gradients(wishes)
+        if step is None:
+            return False
+        loss = step.loss
         gradient_norm = clip_gradients(self._model, config.clip_norm, config.clip_value)
         if not math.isfinite(gradient_norm):
             raise self._diverged(f"the gradient's norm is {gradient_norm}")
@@ -195,7 +259,9 @@ class Trainer:
         window.gradient_norm += gradient_norm
         window.steps += 1
         window.learning_rate = rate
-        notes = self._task.observe(position.step, gradient_norm, position.seconds)
+        notes = {}
+        if self._processes.is_first:
+            notes = self._task.observe(position.step, gradient_norm, position.seconds)
         if notes:
             self._log.write({**self._where(), **notes})
             self._progress.noted(position, notes)
@@ -258,8 +324,9 @@ class Trainer:
         position = self.position
         position.evaluated_at = position.step
         self._log_window()
-        metrics = self._task.evaluate(self._progress.evaluating)
-        if getattr(self._config, "show_samples", False) and (text := self._task.sample()):
+        metrics = self._processes.from_first(self._task.evaluate(self._progress.evaluating))
+        samples = self._processes.is_first and getattr(self._config, "show_samples", False)
+        if samples and (text := self._task.sample()):
             self._progress.sampled(text)
         self._tick()
         if not metrics:
@@ -283,6 +350,10 @@ class Trainer:
             self.callbacks.evaluated(
                 EvaluationEvent(position.step, epoch, metrics, improved, position.seconds, self._folder)
             )
+            if self._processes.count > 1:
+                self._heard = (self._heard[0], self._wishes([], math.inf)[1])
+        if self._processes.count > 1:
+            self._heard = (self._heard[0], self._processes.from_first(self._heard[1]))
         patience = self._config.early_stopping
         if patience and position.evaluations_since_best >= patience:
             position.finished = True
@@ -303,11 +374,18 @@ class Trainer:
         position.window = Window()
 
     def _save_weights(self) -> None:
+        if not self._processes.is_first:
+            return
         save_tensors(self._folder / WEIGHTS, self._model.state_dict(), WEIGHTS_METADATA)
 
     def _checkpoint(self) -> None:
+        # The state of all shares comes together here.
         task_state, task_tensors = self._task.state()
         optimizer_tensors, optimizer_state = pack_optimizer(self._optimizer)
+        self._keep_together(optimizer_tensors)
+        if not self._processes.is_first:
+            self._tick()
+            return
         checkpoint = Checkpoint(
             {
                 "position": asdict(self.position),
@@ -325,6 +403,21 @@ class Trainer:
         checkpoint.add("random", self._generators())
         checkpoint.save(self._folder / CHECKPOINT)
         self._tick()
+
+    def _keep_together(self, optimizer_tensors: dict[str, Tensor]) -> None:
+        """Hold the processes to the same weights: another kind of processor may round another way."""
+        if self._processes.count == 1:
+            return
+        weights = list(self._model.state_dict().values())
+        whole = [weight.detach().contiguous().reshape(-1).view(torch.uint8) for weight in weights]
+        digest = sum((number + 1) * int(part.sum(dtype=torch.int64)) for number, part in enumerate(whole))
+        found = self._processes.gather(torch.tensor([[digest]])).flatten().tolist()
+        if drifted := [rank for rank, other in enumerate(found) if other != found[0]]:
+            self._progress.remark(
+                f"the weights of rank {drifted[0]} are not those of rank 0 to the last bit, as on another "
+                f"kind of processor: it takes over those of rank 0"
+            )
+            self._processes.take_over([*weights, *optimizer_tensors.values()])
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -348,11 +441,14 @@ class Trainer:
             "random.",
         )
         try:
-            torch.set_rng_state(kept["cpu"])
-            if "cuda" in kept:
-                torch.cuda.set_rng_state(kept["cuda"], self._device)
+            self._set_generators(kept)
         except RuntimeError as error:
             raise CheckpointError(f"{path}: random.cpu is no state of a generator ({error})") from None
+
+    def _set_generators(self, states: dict[str, Tensor]) -> None:
+        torch.set_rng_state(states["cpu"])
+        if "cuda" in states:
+            torch.cuda.set_rng_state(states["cuda"], self._device)
 
     def _diverged(self, what: str) -> DivergedError:
         return DivergedError(

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from throughtime.cells import State
+from throughtime.draws import dropout
 from throughtime.encoders.encoder import Encoder
 from throughtime.models.functions import Definition, state_outputs, state_ports
 from throughtime.models.initialise import initialise
@@ -114,7 +114,7 @@ class Captioner(nn.Module):
             images: (B, ...) as the encoder reads them.
         """
         features = self.encoder(images)  # (B, F), or (B, P, F) for attention
-        features = F.dropout(features, self.config.feature_dropout, self.training)
+        features = dropout(features, self.config.feature_dropout, self.training, rows=0)
         if self.attention is not None and self.initial is not None:
             grid = features if self.image is None else torch.relu(self.image(features))
             state = self._state(self.initial(grid.mean(1)))
@@ -207,4 +207,4 @@ class Captioner(nn.Module):
     def _drop(self, sequence: Tensor, probability: float) -> Tensor:
         if self.config.locked_dropout:
             return locked_dropout(sequence, probability, self.training)
-        return F.dropout(sequence, probability, self.training)
+        return dropout(sequence, probability, self.training)

@@ -74,8 +74,9 @@ class Captioning(ExampleTask):
     def describe(self, metrics: dict[str, float]) -> str:
         return f"loss {metrics['val_loss']:.4f}, BLEU-4 {metrics['val_bleu4']:.2f} (greedy)"
 
-    def loss(self, examples: NDArray[np.int64]) -> StepLoss:
-        images, read, wanted = self._batch(self._training, examples)
+    def loss(self, examples: NDArray[np.int64], joint: NDArray[np.int64] | None = None) -> StepLoss:
+        least = 0 if joint is None else int(self._training.captions.lengths[joint].max()) + 1
+        images, read, wanted = self._batch(self._training, examples, least)
         logits, alpha = self._captioner(images, read)
         loss = word_loss(logits, wanted, self._config.label_smoothing)
         if alpha is not None and self._config.attention_penalty:
@@ -93,32 +94,43 @@ class Captioning(ExampleTask):
         model, was_training = self._captioner, self._captioner.training
         model.eval()
         batches = LengthBatches(validation.captions.lengths, _EVALUATION_BATCH, 0).in_order()
-        total = words = 0.0
-        for number, examples in enumerate(batches):
+
+        def measure(examples: NDArray[np.int64]) -> list[NDArray[np.float64]]:
             images, read, wanted = self._batch(validation, examples)
             logits, _ = model(images, read)
             count = int((wanted != IGNORED_TARGET).sum())
-            total += word_loss(logits, wanted).item() * count
-            words += count
+            return [np.array([word_loss(logits, wanted).item() * count, count])]
+
+        total = words = 0.0
+        for number, (sums,) in enumerate(self.sharing.turns(batches, measure)):
+            loss, count = sums.tolist()
+            total, words = total + loss, words + count
             if progress is not None:
                 progress(0.7 * (number + 1) / len(batches))
         writer, candidates = CaptionWriter(TorchNetwork(model), model.vocabulary_size), []
-        for start in range(0, len(validation.images), _EVALUATION_BATCH):
+
+        def write(start: int) -> list[NDArray[np.int64]]:
             cached = np.array(validation.images[start : start + _EVALUATION_BATCH])
             written = greedy_captions(writer, cached, self._max_length, self._never)
-            candidates += [self._write(tokens) for tokens in written]
+            return [np.array(tokens, np.int64) for tokens in written]
+
+        starts = range(0, len(validation.images), _EVALUATION_BATCH)
+        for written in self.sharing.turns(starts, write):
+            candidates += [self._write(tokens.tolist()) for tokens in written]
             if progress is not None:
                 progress(0.7 + 0.3 * len(candidates) / len(validation.images))
         references = [[text.split() for text in texts] for texts in validation.texts]
         model.train(was_training)
         return {"val_loss": total / words, "val_bleu4": bleu(candidates, references)[3]}
 
-    def _batch(self, part: CaptionExamples, examples: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+    def _batch(
+        self, part: CaptionExamples, examples: NDArray[np.int64], least: int = 0
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Images (B, ...), tokens to read (T, B), START first, and tokens to predict (T, B), END last."""
         captions = [part.captions[int(example)].astype(np.int64) for example in examples]
         start, end = [self._captioner.start], [self._captioner.end]
-        read = pad([np.concatenate([start, caption]) for caption in captions], self._captioner.end)
-        wanted = pad([np.concatenate([caption, end]) for caption in captions], IGNORED_TARGET)
+        read = pad([np.concatenate([start, caption]) for caption in captions], self._captioner.end, least)
+        wanted = pad([np.concatenate([caption, end]) for caption in captions], IGNORED_TARGET, least)
         images: NDArray[Any] = np.ascontiguousarray(part.images[part.owners[examples]])
         return tuple(torch.from_numpy(array).to(self.device) for array in (images, read, wanted))  # type: ignore[return-value]
 

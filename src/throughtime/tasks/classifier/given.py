@@ -75,18 +75,22 @@ class Given:
         )
 
     def batch(
-        self, numbers: Iterable[int]
+        self, numbers: Iterable[int], least: tuple[int, int] = (0, 0)
     ) -> tuple[NDArray[Any], NDArray[np.int64], dict[str, NDArray[Any]]]:
-        """Padded inputs (T, B, ...), lengths (B,), and what the network takes besides, by name."""
+        """Padded inputs (T, B, ...), lengths (B,), and what the network takes besides, by name.
+
+        Args:
+            least: T is at least the first of these, and S of second texts the second.
+        """
         rows = np.asarray(list(numbers), np.int64)
         more: dict[str, NDArray[Any]] = {}
         if self.second is not None:
-            more[SECOND], more[SECOND_LENGTHS] = as_batch([self.second[number] for number in rows])
+            more[SECOND], more[SECOND_LENGTHS] = as_batch([self.second[number] for number in rows], least[1])
         if self.categories is not None:
             more |= {f"category_{place}": column for place, column in enumerate(self.categories[rows].T)}
         if self.numbers is not None and self.numbers.shape[1]:
             more[NUMBERS] = self.numbers[rows]
-        return *as_batch([self.examples[number] for number in rows]), more
+        return *as_batch([self.examples[number] for number in rows], least[0]), more
 
 
 def given_of(examples: Any) -> Given:
@@ -94,11 +98,11 @@ def given_of(examples: Any) -> Given:
     return examples if isinstance(examples, Given) else Given(examples)
 
 
-def as_batch(arrays: list[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Padded inputs (T, B, ...), whole numbers as int64, and lengths (B,)."""
+def as_batch(arrays: list[NDArray[Any]], least: int = 0) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Padded inputs (T, B, ...), of `least` steps or more, whole numbers as int64, and lengths (B,)."""
     # One array is a batch as it is; of a long sound, a copy would be large.
-    alone = len(arrays) == 1 and arrays[0].flags.writeable
-    padded = arrays[0][:, None] if alone else pad(arrays)
+    alone = len(arrays) == 1 and arrays[0].flags.writeable and len(arrays[0]) >= least
+    padded = arrays[0][:, None] if alone else pad(arrays, least=least)
     if padded.dtype.kind in "iu":
         padded = padded.astype(np.int64)
     return padded, np.array([len(array) for array in arrays])

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from throughtime.cells import State
+from throughtime.draws import dropout, normal_like, uniform
 from throughtime.encoders.pooling import Pooling
 from throughtime.models.conditions import Conditioned
 from throughtime.models.functions import Definition, begin_of, state_ports
@@ -57,7 +57,7 @@ class FeedForward(nn.Module):
         """(T, B, I) to (T, B, H), and an empty state."""
         for index, layer in enumerate(self.layers):
             if index > 0:
-                inputs = F.dropout(inputs, self.dropout, self.training)
+                inputs = dropout(inputs, self.dropout, self.training)
             inputs = layer(inputs).relu()
         return inputs, ()
 
@@ -146,7 +146,7 @@ class Classifier(nn.Module):
             known = torch.cat([known, self.beside.together(*self.beside.of_ports(beside))], -1)
         if self.mixed is not None:
             known = self.mixed(known).relu()
-        return self.output(F.dropout(known, self.config.output_dropout, self.training))
+        return self.output(dropout(known, self.config.output_dropout, self.training, rows=0))
 
     def read(
         self, inputs: Tensor, state: State | None = None, lengths: Tensor | None = None
@@ -172,7 +172,7 @@ class Classifier(nn.Module):
         steps = (features - self.mean) / self.deviation
         if self.training and self.config.input_noise:
             # What a few examples differ in by chance must not tell them apart (Bishop 1995).
-            steps = steps + self.config.input_noise * torch.randn_like(steps)
+            steps = steps + self.config.input_noise * normal_like(steps)
         return steps
 
     def _embed(self, tokens: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ class Classifier(nn.Module):
         embedded = drop_words(self.embedding(tokens), self.config.word_dropout, self.training)
         if self.config.locked_dropout:
             return locked_dropout(embedded, self.config.input_dropout, self.training)
-        return F.dropout(embedded, self.config.input_dropout, self.training)
+        return dropout(embedded, self.config.input_dropout, self.training)
 
     def _recurrent(self, input_size: int) -> Recurrent | FeedForward:
         config = self.config
@@ -321,5 +321,5 @@ def drop_words(embedded: Tensor, probability: float, training: bool) -> Tensor:
     """
     if not training or probability == 0:
         return embedded
-    kept = torch.rand(embedded.shape[:2], device=embedded.device) >= probability
+    kept = uniform(embedded.shape[:2], embedded.device) >= probability
     return embedded * kept[:, :, None]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.batches import LengthBatches
+from throughtime.data.turns import Turns, one_by_one
 from throughtime.program.network import Functions
 from throughtime.tasks.classifier.given import given_of
 
@@ -114,7 +115,10 @@ class _RunningPool:
 
 
 def all_outputs(
-    labeller: SequenceLabeller, examples: Any, progress: Callable[[float], None] | None = None
+    labeller: SequenceLabeller,
+    examples: Any,
+    progress: Callable[[float], None] | None = None,
+    turns: Turns = one_by_one,
 ) -> NDArray[np.float32]:
     """Outputs (N, W) in the order of the examples.
 
@@ -122,14 +126,19 @@ def all_outputs(
         labeller: the network.
         examples: `Given`, or what has a length and gives arrays (T, ...) by number.
         progress: called with the share that is done.
+        turns: how batches are gone through.
     """
     given = given_of(examples)
     lengths = given.lengths()
     parts, order = [], list(_short_enough(LengthBatches(lengths, _BATCH, 0).in_order(), lengths))
     done = 0
-    for numbers in order:
+
+    def outputs(numbers: NDArray[np.int64]) -> list[NDArray[np.float32]]:
         inputs, sizes, more = given.batch(numbers)
-        parts.append(labeller.outputs(inputs, sizes, more) if more else labeller.outputs(inputs, sizes))
+        return [labeller.outputs(inputs, sizes, more) if more else labeller.outputs(inputs, sizes)]
+
+    for numbers, (found,) in zip(order, turns(order, outputs), strict=True):
+        parts.append(found)
         done += len(numbers)
         if progress is not None:
             progress(done / len(given))

@@ -47,6 +47,7 @@ class Classification(ExampleTask):
         if prepared.second is not None:
             lengths = np.stack([lengths, prepared.second.lengths[training]], 1)
         super().__init__(model, lengths, config)
+        self._lengths = lengths.reshape(len(training), -1)
         self.loss_name = f"loss in {target.loss_unit} per example"
         self._classifier = model
         self._target = target
@@ -71,9 +72,9 @@ class Classification(ExampleTask):
     def describe(self, metrics: dict[str, float]) -> str:
         return self._target.describe(metrics)
 
-    def loss(self, examples: NDArray[np.int64]) -> StepLoss:
+    def loss(self, examples: NDArray[np.int64], joint: NDArray[np.int64] | None = None) -> StepLoss:
         numbers = self._training[examples]
-        padded, sizes, beside = self._given.batch(numbers)
+        padded, sizes, beside = self._given.batch(numbers, self.longest(joint))
         inputs, lengths = torch.from_numpy(padded).to(self.device), torch.from_numpy(sizes)
         more = [self._as_tensor(name, array) for name, array in beside.items()]
         truth = torch.from_numpy(self._target.for_loss(self._targets[numbers])).to(self.device)
@@ -91,12 +92,19 @@ class Classification(ExampleTask):
         losses = self._target.losses(outputs, truth, self._own_weights)
         return StepLoss(losses.mean(), len(numbers))
 
+    def longest(self, joint: NDArray[np.int64] | None) -> tuple[int, int]:
+        """The steps of a batch, and of its second texts, that a share of it has as well."""
+        if joint is None:
+            return 0, 0
+        steps = self._lengths[joint].max(0)
+        return int(steps[0]), int(steps[-1])
+
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if not len(self._validation):
             return {}
         was_training = self._classifier.training
         labeller = Labeller(TorchNetwork(self._classifier), self._pooling, self._target.port)
-        outputs = all_outputs(labeller, self._given.part(self._validation), progress)
+        outputs = all_outputs(labeller, self._given.part(self._validation), progress, self.sharing.turns)
         self._classifier.train(was_training)
         truth = self._targets[self._validation]
         scores = self._target.scores()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from throughtime.cells import State
+from throughtime.draws import dropout
 from throughtime.models.functions import Definition, state_outputs, state_ports
 from throughtime.models.initialise import initialise
 from throughtime.program.network import Port
@@ -104,7 +104,7 @@ class Forecaster(nn.Module):
         if self.describe is not None and static is not None:
             read = read + self.describe(static)
         hidden, _ = self.recurrent(torch.relu(read))
-        last = F.dropout(hidden[-1], self.config.output_dropout, self.training)
+        last = dropout(hidden[-1], self.config.output_dropout, self.training, rows=0)
         decoded = self.spread(last).reshape(B, shape.horizon, self.width)
         if self.known is not None and future is not None:
             decoded = decoded + self.known(future).permute(1, 0, 2)
@@ -170,7 +170,7 @@ class AutoregressiveForecaster(nn.Module):
         if self.describe is not None and static is not None:
             read = read + self.describe(static)
         hidden, new = self.recurrent(torch.relu(read), state)
-        said = self.output(F.dropout(hidden, self.config.output_dropout, self.training))
+        said = self.output(dropout(hidden, self.config.output_dropout, self.training))
         location = level.expand(values.shape[0], values.shape[1])
         return located(said, location, self.config.distribution), new
 

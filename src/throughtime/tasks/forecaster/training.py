@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,12 +66,12 @@ class ForecastTask(ExampleTask):
         more = (f", {name} {metrics[key]:.4g}" for key, name in names.items() if key in metrics)
         return f"loss {metrics['val_loss']:.4f}{''.join(more)}"
 
-    def loss(self, examples: NDArray[np.int64]) -> StepLoss:
+    def loss(self, examples: NDArray[np.int64], joint: NDArray[np.int64] | None = None) -> StepLoss:
         batch = self._training.batch(examples)
         counted = torch.from_numpy(batch.counted).to(self.device)
         losses = self._step_losses(batch)
         steps = counted.sum().clamp(min=1)
-        return StepLoss((losses * counted).sum() / steps, len(examples))
+        return StepLoss((losses * counted).sum() / steps, len(examples), weight=float(batch.counted.sum()))
 
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None or not len(self._validation):
@@ -79,20 +80,28 @@ class ForecastTask(ExampleTask):
         chosen = np.arange(0, len(self._validation), max(1, len(self._validation) // _MOST))
         forecasting = Forecasting(TorchNetwork(self._forecaster), self._kind)
         scores, total, steps = Scores(), 0.0, 0.0
-        for start in range(0, len(chosen), _BATCH):
-            numbers = chosen[start : start + _BATCH]
-            batch = self._validation.batch(numbers)
+        parts = [chosen[start : start + _BATCH] for start in range(0, len(chosen), _BATCH)]
+        validation = self._validation
+
+        def measure(numbers: NDArray[np.int64]) -> list[NDArray[Any]]:
+            batch = validation.batch(numbers)
             with torch.no_grad():
                 losses = self._step_losses(batch).cpu().numpy()
+            # Drawing futures in every evaluation would take longer than training.
+            return [losses, *([forecasting.forecast(batch).point] if forecasting.is_direct else [])]
+
+        done = 0
+        for numbers, (losses, *points) in zip(parts, self.sharing.turns(parts, measure), strict=True):
+            batch = validation.batch(numbers)
             total += float((losses * batch.counted).sum(dtype=np.float64))
             steps += float(batch.counted.sum(dtype=np.float64))
-            if forecasting.is_direct:  # drawing futures in every evaluation would take longer than training
-                found = forecasting.forecast(batch)
+            for point in points:
                 truth = batch.shift[:, None] + batch.scale[:, None] * batch.target.astype(np.float64)
-                errors = self._naive_errors[self._validation.series_of[numbers]]
-                scores.add(truth, batch.counted, found.point, None, batch.scale, errors)
+                errors = self._naive_errors[validation.series_of[numbers]]
+                scores.add(truth, batch.counted, point, None, batch.scale, errors)
+            done += len(numbers)
             if progress is not None:
-                progress((start + len(numbers)) / len(chosen))
+                progress(done / len(chosen))
         self._forecaster.train(was_training)
         measured = scores.result() if forecasting.is_direct else {}
         shown = {f"val_{name}": measured.get(name) for name in ("mae", "mase", "mse_scaled")}

@@ -69,8 +69,9 @@ class LineModelling(ExampleTask):
         loss, line = metrics["val_loss"], metrics["val_nats_per_line"]
         return f"loss {loss:.4f} nats a {unit}, {line:.2f} a line, perplexity {math.exp(min(loss, 700)):.3g}"
 
-    def loss(self, examples: NDArray[np.int64]) -> StepLoss:
-        logits, targets = self._logits(self._training[examples])
+    def loss(self, examples: NDArray[np.int64], joint: NDArray[np.int64] | None = None) -> StepLoss:
+        least = 0 if joint is None else int(self._prepared.lines.lengths[self._training[joint]].max())
+        logits, targets = self._logits(self._training[examples], least)
         count = int((targets != IGNORED_TARGET).sum())
         return StepLoss(token_loss(logits, targets, self.own_loss), count)
 
@@ -80,12 +81,16 @@ class LineModelling(ExampleTask):
             return {}
         was_training = self._model.training
         self._model.eval()
-        total, tokens, lines = 0.0, 0, 0
-        for done, batch in enumerate(self._validation, 1):
+
+        def measure(batch: NDArray[np.int64]) -> list[NDArray[np.float64]]:
             logits, targets = self._logits(self._prepared.validation[batch])
             count = int((targets != IGNORED_TARGET).sum())
-            total += token_loss(logits, targets).item() * count
-            tokens, lines = tokens + count, lines + len(batch)
+            return [np.array([token_loss(logits, targets).item() * count, count])]
+
+        total, tokens, lines = 0.0, 0, 0
+        for done, (sums,) in enumerate(self.sharing.turns(self._validation, measure), 1):
+            loss, count = sums.tolist()
+            total, tokens, lines = total + loss, tokens + int(count), lines + len(self._validation[done - 1])
             if progress is not None:
                 progress(done / len(self._validation))
         self._model.train(was_training)
@@ -104,11 +109,11 @@ class LineModelling(ExampleTask):
         finally:
             self._model.train(was_training)
 
-    def _logits(self, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Logits (T, B, V) and the tokens (T, B) that are wanted."""
+    def _logits(self, numbers: NDArray[np.int64], least: int = 0) -> tuple[Tensor, Tensor]:
+        """Logits (T, B, V) and the tokens (T, B) that are wanted, of `least` steps or more."""
         prepared = self._prepared
         lines = [np.asarray(prepared.lines[int(number)], np.int64) for number in numbers]
-        targets = pad(lines, IGNORED_TARGET)
+        targets = pad(lines, IGNORED_TARGET, least)
         inputs = np.empty_like(targets)
         inputs[0], inputs[1:] = self._start, targets[:-1]
         inputs[inputs == IGNORED_TARGET] = self._start

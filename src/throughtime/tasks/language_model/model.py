@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.cells import State
+from throughtime.draws import dropout
 from throughtime.models.functions import Definition, state_outputs, state_ports
 from throughtime.models.initialise import initialise
 from throughtime.program.network import Port
@@ -117,7 +118,7 @@ class LanguageModel(nn.Module):
     def _drop(self, sequence: Tensor, probability: float) -> Tensor:
         if self.config.locked_dropout:
             return locked_dropout(sequence, probability, self.training)
-        return F.dropout(sequence, probability, self.training)
+        return dropout(sequence, probability, self.training)
 
 
 class TorchStepper:

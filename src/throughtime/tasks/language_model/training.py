@@ -23,6 +23,8 @@ from throughtime.tasks.language_model.model import LanguageModel, TorchStepper
 from throughtime.tasks.language_model.options import StreamTraining
 from throughtime.tasks.language_model.watch import GradientWatch
 from throughtime.training.own_loss import OwnLoss
+from throughtime.training.shares import WHOLE, JointBatch, Share
+from throughtime.training.sharing import Sharing
 from throughtime.training.task import StepLoss, Task, carried_state
 from throughtime.units import describe_loss
 
@@ -79,7 +81,8 @@ class LanguageModelling(Task):
         self._watch = GradientWatch(model, config.watch_every, self._adapts) if watches else None
         self._last: tuple[Any, Any, State | None] | None = None
         self._position = 0
-        self._carried: State | None = None
+        # By share: one process has all streams in one.
+        self._carried: dict[int, State] = {}
 
     def facts(self) -> str:
         kinds = self._language_model.vocabulary_size
@@ -103,26 +106,32 @@ class LanguageModelling(Task):
 
     def start_epoch(self, epoch: int) -> None:
         self._position = 0
-        self._carried = None
+        self._carried = {}
         if self._adapts:
-            self._chosen = chunk_for(measure_decay(self._language_model, self._text))
-            self._lengths.mean = self._chosen
+            chosen = chunk_for(measure_decay(self._language_model, self._text))
+            # Processors may round otherwise, and all have to read chunks of the same length.
+            self._chosen = self._lengths.mean = self.sharing.processes.from_first(chosen)
 
     @property
     def epoch_progress(self) -> float:
         return self._position / self._streams.length
 
-    def next_loss(self) -> StepLoss | None:
+    def next_batch(self) -> JointBatch | None:
         remaining = self._streams.length - self._position
         if remaining <= 0:
             return None
         length = self._lengths.next(remaining)
-        inputs, targets = self._streams.chunk(self._position, length)
-        if self._watch is not None:
-            self._last = inputs, targets, self._carried
-        logits, state = self._language_model(self._tensor(inputs), self._carried)
-        self._carried = Recurrent.detach(state)
         self._position += length
+        return JointBatch(self._streams.batch_size, (self._position - length, length))
+
+    def loss_of(self, batch: JointBatch, share: Share = WHOLE) -> StepLoss:
+        start, length = batch.content
+        inputs, targets = self._streams.chunk(start, length, share.rows(batch.rows))
+        before = self._carried.get(share.part)
+        if self._watch is not None and share.part == 0:
+            self._last = inputs, targets, before
+        logits, state = self._language_model(self._tensor(inputs), before)
+        self._carried[share.part] = Recurrent.detach(state)
         loss = token_loss(logits, self._tensor(targets), self.own_loss)
         # Merity et al. 2018: a longer chunk averages more, so it may step further.
         scale = length / self._lengths.mean if self._lengths.mode == "random" and self._lengths.mean else 1.0
@@ -143,10 +152,11 @@ class LanguageModelling(Task):
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None:
             return {}
-        return {"val_loss": evaluate(self._language_model, self._validation, progress)}
+        return {"val_loss": evaluate(self._language_model, self._validation, progress, self.sharing)}
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        tensors = {f"carried.{index}": part for index, part in enumerate(self._carried or ())}
+        joint = self.sharing.joint_state(self._carried, self._streams.batch_size)
+        tensors = {f"carried.{index}": part for index, part in enumerate(joint)}
         state = {
             "position": self._position,
             "lengths": self._lengths.state(),
@@ -175,7 +185,8 @@ class LanguageModelling(Task):
         model, batch = self._language_model, self._streams.batch_size
         # At the text's beginning nothing has been read.
         carrying = model.recurrent if self._position else None
-        self._carried = carried_state(tensors, carrying, batch, model.output.weight, saved) or None
+        joint = carried_state(tensors, carrying, batch, model.output.weight, saved)
+        self._carried = self.sharing.own_states(joint)
 
     def _tensor(self, tokens: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(tokens).to(self._device)
@@ -210,20 +221,37 @@ def token_loss(logits: Tensor, targets: Tensor, own: OwnLoss | None = None) -> T
 
 @torch.inference_mode()
 def evaluate(
-    model: LanguageModel, streams: EvaluationStreams, progress: Callable[[float], None] | None = None
+    model: LanguageModel,
+    streams: EvaluationStreams,
+    progress: Callable[[float], None] | None = None,
+    sharing: Sharing | None = None,
 ) -> float:
     """The mean loss over every prediction of the streams, in nats a token, with carried state.
 
     Args:
         progress: called with the share that is done.
+        sharing: which of the streams are read here; the sum is over all.
     """
-    device, was_training = model.output.weight.device, model.training
+    was_training, sharing = model.training, sharing or Sharing()
     model.eval()
+    totals = [
+        _total_loss(model, streams, share.rows(streams.batch_size), progress) for share in sharing.shares
+    ]
+    model.train(was_training)
+    everyone = sharing.processes.gather(torch.tensor([totals], dtype=torch.float64))
+    return sum(everyone.flatten().tolist()) / streams.predictions
+
+
+def _total_loss(
+    model: LanguageModel, streams: EvaluationStreams, rows: slice, progress: Callable[[float], None] | None
+) -> float:
+    """The sum of the losses of some of the streams."""
+    device, count = model.output.weight.device, rows.stop - rows.start
     total, state = 0.0, None
-    fitting = _EVALUATION_LOGITS // (streams.batch_size * model.vocabulary_size)
+    fitting = _EVALUATION_LOGITS // (max(count, 1) * model.vocabulary_size)
     length = max(1, min(_EVALUATION_STEPS, fitting))
-    for start in range(0, streams.length, length):
-        inputs, targets = streams.chunk(start, length)
+    for start in range(0, streams.length if count else 0, length):
+        inputs, targets = (np.ascontiguousarray(part[:, rows]) for part in streams.chunk(start, length))
         logits, state = model(torch.from_numpy(inputs).to(device), state)
         wanted = torch.from_numpy(targets).to(device)
         count = int((targets != IGNORED_TARGET).sum())
@@ -231,5 +259,4 @@ def evaluate(
             total += token_loss(logits, wanted).item() * count
         if progress is not None:
             progress((start + len(inputs)) / streams.length)
-    model.train(was_training)
-    return total / streams.predictions
+    return total

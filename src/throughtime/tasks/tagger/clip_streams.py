@@ -103,6 +103,11 @@ class ClipStreams:
         self._rows: list[list[int]] = []
 
     @property
+    def read(self) -> int:
+        """Steps that were read since the start."""
+        return self._read
+
+    @property
     def progress(self) -> float:
         """Share of the steps that has been read."""
         return self._read / max(self._total, 1)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from throughtime.cells import State
+from throughtime.draws import dropout
 from throughtime.models.functions import Definition, begin_of, state_outputs, state_ports
 from throughtime.models.initialise import initialise
 from throughtime.program.network import Port
@@ -158,7 +158,7 @@ class Tagger(nn.Module):
     def _drop(self, sequence: Tensor, probability: float) -> Tensor:
         if self.config.locked_dropout:
             return locked_dropout(sequence, probability, self.training)
-        return F.dropout(sequence, probability, self.training)
+        return dropout(sequence, probability, self.training)
 
 
 class FrameByFrame(nn.Module):
@@ -182,7 +182,7 @@ class FrameByFrame(nn.Module):
         """(..., F) -> (..., width)."""
         for index, layer in enumerate(self.layers):
             if index > 0:
-                features = F.dropout(features, self.dropout, self.training)
+                features = dropout(features, self.dropout, self.training)
             features = torch.relu(layer(features))
         return features
 

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.batches import pad
+from throughtime.data.batches import LengthBatches, pad
 from throughtime.data.sequences import Sequences
+from throughtime.data.turns import Turns
 from throughtime.errors import OptionError
 from throughtime.program.network import Functions
 from throughtime.targets.kinds import Scores, Target
@@ -187,6 +188,7 @@ def evaluate(
     target: Target,
     weights: NDArray[np.float32] | None = None,
     progress: Callable[[float], None] | None = None,
+    turns: Turns | None = None,
 ) -> tuple[float, Scores]:
     """The loss of a frame, and the scores, over whole clips.
 
@@ -197,11 +199,16 @@ def evaluate(
         target: what is said of a frame.
         weights: of `Target.weights`, in the loss; the scores know none.
         progress: called with the share that is done.
+        turns: goes through the clips in blocks, where they are not read side by side all at once.
     """
     scores = target.scores()
     total = weight = 0.0
     found: dict[int, tuple[float, float, NDArray[Any]]] = {}
-    for clip, outputs in clip_outputs(tagger, clips.frames, batch, progress):
+    if turns is None:
+        every = clip_outputs(tagger, clips.frames, batch, progress)
+    else:
+        every = _outputs_in_blocks(tagger, clips.frames, batch, turns, progress)
+    for clip, outputs in every:
         truth = np.asarray(clips.labels[clip])
         known = target.is_known(truth)
         losses = target.losses_of(outputs[known], truth[known], weights)
@@ -213,6 +220,26 @@ def evaluate(
         total, weight = total + loss, weight + share
         scores.add(np.asarray(clips.labels[clip]), decided)
     return total / max(weight, 1e-12), scores
+
+
+def _outputs_in_blocks(
+    tagger: FrameTagger,
+    frames: Sequences,
+    batch: int,
+    turns: Turns,
+    progress: Callable[[float], None] | None,
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """As `clip_outputs`, by blocks of clips that do not depend on who reads them."""
+    blocks = LengthBatches(frames.lengths, batch, 0).in_order()
+
+    def read(block: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+        part = Sequences.in_memory([np.asarray(frames[int(clip)]) for clip in block])
+        return [outputs for _, outputs in sorted(clip_outputs(tagger, part, batch), key=lambda one: one[0])]
+
+    for number, (block, found) in enumerate(zip(blocks, turns(blocks, read), strict=True), 1):
+        yield from zip(block.tolist(), found, strict=True)
+        if progress is not None:
+            progress(number / len(blocks))
 
 
 def read_pieces(clips: Sequences, chunk: Chunk) -> list[NDArray[Any]]:

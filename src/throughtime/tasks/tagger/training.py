@@ -22,6 +22,7 @@ from throughtime.tasks.tagger.model import Tagger
 from throughtime.tasks.tagger.options import TaggerTraining
 from throughtime.tasks.tagger.prediction import LabelledClips, evaluate, read_pieces
 from throughtime.tasks.tagger.prediction import Tagger as FrameTagger
+from throughtime.training.shares import WHOLE, JointBatch, Share
 from throughtime.training.task import StepLoss, Task, carried_state
 
 
@@ -75,7 +76,9 @@ class Tagging(Task):
         self._order = LengthBatches([window.length for window in windows], config.batch, config.seed)
         self._weights = target.weights(training.labels.values) if config.class_weights == "balanced" else None
         self._epoch = 0
-        self._carried: State = ()
+        # By share, of the rows of the chunk before.
+        self._carried: dict[int, State] = {}
+        self._rows = 0
 
     def facts(self) -> str:
         clips, frames = len(self._training.frames), len(self._training.frames.values)
@@ -92,30 +95,67 @@ class Tagging(Task):
     def start_epoch(self, epoch: int) -> None:
         self._epoch = epoch
         self._streams.start(self._order_of(epoch))
-        self._carried = ()
+        self._carried, self._rows = {}, 0
 
     @property
     def epoch_progress(self) -> float:
         return self._streams.progress
 
-    def next_loss(self) -> StepLoss | None:
-        while (chunk := self._streams.next()) is not None:
+    def next_batch(self) -> JointBatch | None:
+        while True:
+            place = self._streams.read
+            chunk = self._streams.next()
+            if chunk is None:
+                return None
+            self._pass_on(chunk)
             truth, counts = self._truth(chunk)
-            count = int(counts.sum())
+            batch = JointBatch(len(chunk.pieces), (chunk, truth, counts), place)
+            if counts.any():
+                return batch
             # Nothing to learn here, but the state goes on from it.
-            with torch.set_grad_enabled(count > 0):
-                inputs, lengths = read_chunk(self._training.frames, chunk, self._device)
-                beginning = len(chunk.pieces) - len(chunk.kept)
-                state = self._tagger.carry(self._carried, chunk.kept, beginning)
-                outputs, new_state = self._tagger(inputs, state, lengths)
-            self._carried = Recurrent.detach(new_state)
-            if count and self.own_loss is not None:
-                mask = torch.from_numpy(counts).to(self._device)
-                wanted = torch.from_numpy(self._target.for_loss(truth)).to(self._device)
-                return StepLoss(self.own_loss(outputs, wanted, mask), count)
-            if count:
-                return StepLoss(self._loss(outputs[torch.from_numpy(counts)], truth[counts]), count)
-        return None
+            for share in self.sharing.shares:
+                with self.sharing.drawing(share, batch) as rows:
+                    if rows.stop > rows.start:
+                        self.loss_of(batch, share)
+
+    def loss_of(self, batch: JointBatch, share: Share = WHOLE) -> StepLoss | None:
+        chunk, truth, counts = batch.content
+        state = self._carried.get(share.part, ())
+        if not self.sharing.is_whole:
+            rows = share.rows(batch.rows)
+            # Its rows that go on come first, in their order: `_pass_on` has seen to that.
+            kept = len(chunk.kept[rows]) if state else 0
+            chunk = Chunk(chunk.pieces[rows], np.arange(kept))
+            truth, counts = truth[:, rows], counts[:, rows]
+        count = int(counts.sum())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and count > 0):
+            inputs, lengths = read_chunk(self._training.frames, chunk, self._device, len(counts))
+            beginning = len(chunk.pieces) - len(chunk.kept)
+            before = self._tagger.carry(state, chunk.kept, beginning)
+            outputs, new_state = self._tagger(inputs, before, lengths)
+        self._carried[share.part] = Recurrent.detach(new_state)
+        if count == 0:
+            return None
+        if self.own_loss is not None:
+            mask = torch.from_numpy(counts).to(self._device)
+            wanted = torch.from_numpy(self._target.for_loss(truth)).to(self._device)
+            return StepLoss(self.own_loss(outputs, wanted, mask), count)
+        loss, weight = self._loss(outputs[torch.from_numpy(counts)], truth[counts])
+        return StepLoss(loss, count, weight=weight)
+
+    def _pass_on(self, chunk: Chunk) -> None:
+        """Give the states of rows that move to another share to it: rows close up where a clip has ended."""
+        rows = self._rows
+        self._rows = len(chunk.pieces)
+        if self.sharing.is_whole or (len(chunk.kept) == rows == len(chunk.pieces)):
+            return
+        joint = self.sharing.joint_state(self._carried, rows)
+        self._carried = {}
+        for share in self.sharing.shares if joint else ():
+            kept = torch.from_numpy(chunk.kept[share.rows(len(chunk.pieces))])
+            self._carried[share.part] = tuple(
+                part.index_select(1, kept.to(part.device)).to(self._device) for part in joint
+            )
 
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None:
@@ -123,12 +163,14 @@ class Tagging(Task):
         was_training = self._tagger.training
         tagger = FrameTagger(TorchNetwork(self._tagger), self._tagger.looks_ahead, self._target.port)
         batch, weights = self._config.batch, self._weights
-        loss, scores = evaluate(tagger, self._validation, batch, self._target, weights, progress)
+        turns = None if self.sharing.is_whole else self.sharing.turns
+        loss, scores = evaluate(tagger, self._validation, batch, self._target, weights, progress, turns)
         self._tagger.train(was_training)
         return {"val_loss": loss, **{f"val_{name}": value for name, value in scores.result().items()}}
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        tensors = {f"carried.{index}": part for index, part in enumerate(self._carried)}
+        joint = self.sharing.joint_state(self._carried, self._rows)
+        tensors = {f"carried.{index}": part for index, part in enumerate(joint)}
         return {"epoch": self._epoch, "streams": self._streams.state()}, tensors
 
     def restore(self, saved: Saved, tensors: dict[str, Tensor]) -> None:
@@ -142,17 +184,19 @@ class Tagging(Task):
             self._streams.restore(state, self._order_of(self._epoch))
         recurrent = self._tagger.recurrent
         carrying = recurrent if isinstance(recurrent, Recurrent) and rows else None
-        self._carried = carried_state(tensors, carrying, len(rows), self._tagger.output.weight, saved)
+        joint = carried_state(tensors, carrying, len(rows), self._tagger.output.weight, saved)
+        self._carried, self._rows = self.sharing.own_states(joint), len(rows)
 
     def _order_of(self, epoch: int) -> NDArray[np.int64]:
         return np.concatenate(self._order.epoch(epoch))
 
-    def _loss(self, outputs: Tensor, truth: NDArray[Any]) -> Tensor:
-        """The (weighted) mean over frames (N, W) and their truth (N, ...)."""
+    def _loss(self, outputs: Tensor, truth: NDArray[Any]) -> tuple[Tensor, float]:
+        """The (weighted) mean over frames (N, W) and their truth (N, ...), and the sum of the weights."""
         target, weights = self._target, self._weights
         wanted = torch.from_numpy(target.for_loss(truth)).to(self._device)
         own = None if weights is None else torch.from_numpy(weights).to(self._device)
-        return target.losses(outputs, wanted, own).sum() / float(target.shares(truth, weights).sum())
+        weight = float(target.shares(truth, weights).sum())
+        return target.losses(outputs, wanted, own).sum() / weight, weight
 
     def _truth(self, chunk: Chunk) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """The truth (T, B, ...), and where there is something to learn: no padding, no context, a label."""
@@ -167,9 +211,11 @@ class Tagging(Task):
         return pad(truths), pad(counts)
 
 
-def read_chunk(clips: Sequences, chunk: Chunk, device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """The frames (T, B, ...) of a chunk, and the rows' lengths where they differ."""
+def read_chunk(
+    clips: Sequences, chunk: Chunk, device: torch.device, steps: int = 0
+) -> tuple[Tensor, Tensor | None]:
+    """The frames (T, B, ...) of a chunk, of `steps` at least, and the rows' lengths where they are not T."""
     frames = read_pieces(clips, chunk)
     lengths = [len(one) for one in frames]
-    inputs = torch.from_numpy(pad(frames)).to(device)
-    return inputs, None if len(set(lengths)) == 1 else torch.tensor(lengths)
+    inputs = torch.from_numpy(pad(frames, least=steps)).to(device)
+    return inputs, None if set(lengths) == {len(inputs)} else torch.tensor(lengths)

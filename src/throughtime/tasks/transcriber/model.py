@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from throughtime.cells import State
+from throughtime.draws import dropout
 from throughtime.encoders.frames import Standardise
 from throughtime.models.functions import Definition, begin_of, state_outputs, state_ports
 from throughtime.models.initialise import initialise
@@ -89,4 +89,4 @@ class Transcriber(nn.Module):
     def _drop(self, sequence: Tensor, probability: float) -> Tensor:
         if self.config.locked_dropout:
             return locked_dropout(sequence, probability, self.training)
-        return F.dropout(sequence, probability, self.training)
+        return dropout(sequence, probability, self.training)

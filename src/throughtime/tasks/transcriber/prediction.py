@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from throughtime.arrays import log_softmax
 from throughtime.data.batches import LengthBatches, pad
+from throughtime.data.turns import Turns, one_by_one
 from throughtime.program.network import Functions
 from throughtime.runtime.outputs import check_output
 from throughtime.tasks.transcriber.decoding import Spelled, best_path, prefix_beam_search
@@ -61,6 +62,7 @@ def listen(
     listener: Listener,
     recordings: Sequence[NDArray[np.float32]],
     progress: Callable[[float], None] | None = None,
+    turns: Turns = one_by_one,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The log-probabilities (T_i, V) of each recording, by its number, as each is done.
 
@@ -68,20 +70,25 @@ def listen(
         listener: the network.
         recordings: (T_i, F) each.
         progress: called with the share that is done.
+        turns: how batches are gone through.
     """
     lengths = np.array([len(one) for one in recordings])
-    done = 0
+    parts: list[NDArray[np.int64]] = []
     for batch in LengthBatches(lengths, _BATCH, 0).in_order():
         together = max(1, _STEPS // int(lengths[batch[-1]]))
-        for start in range(0, len(batch), together):
-            numbers = batch[start : start + together]
-            features = pad([recordings[number] for number in numbers])
-            found = listener.log_probabilities(features, lengths[numbers])
-            for column, number in enumerate(numbers):
-                yield int(number), found[: lengths[number], column]
-            done += len(numbers)
-            if progress is not None:
-                progress(done / len(recordings))
+        parts += [batch[start : start + together] for start in range(0, len(batch), together)]
+
+    def score(numbers: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+        features = pad([recordings[number] for number in numbers])
+        return [listener.log_probabilities(features, lengths[numbers])]
+
+    done = 0
+    for numbers, (found,) in zip(parts, turns(parts, score), strict=True):
+        for column, number in enumerate(numbers):
+            yield int(number), found[: lengths[number], column]
+        done += len(numbers)
+        if progress is not None:
+            progress(done / len(recordings))
 
 
 def spell(log_probabilities: NDArray[np.float32], beam: int) -> Spelled:

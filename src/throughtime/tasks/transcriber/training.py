@@ -67,12 +67,13 @@ class Transcription(ExampleTask):
             f"whole texts right {metrics['val_right']:.1%}"
         )
 
-    def loss(self, examples: NDArray[np.int64]) -> StepLoss:
+    def loss(self, examples: NDArray[np.int64], joint: NDArray[np.int64] | None = None) -> StepLoss:
+        least = 0 if joint is None else int(self._prepared.recordings.lengths[self._training[joint]].max())
         numbers = self._training[examples]
         recordings = [self._prepared.recordings[number] for number in numbers]
         texts = [self._prepared.texts[number] for number in numbers]
         lengths = torch.tensor([len(one) for one in recordings])
-        features = torch.from_numpy(pad(recordings)).to(self.device)
+        features = torch.from_numpy(pad(recordings, least=least)).to(self.device)
         scores, _ = self._transcriber(features, lengths)
         characters = sum(map(len, texts))
         losses = ctc_losses(scores, texts, lengths)
@@ -85,7 +86,7 @@ class Transcription(ExampleTask):
         recordings = [self._prepared.recordings[number] for number in self._validation]
         listener = Listener(TorchNetwork(self._transcriber))
         scores, losses = EditScores(), np.zeros(len(recordings))
-        for index, log_probabilities in listen(listener, recordings, progress):
+        for index, log_probabilities in listen(listener, recordings, progress, self.sharing.turns):
             truth = self._prepared.texts[int(self._validation[index])].tolist()
             losses[index] = -log_likelihood(log_probabilities, truth)
             found = best_path(log_probabilities).characters

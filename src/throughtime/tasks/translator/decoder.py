@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from throughtime.cells import Cell, State
 from throughtime.cells.cell import GatedCell
+from throughtime.draws import dropout, uniform_like
 from throughtime.models.attention import Attention, BahdanauAttention, LuongAttention, Memory
 from throughtime.recurrent import Recurrent, locked_dropout
 from throughtime.tasks.translator.options import TranslatorNetwork
@@ -235,7 +236,7 @@ class _Stepper:
         if rates is None:
             return output, new
         kept = tuple(
-            torch.where(torch.rand_like(n) < rate, o, n) if training else n + rate * (o - n)
+            torch.where(uniform_like(n, 0) < rate, o, n) if training else n + rate * (o - n)
             for n, o, rate in zip(new, self._layers[layer], rates, strict=True)
         )
         return (kept[0] if output is new[0] else output), kept
@@ -243,7 +244,7 @@ class _Stepper:
     def _drop(self, output: Tensor, boundary: int) -> Tensor:
         if self._masks is not None:
             return output * self._masks[boundary]
-        return F.dropout(output, self._decoder.config.dropout, self._decoder.training)
+        return dropout(output, self._decoder.config.dropout, self._decoder.training, rows=0)
 
 
 def _joined(embedded: Tensor, extra: Tensor | None) -> Tensor:

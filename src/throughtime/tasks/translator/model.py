@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.cells import State
+from throughtime.draws import dropout, one_of_each, uniform
 from throughtime.models.attention import Memory
 from throughtime.models.functions import Definition, state_outputs, state_ports
 from throughtime.models.initialise import initialise
@@ -94,12 +95,14 @@ class Translator(nn.Module):
         embedded = self._drop(self.target_embedding(target), self.config.input_dropout)
         if sampling_rate == 0:
             return self.decoder(embedded, state, memory)
-        own = torch.rand(target.shape, device=target.device) < sampling_rate
+        own = uniform(target.shape, target.device) < sampling_rate
 
         def replace(t: int, read: Tensor, readout: Tensor) -> Tensor:
             with torch.no_grad():
-                drawn = torch.multinomial(self.logits(readout).float().softmax(-1), 1).squeeze(1)
-            drawn_read = F.dropout(self.target_embedding(drawn), self.config.input_dropout, self.training)
+                drawn = one_of_each(self.logits(readout).float().softmax(-1))
+            drawn_read = dropout(
+                self.target_embedding(drawn), self.config.input_dropout, self.training, rows=0
+            )
             return torch.where(own[t].unsqueeze(1), drawn_read, read)
 
         return self.decoder.run_steps(embedded, state, memory, replace)
@@ -199,4 +202,4 @@ class Translator(nn.Module):
     def _drop(self, sequence: Tensor, probability: float) -> Tensor:
         if self.config.locked_dropout and sequence.dim() == 3:
             return locked_dropout(sequence, probability, self.training)
-        return F.dropout(sequence, probability, self.training)
+        return dropout(sequence, probability, self.training, rows=sequence.dim() - 2)

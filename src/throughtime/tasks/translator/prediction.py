@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.batches import LengthBatches, pad
 from throughtime.data.sequences import Sequences
+from throughtime.data.turns import Turns, one_by_one
 from throughtime.program.network import Functions
 from throughtime.tasks.translator.search import TranslationSearcher
 
@@ -84,7 +85,11 @@ class TokenPairs:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """(N, 2), with END."""
-        return np.stack([self.sources.lengths, self.targets.lengths], 1) + 1
+        return self.lengths_of(slice(None))
+
+    def lengths_of(self, pairs: NDArray[np.int64] | slice) -> NDArray[np.int64]:
+        """The same of some of them."""
+        return np.stack([self.sources.lengths[pairs], self.targets.lengths[pairs]], 1) + 1
 
 
 @dataclass(frozen=True)
@@ -106,15 +111,17 @@ class PairBatch:
     counts: NDArray[np.bool_]
 
     @classmethod
-    def gather(cls, tokens: Tokens, pairs: TokenPairs, examples: NDArray[np.int64]) -> PairBatch:
-        """The pairs of these numbers."""
+    def gather(
+        cls, tokens: Tokens, pairs: TokenPairs, examples: NDArray[np.int64], least: tuple[int, ...] = (0, 0)
+    ) -> PairBatch:
+        """The pairs of these numbers, of `least` (S, T) steps or more."""
         sources = [np.append(pairs.sources[i], tokens.source_end).astype(np.int64) for i in examples]
         targets = [pairs.targets[i].astype(np.int64) for i in examples]
-        read = pad([np.concatenate([[tokens.start], target]) for target in targets], tokens.end)
-        wanted = pad([np.append(target, tokens.end) for target in targets], tokens.end)
+        read = pad([np.concatenate([[tokens.start], target]) for target in targets], tokens.end, least[1])
+        wanted = pad([np.append(target, tokens.end) for target in targets], tokens.end, least[1])
         counts = np.arange(len(wanted))[:, None] <= np.array([len(target) for target in targets])
         source_lengths = np.array([len(source) for source in sources])
-        return cls(pad(sources, tokens.source_end), source_lengths, read, wanted, counts)
+        return cls(pad(sources, tokens.source_end, least[0]), source_lengths, read, wanted, counts)
 
 
 def evaluate(
@@ -122,6 +129,7 @@ def evaluate(
     pairs: TokenPairs,
     batch: int,
     progress: Callable[[float], None] | None = None,
+    turns: Turns = one_by_one,
 ) -> dict[str, float]:
     """The mean loss over all target tokens, without smoothing, and the share that is predicted right.
 
@@ -130,11 +138,15 @@ def evaluate(
         pairs: at least one.
         batch: pairs at once.
         progress: called with the share that is done.
+        turns: how batches are gone through.
     """
     total, right, count = 0.0, 0, 0
     batches = LengthBatches(pairs.lengths, batch, seed=0).in_order()
-    for number, examples in enumerate(batches, 1):
-        losses, hits = translator.score(PairBatch.gather(translator, pairs, examples))
+
+    def score(examples: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+        return translator.score(PairBatch.gather(translator, pairs, examples))
+
+    for number, (losses, hits) in enumerate(turns(batches, score), 1):
         total += float(losses.sum())
         right += int(hits.sum())
         count += len(losses)

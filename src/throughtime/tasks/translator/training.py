@@ -55,8 +55,9 @@ class Translation(ExampleTask):
             f"{metrics['val_token_accuracy']:.1%} of the tokens right"
         )
 
-    def loss(self, examples: NDArray[np.int64]) -> StepLoss:
-        batch = PairBatch.gather(self._translator, self._training, examples)
+    def loss(self, examples: NDArray[np.int64], joint: NDArray[np.int64] | None = None) -> StepLoss:
+        least = (0, 0) if joint is None else tuple(self._training.lengths_of(joint).max(0).tolist())
+        batch = PairBatch.gather(self._translator, self._training, examples, least)
         logits, wanted = self._logits(batch, self._sampling_rate())
         loss = token_losses(logits, wanted, self._config.label_smoothing).mean()
         return StepLoss(loss, len(logits))
@@ -66,7 +67,7 @@ class Translation(ExampleTask):
             return {}
         was_training = self._translator.training
         self._translator.eval()
-        metrics = evaluate(self, self._validation, self._config.batch, progress)
+        metrics = evaluate(self, self._validation, self._config.batch, progress, self.sharing.turns)
         self._translator.train(was_training)
         return metrics
 

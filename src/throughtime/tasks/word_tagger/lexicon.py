@@ -69,9 +69,9 @@ class Lexicon:
         numbers = np.array([vocabulary.number(word) for word in forms], dtype=np.int64)
         return cls(numbers, Sequences.in_memory([vocabulary.spell(word) for word in forms])), examples
 
-    def batch(self, examples: Sequence[NDArray[Any]]) -> Batch:
-        """Sentences of these words as the network reads them."""
-        forms = pad(list(examples)).astype(np.int64)
+    def batch(self, examples: Sequence[NDArray[Any]], least: int = 0) -> Batch:
+        """Sentences of these words as the network reads them, of `least` steps or more."""
+        forms = pad(list(examples), least=least).astype(np.int64)
         lengths = np.array([len(example) for example in examples])
         different, places = np.unique(forms, return_inverse=True)
         spelled = [self.letters[int(form)] for form in different]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from throughtime.draws import dropout
 from throughtime.encoders.pooling import Pooling
 from throughtime.models.functions import Definition
 from throughtime.models.initialise import initialise
@@ -176,4 +176,4 @@ class WordTagger(nn.Module):
     def _drop(self, sequence: Tensor, probability: float) -> Tensor:
         if self.config.locked_dropout:
             return locked_dropout(sequence, probability, self.training)
-        return F.dropout(sequence, probability, self.training)
+        return dropout(sequence, probability, self.training)

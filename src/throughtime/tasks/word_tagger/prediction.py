@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.batches import LengthBatches, pad
+from throughtime.data.turns import Turns, one_by_one
 from throughtime.program.network import Functions
 from throughtime.runtime.outputs import check_output
 from throughtime.tasks.word_tagger.decoding import Chain
@@ -69,6 +70,7 @@ def tag_all(
     piece: int,
     truth: Sequence[NDArray[Any]] | None = None,
     progress: Callable[[float], None] | None = None,
+    turns: Turns = one_by_one,
 ) -> list[Tagged]:
     """Tag sentences, in their order.
 
@@ -82,6 +84,7 @@ def tag_all(
         piece: the most words that are read together.
         truth: (T_i,) the true tags of each, for the loss.
         progress: called with the share that is done.
+        turns: how batches are gone through.
     """
     found = [Tagged(np.zeros(len(example), np.int64), np.zeros(len(example))) for example in examples]
     parts = [
@@ -89,8 +92,9 @@ def tag_all(
         for number, example in enumerate(examples)
         for part in pieces_of(len(example), piece, overlap=True)
     ]
-    done = 0
-    for batch in LengthBatches([part.stop - part.start for _, part in parts], _BATCH, 0).in_order():
+    batches = LengthBatches([part.stop - part.start for _, part in parts], _BATCH, 0).in_order()
+
+    def tag(batch: NDArray[np.int64]) -> list[NDArray[Any]]:
         chosen = [parts[index] for index in batch]
         read = lexicon.batch([examples[number][part.start : part.stop] for number, part in chosen])
         emissions, chain = labeller.emissions(read)
@@ -100,7 +104,11 @@ def tag_all(
         if truth is not None:
             true = pad([np.asarray(truth[number][part.start : part.stop]) for number, part in chosen])
             losses = chain.losses(emissions, true.astype(np.int64), read.lengths)
-        for column, (number, part) in enumerate(chosen):
+        return [tags, likely, losses]
+
+    done = 0
+    for batch, (tags, likely, losses) in zip(batches, turns(batches, tag), strict=True):
+        for column, (number, part) in enumerate(parts[index] for index in batch):
             kept = slice(part.kept_start - part.start, part.kept_stop - part.start)
             place = slice(part.kept_start, part.kept_stop)
             found[number].tags[place] = tags[kept, column]

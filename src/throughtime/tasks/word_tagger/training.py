@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from throughtime.data.batches import pad
 from throughtime.data.labels import Labels
+from throughtime.draws import uniform
 from throughtime.models.functions import TorchNetwork
 from throughtime.tasks.word_tagger.entities import marks_spans
 from throughtime.tasks.word_tagger.metrics import score
@@ -66,10 +67,11 @@ class WordTagging(ExampleTask):
         said = f"loss {metrics['val_loss']:.4f}, accuracy {metrics['val_accuracy']:.2%}"
         return f"{said}, entity F1 {metrics['val_f1']:.2%}" if "val_f1" in metrics else said
 
-    def loss(self, examples: NDArray[np.int64]) -> StepLoss:
+    def loss(self, examples: NDArray[np.int64], joint: NDArray[np.int64] | None = None) -> StepLoss:
         numbers = self._training[examples]
-        batch = self._prepared.lexicon.batch([self._prepared.examples[number] for number in numbers])
-        tags = pad([self._prepared.tags[number] for number in numbers]).astype(np.int64)
+        least = 0 if joint is None else int(self._prepared.examples.lengths[self._training[joint]].max())
+        batch = self._prepared.lexicon.batch([self._prepared.examples[number] for number in numbers], least)
+        tags = pad([self._prepared.tags[number] for number in numbers], least=least).astype(np.int64)
         lengths = torch.from_numpy(batch.lengths)
         letters = batch.windows if self._tagger.reads_windows else batch.letters
         emissions = self._tagger(
@@ -91,7 +93,9 @@ class WordTagging(ExampleTask):
         examples = [self._prepared.examples[number] for number in self._validation]
         truth = [self._prepared.tags[number] for number in self._validation]
         labeller = WordLabeller(TorchNetwork(self._tagger))
-        tagged = tag_all(labeller, self._prepared.lexicon, examples, self._piece, truth, progress)
+        tagged = tag_all(
+            labeller, self._prepared.lexicon, examples, self._piece, truth, progress, self.sharing.turns
+        )
         self._tagger.train(was_training)
         loss, scores = score(tagged, truth, self._labels)
         figures = scores.figures()
@@ -105,9 +109,7 @@ class WordTagging(ExampleTask):
         al. 2016.
         """
         chances = self._chances[words]
-        return words.masked_fill(
-            torch.rand(words.shape, device=words.device) < chances, len(self._chances) - 1
-        )
+        return words.masked_fill(uniform(words.shape, words.device) < chances, len(self._chances) - 1)
 
     def _tensor(self, array: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(array).to(self.device)

@@ -1,0 +1,103 @@
+"""Random numbers that belong to the rows of a batch, whichever process holds them. Needs torch.
+
+Where several processes share out a batch, each draws for all of its rows and takes those of its own: stream k
+is dropped out in the same places as in one process, and all generators stay in step. In one process these are
+torch's own functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Which rows of how many are here. Of the process and not of a thread: gradients are computed in others.
+_here: tuple[slice, int] | None = None
+
+
+@contextmanager
+def drawn_for(rows: slice, of: int) -> Iterator[None]:
+    """Draw as for a batch of `of` rows, of which `rows` are here; the gradient belongs into it, too."""
+    global _here
+    before, _here = _here, (rows, of)
+    try:
+        yield
+    finally:
+        _here = before
+
+
+def rows_drawn(count: int) -> tuple[int, slice]:
+    """For how many rows to draw where `count` are here, and which of them these are."""
+    if _here is None:
+        return count, slice(None)
+    rows, of = _here
+    if rows.stop - rows.start != count:
+        raise AssertionError(f"{count} rows are not the {rows.stop - rows.start} of this process")
+    return of, rows
+
+
+def dropout(values: Tensor, probability: float, training: bool, rows: int = 1) -> Tensor:
+    """`torch.nn.functional.dropout`.
+
+    Args:
+        rows: the axis of the batch.
+    """
+    if _here is None or not training or probability == 0:
+        return F.dropout(values, probability, training)
+    joint = _for_all(values, rows)
+    if values.device.type != "cpu" or probability == 1:
+        return values * _taken(F.dropout(joint.fill_(1), probability), values, rows)
+    # What torch does on the CPU, without passes over the rows of others but for the drawing.
+    kept = _taken(joint.bernoulli_(1 - probability), values, rows)
+    return values * kept.div(1 - probability)
+
+
+def uniform(shape: Sequence[int], device: torch.device, rows: int = 1) -> Tensor:
+    """`torch.rand`."""
+    if _here is None:
+        return torch.rand(shape, device=device)
+    count, here = rows_drawn(shape[rows])
+    drawn = torch.rand(*shape[:rows], count, *shape[rows + 1 :], device=device)
+    return drawn.narrow(rows, here.start, shape[rows])
+
+
+def uniform_like(values: Tensor, rows: int = 1) -> Tensor:
+    """`torch.rand_like`."""
+    if _here is None:
+        return torch.rand_like(values)
+    return _taken(torch.rand_like(_for_all(values, rows)), values, rows)
+
+
+def normal_like(values: Tensor, rows: int = 1) -> Tensor:
+    """`torch.randn_like`."""
+    if _here is None:
+        return torch.randn_like(values)
+    return _taken(torch.randn_like(_for_all(values, rows)), values, rows)
+
+
+def one_of_each(probabilities: Tensor) -> Tensor:
+    """One number for each row of probabilities (B, V), as `torch.multinomial` draws it: (B,)."""
+    if _here is None:
+        return torch.multinomial(probabilities, 1).squeeze(1)
+    # What torch does, too: the largest of p / q, with q from the exponential distribution.
+    drawn = _for_all(probabilities, 0).exponential_(1)
+    return (probabilities / _taken(drawn, probabilities, 0)).argmax(-1)
+
+
+def _for_all(values: Tensor, rows: int) -> Tensor:
+    """As `values`, with all rows of the joint batch, in the same order of memory: so are numbers drawn."""
+    count, _ = rows_drawn(values.shape[rows])
+    order = sorted(range(values.dim()), key=values.stride, reverse=True)
+    shape = list(values.shape)
+    shape[rows] = count
+    joint = values.new_empty([shape[axis] for axis in order])
+    return joint.permute([order.index(axis) for axis in range(values.dim())])
+
+
+def _taken(drawn: Tensor, values: Tensor, rows: int) -> Tensor:
+    """The rows of what was drawn that are here."""
+    _, here = rows_drawn(values.shape[rows])
+    return drawn.narrow(rows, here.start, values.shape[rows])
