@@ -20,6 +20,8 @@ from throughtime.errors import OptionError, ThroughtimeError
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 # Statuses of servers and proxies that say nothing about the call itself.
 _AGAIN = (429, 502, 503, 504)
+# What ends a stream in its middle, and may be over in a moment: another server has the session, or will.
+_BROKEN_OFF = {"session_moved", "store_unreachable", "shutting_down"}
 
 
 class RemoteError(ThroughtimeError):
@@ -142,7 +144,7 @@ class Client:
                 if answer.status < 400:
                     is_json = answer.headers.get_content_type() == "application/json"
                     return json.loads(content) if is_json else content
-                if wait is None or answer.status not in _AGAIN:
+                if wait is None or not _comes_again(answer):
                     raise _refused(answer.status, content)
                 wait = float(answer.headers.get("retry-after") or wait)
             time.sleep(min(wait, _LONGEST_WAIT))
@@ -168,7 +170,7 @@ class Client:
                 answer = self._send("POST", path, body, {"idempotency-key": key})
                 if answer.status >= 400:
                     content = answer.read()
-                    if wait is None or answer.status not in _AGAIN:
+                    if wait is None or not _comes_again(answer):
                         raise _refused(answer.status, content)
                 else:
                     ended = yield from _events(answer)
@@ -300,9 +302,18 @@ def _events(answer: http.client.HTTPResponse) -> Generator[dict[str, Any], None,
             return True
         event = json.loads(data)
         if "error" in event:
+            if event["error"].get("code") in _BROKEN_OFF:
+                return False
             raise _refused(500, data)
         yield event
     return False
+
+
+def _comes_again(answer: http.client.HTTPResponse) -> bool:
+    """The same call may be answered otherwise in a moment."""
+    if answer.status == 409:  # another server has the session by now; but not: another call is moving it on
+        return "retry-after-ms" in answer.headers and answer.headers.get("x-should-retry") != "false"
+    return answer.status in _AGAIN
 
 
 def _refused(status: int, content: bytes) -> RemoteError:

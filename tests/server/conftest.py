@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +68,12 @@ class Server:
     def __init__(
         self,
         runs: Mapping[str, Path],
-        store: Path,
+        store: str,
         limits: Limits | None = None,
         tokens: tuple[str, ...] = (),
         most_bytes: int = 2**20,
     ) -> None:
-        self.store = open_store(f"sqlite:///{store}", False)
+        self.store = open_store(store, False)
         opened = {name: Run.open(folder) for name, folder in runs.items()}
         self.serving: Serving = make_serving(opened, self.store, limits or Limits())
         self.serving.states = StateTokens(b"k" * 32, 60)
@@ -107,13 +111,59 @@ class Server:
         self.store.close()
 
 
+@pytest.fixture(scope="session")
+def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis of these tests."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as port:
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextmanager
+def running_redis(folder: Path, *options: str, port: int = 0) -> Iterator[int]:
+    """A redis-server on a free port, or on one that another one had."""
+    pytest.importorskip("redis", reason="redis-py is not installed")
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    port = port or free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as process:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.01)
+        try:
+            yield port
+        finally:
+            process.kill()
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def store_kind() -> str:
+    """Where servers keep their sessions; files of tests may say another one."""
+    return "sqlite"
+
+
+def _store(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
+    if kind == "sqlite":
+        return f"sqlite:///{folder}"
+    return f"{request.getfixturevalue('redis_address')}?prefix={'-'.join(folder.parts[-2:])}"
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts servers, which end with the test."""
+def start(tmp_path: Path, store_kind: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
+    """Starts servers, which end with the test. Those with a store of one name share it."""
     started: list[Server] = []
 
     def begin(runs: Mapping[str, Path], store: str = "store.db", **options: Any) -> Server:
-        started.append(Server(runs, tmp_path / store, **options))
+        started.append(Server(runs, _store(store_kind, tmp_path / store, request), **options))
         return started[-1]
 
     yield begin
@@ -122,9 +172,16 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(scope="module")
-def server(text_run: Path, lines_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    text_run: Path,
+    lines_run: Path,
+    store_kind: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Iterator[Server]:
     """One for the tests of a file."""
-    one = Server({"bytes": text_run, "names": lines_run}, tmp_path_factory.mktemp("store") / "store.db")
+    store = _store(store_kind, tmp_path_factory.mktemp("store") / "store.db", request)
+    one = Server({"bytes": text_run, "names": lines_run}, store)
     yield one
     one.stop()
 

@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from tests.server.conftest import Server
+from tests.server.processes import ServerProcess
 from throughtime.client import Client
 from throughtime.run import Run
 from throughtime.server.app import drain, make_app, make_serving
@@ -168,30 +169,8 @@ def test_a_long_prompt_stalls_nobody(text_run: Path, start: Callable[..., Server
     thread.join()
 
 
-class Process:
-    """`throughtime serve` as a user starts it."""
-
-    def __init__(self, run: Path, store: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "throughtime", "serve", f"bytes={run}", "--port", "0"]
-        command += ["--store", f"sqlite:///{store}", *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self.said: list[str] = []
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said.append(line)
-            if line.startswith("serving "):
-                self.url = line.split(" on ")[1].strip()
-                break
-        self._rest = threading.Thread(target=lambda: self.said.extend(self.process.stderr or ()), daemon=True)
-        self._rest.start()
-
-    def end(self, how: int) -> int:
-        self.process.send_signal(how)
-        return self.process.wait(20)
-
-
 def test_a_killed_server_has_lost_nothing_that_it_told(text_run: Path, tmp_path: Path) -> None:
-    one = Process(text_run, tmp_path / "s.db")
+    one = ServerProcess(text_run, f"sqlite:///{tmp_path / 's.db'}")
     with Client(one.url, patience=0) as client:
         session = client.session("again", seed=4)
         told = session.write(30)
@@ -203,7 +182,7 @@ def test_a_killed_server_has_lost_nothing_that_it_told(text_run: Path, tmp_path:
             if len(seen) > 200:
                 break
     assert one.end(signal.SIGKILL) == -signal.SIGKILL
-    two = Process(text_run, tmp_path / "s.db")
+    two = ServerProcess(text_run, f"sqlite:///{tmp_path / 's.db'}")
     try:
         with Client(two.url) as client:
             again = client.open(session.id)
@@ -225,7 +204,7 @@ def test_a_killed_server_has_lost_nothing_that_it_told(text_run: Path, tmp_path:
 
 
 def test_sigterm_lets_what_runs_come_to_its_end(text_run: Path, tmp_path: Path) -> None:
-    one = Process(text_run, tmp_path / "s.db", "--no-access-log")
+    one = ServerProcess(text_run, f"sqlite:///{tmp_path / 's.db'}", "--no-access-log")
     texts: list[str] = []
     body = {"model": "bytes", "prompt": "a", "max_tokens": 20_000, "seed": 2}
 
@@ -244,7 +223,7 @@ def test_sigterm_lets_what_runs_come_to_its_end(text_run: Path, tmp_path: Path) 
 
 
 def test_a_store_has_one_server_and_a_port_one_listener(text_run: Path, tmp_path: Path) -> None:
-    one = Process(text_run, tmp_path / "s.db")
+    one = ServerProcess(text_run, f"sqlite:///{tmp_path / 's.db'}")
     try:
         for options in ((), ("--port", one.url.rpartition(":")[2])):
             command = [sys.executable, "-m", "throughtime", "serve", str(text_run), "--port", "0"]
@@ -291,7 +270,7 @@ def test_a_call_that_writes_for_long_is_saved_on_its_way(
 
 
 def test_the_log_says_who_asked_and_what_came_of_it(text_run: Path, tmp_path: Path) -> None:
-    one = Process(text_run, tmp_path / "s.db")
+    one = ServerProcess(text_run, f"sqlite:///{tmp_path / 's.db'}")
     try:
         body = {"model": "bytes", "prompt": "a", "max_tokens": 1, "user": "ada"}
         answer = httpx.post(f"{one.url}/v1/completions", json=body, headers={"x-request-id": "r-1"})
@@ -310,7 +289,7 @@ def test_a_certificate_makes_it_https(text_run: Path, tmp_path: Path) -> None:
     subprocess.run([*command.split(), *extension], cwd=tmp_path, check=True, capture_output=True)
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     options = ("--tls-certificate", str(certificate), "--tls-key", str(key))
-    one = Process(text_run, tmp_path / "s.db", *options)
+    one = ServerProcess(text_run, f"sqlite:///{tmp_path / 's.db'}", *options)
     try:
         assert one.url.startswith("https://")
         trusted = ssl.create_default_context(cafile=certificate)

@@ -15,6 +15,12 @@ from throughtime.run import Run
 from throughtime.server.scheduler import Limits
 
 
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """The same promises, whatever keeps them."""
+    return request.param
+
+
 def create(server: Server, **body: Any) -> dict[str, Any]:
     return server.post("/v1/sessions", {"model": "bytes", "seed": 7, **body}, 201)
 

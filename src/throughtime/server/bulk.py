@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from throughtime.arrays import log_softmax
-from throughtime.server.errors import ApiError
+from throughtime.server.errors import ApiError, session_moved
 from throughtime.server.replies import as_api_error, to_json
 from throughtime.server.text_model import TextModel
 
@@ -19,6 +19,10 @@ _MOST_TOP = 100
 _FIELDS = {"id", "tokens", "position"}
 # Where tokens end in 4 bytes.
 _TOKENS_END = 2**31
+
+
+# Of a step: the position afterwards, what was wrong, and the logits (V,).
+Result = tuple[int, ApiError | None, Any]
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,13 @@ class Bulk:
     steps: list[tuple[str, Sequence[Any], int | None]]
     top: int
     reads: str = "tokens"
+
+    def without(self, results: list[Result], moved: set[str]) -> list[Result]:
+        """The results, with an error for each session that another server has by now."""
+        return [
+            (0, session_moved(id), None) if error is None and id in moved else (position, error, logits)
+            for (id, _, _), (position, error, logits) in zip(self.steps, results, strict=True)
+        ]
 
 
 def parse_bulk(body: bytes) -> Bulk:

@@ -113,3 +113,30 @@ def ambiguous_retry(position: int) -> ApiError:
         facts={"position": position},
         headers={"x-should-retry": "false"},
     )
+
+
+def session_moved(name: str) -> ApiError:
+    """Another server went on with the session while this one did not answer in time."""
+    return ApiError(
+        409,
+        "session_moved",
+        f"another server has the session {name!r:.100} by now: ask for its position, and go on from there",
+        headers={"retry-after-ms": "50"},
+    )
+
+
+def store_unreachable(why: str) -> ApiError:
+    """Nothing can be promised, so that nothing is done."""
+    return ApiError(503, "store_unreachable", f"sessions cannot be kept: {why}", headers={"retry-after": "1"})
+
+
+class ElsewhereError(ApiError):
+    """Another server has a session, and was asked for it: the call is to be tried again in a moment."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            503,
+            "session_elsewhere",
+            f"another server still has the session {name!r:.100}",
+            headers={"retry-after": "1"},
+        )

@@ -6,13 +6,21 @@ What a state is, its kind says: see text_sessions.py. All of it runs in the thre
 from __future__ import annotations
 
 import json
+import random
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
-from throughtime.server.errors import ApiError, no_session, session_busy, session_gone, wrong_position
+from throughtime.server.errors import (
+    ApiError,
+    ElsewhereError,
+    no_session,
+    session_busy,
+    session_gone,
+    wrong_position,
+)
 from throughtime.server.rows import Live
 from throughtime.server.session_requests import CreateRequest
 from throughtime.server.store import (
@@ -21,6 +29,7 @@ from throughtime.server.store import (
     Entry,
     Forget,
     Put,
+    Release,
     Remember,
     Store,
     StoredSession,
@@ -32,6 +41,9 @@ _AT_ONCE = 1024
 # A time to live is written anew once so much of it has passed.
 _TOUCH = 0.05
 _LEAST_LIVE = 64
+# A session that goes to another server takes a snapshot along, unless so few tokens are quickly read again.
+_REPLAYED_ELSEWHERE = 16
+_HELD_SECONDS, _MOST_ROUNDS = (0.01, 0.1), 5
 
 L = TypeVar("L", bound=Live)
 
@@ -56,6 +68,13 @@ class LiveSessions(ABC, Generic[L]):
         self._moved: list[L] = []
         # New ones of this tick: the store does not know them yet, so that they must not leave memory.
         self._new: set[str] = set()
+        # Where servers share the store: those that left memory, of which the store is to be told; and those
+        # that came while others of the same call were still elsewhere, and until when they stay.
+        self._left: set[str] = set()
+        self._held: dict[str, float] = {}
+        self._rounds = 0
+        self._epoch = store.epoch()
+        self._unsure: ApiError | None = None
 
     # ---- what a state is
 
@@ -141,6 +160,8 @@ class LiveSessions(ABC, Generic[L]):
 
     def get_many(self, names: Sequence[str]) -> dict[str, L | ApiError]:
         """Sessions by their names; an error in place of one that cannot be had."""
+        if self._unsure is not None:
+            raise self._unsure
         found: dict[str, L | ApiError] = {}
         missing: list[str] = []
         now = time.time()
@@ -154,8 +175,16 @@ class LiveSessions(ABC, Generic[L]):
             else:
                 self._live.move_to_end(name)
                 found[name] = live
+        elsewhere: set[str] = set()
         for first in range(0, len(missing), _AT_ONCE):
-            self._load(missing[first : first + _AT_ONCE], found, now)
+            elsewhere |= self._load(missing[first : first + _AT_ONCE], found, now)
+        if elsewhere:
+            self._hold([name for name, one in found.items() if isinstance(one, Live)])
+            raise ElsewhereError(min(elsewhere))
+        if self._held:
+            self._rounds = 0
+            for name in names:
+                self._held.pop(name, None)
         for one in found.values():
             if isinstance(one, Live):
                 lives = one.facts["time_to_live"]
@@ -163,26 +192,35 @@ class LiveSessions(ABC, Generic[L]):
                     one.expires, one.is_touched = now + lives, True
         return found
 
-    def _load(self, names: Sequence[str], found: dict[str, L | ApiError], now: float) -> None:
-        stored = self.store.load(names)
+    def _load(self, names: Sequence[str], found: dict[str, L | ApiError], now: float) -> set[str]:
+        """Sessions from the store; those that other servers have."""
+        if not self._left.isdisjoint(names):
+            # What this tick leaves of them is still to be written.
+            return set(names)
+        taken = self.store.take(names)
         usable = []
         for name in names:
-            one = stored.get(name)
-            if one is None:
+            one = taken.sessions.get(name)
+            if name in taken.busy:
+                found[name] = session_busy(name, taken.busy[name])
+            elif name in taken.elsewhere:
+                continue
+            elif one is None:
                 found[name] = no_session(name)
             elif one.gone or one.expires < now:
                 found[name] = session_gone(name, one.gone or "its time to live is over")
             elif one.model != self.identity:
+                self._leave(name)
                 found[name] = ApiError(
                     409, "other_model", f"the session {name!r:.100} is of other weights or another precision"
                 )
             else:
                 usable.append(one)
-        if not usable:
-            return
-        for live in self.restore(usable):
-            found[live.id] = self._live[live.id] = live
-        self._make_room(set(names))
+        if usable:
+            for live in self.restore(usable):
+                found[live.id] = self._live[live.id] = live
+            self._make_room(set(found))
+        return taken.elsewhere
 
     def free(self, live: L, position: int | None = None) -> L:
         """The session, if nobody moves it on and it stands where the caller thinks.
@@ -217,6 +255,66 @@ class LiveSessions(ABC, Generic[L]):
         """Forget a state in memory; the store has the one that counts."""
         self._live.pop(live.id, None)
         self.close(live)
+        self._leave(live.id)
+
+    def _leave(self, name: str) -> None:
+        if self.store.shared:
+            self._left.add(name)
+
+    # ---- other servers
+
+    def _hold(self, names: Sequence[str]) -> None:
+        """Keep sessions for a moment until the others of the same call come, too.
+
+        Two servers that want the same two sessions would else swap them for ever. By chance one waits longer,
+        and each time they both wait longer than before.
+        """
+        if not names:
+            return
+        until = time.monotonic() + random.uniform(*_HELD_SECONDS) * 2**self._rounds
+        self._rounds = min(self._rounds + 1, _MOST_ROUNDS)
+        self._held = {name: end for name, end in self._held.items() if end > time.monotonic()}
+        for name in names:
+            self._held.setdefault(name, until)
+
+    def give_away(self) -> None:
+        """Let other servers have what they ask for, and drop what they have by now."""
+        if not self.store.shared:
+            return
+        try:
+            if (epoch := self.store.epoch()) != self._epoch:
+                # This server did not renew its lease in time.
+                self.moved_away(set(self.store.lost(list(self._live))))
+                self._epoch = epoch
+            self._give()
+            self._unsure = None
+        except ApiError as error:
+            # Nobody knows whose the sessions are.
+            self._unsure = error
+
+    def _give(self) -> None:
+        given = []
+        for name in self.store.wanted(self.identity):
+            live = self._live.get(name)
+            if live is None:
+                self._left.add(name)
+            elif live.busy:
+                self.store.keep(name, live.position)
+            elif self._held.get(name, 0.0) < time.monotonic():
+                given.append(live)
+        self._changes += self.snapshots(
+            [live for live in given if live.position - live.saved_position > _REPLAYED_ELSEWHERE]
+        )
+        for live in given:
+            self.drop(live)
+
+    def moved_away(self, names: set[str]) -> None:
+        """Other servers have these sessions: what is known of them here no longer counts."""
+        for name in names:
+            live = self._live.get(name)
+            # A busy one, which a row still has, ends with its next commit.
+            if live is not None and not live.busy:
+                self.drop(live)
 
     def _make_room(self, needed: set[str]) -> None:
         """Let the sessions go that were used least recently, where there are too many in memory."""
@@ -242,9 +340,14 @@ class LiveSessions(ABC, Generic[L]):
         for live in list(self._live.values()):
             if live.expires < now and not live.busy:
                 self.end(live, "its time to live is over")
-        self.store.expire(now, [live.id for live in self._live.values()])
+        self.store.expire(now, {live.id: live.expires for live in self._live.values()})
 
     # ---- what the store is told
+
+    @property
+    def changes(self) -> Sequence[Change]:
+        """What calls of this tick have left to be committed so far."""
+        return self._changes
 
     def read(self, live: L, entry: Entry) -> None:
         """A call has moved a session on."""
@@ -281,12 +384,22 @@ class LiveSessions(ABC, Generic[L]):
         self._moved = []
         lives = [live for live in due.values() if not live.busy and live.id in self._live]
         changes, self._changes = self._changes, []
-        return changes + self.snapshots(lives)
+        return changes + self.snapshots(lives) + self._releases()
+
+    def _releases(self) -> list[Change]:
+        if not self._left:
+            return []
+        left, self._left = self._left, set()
+        return [Release(name) for name in left if name not in self._live]
 
     def take_all(self) -> list[Change]:
         """The same, with snapshots of all that is ahead of its own."""
         changes, self._changes = self._changes, []
-        return changes + self.snapshots([live for live in self._live.values() if _has_changed(live)])
+        changes += self.snapshots([live for live in self._live.values() if _has_changed(live)])
+        if self.store.shared:
+            self._left.update(self._live)
+            self._live.clear()
+        return changes + self._releases()
 
     def committed(self) -> None:
         """The store has all that was taken."""

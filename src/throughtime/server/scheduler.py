@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from throughtime.errors import ThroughtimeError
-from throughtime.server.errors import ApiError, overloaded, shutting_down
+from throughtime.server.errors import ApiError, ElsewhereError, overloaded, session_moved, shutting_down
 from throughtime.server.outlet import Outlet
+from throughtime.server.postponed import Postponed
 from throughtime.server.rows import Job, News, Row
 from throughtime.server.store import Change, Store
 
@@ -65,6 +66,15 @@ class Limits:
     time_to_live: float = 24 * 3600.0
 
 
+@dataclass(eq=False)
+class _Call:
+    """Something that the thread is to do between two ticks."""
+
+    work: Callable[[], Any]
+    future: Future[Any]
+    without: Callable[[Any, set[str]], Any] | None
+
+
 class Scheduler:
     """The thread of one model.
 
@@ -85,7 +95,7 @@ class Scheduler:
         self._store = store
         self._metrics = metrics
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._calls: deque[_Call] = deque()
         self._jobs: deque[Job] = deque()
         self._rows: list[Row] = []
         self._wakes = threading.Event()
@@ -95,23 +105,30 @@ class Scheduler:
         self._thread = threading.Thread(target=self._run, name=f"model {model.name}", daemon=True)
         self._told: list[tuple[Outlet, Any, int]] = []
         self._answers: list[tuple[Future[Any], Any, BaseException | None]] = []
+        # Of calls that are answered in this tick: what they change, where servers share the store.
+        self._touched: list[tuple[int, _Call, set[str]]] = []
+        self._postponed = Postponed()
 
     # ---- called in the event loop
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to work."""
         self._loop = loop
+        self._store.watch(self._hear)
         self._thread.start()
 
-    async def call(self, work: Callable[[], T]) -> T:
+    async def call(self, work: Callable[[], T], without: Callable[[T, set[str]], T] | None = None) -> T:
         """What `work` gives, which the model's thread does between two ticks; told once it is committed.
 
+        Args:
+            work: is done again where other servers turn out to have its sessions.
+            without: where they have some of them: makes an answer of `work`'s and of their names.
         Raises:
             ApiError: the queue is full, or the server drains; and what `work` raises.
         """
         self._admit(len(self._calls))
         future: Future[T] = Future()
-        self._calls.append((work, future))
+        self._calls.append(_Call(work, future, without))
         self._wakes.set()
         return await asyncio.wrap_future(future)
 
@@ -130,6 +147,11 @@ class Scheduler:
         """Something changed that the thread looks at: a reader caught up, or went away."""
         self._wakes.set()
 
+    def _hear(self) -> None:
+        """Another server asks for a session, or has answered."""
+        self._postponed.all_due = True
+        self._wakes.set()
+
     def _admit(self, waiting: int) -> None:
         if self._draining:
             raise shutting_down()
@@ -140,13 +162,13 @@ class Scheduler:
     @property
     def load(self) -> tuple[int, int]:
         """Streams that are being moved on, and calls that wait."""
-        return len(self._rows), len(self._jobs) + len(self._calls)
+        return len(self._rows), len(self._jobs) + len(self._calls) + len(self._postponed)
 
     async def drain(self, seconds: float) -> None:
         """Take nothing new, let what runs come to its end for so long, save the sessions, and stop."""
         self._draining = True
         end = time.monotonic() + seconds
-        while (self._rows or self._jobs or self._calls) and time.monotonic() < end:
+        while (self._rows or self._jobs or self._calls or len(self._postponed)) and time.monotonic() < end:
             await asyncio.sleep(0.02)
         self._stops = True
         self._wakes.set()
@@ -160,7 +182,7 @@ class Scheduler:
         while True:
             if not (self._calls or self._jobs or self._movable()):
                 # Deadlines and times to live pass also while nobody calls.
-                self._wakes.wait(0.5 if self._rows else 5.0)
+                self._wakes.wait(self._postponed.wait(0.5 if self._rows else 5.0))
             self._wakes.clear()
             try:
                 if self._stops:
@@ -170,9 +192,7 @@ class Scheduler:
                     self.sessions.expire()
                     next_expiry = time.monotonic() + 10.0
                 self._tick()
-            except (
-                Exception
-            ) as error:  # a fault of ours, or of the disk: the streams of this tick end with it
+            except Exception as error:  # a fault of ours, or of the disk, with which this tick's streams end
                 self._fail(error)
             self._tell()
 
@@ -183,7 +203,10 @@ class Scheduler:
         changes: list[Change] = []
         begin = time.monotonic()
         self._drop(begin)
-        self._answer_calls()
+        self.sessions.give_away()
+        for one in self._postponed.due(begin):
+            self._again(one)
+        self._answer_calls(begin)
         self._begin_jobs(begin)
         self._read()
         self._draw()
@@ -192,7 +215,13 @@ class Scheduler:
                 row.collect(changes)
         # A call that writes for long is no reason to read all of it once more after a crash.
         changes += self.sessions.snapshots([row.live for row in self._rows if row.live and self._is_due(row)])
-        self._store.commit(self.sessions.take_changes(self.limits.snapshot_every) + changes)
+        try:
+            refused = self._store.commit(self.sessions.take_changes(self.limits.snapshot_every) + changes)
+        except ApiError as error:
+            self._store_failed(error)
+        else:
+            if refused:
+                self._moved_away(refused)
         still = []
         for row in self._rows:
             if row.has_news or row.reason:
@@ -225,13 +254,67 @@ class Scheduler:
                 still.append(row)
         self._rows = still
 
-    def _answer_calls(self) -> None:
+    def _again(self, one: _Call | Job) -> None:
+        if isinstance(one, _Call):
+            self._calls.appendleft(one)
+        else:
+            self._jobs.appendleft(one)
+
+    def _answer_calls(self, now: float) -> None:
+        self._touched = []
         for _ in range(len(self._calls)):
-            work, future = self._calls.popleft()
+            call = self._calls.popleft()
+            begin = len(self.sessions.changes)
             try:
-                self._answers.append((future, work(), None))
+                self._answers.append((call.future, call.work(), None))
+                if self._store.shared:
+                    ids = {change.id for change in self.sessions.changes[begin:]}
+                    self._touched.append((len(self._answers) - 1, call, ids))
+            except ElsewhereError as error:
+                if not self._postponed.add(call, now):
+                    self._answers.append((call.future, None, error))
             except ThroughtimeError as error:
-                self._answers.append((future, None, error))
+                self._answers.append((call.future, None, error))
+
+    def _moved_away(self, refused: set[str]) -> None:
+        """Other servers have these sessions: nothing of this tick was written of them."""
+        still = []
+        for row in self._rows:
+            if row.live is None or row.live.id not in refused:
+                still.append(row)
+                continue
+            self.sessions.drop(row.live)
+            if row.streams:
+                self._refuse(row.job, session_moved(row.live.id))
+            else:  # nobody was told anything: once more from the beginning, where the session is by now
+                self._jobs.appendleft(row.job)
+        self._rows = still
+        self.sessions.moved_away(refused)
+        again = []
+        for place, call, ids in self._touched:
+            if ids.isdisjoint(refused):
+                continue
+            future, value, _ = self._answers[place]
+            if call.without is not None:
+                self._answers[place] = (future, call.without(value, refused), None)
+            elif ids <= refused:
+                again.append(place)
+                self._calls.append(call)
+            else:
+                self._answers[place] = (future, None, session_moved(min(ids & refused)))
+        for place in reversed(again):
+            del self._answers[place]
+
+    def _store_failed(self, error: ApiError) -> None:
+        """Nothing of this tick was written, or nobody knows: what is in memory no longer counts."""
+        log.warning("%s: %s", self.model.name, error)
+        for row in self._rows:
+            if row.live is not None:
+                self._refuse(row.job, error)
+                self.sessions.drop(row.live)
+        self._rows = [row for row in self._rows if row.live is None]
+        self._answers = [(future, None, error) for future, _, _ in self._answers]
+        self.sessions.forget()
 
     def _begin_jobs(self, now: float) -> None:
         while self._jobs:
@@ -250,8 +333,14 @@ class Scheduler:
                     self._told.append((job.outlet, begun, 0))
                 else:
                     self._rows += begun
+            except ElsewhereError as error:
+                if not self._postponed.add(job, now):
+                    self._refuse(job, error)
             except ThroughtimeError as error:
                 self._refuse(job, error)
+            except Exception as error:  # a fault of ours, which is no reason to end the others' streams
+                log.exception("a call of %s could not begin", self.model.name)
+                self._refuse(job, failed(error))
 
     def _refuse(self, job: Job, error: Exception) -> None:
         self._told.append((job.outlet, error, 0))
@@ -322,9 +411,11 @@ class Scheduler:
         for row in self._rows:
             self._refuse(row.job, shutting_down())
             self.sessions.abandon(row)
+        for one in self._postponed.due(float("inf")):
+            self._again(one)
         for job in self._jobs:
             self._refuse(job, shutting_down())
-        self._answers += [(future, None, shutting_down()) for _, future in self._calls]
+        self._answers += [(call.future, None, shutting_down()) for call in self._calls]
         self._rows = []
         self._jobs.clear()
         self._calls.clear()

@@ -121,7 +121,8 @@ def serve(runs: dict[str, Run], options: ServerOptions, limits: Limits, say: Cal
         server = _Server(config, here, options.grace)
         scheme = "http" if options.certificate is None else "https"
         host, port = listening.getsockname()[:2]
-        say(f"sessions: {store.durability}; {store.count():,} there")
+        count = store.count()
+        say(f"sessions: {store.durability}" + ("" if count is None else f"; {count:,} there"))
         if options.host not in LOOPBACK and not tokens:
             say(f"anybody who reaches {options.host} may call this server: give --tokens FILE")
         say(f"serving {', '.join(runs)} on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")

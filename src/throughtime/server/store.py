@@ -11,7 +11,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from throughtime.errors import OptionError, RunError
 
 # How long a deleted or expired session is remembered, so that its calls are told so (410 and not 404).
-_REMEMBERED_SECONDS = 24 * 3600.0
+REMEMBERED_SECONDS = 24 * 3600.0
 # SQLite's own bound on the parameters of a statement was 999 for long.
 _AT_ONCE = 500
 _VERSION = 1
@@ -85,6 +85,11 @@ class Put:
     session: StoredSession
     keep_from: int
 
+    @property
+    def id(self) -> str:
+        """The session's name."""
+        return self.session.id
+
 
 @dataclass(frozen=True, slots=True)
 class Append:
@@ -141,36 +146,94 @@ class Forget:
     why: str
 
 
-Change = Put | Append | Remember | Supersede | Forget
+@dataclass(frozen=True)
+class Release:
+    """This server lets go of a session: any other one may go on with it."""
+
+    id: str
+
+
+Change = Put | Append | Remember | Supersede | Forget | Release
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What came of taking sessions.
+
+    Args:
+        sessions: those that are there, gone ones without their state.
+        elsewhere: another server has them, and has been asked for them.
+        busy: the same, and calls are moving them on; their positions.
+    """
+
+    sessions: dict[str, StoredSession]
+    elsewhere: set[str]
+    busy: dict[str, int]
 
 
 class Store(Protocol):
-    """Where sessions are kept. Called by the threads of the models, one call at a time for each model."""
+    """Where sessions are kept. Called by the threads of the models, one call at a time for each model.
+
+    Attributes:
+        durability: what the store survives, in words.
+        shared: several servers have it at a time. Where not, all that is said of other servers does nothing.
+    """
 
     durability: str
+    shared: bool
 
-    def commit(self, changes: Sequence[Change]) -> None:
-        """All of these, or none, in one transaction."""
+    def commit(self, changes: Sequence[Change]) -> set[str]:
+        """All changes of a session, or none, in one transaction for all sessions.
+
+        Returns:
+            The sessions that it did not write, as another server has them by now.
+        """
+        ...
+
+    def take(self, ids: Sequence[str]) -> Taken:
+        """Those of the sessions that are known. This server has them from here on."""
         ...
 
     def load(self, ids: Sequence[str]) -> dict[str, StoredSession]:
-        """Those of the sessions that are known, gone ones without their state."""
+        """The same of sessions that this server has."""
         ...
 
     def recall(self, id: str, key: str) -> Recalled | None:
         """The call of a key."""
         ...
 
-    def expire(self, now: float, but: Sequence[str]) -> None:
-        """End the sessions whose time has come, but for those that are in use."""
+    def expire(self, now: float, live: Mapping[str, float]) -> None:
+        """End the sessions whose time has come, but for those that are in use, of which it is given."""
         ...
 
-    def count(self) -> int:
-        """Sessions that are there."""
+    def count(self) -> int | None:
+        """Sessions that are there; None where that would take long."""
         ...
 
     def close(self) -> None:
         """Let go of it."""
+        ...
+
+    # ---- other servers
+
+    def epoch(self) -> int:
+        """A number that changes where this server may have lost sessions without letting go of them."""
+        ...
+
+    def lost(self, ids: Sequence[str]) -> list[str]:
+        """Those of these sessions that another server has by now."""
+        ...
+
+    def wanted(self, model: str) -> list[str]:
+        """Sessions of a model that other servers ask for."""
+        ...
+
+    def keep(self, id: str, position: int) -> None:
+        """Tell who asks for a session that a call is moving it on."""
+        ...
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called where another server asks for a session, or answers."""
         ...
 
 
@@ -202,6 +265,8 @@ class SqliteStore:
     Raises:
         RunError: another process has it, or it is no such file.
     """
+
+    shared = False
 
     def __init__(self, path: Path, full: bool = False) -> None:
         self.path = path
@@ -252,14 +317,17 @@ class SqliteStore:
                 self._database.execute("rollback")
                 raise
 
-    def commit(self, changes: Sequence[Change]) -> None:
-        if not changes:
-            return
-        with self._transaction():
-            # In order, as a snapshot may go back behind what was appended before it; appends, of which there
-            # are thousands in a tick, together.
-            for kind, some in groupby(changes, type):
-                _WRITERS[kind](self, list(some))
+    def commit(self, changes: Sequence[Change]) -> set[str]:
+        if changes:
+            with self._transaction():
+                # In order, as a snapshot may go back behind what was appended before it; appends, of which
+                # there are thousands in a tick, together.
+                for kind, some in groupby(changes, type):
+                    _WRITERS[kind](self, list(some))
+        return set()
+
+    def take(self, ids: Sequence[str]) -> Taken:
+        return Taken(self.load(ids), set(), {})
 
     def _append(self, appends: Sequence[Append]) -> None:
         rows = [(one.id, *_row(one.entry)) for one in appends]
@@ -301,7 +369,7 @@ class SqliteStore:
             )
 
     def _end(self, ids: Iterable[str], why: str) -> None:
-        until = time.time() + _REMEMBERED_SECONDS
+        until = time.time() + REMEMBERED_SECONDS
         for one in ids:
             run = self._database.execute
             run(
@@ -342,12 +410,11 @@ class SqliteStore:
             ).fetchone()
         return None if row is None else Recalled(row[0], bool(row[1]))
 
-    def expire(self, now: float, but: Sequence[str]) -> None:
+    def expire(self, now: float, live: Mapping[str, float]) -> None:
         run = self._database.execute
-        spared = set(but)
         with self._transaction():
             over = run("select id from sessions where expires < ? and gone = '' limit 1000", (now,))
-            self._end([row[0] for row in over if row[0] not in spared], "its time to live is over")
+            self._end([row[0] for row in over if row[0] not in live], "its time to live is over")
             run("delete from sessions where expires < ? and gone != ''", (now,))
 
     def count(self) -> int:
@@ -358,6 +425,24 @@ class SqliteStore:
         with self._turns:
             self._database.close()
 
+    def epoch(self) -> int:
+        return 0
+
+    def lost(self, ids: Sequence[str]) -> list[str]:
+        return []
+
+    def wanted(self, model: str) -> list[str]:
+        return []
+
+    def keep(self, id: str, position: int) -> None:
+        pass
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        pass
+
+    def _release(self, sessions: Sequence[Release]) -> None:
+        pass  # one server has the file
+
 
 _WRITERS: dict[type, Any] = {
     Append: SqliteStore._append,
@@ -365,6 +450,7 @@ _WRITERS: dict[type, Any] = {
     Remember: SqliteStore._remember,
     Supersede: SqliteStore._supersede,
     Forget: SqliteStore._forget,
+    Release: SqliteStore._release,
 }
 
 
@@ -386,4 +472,8 @@ def open_store(address: str, durable: bool) -> Store:
     if kind == "sqlite" and separator and rest.lstrip("/"):
         # As of SQLAlchemy: three slashes for a relative path, four for an absolute one.
         return SqliteStore(Path(rest[1:] if rest.startswith("/") else rest), durable)
+    if kind in ("redis", "rediss") and rest:
+        from throughtime.server.redis_store import RedisStore
+
+        return RedisStore(address, durable)
     raise OptionError(f"--store {address!r:.100} must be sqlite:///FILE or redis://HOST:PORT")
