@@ -245,6 +245,7 @@ def _photos(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def others(other_runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of them."""
-    one = Server(other_runs, tmp_path_factory.mktemp("store") / "store.db")
+    store = f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db"
+    one = Server(other_runs, store)
     yield one
     one.stop()
