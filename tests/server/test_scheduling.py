@@ -296,3 +296,23 @@ def test_a_certificate_makes_it_https(text_run: Path, tmp_path: Path) -> None:
         assert httpx.get(f"{one.url}/ready", verify=trusted).json() == {"status": "ready"}
     finally:
         assert one.end(signal.SIGTERM) == 0
+
+
+def test_a_fault_of_ours_in_one_call_leaves_the_others_alone(
+    text_run: Path, start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start({"bytes": text_run})
+    scheduler = server.serving.texts["bytes"]
+    reader = connected(server, LONG % 1)
+    assert until(lambda: scheduler.load[0] == 1)
+
+    def fault(*_: Any) -> None:
+        raise KeyError("nobody thought of this")
+
+    monkeypatch.setattr(scheduler.sessions, "open", fault)
+    monkeypatch.setattr(scheduler.sessions, "get", fault)
+    assert server.post("/v1/sessions", {"model": "bytes"}, 500)["error"]["code"] == "internal_error"
+    id = f"ses-{scheduler.model.fingerprint[:8]}-0"
+    assert server.post(f"/v1/sessions/{id}/generate", {}, 500)["error"]["code"] == "internal_error"
+    assert scheduler.load[0] == 1 and reader.recv(100)
+    reader.close()

@@ -275,6 +275,9 @@ class Scheduler:
                     self._answers.append((call.future, None, error))
             except ThroughtimeError as error:
                 self._answers.append((call.future, None, error))
+            except Exception as error:  # a fault of ours, which is no reason to end the others' streams
+                log.exception("a call of %s failed", self.model.name)
+                self._answers.append((call.future, None, failed(error)))
 
     def _moved_away(self, refused: set[str]) -> None:
         """Other servers have these sessions: nothing of this tick was written of them."""
