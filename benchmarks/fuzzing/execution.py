@@ -371,7 +371,7 @@ def shorten_trainings() -> None:
         try:
             if self.position.step and not self.position.finished:
                 self._model.train()
-                if not self._step():
+                if not self._step((0, 0)):
                     self._end_epoch()
                 self._log_window()
                 self._checkpoint()

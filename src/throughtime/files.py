@@ -162,7 +162,12 @@ def _runs(number: str) -> bool:
         return True
     except (OSError, OverflowError):
         return False
-    return True
+    try:
+        # One that was killed keeps its number until its parent asks for its end, which may be never.
+        state = Path(f"/proc/{number}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except (OSError, IndexError):
+        return True
+    return state not in (b"Z", b"X")
 
 
 def _sync_folder(folder: Path) -> None:

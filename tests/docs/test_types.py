@@ -12,6 +12,8 @@ import pytest
 
 from tests.docs.test_examples import BLOCK, ROOT
 
+# Other people's engines, which need not be installed.
+ENGINES = ("dask", "optuna", "pyspark", "ray")
 PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
 
 
@@ -36,5 +38,9 @@ def test_the_examples_of_the_docs_have_no_type_errors(tmp_path: Path) -> None:
     if "generalDiagnostics" not in result.stdout:
         pytest.skip(f"pyright cannot run here: {result.stderr.strip()[-200:]}")
     found = json.loads(result.stdout)["generalDiagnostics"]
-    errors = [f"{Path(one['file']).name}: {one['message']}" for one in found if one["severity"] == "error"]
+    errors = [
+        f"{Path(one['file']).name}: {one['message']}"
+        for one in found
+        if one["severity"] == "error" and not any(f'"{name}' in one["message"] for name in ENGINES)
+    ]
     assert not errors, "\n".join(errors)
