@@ -37,15 +37,12 @@ class Outlet:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
-    async def take(self, seconds: float | None = None) -> list[Any]:
-        """All that waits, at least one piece; an empty list where none came in so many seconds."""
+    async def take(self) -> list[Any]:
+        """All that waits, at least one piece."""
         if not self._pieces:
             self._reader = asyncio.get_running_loop().create_future()
             try:
-                if seconds is None:
-                    await self._reader
-                else:
-                    await asyncio.wait([self._reader], timeout=seconds)
+                await self._reader
             finally:
                 self._reader = None
         taken, self._pieces = self._pieces, []

@@ -73,14 +73,14 @@ class JobReply(Response):
         self._wake()
         self.outlet.put(_LEFT, 0)
 
-    async def pieces(self, seconds: float | None = None) -> list[News]:
-        """What came; an empty list where nothing did in so many seconds.
+    async def pieces(self) -> list[News]:
+        """What came; an empty list where it is time for a sign of life.
 
         Raises:
             ApiError: the job was refused or ended by an error.
             ReaderLeftError: nobody reads the answer.
         """
-        taken = await self.outlet.take(seconds)
+        taken = [one for one in await self.outlet.take() if one is not _PING]
         for place, piece in enumerate(taken):
             if isinstance(piece, News):
                 if piece.error is not None:
@@ -107,6 +107,7 @@ class ReaderLeftError(Exception):
 
 
 _LEFT = object()
+_PING = object()
 
 
 class JsonReply(JobReply):
@@ -167,9 +168,13 @@ class EventReply(JobReply):
 
     async def answer(self, send: Send) -> None:
         left, begun = self._count, False
+        loop = asyncio.get_running_loop()
+        self._told_at = loop.time()
+        self._timer = loop.call_later(_PING_SECONDS, self._ping, loop)
         try:
             while left:
-                pieces = await self.pieces(_PING_SECONDS)
+                pieces = await self.pieces()
+                self._told_at = loop.time()
                 if not begun:
                     begun = True
                     headers = _EVENT_HEADERS + self._extra
@@ -188,6 +193,16 @@ class EventReply(JobReply):
                 return
             body = to_json(as_api_error(error).body())
             await send({"type": "http.response.body", "body": b"data: " + body + b"\n\n", "more_body": False})
+        finally:
+            self._timer.cancel()
+
+    def _ping(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A sign of life where nothing has gone out for long. A timer for each piece would cost more."""
+        idle = loop.time() - self._told_at
+        if idle >= _PING_SECONDS:
+            self.outlet.put(_PING, 0)
+            idle = 0.0
+        self._timer = loop.call_later(_PING_SECONDS - idle, self._ping, loop)
 
 
 def as_api_error(error: Exception) -> ApiError:

@@ -35,9 +35,10 @@ T = TypeVar("T")
 
 log = logging.getLogger("throughtime.server")
 
-# A tick is to take about so long while others wait for it, in seconds: an event a stream in that time is fast
-# enough for any reader, and what a tick costs besides its steps is shared by several.
-_TICK_SECONDS = 0.008
+# The steps of a tick are to take about so long, in seconds of this thread's own time, without what it waits
+# for the event loop: an event a stream in that time is fast enough for any reader, and what a tick costs
+# besides its steps is shared by several.
+_TICK_SECONDS = 0.010
 # So few streams get an event for every token.
 _FEW = 4
 _MOST_STEPS = 32
@@ -367,9 +368,9 @@ class Scheduler:
             budget -= lengths[-1]
             if budget <= 0:
                 break
-        begin = time.perf_counter()
+        begin = time.thread_time()
         self.model.read(reading[: len(lengths)], lengths)
-        self._token_seconds = _slowly(self._token_seconds, (time.perf_counter() - begin) / sum(lengths))
+        self._token_seconds = _slowly(self._token_seconds, (time.thread_time() - begin) / sum(lengths))
         self._metrics.read.inc(sum(lengths))
 
     def _draw(self) -> None:
@@ -378,10 +379,10 @@ class Scheduler:
             return
         steps = self._steps(drawing)
         limits = np.array([min(row.limit, 1 if row.watched else steps) for row in drawing], np.int64)
-        begin = time.perf_counter()
+        begin = time.thread_time()
         drawn = self.model.draw(drawing, limits)
         most = int(limits.max())
-        self._step_seconds = _slowly(self._step_seconds, (time.perf_counter() - begin) / most)
+        self._step_seconds = _slowly(self._step_seconds, (time.thread_time() - begin) / most)
         self._metrics.drawn.inc(drawn)
 
     def _steps(self, drawing: list[Row]) -> int:

@@ -131,6 +131,7 @@ def serve(runs: dict[str, Run], options: ServerOptions, limits: Limits, say: Cal
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
         server.run(sockets=[listening])
+        gc.unfreeze()  # or nothing of it would be given back at the process's end
     finally:
         store.close()
 
