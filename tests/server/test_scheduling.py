@@ -316,3 +316,26 @@ def test_a_fault_of_ours_in_one_call_leaves_the_others_alone(
     assert server.post(f"/v1/sessions/{id}/generate", {}, 500)["error"]["code"] == "internal_error"
     assert scheduler.load[0] == 1 and reader.recv(100)
     reader.close()
+
+
+def test_a_call_with_options_of_its_own_is_taken_up_with_them(
+    text_run: Path, start: Callable[..., Server]
+) -> None:
+    server = start({"bytes": text_run})
+    scheduler = server.serving.texts["bytes"]
+    ids = [server.post("/v1/sessions", {"model": "bytes", "seed": 5}, 201)["id"] for _ in range(2)]
+    body = {"prompt": "again", "max_tokens": 20_000, "repetition_penalty": 3.0, "stream": True}
+    head = {"idempotency-key": "a"}
+    whole = server.http.post(f"/v1/sessions/{ids[0]}/generate", json=body, headers=head).text
+    with server.http.stream("POST", f"/v1/sessions/{ids[1]}/generate", json=body, headers=head) as answer:
+        next(answer.iter_bytes())
+    assert until(lambda: scheduler.load[0] == 0)
+    position = server.http.get(f"/v1/sessions/{ids[1]}").json()["position"]
+    assert 6 < position < 20_006
+    again = server.http.post(f"/v1/sessions/{ids[1]}/generate", json=body, headers=head).text
+
+    def text(events: str) -> str:
+        lines = [line[6:] for line in events.splitlines() if line.startswith("data: {")]
+        return "".join(json.loads(line)["text"] for line in lines)
+
+    assert text(again) == text(whole)

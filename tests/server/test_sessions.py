@@ -83,6 +83,32 @@ def test_lines_are_written_one_after_the_other(server: Server, lines_run: Path) 
         assert generate(server, id, count)["text"] == alone.write(count)
 
 
+def test_a_call_that_is_refused_changes_nothing(server: Server, lines_run: Path) -> None:
+    alone = Run.open(lines_run).session(seed=7)
+    id = create(server, model="names")["id"]
+    while not alone.complete:
+        assert generate(server, id, 5)["text"] == alone.write(5)
+    for body in ({"temperature": -1}, {"prompt": "Q"}, {"prompt": [999]}, {"stop": ""}):
+        assert generate(server, id, 5, 400, **body)["error"]["message"]
+    # It is neither busy, nor has it begun a line.
+    assert generate(server, id, 30)["text"] == alone.write(30)
+
+
+def test_steps_of_many_begin_lines_as_single_ones_do(server: Server) -> None:
+    ids = [create(server, model="names")["id"] for _ in range(2)]
+    for tokens in ([1], [2, 3]):
+        steps = {"steps": [{"id": ids[0], "tokens": tokens}]}
+        (many,) = server.post("/v1/sessions:step", steps)["results"]
+        one = server.post(f"/v1/sessions/{ids[1]}/step", {"tokens": tokens})
+        assert many["position"] == one["position"]
+        assert many["next"][0]["token"] == one["next"][0]["token"]
+    assert generate(server, ids[0], 30)["text"] == generate(server, ids[1], 30)["text"]
+    steps = {"steps": [{"id": ids[0], "tokens": [1]}]}
+    (many,) = server.post("/v1/sessions:step", steps)["results"]
+    assert many["position"] == server.post(f"/v1/sessions/{ids[1]}/step", {"tokens": [1]})["position"]
+    assert generate(server, ids[0], 30)["text"] == generate(server, ids[1], 30)["text"]
+
+
 def test_steps_tell_what_comes_next(server: Server, text_run: Path) -> None:
     run = Run.open(text_run)
     id = create(server)["id"]

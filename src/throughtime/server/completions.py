@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Depends, Request, Response
@@ -43,7 +43,7 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     include_usage: bool = False
-    include_obfuscation: bool = False
+    include_obfuscation: Literal[False] = Field(False, description="Nothing is added to events here.")
 
 
 class CompletionRequest(Sampling):
@@ -162,9 +162,9 @@ class CompletionJob:
                 model.engine.set_states(stream.slot, first[None])  # type: ignore[index]
             prompt = self.prompts[0]
             tokens = model.session_tokens(prompt, begins) if prompt or begins else NO_TOKENS
-            (slot,) = model.engine.fork(stream.slot).tolist()
-            (draws,) = model.engine.draws([slot])
+            (draws,) = model.engine.draws(stream.slot)
             options = request.sampling(draws.options)
+            (slot,) = model.engine.fork(stream.slot).tolist()
         if options != draws.options:
             model.engine.set_draws([slot], [replace(draws, options=options)])
         if request.seed is not None:

@@ -56,10 +56,11 @@ class SessionJob:
         if self.retried and self.position is None and not self.key:
             raise ambiguous_retry(live.position)
         sessions.free(live, None if call is not None else self.position)
-        row = self._row(model, sessions, live)
-        if call is not None:
-            sessions.go_on(row, self.key, call)
-        else:
+        # What can be refused comes before anything is changed.
+        told = [] if call is None else sessions.journal_of(live, call)
+        options = live.options if self.request is None else self.request.sampling(live.options)
+        row = self._row(model, sessions, live, call)
+        if call is None:
             sessions.supersede(live)
         if call is None and self.key:
             row.key = self.key
@@ -72,24 +73,27 @@ class SessionJob:
             if self.streams:
                 sessions.begin_call(live, self.key, row.call)
         live.busy = True
-        if self.request is not None:
-            options = self.request.sampling(live.options)
-            if options != live.options:
-                row.own_options = options
-                sessions.set_options(live, options)
+        if options != live.options:
+            row.own_options = options
+            sessions.set_options(live, options)
+        if call is not None:
+            sessions.go_on(row, self.key, call, told)
         return [row]
 
-    def _row(self, model: TextModel, sessions: TextSessions, live: TextLive) -> Row:
+    def _row(
+        self, model: TextModel, sessions: TextSessions, live: TextLive, call: dict[str, Any] | None
+    ) -> Row:
+        """The stream, with all that the call reads, also what it has read before it broke off."""
+        start, complete = live.position, live.complete
+        if call is not None:
+            start, complete = call["start"], call["complete"]
+        begins = model.writes_lines and complete
         reads = NO_TOKENS
-        resets = False
-        given = len(self.reads) > 0
-        if given or self.limit:
-            resets = sessions.begin_line(live) and live.position > 0
-        if given:
-            begins = model.writes_lines and (resets or live.position == 0)
+        if len(self.reads):
             reads = model.session_tokens(self.reads, begins)
-        elif self.limit and (resets or live.position == 0):
+        elif self.limit and (begins or start == 0):
             reads = model.prompt_tokens("")
+        resets = bool(len(reads)) and sessions.begin_line(live) and live.position > 0
         output = TextOutput(model.vocabulary, self.stops, live.decoder)
         row = Row(self, 0, live.slot, reads, self.limit, output, live, self.streams, not self.streams)
         row.resets = resets

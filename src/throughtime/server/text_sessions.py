@@ -45,12 +45,12 @@ class TextSessions(LiveSessions[TextLive]):
     def open(self, name: str, request: CreateRequest) -> TextLive:
         model = self.model
         prompt = request.prompt
-        tokens = model.session_tokens(prompt, model.writes_lines) if prompt else None
+        tokens = model.session_tokens(prompt, begins_line=False) if prompt else None
         seed = random_seed() if request.seed is None else request.seed
         given = {"metadata": request.metadata}
         live = self.create(name, request.sampling(), seed, request.ttl, request.conditions, given)
         if tokens is not None:
-            self.read_at_once(live, tokens)
+            self.read_many([live], [tokens.tolist()], wants_logits=False)
         return live
 
     def described(self, live: TextLive) -> dict[str, Any]:
@@ -106,11 +106,6 @@ class TextSessions(LiveSessions[TextLive]):
         live.expires = time.time() + facts["time_to_live"]
         self.admit(live)
         return live
-
-    def read_at_once(self, live: TextLive, tokens: NDArray[np.int64]) -> None:
-        """Read what a new session begins with."""
-        self.read_many([live], [tokens.tolist()], False)
-        live.complete = False
 
     def fork(self, live: TextLive, name: str, seed: int | None) -> TextLive:
         (slot,) = self.model.engine.fork([live.slot]).tolist()
@@ -186,14 +181,12 @@ class TextSessions(LiveSessions[TextLive]):
     def _first_state(self, live: TextLive) -> NDArray[np.float32]:
         return self.model.own_first_state if live.first_state is None else live.first_state
 
-    def go_on(self, row: Row, key: str, call: dict[str, Any]) -> None:
-        """Take up a call that was broken off: what it drew is told again, and the rest is drawn.
+    def journal_of(self, live: TextLive, call: dict[str, Any]) -> list[Entry]:
+        """What a call that was broken off has read and drawn.
 
         Raises:
             ApiError: the journal does not go back so far.
         """
-        live = row.live
-        assert live is not None
         start = call["start"]
         (stored,) = self.store.load([live.id]).values()
         entries = [one for one in stored.journal if one.position >= start]
@@ -205,11 +198,20 @@ class TextSessions(LiveSessions[TextLive]):
                 facts={"position": live.position},
                 headers={"x-should-retry": "false"},
             )
+        return entries
+
+    def go_on(self, row: Row, key: str, call: dict[str, Any], entries: Sequence[Entry]) -> None:
+        """Take up a call that was broken off: what it drew is told again, and the rest is drawn."""
+        live = row.live
+        assert live is not None
         decoder = self.model.new_decoder()
         decoder.restore(call["decoder"])
         row.output.decoder = live.decoder = decoder
+        if row.own_options is not None and row.own_options.repetition_penalty != 1:
+            # These of the call alone: they have seen what it has read and drawn.
+            self._see(live, entries)
         row.key, row.call = key, call
-        live.keep_from, live.may_have_open_call = start, True
+        live.keep_from, live.may_have_open_call = call["start"], True
         read = 0
         for entry in entries:
             tokens = np.frombuffer(entry.tokens, "<i4").tolist()
@@ -224,6 +226,12 @@ class TextSessions(LiveSessions[TextLive]):
         row.reads = row.reads[read:]
         if not len(row.reads) and not row.limit:
             self.model.end(row, "length")
+
+    def _see(self, live: TextLive, entries: Sequence[Entry]) -> None:
+        marks = self.model.engine.seen([live.slot])
+        for entry in entries:
+            marks[0, np.frombuffer(entry.tokens, "<i4")] = 1
+        self.model.engine.set_seen([live.slot], marks)
 
     # ---- many at once
 
@@ -267,17 +275,25 @@ class TextSessions(LiveSessions[TextLive]):
     def read_many(
         self, lives: Sequence[TextLive], tokens: Sequence[Sequence[int]], wants_logits: bool
     ) -> NDArray[np.float32] | None:
-        """Read tokens, of the vocabulary, in each session; the logits (N, V) afterwards."""
+        """Read tokens, of the vocabulary, in each session; the logits (N, V) afterwards.
+
+        A line begins with what stands before its first token.
+        """
+        resets = [bool(one) and self.begin_line(live) for live, one in zip(lives, tokens, strict=True)]
+        if any(resets):
+            end = self.model.end_token
+            tokens = [[end, *one] if begins else one for begins, one in zip(resets, tokens, strict=True)]  # type: ignore[list-item]
         slots = np.array([live.slot for live in lives], np.int64)
         lengths = [len(one) for one in tokens]
         flat = np.fromiter(chain.from_iterable(tokens), np.int64, sum(lengths))
         logits = self.model.engine.read_ragged(slots, flat, lengths, logits=wants_logits)
         content = flat.astype("<i4").tobytes()
         first = 0
-        for live, one in zip(lives, tokens, strict=True):
+        for live, one, begins in zip(lives, tokens, resets, strict=True):
             if one:
                 last = first + 4 * len(one)
-                self.read(live, Entry(live.position, 0, content[first:last]))
+                entry = Entry(live.position, 0, content[first:last], begins and live.position > 0)
+                self.read(live, entry)
                 first = last
                 live.position += len(one)
                 for token in one:
