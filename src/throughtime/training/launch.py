@@ -6,13 +6,9 @@ import contextlib
 import datetime
 import re
 import shutil
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import nn
 
 from throughtime.config import RunConfig
 from throughtime.data.corpus_tokens import has_begun
@@ -24,25 +20,24 @@ from throughtime.in_memory import Data, Given, found_again, staged
 from throughtime.patterns import is_corpus
 from throughtime.places import Place, place_here
 from throughtime.presets import preset as preset_options
-from throughtime.program.files import PROGRAM, read_program, write_program
+from throughtime.program.files import PROGRAM
 from throughtime.recognition import settle
-from throughtime.recurrent import Recurrent
 from throughtime.run import CONFIG, PREPARED, Run, run_class
 from throughtime.run.history import METRICS, read_metrics
 from throughtime.run.lock import is_empty, writing
 from throughtime.run.loss_picture import PICTURE
 from throughtime.run.position import Position
 from throughtime.run.run import TOKENS
-from throughtime.trackers.following import Trackers
 from throughtime.training.additions import Additions
 from throughtime.training.callbacks import OnEvaluation, OnStep
 from throughtime.training.checkpoint import Checkpoint, check_sizes
 from throughtime.training.folds import any_fold_trained, measure_folds
-from throughtime.training.initial_weights import take_weights
+from throughtime.training.following import Together, follow, follow_in
 from throughtime.training.log import draw_loss, still_falling
 from throughtime.training.machine import go_on_with_threads, pick_device, set_threads
+from throughtime.training.making import make_trainer, prepare
 from throughtime.training.own_loss import check_loss, check_task, remember_loss
-from throughtime.training.processes import Processes, joined, said_elsewhere
+from throughtime.training.processes import Processes, joined
 from throughtime.training.progress import Progress
 from throughtime.training.replacing import set_aside
 from throughtime.training.sharing import Sharing
@@ -130,7 +125,7 @@ def start(
     additions = additions or Additions()
     with joined(show.remark) as processes:
         if not processes.is_first:
-            return _follow(processes, additions)
+            return follow_in(processes, additions)
         if going_on := _restarted(config, out, processes.place):
             show.remark(f"the processes were started again: {going_on} goes on from its last checkpoint")
             return resume(going_on, show, additions=additions)
@@ -177,7 +172,7 @@ def _start(
             config.save(folder / CONFIG, only_given=True)
             config = _cross_validated(config, folder, show, additions)
             run = prepare(config, folder, show)
-            trainer, task = _make_trainer(run, device, show, additions, sharing, begins=True)
+            trainer, task = make_trainer(run, device, show, additions, sharing, begins=True)
         except BaseException:
             if any_fold_trained(folder):
                 replaced()  # what they learned is kept, and a resumed training goes on from there
@@ -232,7 +227,7 @@ def resume(
     folder, show, additions = Path(folder), show or Progress(), additions or Additions()
     with joined(show.remark) as processes:
         if not processes.is_first:
-            return _follow(processes, additions)
+            return follow_in(processes, additions)
         given = {
             "epochs": epochs,
             "threads": threads,
@@ -270,7 +265,7 @@ def _resume(
                 f"the training had --device {before} and goes on with {device}: its numbers will differ in "
                 f"their last bits where that is another kind of processor"
             )
-        trainer, task = _make_trainer(run, processor, show, additions, sharing)
+        trainer, task = make_trainer(run, processor, show, additions, sharing)
         with contextlib.closing(trainer):
             trainer.resume(checkpoint, saved_config.training.epochs)
             position = trainer.position
@@ -307,7 +302,7 @@ def _begin_again(
     config = _cross_validated(config, folder, show, additions)
     (folder / PROGRAM).unlink(missing_ok=True)
     run = prepare(config, folder, show)
-    trainer, task = _make_trainer(run, device, show, additions, sharing, begins=True)
+    trainer, task = make_trainer(run, device, show, additions, sharing, begins=True)
     return _run(trainer, task, folder, show, Together(sharing, device))
 
 
@@ -317,90 +312,6 @@ def _cross_validated(config: RunConfig, folder: Path, show: Progress, additions:
         return config
     begin, go_on = partial(start, additions=additions), partial(resume, additions=additions)
     return measure_folds(config, folder, show, begin, go_on)
-
-
-def prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
-    """Read the user's data into the run folder."""
-    run = run_class(config.task).kind_for(config)(folder, config)
-    run.backend = "torch"  # which is faster where a CNN has to read many pictures
-    # Weights may be drawn while the data is read (a CNN's, for its features), in a fixed state.
-    torch.manual_seed(config.training.seed)
-    run.prepare(show)
-    run.config.save(folder / CONFIG)  # the run's: `prepare` may have settled what was left to the data
-    return run
-
-
-@dataclass(frozen=True)
-class Together:
-    """How the processes train one run.
-
-    Args:
-        sharing: of the steps.
-        device: of this process.
-        epochs: of the training that is resumed, before it got more; None where it begins.
-        extended: whether it has more of them now.
-    """
-
-    sharing: Sharing
-    device: torch.device
-    epochs: int | None = None
-    extended: bool = False
-
-    def as_message(self, folder: Path) -> dict[str, Any]:
-        """What the other processes have to know; see `_take_part`."""
-        return {
-            "kind": "train",
-            "folder": str(folder.resolve()),
-            "threads": torch.get_num_threads(),
-            "epochs": self.epochs,
-            "extended": self.extended,
-        }
-
-
-def follow(additions: Additions | None = None) -> tuple[Run, Position]:
-    """Take part in what the first of several processes trains, until it has ended.
-
-    Args:
-        additions: the loss of the program's own, which is the same in all processes.
-    Raises:
-        ProcessError: another process has ended.
-        DivergedError, Interrupted: as in the first process.
-    """
-    with joined(lambda _: None) as processes:
-        return _follow(processes, additions or Additions())
-
-
-def _follow(processes: Processes, additions: Additions) -> tuple[Run, Position]:
-    done: tuple[Run, Position] | None = None
-    while (message := processes.hear())["kind"] == "train":
-        done = _take_part(message, processes, additions)
-    if done is None:
-        raise said_elsewhere("the first process has trained nothing")
-    return Run.open(done[0].folder), done[1]
-
-
-def _take_part(message: dict[str, Any], processes: Processes, additions: Additions) -> tuple[Run, Position]:
-    """Train with the first process, in a run folder that it has prepared."""
-    folder = Path(message["folder"])
-    if not (folder / CONFIG).exists():
-        raise RunError(
-            f"{folder} is not there: the processes have to share the file system that the run folder lies on"
-        )
-    config = RunConfig.load(folder / CONFIG)
-    torch.set_num_threads(message["threads"])
-    device = pick_device(config, processes.place)
-    run = run_class(config.task).kind_for(config)(folder, config)
-    run.load()
-    model, task = make_task(run, device, Progress(), Additions(loss=additions.loss))
-    sharing = Sharing(processes, config.training.groups, config.training.seed)
-    trainer = Trainer(task, config.training, folder, Progress(), sharing=sharing)
-    with contextlib.closing(trainer):
-        if message["epochs"] is not None:
-            trainer.resume(Checkpoint.load(folder / CHECKPOINT), message["epochs"])
-        processes.open(device)
-        if message["extended"]:
-            trainer.extend()
-        return run, trainer.train()
 
 
 def _run(
@@ -455,70 +366,6 @@ def _trained(
     except OSError as error:  # the model is complete without its card
         show.remark(f"the model card was not written: {describe_os_error(error)}")
     return run, position
-
-
-def _make_trainer(
-    run: Run,
-    device: torch.device,
-    show: Progress,
-    additions: Additions,
-    sharing: Sharing,
-    begins: bool = False,
-) -> tuple[Trainer, Task]:
-    model, task = make_task(run, device, show, additions, begins)
-    _save_program(run, model)
-    training = run.config.training
-    followed = [*(("tensorboard",) if training.tensorboard else ()), *training.track]
-    trackers = Trackers(run.folder, followed, run.config.model_dump(), show.remark)
-    trainer = Trainer(task, training, run.folder, show, additions.callbacks(), trackers, sharing)
-    show.described(_facts(run.config, task, device) + sharing.facts(), task)
-    return trainer, task
-
-
-def make_task(
-    run: Run, device: torch.device, show: Progress, additions: Additions, begins: bool = False
-) -> tuple[nn.Module, Task]:
-    """The network of a prepared run on the device, and its examples and losses.
-
-    Args:
-        begins: the training begins, perhaps with the weights of another run.
-    """
-    torch.manual_seed(run.config.training.seed)
-    model = run.build_model()
-    if begins:
-        run.begin(model)
-    if begins and run.config.training.init_from is not None:
-        show.remark(take_weights(model, run, run.config.training.init_from))
-    model = model.to(device)
-    task = run.make_task(model, device)
-    if additions.loss is not None:
-        task.own_loss = additions.loss
-        task.loss_name = f"{additions.loss.name} in training, {task.loss_name}"
-    return model, task
-
-
-def _save_program(run: Run, model: nn.Module) -> None:
-    """Capture the network once: what runs it elsewhere needs neither its source nor torch.
-
-    Raises:
-        OptionError: a cell cannot become a program (the message names the line).
-        RunError: the program that the folder has is another.
-    """
-    from throughtime.capture.network import capture_network
-
-    path = run.folder / PROGRAM
-    own = run.config.model.cell.rpartition(":")[1] != ""
-    before = read_program(path)
-    if before is not None and not own:
-        return
-    found = capture_network(model, run.config.model.computed())
-    if before is None:
-        write_program(path, found)
-    elif before != found:
-        raise RunError(
-            f"{run.config.model.cell} computes something else than {path}, which this run was trained with: "
-            f"put back the cell as it was, or train another run"
-        )
 
 
 def _restarted(config: RunConfig, out: str | Path | None, place: Place) -> Path | None:
@@ -579,28 +426,3 @@ def _default_folder(config: RunConfig) -> Path:
         folder = folder.with_name(f"{name}-{now}-{number}")
         number += 1
     return folder
-
-
-def _facts(config: RunConfig, task: Task, device: torch.device) -> str:
-    """What is about to be trained, on what, with what."""
-    parameters = sum(parameter.numel() for parameter in task.model.parameters())
-    names = {
-        kernel.name
-        for module in task.model.modules()
-        if isinstance(module, Recurrent)
-        # As many steps as a chunk or an example may have: for very few another kernel is faster.
-        for kernel in module.kernel_for(torch.zeros(32, 1, module.input_size, device=device))
-    }
-    kernels = " and ".join(sorted(names))
-    threads = torch.get_num_threads()
-    where = f"{threads} thread{'s' if threads > 1 else ''}"
-    if device.type == "cuda":
-        where = torch.cuda.get_device_name(device)
-    model = config.model
-    own = model.cell.rpartition(":")[2]
-    network = f"{own if own != model.cell else own.upper()} {model.layers} x {model.hidden}"
-    return (
-        f"{network}, {parameters:,} parameters; {task.facts()}; "
-        f"{resolve_precision(config.training, device)} on {where}"
-        f"{f', kernel {kernels}' if kernels else ''}"
-    )

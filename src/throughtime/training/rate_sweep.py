@@ -24,8 +24,9 @@ from throughtime.places import check_alone
 from throughtime.presets import preset as preset_options
 from throughtime.recognition import settle
 from throughtime.training.additions import Additions
-from throughtime.training.launch import check_paths, make_task, prepare
+from throughtime.training.launch import check_paths
 from throughtime.training.machine import pick_device, set_threads
+from throughtime.training.making import make_task, prepare
 from throughtime.training.optimizer import clip_gradients, make_optimizer
 from throughtime.training.own_loss import check_task
 from throughtime.training.progress import Progress

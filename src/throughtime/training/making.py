@@ -1,0 +1,126 @@
+"""From a run folder's options to what trains it: prepared data, a network, its task and its trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from throughtime.config import RunConfig
+from throughtime.errors import RunError
+from throughtime.program.files import PROGRAM, read_program, write_program
+from throughtime.recurrent import Recurrent
+from throughtime.run import CONFIG, Run, run_class
+from throughtime.trackers.following import Trackers
+from throughtime.training.additions import Additions
+from throughtime.training.initial_weights import take_weights
+from throughtime.training.progress import Progress
+from throughtime.training.sharing import Sharing
+from throughtime.training.task import Task
+from throughtime.training.trainer import Trainer, resolve_precision
+
+
+def prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
+    """Read the user's data into the run folder."""
+    run = run_class(config.task).kind_for(config)(folder, config)
+    run.backend = "torch"  # which is faster where a CNN has to read many pictures
+    # Weights may be drawn while the data is read (a CNN's, for its features), in a fixed state.
+    torch.manual_seed(config.training.seed)
+    run.prepare(show)
+    run.config.save(folder / CONFIG)  # the run's: `prepare` may have settled what was left to the data
+    return run
+
+
+def make_trainer(
+    run: Run,
+    device: torch.device,
+    show: Progress,
+    additions: Additions,
+    sharing: Sharing,
+    begins: bool = False,
+) -> tuple[Trainer, Task]:
+    """The trainer of a prepared run, and its task, with the program captured and the trackers begun.
+
+    Args:
+        begins: the training begins, perhaps with the weights of another run.
+    """
+    model, task = make_task(run, device, show, additions, begins)
+    _save_program(run, model)
+    training = run.config.training
+    followed = [*(("tensorboard",) if training.tensorboard else ()), *training.track]
+    trackers = Trackers(run.folder, followed, run.config.model_dump(), show.remark)
+    trainer = Trainer(task, training, run.folder, show, additions.callbacks(), trackers, sharing)
+    show.described(_facts(run.config, task, device) + sharing.facts(), task)
+    return trainer, task
+
+
+def make_task(
+    run: Run, device: torch.device, show: Progress, additions: Additions, begins: bool = False
+) -> tuple[nn.Module, Task]:
+    """The network of a prepared run on the device, and its examples and losses.
+
+    Args:
+        begins: the training begins, perhaps with the weights of another run.
+    """
+    torch.manual_seed(run.config.training.seed)
+    model = run.build_model()
+    if begins:
+        run.begin(model)
+    if begins and run.config.training.init_from is not None:
+        show.remark(take_weights(model, run, run.config.training.init_from))
+    model = model.to(device)
+    task = run.make_task(model, device)
+    if additions.loss is not None:
+        task.own_loss = additions.loss
+        task.loss_name = f"{additions.loss.name} in training, {task.loss_name}"
+    return model, task
+
+
+def _save_program(run: Run, model: nn.Module) -> None:
+    """Capture the network once: what runs it elsewhere needs neither its source nor torch.
+
+    Raises:
+        OptionError: a cell cannot become a program (the message names the line).
+        RunError: the program that the folder has is another.
+    """
+    from throughtime.capture.network import capture_network
+
+    path = run.folder / PROGRAM
+    own = run.config.model.cell.rpartition(":")[1] != ""
+    before = read_program(path)
+    if before is not None and not own:
+        return
+    found = capture_network(model, run.config.model.computed())
+    if before is None:
+        write_program(path, found)
+    elif before != found:
+        raise RunError(
+            f"{run.config.model.cell} computes something else than {path}, which this run was trained with: "
+            f"put back the cell as it was, or train another run"
+        )
+
+
+def _facts(config: RunConfig, task: Task, device: torch.device) -> str:
+    """What is about to be trained, on what, with what."""
+    parameters = sum(parameter.numel() for parameter in task.model.parameters())
+    names = {
+        kernel.name
+        for module in task.model.modules()
+        if isinstance(module, Recurrent)
+        # As many steps as a chunk or an example may have: for very few another kernel is faster.
+        for kernel in module.kernel_for(torch.zeros(32, 1, module.input_size, device=device))
+    }
+    kernels = " and ".join(sorted(names))
+    threads = torch.get_num_threads()
+    where = f"{threads} thread{'s' if threads > 1 else ''}"
+    if device.type == "cuda":
+        where = torch.cuda.get_device_name(device)
+    model = config.model
+    own = model.cell.rpartition(":")[2]
+    network = f"{own if own != model.cell else own.upper()} {model.layers} x {model.hidden}"
+    return (
+        f"{network}, {parameters:,} parameters; {task.facts()}; "
+        f"{resolve_precision(config.training, device)} on {where}"
+        f"{f', kernel {kernels}' if kernels else ''}"
+    )
