@@ -70,8 +70,10 @@ def in_cache(run: Path, cache: Path, name: str = "me/mine") -> Path:
 
 
 def test_a_dry_run_shows_the_list_and_sends_nothing(run: Path, hub: FakeHub) -> None:
+    before = (run / "README.md").read_bytes()
     result = throughtime("push", run, "me/mine", "--dry-run", folder=run.parent)
     assert result.returncode == 0, result.stderr
+    assert (run / "README.md").read_bytes() == before
     assert re.search(r"model.safetensors +[\d,]+ bytes", result.stdout)
     assert f"config.toml names where the data lay: {run.parent / 'secret.txt'}" in result.stderr
     assert hub.asked == []
@@ -86,7 +88,9 @@ def test_only_what_is_on_the_list_is_sent(run: Path, hub: FakeHub) -> None:
     result = throughtime("push", run, "me/mine", "--create", "private", "--yes", "--json", folder=run.parent)
     assert result.returncode == 0, result.stderr
     sent = hub.repositories["me/mine"]
-    assert set(sent) == set(json.loads(result.stdout)["files"]) <= set(SHARED_FILES)
+    listed = json.loads(result.stdout)["files"]
+    assert {name: len(content) for name, content in sent.items()} == listed
+    assert set(listed) <= set(SHARED_FILES) and b"hf://me/mine" in sent["README.md"]
     assert {"model.safetensors", "config.toml", "program.json", "tokenizer.json", "README.md"} <= set(sent)
     assert all((run / name).exists() for name in ("tokens", "checkpoints"))
     assert not any(b"quick brown fox" in content for content in sent.values())

@@ -67,7 +67,7 @@ def push(
                 raise OptionError("pass --yes to send these files, or --dry-run to send none")
             if not yes and not typer.confirm(f"Send {len(files)} files to {target.repository}?", err=True):
                 raise typer.Exit(1)
-            where = send(opened.folder, files, target, message, create)
+            where = send(opened, files, target, message, create)
     if as_json:
         print_json(
             {"to": str(target), "files": {file.name: file.size for file in files}, "commit": where or None}

@@ -39,9 +39,16 @@ def write_hub_files(run: Run, name: str = "RUN") -> None:
     tokenizer = _tokenizer(run)
     if tokenizer is not None:
         write_atomically(run.folder / TOKENIZER_CONFIG, _json(tokenizer))
-    card = run.folder / CARD
-    if not card.exists() or MARK in card.read_text(encoding="utf-8", errors="replace"):
-        write_atomically(card, model_card(run, name).encode())
+    if (card := card_of(run, name)) is not None:
+        write_atomically(run.folder / CARD, card)
+
+
+def card_of(run: Run, name: str) -> bytes | None:
+    """The card that a run is to have; None where somebody's own is there."""
+    path = run.folder / CARD
+    if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        return None
+    return model_card(run, name).encode()
 
 
 def _json(value: Any) -> bytes:

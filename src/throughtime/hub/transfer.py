@@ -9,13 +9,13 @@ from throughtime.errors import MissingExtraError, OptionError, RunError
 from throughtime.extras import install_command
 from throughtime.files import copy_atomically
 from throughtime.hub.cache import HubName, fetch, is_hub_name, one_line, run_folder
-from throughtime.hub.card import write_hub_files
+from throughtime.hub.card import CARD, card_of, write_hub_files
 from throughtime.hub.shared_files import SHARED_FILES, SharedFile, shared_files
 from throughtime.run.run import Run
 
 
 def to_be_pushed(folder: str | Path, name: HubName) -> tuple[Run, list[SharedFile]]:
-    """Open a run that is to be pushed, bring its card up to date, and list what will be sent.
+    """Open a run that is to be pushed, and list what will be sent, its card with the name that it will have.
 
     Raises:
         RunError: it is no finished run, it lies in the Hub's cache, or one of its files is a symbolic link.
@@ -26,17 +26,19 @@ def to_be_pushed(folder: str | Path, name: HubName) -> tuple[Run, list[SharedFil
     if run.is_unfinished:
         raise RunError(f"{folder} has no weights but those of a checkpoint: finish the training first")
     _ = run.program  # a run of an older version gets one here
-    write_hub_files(run, str(name))
-    return run, shared_files(run.folder)
+    write_hub_files(run)  # which a run of an older version lacks
+    card = card_of(run, str(name))
+    return run, [
+        SharedFile(CARD, len(card)) if file.name == CARD and card is not None else file
+        for file in shared_files(run.folder)
+    ]
 
 
-def push(
-    folder: Path, files: list[SharedFile], name: HubName, message: str, create: str | None = None
-) -> str:
+def push(run: Run, files: list[SharedFile], name: HubName, message: str, create: str | None = None) -> str:
     """Send files of a run to the Hub.
 
     Args:
-        folder: the run folder.
+        run: the run, whose card's commands name the repository from now on.
         files: of it.
         name: where to.
         message: of the commit.
@@ -53,12 +55,13 @@ def push(
         command = install_command("hub", "huggingface_hub")
         raise MissingExtraError(f"push needs huggingface_hub: install it with `{command}`") from None
     api = HfApi()
+    write_hub_files(run, str(name))
     try:
         if create is not None:
             api.create_repo(name.repository, private=create == "private", exist_ok=True)
         done = api.upload_folder(
             repo_id=name.repository,
-            folder_path=str(folder),
+            folder_path=str(run.folder),
             revision=name.revision,
             allow_patterns=[file.name for file in files],
             commit_message=message,

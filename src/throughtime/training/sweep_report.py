@@ -122,6 +122,7 @@ def write_page(rows: Sequence[Row], objective: str, out: Path) -> Path:
 
 def _curves(rows: Sequence[Row], objective: str) -> Any:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
     axes = figure.subplots()
@@ -135,6 +136,7 @@ def _curves(rows: Sequence[Row], objective: str) -> Any:
             if points:
                 axes.plot(*zip(*points, strict=True), color=colour, label=label, marker="o", markersize=3)
                 label = None
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel(objective.removeprefix("val_").replace("_", " ") + " (validation)")
     axes.set_title("A line for each seed, a colour for each combination")
