@@ -44,6 +44,8 @@ from throughtime.presets import PRESETS, preset
             "--early-stopping 3 would do nothing: it needs something to validate on",
         ),
         ({"validation_fraction": 0.0, "schedule": "plateau"}, "it needs something to validate on"),
+        ({"validation_fraction": 0.0, "keep_best": 3}, "it needs something to validate on"),
+        ({"average": 1}, "it needs 2 evaluations or more"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(options: dict[str, Any], message: str) -> None:

@@ -73,7 +73,9 @@ def assert_same_outcome(one: Path, two: Path) -> None:
         assert torch.equal(tensor, others[name]), name
     assert metrics == other_metrics
     assert state == other_state
-    assert (one / "model.safetensors").read_bytes() == (two / "model.safetensors").read_bytes()
+    for path in [one / "model.safetensors", *(one / "checkpoints").glob("step-*")]:
+        assert path.read_bytes() == (two / path.relative_to(one)).read_bytes()
+    assert len([*(one / "checkpoints").iterdir()]) == len([*(two / "checkpoints").iterdir()])
 
 
 VARIANTS: list[dict[str, Any]] = [
@@ -83,6 +85,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"dropout": 0.3, "zoneout": 0.1, "locked_dropout": True, "embedding": 0, "schedule": "zaremba"},
     {"chunk": 0, "clip_value": 0.01, "validation_fraction": 0.0, "epochs": 20, "log_every": 3},
     {"layer_norm": True, "zoneout": 0.1, "kernel": "native"},
+    {"ema": 0.9, "average": 3, "keep_best": 2, "evaluate_every": 4},
 ]
 
 

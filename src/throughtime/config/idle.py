@@ -200,7 +200,7 @@ _RULES = (
         "no folds, which hold examples out by turns",
     ),
     _Rule(
-        ("early_stopping",),
+        ("early_stopping", "keep_best"),
         _nothing_is_held_out,
         "something to validate on: a --validation-fraction above 0, or --validation",
     ),
@@ -214,6 +214,7 @@ _RULES = (
         lambda given: given["validation"] is not None,
         "no --validation: it is what they measure on",
     ),
+    _Rule(("average",), lambda given: given["average"] == 1, "2 evaluations or more to be a mean"),
     _Rule(("fold",), lambda given: bool(given.get("folds")), "no --folds, which trains them all"),
 )
 

@@ -32,7 +32,7 @@ def holds_nothing_out(config: RunConfig, examples: int) -> bool:
         examples: before any is held out.
     """
     training = config.training
-    follows = training.early_stopping or training.schedule == "plateau"
+    follows = training.early_stopping or training.schedule == "plateau" or training.keep_best > 1
     asked = config.given("data") & set(_MEASURING) or (
         training.keep == "best" and "keep" in config.given("training")
     )

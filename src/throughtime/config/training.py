@@ -83,6 +83,26 @@ class TrainingConfig(Section):
         default="best",
         description="The weights that the run keeps: the best on the validation data, or the last.",
     )
+    keep_best: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="Keep the weights of so many best evaluations as checkpoints/step-N.safetensors.",
+    )
+    ema: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Evaluate and keep an exponential moving average of the weights with this decay, such as "
+        "0.999, in the place of the weights themselves; 0 does not.",
+    )
+    average: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="At the end, try the mean of the weights of so many last evaluations, and keep it if it "
+        "does better than the best; 0 does not.",
+    )
     evaluate_every: int = Field(
         default=0,
         ge=0,

@@ -16,6 +16,7 @@ from throughtime.errors import CheckpointError, DivergedError
 from throughtime.run.position import Position, Window
 from throughtime.saved import Saved
 from throughtime.trackers.following import Trackers
+from throughtime.training.averages import KeptWeights, MovingAverage, weights_in_place
 from throughtime.training.callbacks import Callbacks, EvaluationEvent, StepEvent
 from throughtime.training.checkpoint import (
     Checkpoint,
@@ -83,6 +84,10 @@ class Trainer:
         self.callbacks = callbacks or Callbacks()
         self._device = next(self._model.parameters()).device
         self._optimizer = make_optimizer(self._model, config)
+        self._average = MovingAverage(self._model, config.ema)
+        self._kept = KeptWeights(
+            (folder / CHECKPOINT).parent, config.average, config.keep_best, task.higher_is_better
+        )
         self._plateau = Plateau(config.patience)
         self._clock = time.perf_counter()
         self.trackers = trackers or Trackers(folder, (), {}, progress.remark)
@@ -103,7 +108,7 @@ class Trainer:
         """
         path = self._folder / CHECKPOINT
         groups = {name.split(".")[0] for name in checkpoint.tensors}
-        if unknown := sorted(groups - {"model", "optimizer", "task", "random"}):
+        if unknown := sorted(groups - {"model", "optimizer", "task", "random", "ema"}):
             raise CheckpointError(f"{path} holds a tensor {unknown[0]!r} that belongs to nothing")
         with Saved(checkpoint.state, path) as saved:
             saved.text("torch")
@@ -112,6 +117,9 @@ class Trainer:
             self.position = Position.restore(saved.part("position"), epochs or self._config.epochs)
             self._plateau = Plateau.restore(saved.part("plateau"), self._config.patience)
             load_weights(self._model, checkpoint.group("model"), path, "model.", any_float=False)
+            self._average.restore(checkpoint.group("ema"), path)
+            if self._kept.any:
+                self._kept.restore(saved.part("kept"), self.position.step, self._processes.is_first)
             optimizer = saved.part("optimizer")
             unpack_optimizer(self._optimizer, checkpoint.group("optimizer"), optimizer, self.position.step)
             self._task.restore(saved.part("task"), checkpoint.group("task"))
@@ -153,6 +161,7 @@ class Trainer:
         self._seconds_before = self.position.seconds
         self._begin_as_first()
         if self.position.step == 0:
+            self._average.begin()
             self._task.start_epoch(0)
             # From here on any kill can be resumed.
             self._checkpoint()
@@ -183,6 +192,7 @@ class Trainer:
                 if stop_by:
                     raise Interrupted(stop_by, self._folder, self.position.step)
             self._log_window()
+            self._try_mean()
             self._checkpoint()
             self._progress.finished(self.position)
         return self.position
@@ -252,6 +262,7 @@ class Trainer:
             group["lr"] = rate
         self._optimizer.step()
         position.step += 1
+        self._average.update(position.step)
         position.tokens += step.tokens
         window = position.window
         window.loss += loss * step.tokens
@@ -321,26 +332,51 @@ class Trainer:
 
     def _evaluate(self) -> None:
         """Measure on the validation data; keep the weights if they are the best so far."""
-        position = self.position
-        position.evaluated_at = position.step
+        self.position.evaluated_at = self.position.step
         self._log_window()
+        with self._average.in_place():
+            metrics = self._measure()
+            self._keep_weights(metrics.get(self._task.objective))
+            improved = self._keep_if_best(metrics)
+        if metrics:
+            self._follow(metrics, improved)
+
+    def _measure(self) -> dict[str, float]:
+        """Metrics of the weights that the model has.
+
+        Raises:
+            DivergedError: one of them is NaN or infinite.
+        """
         metrics = self._processes.from_first(self._task.evaluate(self._progress.evaluating))
         samples = self._processes.is_first and getattr(self._config, "show_samples", False)
         if samples and (text := self._task.sample()):
             self._progress.sampled(text)
         self._tick()
-        if not metrics:
-            self._save_weights()
-            return
         broken = [name for name, value in metrics.items() if not math.isfinite(value)]
         if broken:
             raise self._diverged(f"{broken[0]} is {metrics[broken[0]]}")
-        score, best = metrics[self._task.objective], position.best
-        improved = best is None or (score > best if self._task.higher_is_better else score < best)
+        return metrics
+
+    def _keep_weights(self, score: float | None) -> None:
+        if self._kept.any:
+            weights = self._model.state_dict() if self._processes.is_first else None
+            self._kept.add(self.position.step, score, weights, WEIGHTS_METADATA)
+
+    def _keep_if_best(self, metrics: dict[str, float]) -> bool:
+        """Save the model's weights where they are to be kept; whether they are the best so far."""
+        score, best = metrics.get(self._task.objective), self.position.best
+        improved = score is not None and (
+            best is None or (score > best if self._task.higher_is_better else score < best)
+        )
         if improved:
-            position.best = score
-        if improved or self._config.keep == "last":
+            self.position.best = score
+        if improved or score is None or self._config.keep == "last":
             self._save_weights()
+        return improved
+
+    def _follow(self, metrics: dict[str, float], improved: bool) -> None:
+        """What follows from an evaluation: the schedule, the log, what callbacks say, early stopping."""
+        position = self.position
         position.evaluations_since_best = 0 if improved else position.evaluations_since_best + 1
         self._plateau.observe(improved)
         self._log.write({**self._where(), **metrics})
@@ -357,6 +393,29 @@ class Trainer:
         patience = self._config.early_stopping
         if patience and position.evaluations_since_best >= patience:
             position.finished = True
+
+    def _try_mean(self) -> None:
+        """Measure the mean of the last evaluations' weights at the end, and keep it where it does better."""
+        if not self._config.average:
+            return
+        count = self._kept.count
+        if count < 2:
+            self._progress.remark("--average had nothing to do: the training had one evaluation only")
+            return
+        weights = self._kept.mean() if self._processes.is_first else dict(self._model.state_dict())
+        with weights_in_place(self._model, weights, self._folder / CHECKPOINT):
+            self._processes.take_over(list(self._model.state_dict().values()))
+            metrics = self._measure()
+            improved = self._keep_if_best(metrics)
+        said = ""
+        if metrics:
+            self._log.write({**self._where(), **{f"mean_{name}": value for name, value in metrics.items()}})
+            said = f": {self._task.describe(metrics)}"
+        is_kept = improved or not metrics or self._config.keep == "last"
+        self._progress.remark(
+            f"mean of the weights of the last {count} evaluations{said} "
+            f"({'kept' if is_kept else 'not kept: the best did better'})"
+        )
 
     def _log_window(self) -> None:
         position, window = self.position, self.position.window
@@ -401,7 +460,12 @@ class Trainer:
         checkpoint.add("optimizer", optimizer_tensors)
         checkpoint.add("task", task_tensors)
         checkpoint.add("random", self._generators())
+        checkpoint.add("ema", self._average.tensors)
+        if self._kept.any:
+            checkpoint.state["kept"] = self._kept.state()
         checkpoint.save(self._folder / CHECKPOINT)
+        if self._kept.any:
+            self._kept.clear()
         self._tick()
 
     def _keep_together(self, optimizer_tensors: dict[str, Tensor]) -> None:
@@ -417,7 +481,8 @@ class Trainer:
                 f"the weights of rank {drifted[0]} are not those of rank 0 to the last bit, as on another "
                 f"kind of processor: it takes over those of rank 0"
             )
-            self._processes.take_over([*weights, *optimizer_tensors.values()])
+            averages = list(self._average.tensors.values())
+            self._processes.take_over([*weights, *optimizer_tensors.values(), *averages])
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
