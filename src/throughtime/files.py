@@ -152,6 +152,23 @@ def refuse_link(path: Path) -> None:
         )
 
 
+def refuse_odd_name(folder: Path) -> None:
+    """Raise RunError for a run folder whose name is no UTF-8: pages, pictures and replies show it."""
+    if not is_unicode(str(folder.absolute())):
+        raise RunError(
+            f"{str(folder)!r}: the name of a run folder must be UTF-8: rename it, or choose another"
+        )
+
+
+def is_unicode(name: str) -> bool:
+    """Whether a name can be written as UTF-8: a file's may hold other bytes, in Python surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _runs(number: str) -> bool:
     """Whether another process of this number runs on this machine."""
     if not number.isdecimal() or int(number) in (0, os.getpid()) or os.name != "posix":

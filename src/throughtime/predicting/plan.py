@@ -16,7 +16,7 @@ from typing import Any
 from throughtime.data.sources import Source, is_url
 from throughtime.errors import DataError, RunError, ThroughtimeError
 from throughtime.facts import parse_json
-from throughtime.files import naming
+from throughtime.files import is_unicode, naming
 from throughtime.predicting.tables import TableFile
 
 PLAN = "_plan.json"
@@ -156,6 +156,9 @@ def make_plan(
     Raises:
         DataError: a file cannot be read, or lacks a column.
     """
+    for source in sources:
+        if not is_unicode(source.url):
+            raise DataError(f"{source.url!r}: the name of a file must be UTF-8 here: rename it")
     if any(is_url(source.url) for source in sources):
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             files = list(pool.map(describe, sources))

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from throughtime.errors import RunError
-from throughtime.files import describe_os_error, is_unfinished, naming, refuse_link
+from throughtime.files import describe_os_error, is_unfinished, naming, refuse_link, refuse_odd_name
 from throughtime.run.run import CHECKPOINT, PREPARED
 
 LOCK = ".lock"
@@ -35,10 +35,11 @@ def writing(folder: Path, remark: Callable[[str], None]) -> Iterator[None]:
         folder: the run folder.
         remark: called with a sentence where the file system has no locks.
     Raises:
-        RunError: another process writes into the folder (the message has its number), or a part of the
-            folder is a symbolic link to elsewhere.
+        RunError: another process writes into the folder (the message has its number), its name is no UTF-8,
+            or a part of it is a symbolic link to elsewhere.
         OSError: the folder cannot be written to.
     """
+    refuse_odd_name(folder)
     descriptor = _open(folder, remark)
     try:
         for name in (CHECKPOINT.parts[0], *PREPARED):

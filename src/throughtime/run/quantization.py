@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.errors import OptionError, RunError
-from throughtime.files import copy_atomically, is_unfinished, write_atomically
+from throughtime.files import copy_atomically, is_unfinished, refuse_odd_name, write_atomically
 from throughtime.hub.cache import refuse_hub_name
 from throughtime.hub.card import write_hub_files
 from throughtime.run.lock import LOCK
@@ -57,6 +57,7 @@ def quantize_run(
     refuse_hub_name(folder, "bring it here first, with `throughtime pull` and --out")
     folder = Path(folder)
     target = Path(out) if out is not None else folder.with_name(f"{folder.name}-{precision}")
+    refuse_odd_name(target)
     if target.exists():
         raise OptionError(f"{target} exists already: name another folder with --out")
     run = Run.open(folder)

@@ -20,6 +20,7 @@ from throughtime.config.small_data import LEAST_STEPS, fit_to_data
 from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
 from throughtime.extras import install_command
 from throughtime.facts import parse_json
+from throughtime.files import refuse_odd_name
 from throughtime.hub.cache import is_hub_name, parse_name, run_folder
 from throughtime.notebooks import table
 from throughtime.program.files import PROGRAM, read_program, write_program
@@ -138,6 +139,7 @@ class Run(ABC):
             raise RunError(f"{folder}: no such run folder (the working directory is {Path.cwd()})")
         if not folder.is_dir():
             raise RunError(f"{folder} is a file: name the run folder that `throughtime train` made")
+        refuse_odd_name(folder)
         config = RunConfig.load(folder / CONFIG)
         run = run_class(config.task).kind_for(config)(folder, config)
         if not isinstance(run, cls):

@@ -21,7 +21,7 @@ from typing import Any
 from throughtime.config import RunConfig
 from throughtime.errors import OptionError, RunError, ThroughtimeError
 from throughtime.facts import parse_json
-from throughtime.files import describe_os_error, write_atomically
+from throughtime.files import describe_os_error, refuse_odd_name, write_atomically
 from throughtime.processes import threads_of_children
 from throughtime.run import run_class
 from throughtime.run.run import CHECKPOINT, CONFIG, WEIGHTS, Run
@@ -97,6 +97,7 @@ def settle_folder(out: Path, base: dict[str, Any]) -> None:
     Raises:
         RunError: the folder holds something else, or a sweep with other options.
     """
+    refuse_odd_name(out)
     path = out / SWEEP
     base = json.loads(json.dumps(base))  # as it is read back: tuples are lists
     if path.exists():
