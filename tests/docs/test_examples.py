@@ -55,6 +55,7 @@ TEXT = (
 ) * 45
 
 
+@pytest.mark.slow  # trains what the pages train
 @pytest.mark.parametrize("page", PAGES)
 def test_the_examples_of_a_page_run_in_order(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
