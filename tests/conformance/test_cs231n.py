@@ -14,10 +14,9 @@ from torch import Tensor
 from throughtime import Recurrent
 from throughtime.data import IGNORED_TARGET
 from throughtime.encoders.encoder import ReadyFeatures
+from throughtime.models.softmax_loss import softmax_loss
 from throughtime.tasks.captioner.model import Captioner
 from throughtime.tasks.captioner.options import CaptionerNetwork
-from throughtime.tasks.captioner.training import word_loss
-from throughtime.tasks.language_model.training import token_loss
 
 
 @pytest.fixture(scope="module")
@@ -94,13 +93,13 @@ def test_temporal_softmax_loss(cases: dict[str, Any]) -> None:
         scores = torch.tensor(0.001 * rng.standard_normal((T, N, V)))
         kept = rng.random((T, N)) <= check["keep_prob"]
         targets = torch.tensor(np.where(kept, rng.integers(V, size=(T, N)), IGNORED_TARGET))
-        loss = token_loss(scores, targets).item() * kept.sum() / N
+        loss = softmax_loss(scores, targets).item() * kept.sum() / N
         low, high = (
             check.get("low", check.get("about", 0) - 0.1),
             check.get("high", check.get("about", 0) + 0.1),
         )
         assert low < loss < high
-        assert token_loss(torch.zeros(T, N, V), targets).item() == pytest.approx(np.log(V), rel=1e-6)
+        assert softmax_loss(torch.zeros(T, N, V), targets).item() == pytest.approx(np.log(V), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["rnn", "lstm"])
@@ -113,7 +112,7 @@ def test_captioning_loss(cases: dict[str, Any], name: str) -> None:
     outputs, _ = recurrent(p["W_embed"][captions[:-1]], (h0,) if name == "rnn" else (h0, h0 * 0))
     targets = torch.where(captions[1:] == case["null_id"], IGNORED_TARGET, captions[1:])
     kept = (targets != IGNORED_TARGET).sum().item()
-    loss = token_loss(outputs @ p["W_vocab"] + p["b_vocab"], targets).item() * kept / captions.shape[1]
+    loss = softmax_loss(outputs @ p["W_vocab"] + p["b_vocab"], targets).item() * kept / captions.shape[1]
     assert loss == pytest.approx(case["expected_loss"], abs=case["tol_abs"])
 
 
@@ -142,5 +141,5 @@ def test_captioning_loss_of_the_captioner(cases: dict[str, Any], name: str) -> N
     logits, _ = model(torch.tensor(case["features"]), captions[:-1])
     wanted = torch.where(captions[1:] == case["null_id"], IGNORED_TARGET, captions[1:])
     kept = (wanted != IGNORED_TARGET).sum().item()
-    loss = word_loss(logits, wanted).item() * kept / captions.shape[1]
+    loss = softmax_loss(logits, wanted).item() * kept / captions.shape[1]
     assert loss == pytest.approx(case["expected_loss"], abs=case["tol_abs"])

@@ -109,10 +109,10 @@ def test_10_clipping_scales_by_exactly_threshold_over_norm() -> None:
 
 
 def test_11_zero_logits_lose_ln_v() -> None:
-    from throughtime.tasks.language_model.training import token_loss
+    from throughtime.models.softmax_loss import softmax_loss
 
     logits = torch.zeros(7, 1, 11, requires_grad=True)
-    loss = token_loss(logits, torch.arange(7)[:, None])
+    loss = softmax_loss(logits, torch.arange(7)[:, None])
     loss.backward()
     assert loss.item() == pytest.approx(math.log(11))
     assert logits.grad is not None

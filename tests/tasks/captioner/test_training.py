@@ -15,7 +15,7 @@ from throughtime.tasks.captioner.examples import CaptionExamples
 from throughtime.tasks.captioner.metrics import bleu
 from throughtime.tasks.captioner.model import Captioner
 from throughtime.tasks.captioner.options import CaptionerNetwork, CaptionTraining
-from throughtime.tasks.captioner.training import Captioning, word_loss
+from throughtime.tasks.captioner.training import Captioning
 
 WORDS = ["a", "cat", "dog", "sits", "runs"]
 TEXTS = [["a cat sits", "a cat"], ["a dog runs", "a dog"], ["a cat runs a dog sits"]]
@@ -92,12 +92,6 @@ def test_the_loss_is_the_mean_over_the_words_that_count() -> None:
     by_hand = -torch.log_softmax(logits, -1).gather(-1, wanted.clamp(min=0)[..., None])[..., 0]
     expected = by_hand[wanted >= 0].sum() / 7
     assert step.loss.item() == pytest.approx(expected.item(), rel=1e-5)
-
-
-def test_equal_logits_cost_the_logarithm_of_the_words_and_end() -> None:
-    wanted = torch.tensor([[0, 1], [5, -100]])
-    assert word_loss(torch.zeros(2, 2, 6), wanted).item() == pytest.approx(math.log(6))
-    assert word_loss(torch.zeros(2, 2, 6), wanted, 0.3).item() == pytest.approx(math.log(6))
 
 
 def test_the_attention_penalty_is_added_a_caption_at_a_time() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from throughtime.data import EvaluationStreams
 from throughtime.saved import Saved
 from throughtime.tasks.language_model.model import LanguageModel
 from throughtime.tasks.language_model.options import LanguageNetwork, StreamTraining
-from throughtime.tasks.language_model.training import LanguageModelling, evaluate, token_loss
+from throughtime.tasks.language_model.training import LanguageModelling, evaluate
 from throughtime.training import train
 from throughtime.training.progress import Progress
 
@@ -29,16 +28,6 @@ def make(cell: str = "lstm", **training: Any) -> LanguageModelling:
     task = LanguageModelling(model, TOKENS[:300], TOKENS[300:], StreamTraining(batch=4, **training))
     task.start_epoch(0)
     return task
-
-
-def test_the_loss_is_the_mean_over_tokens_in_nats() -> None:
-    assert token_loss(torch.zeros(3, 2, V), torch.zeros(3, 2, dtype=torch.int64)).item() == pytest.approx(
-        math.log(V)
-    )
-    targets = torch.tensor([[1, -100]])
-    logits = torch.randn(1, 2, V)
-    expected = -torch.log_softmax(logits[0, 0], 0)[1]
-    torch.testing.assert_close(token_loss(logits, targets), expected)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])

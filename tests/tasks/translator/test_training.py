@@ -13,7 +13,7 @@ from throughtime.data.sequences import Sequences
 from throughtime.tasks.translator.model import Translator
 from throughtime.tasks.translator.options import PairTraining, TranslatorNetwork
 from throughtime.tasks.translator.prediction import TokenPairs, evaluate
-from throughtime.tasks.translator.training import Translation, token_losses
+from throughtime.tasks.translator.training import Translation
 from throughtime.training.checkpoint import Checkpoint
 from throughtime.training.progress import Progress
 from throughtime.training.trainer import CHECKPOINT, Interrupted, Trainer
@@ -41,15 +41,6 @@ def task(
     model = Translator(config, VOCABULARY, VOCABULARY)
     options = {"batch": 8, "epochs": 2, "log_every": 1, "tensorboard": False, **options}
     return Translation(model, pairs or token_pairs(), validation, PairTraining(**options))
-
-
-def test_label_smoothing_by_hand():
-    # p = (1/2, 1/4, 1/4); the wanted token 0 has 0.7 + 0.3/3, the others 0.1 each.
-    logits = torch.tensor([[0.5, 0.25, 0.25]]).log()
-    wanted = torch.tensor([0])
-    assert token_losses(logits, wanted).item() == pytest.approx(np.log(2))
-    expected = 0.8 * np.log(2) + 0.2 * np.log(4)
-    assert token_losses(logits, wanted, 0.3).item() == pytest.approx(expected)
 
 
 def test_the_loss_is_the_mean_over_the_tokens_of_all_pairs_whatever_the_batch():

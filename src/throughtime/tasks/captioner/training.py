@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from throughtime.data import IGNORED_TARGET
 from throughtime.data.batches import LengthBatches, pad
 from throughtime.models.functions import TorchNetwork
+from throughtime.models.softmax_loss import softmax_loss
 from throughtime.tasks.captioner.attention_over_image import doubly_stochastic_penalty
 from throughtime.tasks.captioner.examples import CaptionExamples
 from throughtime.tasks.captioner.generation import greedy_captions
@@ -78,7 +78,7 @@ class Captioning(ExampleTask):
         least = 0 if joint is None else int(self._training.captions.lengths[joint].max()) + 1
         images, read, wanted = self._batch(self._training, examples, least)
         logits, alpha = self._captioner(images, read)
-        loss = word_loss(logits, wanted, self._config.label_smoothing)
+        loss = softmax_loss(logits, wanted, self._config.label_smoothing)
         if alpha is not None and self._config.attention_penalty:
             counts = wanted != IGNORED_TARGET
             # The paper adds it to the loss of a caption; this loss is that of a word.
@@ -99,7 +99,7 @@ class Captioning(ExampleTask):
             images, read, wanted = self._batch(validation, examples)
             logits, _ = model(images, read)
             count = int((wanted != IGNORED_TARGET).sum())
-            return [np.array([word_loss(logits, wanted).item() * count, count])]
+            return [np.array([softmax_loss(logits, wanted).item() * count, count])]
 
         total = words = 0.0
         for number, (sums,) in enumerate(self.sharing.turns(batches, measure)):
@@ -133,18 +133,3 @@ class Captioning(ExampleTask):
         wanted = pad([np.concatenate([caption, end]) for caption in captions], IGNORED_TARGET, least)
         images: NDArray[Any] = np.ascontiguousarray(part.images[part.owners[examples]])
         return tuple(torch.from_numpy(array).to(self.device) for array in (images, read, wanted))  # type: ignore[return-value]
-
-
-def word_loss(logits: Tensor, wanted: Tensor, smoothing: float = 0.0) -> Tensor:
-    """The mean over words of -log softmax(logits)[word], in nats.
-
-    Args:
-        logits: (T, B, V + 1), any float type; half precision is summed in float32.
-        wanted: (T, B) int64; `IGNORED_TARGET` leaves a place out.
-        smoothing: share of the target's probability that is spread over all words (Szegedy et al. 2016).
-    """
-    if logits.dtype in (torch.bfloat16, torch.float16):
-        logits = logits.float()
-    return F.cross_entropy(
-        logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED_TARGET, label_smoothing=smoothing
-    )

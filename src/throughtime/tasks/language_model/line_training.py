@@ -71,9 +71,9 @@ class LineModelling(ExampleTask):
 
     def loss(self, examples: NDArray[np.int64], joint: NDArray[np.int64] | None = None) -> StepLoss:
         least = 0 if joint is None else int(self._prepared.lines.lengths[self._training[joint]].max())
-        logits, targets = self._logits(self._training[examples], least)
+        outputs, targets = self._outputs(self._training[examples], least)
         count = int((targets != IGNORED_TARGET).sum())
-        return StepLoss(token_loss(logits, targets, self.own_loss), count)
+        return StepLoss(token_loss(self._model, outputs, targets, self.own_loss), count)
 
     @torch.inference_mode()
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
@@ -83,9 +83,9 @@ class LineModelling(ExampleTask):
         self._model.eval()
 
         def measure(batch: NDArray[np.int64]) -> list[NDArray[np.float64]]:
-            logits, targets = self._logits(self._prepared.validation[batch])
+            outputs, targets = self._outputs(self._prepared.validation[batch])
             count = int((targets != IGNORED_TARGET).sum())
-            return [np.array([token_loss(logits, targets).item() * count, count])]
+            return [np.array([token_loss(self._model, outputs, targets).item() * count, count])]
 
         total, tokens, lines = 0.0, 0, 0
         for done, (sums,) in enumerate(self.sharing.turns(self._validation, measure), 1):
@@ -109,8 +109,8 @@ class LineModelling(ExampleTask):
         finally:
             self._model.train(was_training)
 
-    def _logits(self, numbers: NDArray[np.int64], least: int = 0) -> tuple[Tensor, Tensor]:
-        """Logits (T, B, V) and the tokens (T, B) that are wanted, of `least` steps or more."""
+    def _outputs(self, numbers: NDArray[np.int64], least: int = 0) -> tuple[Tensor, Tensor]:
+        """What the output layer reads, (T, B, H), and the tokens (T, B) wanted, of `least` steps or more."""
         prepared = self._prepared
         lines = [np.asarray(prepared.lines[int(number)], np.int64) for number in numbers]
         targets = pad(lines, IGNORED_TARGET, least)
@@ -118,8 +118,8 @@ class LineModelling(ExampleTask):
         inputs[0], inputs[1:] = self._start, targets[:-1]
         inputs[inputs == IGNORED_TARGET] = self._start
         categories, values = (self._tensor(part[numbers]) for part in (prepared.categories, prepared.numbers))
-        logits, _ = self._model(self._tensor(inputs), self._model.first_state(categories, values))
-        return logits, self._tensor(targets)
+        outputs, _ = self._model.read(self._tensor(inputs), self._model.first_state(categories, values))
+        return outputs, self._tensor(targets)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

@@ -74,12 +74,17 @@ class LanguageModel(nn.Module):
         Returns:
             Logits (T, B, V), and the state after the last step.
         """
+        outputs, new_state = self.read(tokens, state)
+        return self.output(outputs), new_state
+
+    def read(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """What the output layer reads, (T, B, H), and the state after the last step; arguments as above."""
         if self.embedding is not None:
             inputs = self.embedding(tokens)
         else:
             inputs = F.one_hot(tokens, self.vocabulary_size).to(self.output.weight.dtype)
         outputs, new_state = self.recurrent(self._drop(inputs, self.config.input_dropout), state)
-        return self.output(self._drop(outputs, self.config.output_dropout)), new_state
+        return self._drop(outputs, self.config.output_dropout), new_state
 
     def first_state(self, categories: Tensor, numbers: Tensor) -> State | None:
         """The state that lines begin with; None where they have no conditions.

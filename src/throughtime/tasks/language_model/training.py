@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from throughtime.cells import State
 from throughtime.data import IGNORED_TARGET, ChunkLengths, ContiguousStreams, EvaluationStreams
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.generation import SamplingOptions
 from throughtime.generation.text import stream
+from throughtime.models.softmax_loss import linear_softmax_loss, softmax_loss
 from throughtime.recurrent import Recurrent
 from throughtime.saved import Saved
 from throughtime.tasks.language_model.adaptive_chunk import LONGEST, SHORTEST, chunk_for, measure_decay
@@ -130,9 +130,9 @@ class LanguageModelling(Task):
         before = self._carried.get(share.part)
         if self._watch is not None and share.part == 0:
             self._last = inputs, targets, before
-        logits, state = self._language_model(self._tensor(inputs), before)
+        outputs, state = self._language_model.read(self._tensor(inputs), before)
         self._carried[share.part] = Recurrent.detach(state)
-        loss = token_loss(logits, self._tensor(targets), self.own_loss)
+        loss = token_loss(self._language_model, outputs, self._tensor(targets), self.own_loss)
         # Merity et al. 2018: a longer chunk averages more, so it may step further.
         scale = length / self._lengths.mean if self._lengths.mode == "random" and self._lengths.mean else 1.0
         return StepLoss(loss, targets.size, scale)
@@ -204,19 +204,18 @@ def _generator_state(saved: Saved) -> dict[str, Any]:
     }
 
 
-def token_loss(logits: Tensor, targets: Tensor, own: OwnLoss | None = None) -> Tensor:
+def token_loss(model: LanguageModel, outputs: Tensor, targets: Tensor, own: OwnLoss | None = None) -> Tensor:
     """The mean over tokens of -log softmax(logits)[target], in nats.
 
     Args:
-        logits: (T, B, V), any float type; half precision is summed in float32.
+        model: whose output layer makes the logits.
+        outputs: (T, B, H), what that layer reads.
         targets: (T, B) int64; `IGNORED_TARGET` leaves a place out.
         own: takes the place of it in training.
     """
     if own is not None:
-        return own(logits, targets, targets != IGNORED_TARGET)
-    if logits.dtype in (torch.bfloat16, torch.float16):
-        logits = logits.float()
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED_TARGET)
+        return own(model.output(outputs), targets, targets != IGNORED_TARGET)
+    return linear_softmax_loss(outputs, model.output.weight, model.output.bias, targets)
 
 
 @torch.inference_mode()
@@ -256,7 +255,7 @@ def _total_loss(
         wanted = torch.from_numpy(targets).to(device)
         count = int((targets != IGNORED_TARGET).sum())
         if count:
-            total += token_loss(logits, wanted).item() * count
+            total += softmax_loss(logits, wanted).item() * count
         if progress is not None:
             progress((start + len(inputs)) / streams.length)
     return total

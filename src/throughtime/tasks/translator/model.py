@@ -127,12 +127,18 @@ class Translator(nn.Module):
         Returns:
             (N, V + 1), for the N places of `where`; (..., V + 1) for all.
         """
+        return F.linear(self.to_output(readouts, where), *self.output_layer())
+
+    def to_output(self, readouts: Tensor, where: Tensor | None = None) -> Tensor:
+        """What the output layer reads, (N, R) or (..., R); arguments as of `logits`."""
         readouts = self._drop(readouts, self.config.output_dropout)
-        if where is not None:
-            readouts = readouts[where]
+        return readouts if where is None else readouts[where]
+
+    def output_layer(self) -> tuple[Tensor, Tensor | None]:
+        """The output layer's weight (V + 1, R) and bias (V + 1,)."""
         if self.output is not None:
-            return self.output(readouts)
-        return F.linear(readouts, self.target_embedding.weight[: self.end + 1], self.output_bias)
+            return self.output.weight, self.output.bias
+        return self.target_embedding.weight[: self.end + 1], self.output_bias
 
     def functions(self) -> dict[str, Definition]:
         """encoder: a source to the memory and the first state. step: a token to the logits of the next.

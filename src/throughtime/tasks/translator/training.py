@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from throughtime.models.softmax_loss import linear_softmax_loss
 from throughtime.tasks.translator.model import Translator
 from throughtime.tasks.translator.options import PairTraining
 from throughtime.tasks.translator.prediction import PairBatch, TokenPairs, evaluate
@@ -58,9 +59,12 @@ class Translation(ExampleTask):
     def loss(self, examples: NDArray[np.int64], joint: NDArray[np.int64] | None = None) -> StepLoss:
         least = (0, 0) if joint is None else tuple(self._training.lengths_of(joint).max(0).tolist())
         batch = PairBatch.gather(self._translator, self._training, examples, least)
-        logits, wanted = self._logits(batch, self._sampling_rate())
-        loss = token_losses(logits, wanted, self._config.label_smoothing).mean()
-        return StepLoss(loss, len(logits))
+        readouts, wanted, counts = self._readouts(batch, self._sampling_rate())
+        read = self._translator.to_output(readouts, counts)
+        loss = linear_softmax_loss(
+            read, *self._translator.output_layer(), wanted, self._config.label_smoothing
+        )
+        return StepLoss(loss, len(read))
 
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None:
@@ -74,34 +78,22 @@ class Translation(ExampleTask):
     @torch.inference_mode()
     def score(self, batch: PairBatch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """As `Scorer` of this room does; all steps at once where the decoder allows that."""
-        logits, wanted = self._logits(batch)
-        losses = token_losses(logits, wanted)
+        readouts, wanted, counts = self._readouts(batch)
+        logits = self._translator.logits(readouts, counts).float()
+        losses = F.cross_entropy(logits, wanted, reduction="none")
         return losses.double().cpu().numpy(), (logits.argmax(-1) == wanted).cpu().numpy()
 
-    def _logits(self, batch: PairBatch, sampling_rate: float = 0.0) -> tuple[Tensor, Tensor]:
-        """(N, V + 1) at the N places that count, and the tokens (N,) that are wanted there."""
+    def _readouts(self, batch: PairBatch, sampling_rate: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+        """(T, B, R); the tokens (N,) that are wanted at the N places that count; these places (T, B)."""
         source, read, wanted, counts = (
             torch.from_numpy(array).to(self.device)
             for array in (batch.source, batch.read, batch.wanted, batch.counts)
         )
         lengths = torch.from_numpy(batch.source_lengths)
         readouts, _ = self._translator(source, lengths, read, sampling_rate)
-        return self._translator.logits(readouts, counts), wanted[counts]
+        return readouts, wanted[counts], counts
 
     def _sampling_rate(self) -> float:
         """Rises in a straight line, from 0 in the first step to the whole rate in the last."""
         progress = (self.epoch + self.epoch_progress) / self._config.epochs
         return self._config.scheduled_sampling * progress
-
-
-def token_losses(logits: Tensor, wanted: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """-log softmax(logits)[wanted] in nats for each of N tokens, half precision summed in float32.
-
-    Args:
-        logits: (N, V).
-        wanted: (N,).
-        label_smoothing: share of the wanted probability that is spread over all V.
-    """
-    if logits.dtype in (torch.bfloat16, torch.float16):
-        logits = logits.float()
-    return F.cross_entropy(logits, wanted, reduction="none", label_smoothing=label_smoothing)

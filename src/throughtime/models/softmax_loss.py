@@ -1,0 +1,141 @@
+"""The cross entropy of a softmax over tokens, from logits, or from what the output layer reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from throughtime.data import IGNORED_TARGET
+from throughtime.kernels.products import linear, of_weight
+
+# Logits of a block: 64 MiB in float32.
+_BLOCK = 1 << 24
+# Each block adds to the whole gradient of the matrix: with fewer rows that takes longer than the product.
+_LEAST_ROWS = 256
+# With fewer logits in all, PyTorch's own passes over them are as fast.
+_FEWEST = 1 << 22
+
+
+def softmax_loss(logits: Tensor, wanted: Tensor, smoothing: float = 0.0) -> Tensor:
+    """The mean over places of -log softmax(logits)[wanted], in nats.
+
+    Args:
+        logits: (..., V), any float type; half precision is summed in float32.
+        wanted: (...) int64; `IGNORED_TARGET` leaves a place out.
+        smoothing: share of the wanted probability that is spread over all V (Szegedy et al. 2016).
+    """
+    if logits.dtype in (torch.bfloat16, torch.float16):
+        logits = logits.float()
+    return F.cross_entropy(
+        logits.flatten(0, -2), wanted.flatten(), ignore_index=IGNORED_TARGET, label_smoothing=smoothing
+    )
+
+
+def linear_softmax_loss(
+    inputs: Tensor, weight: Tensor, bias: Tensor | None, wanted: Tensor, smoothing: float = 0.0
+) -> Tensor:
+    """`softmax_loss` of a linear layer's outputs, without ever holding all of them where they are many.
+
+    The rows are taken block by block. A block's loss and its gradient are computed together, so that each
+    logit is computed once and then forgotten; the memory is that of one block instead of N * V floats. The
+    gradients are exact. They are computed in the forward pass and have no gradients of their own.
+
+    Args:
+        inputs: (..., K).
+        weight: (V, K).
+        bias: (V,), or None.
+        wanted: (...) int64; `IGNORED_TARGET` leaves a place out.
+        smoothing: as of `softmax_loss`.
+    Returns:
+        The mean over places, a scalar; NaN where all places are left out, as PyTorch has it.
+    Source: Wijmans et al. 2025, "Cut Your Losses in Large-Vocabulary Language Models", for the idea; here
+        a block has all V columns, so that no second pass over the vocabulary is needed.
+    """
+    rows, targets = inputs.flatten(0, -2), wanted.flatten()
+    if rows.shape[0] * weight.shape[0] < _FEWEST:
+        return softmax_loss(linear(rows, weight, bias), targets, smoothing)
+    return _LinearSoftmaxLoss.apply(rows, weight, bias, targets, smoothing)  # type: ignore[no-any-return]
+
+
+class _LinearSoftmaxLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, smoothing: float
+    ) -> Tensor:
+        device = rows.device.type
+        kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else rows.dtype
+        with torch.autocast(device, enabled=False):
+            return _all_blocks(ctx, rows, weight, bias, targets, smoothing, kind)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+        scaled = (None if own is None else own.mul_(gradient) for own in ctx.gradients)
+        of_rows, of_weight, of_bias = scaled
+        ctx.gradients = ()
+        return of_rows, of_weight, of_bias, None, None
+
+
+def _all_blocks(
+    ctx: Any,
+    rows: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    smoothing: float,
+    kind: torch.dtype,
+) -> Tensor:
+    """The loss; leaves the gradients of rows, weight and bias in the context, as far as they are needed.
+
+    Args:
+        kind: type of the products; sums over them are in float32, or in float64 if that is float64.
+    """
+    kinds, wide = len(weight), torch.promote_types(kind, torch.float32)
+    size = max(_LEAST_ROWS, _BLOCK // kinds)
+    matrix = weight.to(kind)
+    counts = targets != IGNORED_TARGET
+    total = counts.sum()
+    needs_rows, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+    any_gradient = needs_rows or needs_weight or needs_bias
+    of_rows = torch.empty_like(rows) if needs_rows else None
+    of_matrix = torch.zeros_like(weight, dtype=wide) if needs_weight else None
+    of_bias = torch.zeros_like(weight[:, 0], dtype=wide) if needs_bias else None
+    losses = []
+    for start in range(0, len(rows), size):
+        block, places = rows[start : start + size].to(kind), slice(start, start + size)
+        logits = linear(block, matrix, None if bias is None else bias.to(kind)).to(wide)
+        wanted = targets[places].clamp(min=0)[:, None]
+        highest = logits.max(1, keepdim=True).values
+        # In place: these passes over a block are what it has to stay in the cache for.
+        picked = (logits.gather(1, wanted) - highest).squeeze(1)
+        mean = (logits.mean(1, keepdim=True) - highest).squeeze(1) if smoothing else 0.0
+        odds = logits.sub_(highest).exp_()
+        sums = odds.sum(1, keepdim=True)
+        loss = sums.squeeze(1).log() - (1 - smoothing) * picked - smoothing * mean
+        losses.append(torch.where(counts[places], loss, 0.0).sum())
+        if not any_gradient:
+            continue
+        weights = counts[places, None].to(wide) / total
+        of_logits = odds.mul_(weights / sums)
+        if smoothing:
+            of_logits.sub_(weights * (smoothing / kinds))
+        of_logits.scatter_add_(1, wanted, -(1 - smoothing) * weights)
+        if of_bias is not None:
+            of_bias += of_logits.sum(0)
+        of_logits = of_logits.to(kind)
+        if of_rows is not None:
+            of_rows[places] = linear(of_logits, matrix.t())
+        if of_matrix is not None and kind == wide:
+            of_matrix.addmm_(of_logits.t(), block)
+        elif of_matrix is not None:
+            of_matrix += of_weight(of_logits, block)
+    ctx.gradients = (
+        of_rows,
+        None if of_matrix is None else of_matrix.to(weight.dtype),
+        None if of_bias is None or bias is None else of_bias.to(bias.dtype),
+    )
+    return torch.stack(losses).sum() / total
