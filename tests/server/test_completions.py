@@ -175,7 +175,20 @@ def test_tools_may_ask_about_the_vocabulary(server: Server, text_run: Path) -> N
     assert tokens["count"] == 6
     assert server.post("/detokenize", {"model": "bytes", "tokens": tokens["tokens"]})["prompt"] == "wörld"
     info = server.http.get("/tokenizer_info", params={"model": "names"}).json()
-    assert (info["kind"], info["eos_token"]) == ("character", "\n")
+    assert (info["kind"], info["eos_token"], info["bos_token"]) == ("character", "\n", "\n")
+    info = server.http.get("/tokenizer_info", params={"model": "bytes"}).json()
+    assert (info["eos_token"], info["bos_token"]) == (None, "\n")
+
+
+def test_null_as_the_first_token_is_what_a_text_begins_after(server: Server) -> None:
+    """As lm_eval sends it, which measures a text's first token as well."""
+    options = {"model": "bytes", "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True, "seed": 1}
+    found = complete(server, prompt=[[None, 119, 111]], **options)["choices"]
+    assert found == complete(server, prompt=[[10, 119, 111]], **options)["choices"]
+    assert found == complete(server, prompt=[None, 119, 111], **options)["choices"]
+    refused = server.http.post("/v1/completions", json={**options, "prompt": [[119, None]]})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"] == "only the first token of a prompt may be null"
 
 
 @pytest.mark.parametrize("model", ["bytes", "names"])

@@ -34,7 +34,7 @@ _MOST_STOPS = 16
 _MOST_LOGPROBS = 20
 _NOT_HERE = ("best_of", "suffix", "logit_bias", "presence_penalty", "frequency_penalty")
 
-Prompt = str | list[int] | list[str] | list[list[int]]
+Prompt = str | list[int | None] | list[str] | list[list[int | None]]
 
 
 class StreamOptions(BaseModel):
@@ -50,7 +50,10 @@ class CompletionRequest(Sampling):
     """Texts to go on with."""
 
     model: str = Field(description="One of /v1/models.")
-    prompt: Prompt = Field("", description="A text, several, or their tokens.")
+    prompt: Prompt = Field(
+        "",
+        description="A text, several, or their tokens; null as the first token is what a text begins after.",
+    )
     max_tokens: int | None = Field(16, ge=0, le=1_000_000)
     n: int | None = Field(1, ge=1, le=_MOST_TEXTS, description="Texts for each prompt.")
     stream: bool | None = False
@@ -87,10 +90,10 @@ class CompletionRequest(Sampling):
         """The stop strings."""
         return stop_strings(self.stop)
 
-    def prompts(self) -> list[str | list[int]]:
+    def prompts(self) -> list[str | list[int | None]]:
         """Each prompt."""
         prompt: Any = self.prompt
-        if isinstance(prompt, str) or (prompt and isinstance(prompt[0], int)):
+        if isinstance(prompt, str) or (prompt and not isinstance(prompt[0], (str, list))):
             return [prompt]
         if not prompt:
             raise ApiError(400, "no_prompt", "the list of prompts is empty", "prompt")
@@ -117,8 +120,8 @@ class CompletionJob:
         self.outlet = Outlet()
         self.deadline = time.monotonic() + seconds
         self.n = request.n or 1
-        self.prompts = request.prompts()
-        self.rows_wanted = len(self.prompts) * self.n
+        self.prompts: list[str | list[int]] = []
+        self.rows_wanted = len(request.prompts()) * self.n
         self.stops = request.stops()
         self.options = request.sampling()
         self.seed = random_seed() if request.seed is None else request.seed % 2**63
@@ -128,9 +131,10 @@ class CompletionJob:
 
     def begin(self, model: TextModel, sessions: TextSessions) -> list[Row]:
         """One row for each text; those of one prompt read it side by side."""
+        request = self.request
+        self.prompts = [model.with_beginning(prompt) for prompt in request.prompts()]
         if self.state is not None:
             return [self._row_of_state(model, self.state)]
-        request = self.request
         tokens = [model.prompt_tokens(prompt) for prompt in self.prompts]
         state = model.first_state(request.conditions)
         echoes = bool(request.echo) and request.logprobs is not None
@@ -379,7 +383,8 @@ async def tokenizer_info(here: ServingHere, model: str | None = None) -> dict[st
         "kind": tokenizer.kind,
         "vocab_size": tokenizer.vocabulary_size,
         "eos_token": None if end is None else tokenizer.token_text(end),
-        "bos_token": None,
+        # What a text begins after: tools that measure a text's first token as well put it in front.
+        "bos_token": tokenizer.token_text(scheduler.model.beginning),
         "pad_token": None,
         "chat_template": None,
     }

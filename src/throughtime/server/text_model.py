@@ -61,9 +61,32 @@ class TextModel:
             if self.writes_lines:
                 return encode_beginning(self.tokenizer, prompt)
             tokens = self.tokenizer.encode(prompt, what)
-            return tokens if len(tokens) else np.array([line_end(self.tokenizer)], np.int64)
-        tokens = self.checked(prompt)
-        return tokens if len(tokens) else np.array([line_end(self.tokenizer)], np.int64)
+        else:
+            tokens = self.checked(prompt)
+        return tokens if len(tokens) else np.array([self.beginning], np.int64)
+
+    @property
+    def beginning(self) -> int:
+        """The token after which a text begins."""
+        return line_end(self.tokenizer) if self.end_token is None else self.end_token
+
+    def with_beginning(self, prompt: str | Sequence[int | None]) -> str | list[int]:
+        """A prompt whose first token may be None, which is the one that a text begins after.
+
+        lm_eval sends it for a model without an end token, and for one whose end token is number 0.
+
+        Raises:
+            ApiError: another token is None.
+        """
+        if isinstance(prompt, str):
+            return prompt
+        tokens = [
+            self.beginning if token is None and not place else token for place, token in enumerate(prompt)
+        ]
+        whole = [token for token in tokens if token is not None]
+        if len(whole) < len(tokens):
+            raise ApiError(400, "unknown_token", "only the first token of a prompt may be null", "prompt")
+        return whole
 
     def checked(self, tokens: Sequence[int]) -> NDArray[np.int64]:
         """Tokens as an array.
