@@ -12,6 +12,7 @@ from throughtime.errors import RunError
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.recurrent import Recurrent
 from throughtime.run import CONFIG, Run, run_class
+from throughtime.run.sources import find_sources, record_sources
 from throughtime.trackers.following import Trackers
 from throughtime.training.additions import Additions
 from throughtime.training.initial_weights import take_weights
@@ -27,7 +28,9 @@ def prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
     run.backend = "torch"  # which is faster where a CNN has to read many pictures
     # Weights may be drawn while the data is read (a CNN's, for its features), in a fixed state.
     torch.manual_seed(config.training.seed)
+    sources = find_sources(config)
     run.prepare(show)
+    record_sources(folder, config, sources)
     run.config.save(folder / CONFIG)  # the run's: `prepare` may have settled what was left to the data
     return run
 
