@@ -85,7 +85,7 @@ def evaluate(
         ),
     ] = None,
     context: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="Forecaster: the table with the rows before those of FILE, to forecast its first rows, too.",
             show_default=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,10 +98,8 @@ def stem_of(path: str | Path) -> str:
     """What files are called that say something about data: its name without what follows a dot."""
     if not is_pattern(path):
         return Path(path).resolve().stem
-    kept = "".join(
-        one if one.isalnum() or one in "-_" else "_" for one in Source(str(path)).name.split(".")[0]
-    )
-    return kept.strip("-_") or "table"
+    kept = re.sub(r"[^\w-]+", "", Source(str(path)).name.partition(".")[0])
+    return kept.strip("-_") or "data"
 
 
 def join(pattern: str) -> JoinedTable:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from throughtime.config import RunConfig
 from throughtime.data.corpus_tokens import has_begun
+from throughtime.data.joined import stem_of
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
 from throughtime.hub.cache import refuse_hub_name
@@ -417,9 +417,7 @@ def check_paths(config: RunConfig) -> None:
 
 def _default_folder(config: RunConfig) -> Path:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = Path(config.source).resolve().stem
-    if is_pattern(config.source):
-        name = re.sub(r"[^\w.-]+", "", name) or "corpus"
+    name = stem_of(config.source)
     folder = Path("runs") / f"{name}-{now}"
     number = 2
     while folder.exists():
