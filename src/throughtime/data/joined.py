@@ -46,14 +46,6 @@ class JoinedTable:
         """It is no folder."""
         return False
 
-    def is_file(self) -> bool:
-        """It is no single file."""
-        return False
-
-    def exists(self) -> bool:
-        """Its files were there when they were looked for."""
-        return True
-
 
 class FileLine(int):
     """The number of a line that knows its file, where several files are one table.

@@ -12,6 +12,7 @@ from throughtime.errors import OptionError
 from throughtime.in_memory.frames import is_frame, is_series
 from throughtime.in_memory.given import Data, on_disk
 from throughtime.notebooks import Measured
+from throughtime.patterns import is_shards
 
 if TYPE_CHECKING:
     from throughtime.run.run import Run
@@ -35,7 +36,7 @@ def takes_data(
     def measured(self: S, data: Data, *args: P.args, **options: P.kwargs) -> R:
         if args and not isinstance(args[0], (bool, str, type(None))):
             raise OptionError("give inputs and labels as one tuple: run.evaluate((inputs, labels))")
-        with on_disk(data, known_options(self)) as path:
+        with on_disk(data, known_options(self), bool(options.get("skip_bad"))) as path:
             found = evaluate(self, path, *args, **options)
         return Measured(found) if type(found) is dict else found  # type: ignore[return-value]
 
@@ -56,11 +57,23 @@ def takes_frames(
                 "predict takes a list of paths, or a frame with the columns of the training (a dictionary of "
                 "columns is one)"
             )
+        if any(map(is_shards, named)):
+            return of_shards(self, named, *args, **options)
         return predict(self, inputs, *args, **options)  # type: ignore[arg-type]
 
     def of_frame(self: S, frame: Data, *args: P.args, **options: P.kwargs) -> Iterator[dict[str, Any]]:
         with on_disk(frame, known_options(self)) as path:
             yield from predict(self, [path], *args, **options)
+
+    def of_shards(
+        self: S, inputs: Sequence[str | Path], *args: P.args, **options: P.kwargs
+    ) -> Iterator[dict[str, Any]]:
+        left_out = []
+        for one in inputs:
+            with on_disk(one, known_options(self), bool(options.get("skip_bad"))) as path:
+                yield from predict(self, [path], *args, **options)
+            left_out.append(self.left_out)
+        self.left_out = "; ".join(filter(None, left_out))
 
     return _documented(predicted, predict, "inputs")
 

@@ -11,18 +11,20 @@ reads is refused with the question that its owner has to answer.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from throughtime.config import CONFIGS, RunConfig, every_option, resolve
 from throughtime.config.idle import refuse_idle
-from throughtime.data.tables import TableFormat
+from throughtime.data.shards import unpacked
+from throughtime.data.tables import BadRows, TableFormat
 from throughtime.encodings import UTF8, check_encoding
 from throughtime.errors import DataError, OptionError
 from throughtime.hub.cache import is_hub_name, run_folder
-from throughtime.patterns import is_pattern
+from throughtime.patterns import is_pattern, is_shards
 from throughtime.recognition import corpora
 from throughtime.recognition.kinds import KINDS, Kind
 from throughtime.recognition.match import Match
@@ -70,15 +72,30 @@ def recognise(source: str | Path, options: Mapping[str, Any] | None = None) -> R
 
 def _recognise(source: str | Path, options: Mapping[str, Any], task: str | None, because: str) -> Recognised:
     form = TableFormat(options.get("header") is not False, check_encoding(options.get("encoding") or UTF8))
+    if is_shards(source):
+        return _from_shards(str(source), options, task, because)
     if is_pattern(source):
         found = corpora.corpus_or_table(str(source), options, task, because, form)
         if isinstance(found, Match):
             return Recognised("language-model", f"{found.why}: {found.learning}", {}, {})
-        return _from_survey(look_at(found, form), options, task, because, f"{corpora.described(found)}; ")
+        return _from_survey(
+            look_at(found, form), options, task, because, f"{corpora.described(found.files)}; "
+        )
     path = Path(source)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
     return _from_survey(look_at(path, form), options, task, because)
+
+
+def _from_shards(pattern: str, options: Mapping[str, Any], task: str | None, because: str) -> Recognised:
+    """The task of tar files, by some of their examples."""
+    with (
+        tempfile.TemporaryDirectory(prefix="throughtime-") as place,
+        unpacked(pattern, Path(place), BadRows(skip=True), is_sample=True) as (folder, shards),
+    ):
+        found = _from_survey(look_at(folder), options, task, because)
+        begin = f"{corpora.described(shards.sources)}; of {shards.examples:,} examples looked at: "
+        return replace(found, why=begin + shards.in_words(found.why))
 
 
 def _from_survey(

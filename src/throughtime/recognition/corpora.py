@@ -72,7 +72,7 @@ def _corpus(pattern: str, options: Mapping[str, Any]) -> Match:
         )
     found = find_corpus(pattern)
     kinds = {kind_of(source) for source in found}
-    files = _described(found)
+    files = described(found)
     if kinds == {"text"}:
         if options.get("text_column") is not None and not is_pattern(options.get("validation")):
             raise DataError(
@@ -82,16 +82,12 @@ def _corpus(pattern: str, options: Mapping[str, Any]) -> Match:
     return Match(f"{files} with rows", f"writing like {options.get('text_column') or 'text'}")
 
 
-def described(table: JoinedTable) -> str:
-    """How many files a table has, and how large they are: "3 files, 1.2 MB"."""
-    return _described(table.files)
-
-
 def _is_table(source: Source) -> bool:
     return table_suffix(source) in TABLE_SUFFIXES
 
 
-def _described(files: Sequence[Source]) -> str:
+def described(files: Sequence[Source]) -> str:
+    """How many files there are, and how large they are together: "3 files, 1.2 MB"."""
     size = sum(source.size or 0 for source in files)
     return f"{len(files):,} file{'s' * (len(files) != 1)}, {_shown(size)}"
 
