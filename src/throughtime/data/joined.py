@@ -87,11 +87,15 @@ def located(path: str | Path | JoinedTable) -> Path | JoinedTable:
 
 
 def stem_of(path: str | Path) -> str:
-    """What files are called that say something about data: its name without what follows a dot."""
+    """What files are called that say something about data: its name, or of `folder/*.csv` its folder's."""
     if not is_pattern(path):
         return Path(path).resolve().stem
-    kept = re.sub(r"[^\w-]+", "", Source(str(path)).name.partition(".")[0])
-    return kept.strip("-_") or "data"
+    # What follows a question mark in a URL of the web may be a signature.
+    inner = re.sub(r"^https?://([^?]*).*", r"\1", str(path).partition("::")[0]).rpartition("://")[2]
+    names = (
+        re.sub(r"[^\w-]+", "", part.partition(".")[0]).strip("-_") for part in reversed(inner.split("/"))
+    )
+    return next(filter(None, names), "data")
 
 
 def join(pattern: str) -> JoinedTable:

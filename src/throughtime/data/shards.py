@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -97,6 +98,7 @@ class Shards:
     Attributes:
         sources: the tars.
         examples: how many were unpacked.
+        left_out: the others.
         aside: the ends of the names of files that nothing reads.
     Raises:
         DataError: there are none.
@@ -106,6 +108,7 @@ class Shards:
         self.pattern = pattern
         self.sources = find_shards(pattern)
         self.examples = 0
+        self.left_out = BadRows()
         self.aside: set[str] = set()
         self._folder = Path()
 
@@ -119,7 +122,7 @@ class Shards:
         Raises:
             DataError: a tar cannot be read, or an example cannot be used and `bad` does not skip.
         """
-        self._folder = folder
+        self._folder, self.left_out = folder, bad
         sources, most = self.sources, None
         if is_sample:
             sources = sources[:: -(-len(sources) // _LOOKED_INTO)]
@@ -231,15 +234,25 @@ def find_shards(pattern: str) -> list[Source]:
 
 
 @contextmanager
+def unpacked_for_now(pattern: str, skip_bad: bool, is_sample: bool = False) -> Iterator[tuple[Path, Shards]]:
+    """As `unpacked`, in the folder for temporary files."""
+    with (
+        tempfile.TemporaryDirectory(prefix="throughtime-") as place,
+        unpacked(pattern, Path(place), BadRows(skip_bad), is_sample) as found,
+    ):
+        yield found
+
+
+@contextmanager
 def unpacked(
-    pattern: str, place: Path, bad: BadRows | None = None, is_sample: bool = False
+    pattern: str, place: Path, bad: BadRows, is_sample: bool = False
 ) -> Iterator[tuple[Path, Shards]]:
     """Shards as a folder, which is deleted in the end. Errors name files as the shards do.
 
     Args:
         pattern: what the shards are called.
         place: where the folder is to be.
-        bad: what happens to examples that cannot be used; None stops at the first.
+        bad: what happens to examples that cannot be used.
         is_sample: only some examples, and none of their media.
     Yields:
         The folder, and what was read.
@@ -249,7 +262,7 @@ def unpacked(
     shards = Shards(pattern)
     folder = place / stem_of(pattern)
     try:
-        shards.unpack(folder, bad or BadRows(), is_sample)
+        shards.unpack(folder, bad, is_sample)
         yield folder, shards
     except ThroughtimeError as error:
         error.args = tuple(shards.in_words(one) if isinstance(one, str) else one for one in error.args)

@@ -91,7 +91,7 @@ class Row:
     """One row of a table.
 
     Args:
-        line: its line in the file, from 1; the row, from 1, in a Parquet file. Of a table in several files
+        line: its line in the file, from 1; the row, from 1, in a Parquet file. In a table of several files
             it knows its file.
         values: by column; text in CSV and TSV, what JSON or Parquet hold elsewhere.
     """

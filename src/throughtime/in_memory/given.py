@@ -13,12 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from throughtime.config import RunConfig
-from throughtime.data.shards import unpacked
-from throughtime.data.tables import BadRows
 from throughtime.errors import DataError, OptionError, ThroughtimeError
 from throughtime.in_memory.examples import Options, row_name, rows_of
 from throughtime.in_memory.writing import write_rows, write_text
-from throughtime.patterns import is_shards
 
 # The folder of a run that keeps what its training was given in memory.
 GIVEN = "given"
@@ -181,23 +178,15 @@ def staged(data: Any, options: Mapping[str, Any], beside: str | Path | None = No
 
 
 @contextmanager
-def on_disk(data: Any, options: Mapping[str, Any], skip_bad: bool = False) -> Iterator[str | Path]:
-    """A path to data that is measured, which may lie in memory or in tar files.
+def on_disk(data: Any, options: Mapping[str, Any]) -> Iterator[str | Path]:
+    """A path to data that is measured, which may lie in memory.
 
     Args:
-        data: a path, a pattern or a URL, or data in memory.
+        data: a path, or data in memory.
         options: of the run, with its task.
-        skip_bad: leave out examples in tar files that cannot be used.
     Raises:
         DataError: the data cannot be read (the message names the row).
     """
-    if is_shards(data):
-        with (
-            tempfile.TemporaryDirectory(prefix="throughtime-") as place,
-            unpacked(str(data), Path(place), BadRows(skip_bad)) as (folder, _),
-        ):
-            yield folder
-        return
     if not is_in_memory(data):
         yield data
         return

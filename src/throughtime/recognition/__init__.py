@@ -11,7 +11,6 @@ reads is refused with the question that its owner has to answer.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +18,8 @@ from typing import Any
 
 from throughtime.config import CONFIGS, RunConfig, every_option, resolve
 from throughtime.config.idle import refuse_idle
-from throughtime.data.shards import unpacked
-from throughtime.data.tables import BadRows, TableFormat
+from throughtime.data.shards import unpacked_for_now
+from throughtime.data.tables import TableFormat
 from throughtime.encodings import UTF8, check_encoding
 from throughtime.errors import DataError, OptionError
 from throughtime.hub.cache import is_hub_name, run_folder
@@ -89,10 +88,7 @@ def _recognise(source: str | Path, options: Mapping[str, Any], task: str | None,
 
 def _from_shards(pattern: str, options: Mapping[str, Any], task: str | None, because: str) -> Recognised:
     """The task of tar files, by some of their examples."""
-    with (
-        tempfile.TemporaryDirectory(prefix="throughtime-") as place,
-        unpacked(pattern, Path(place), BadRows(skip=True), is_sample=True) as (folder, shards),
-    ):
+    with unpacked_for_now(pattern, skip_bad=True, is_sample=True) as (folder, shards):
         found = _from_survey(look_at(folder), options, task, because)
         begin = f"{corpora.described(shards.sources)}; of {shards.examples:,} examples looked at: "
         return replace(found, why=begin + shards.in_words(found.why))
