@@ -108,7 +108,9 @@ def join(pattern: str) -> JoinedTable:
     other = next((source for source in files if table_suffix(source) not in TABLE_SUFFIXES), None)
     if other is not None:
         raise DataError(f"{other} is not a table that can be read: use {', '.join(TABLE_SUFFIXES)}")
-    formats = {_format(source): source for source in reversed(files)}
+    formats: dict[str, Source] = {}
+    for source in files:
+        formats.setdefault(_format(source), source)
     if len(formats) > 1:
         first, second = list(formats.values())[:2]
         raise DataError(

@@ -37,8 +37,9 @@ _MEDIA = (*IMAGE_SUFFIXES, *AUDIO_SUFFIXES, *VIDEO_SUFFIXES)
 # What is an example itself, or says something of one, by whether there is a medium beside it.
 _EITHER = (".npy", ".npz", ".csv", ".tsv")
 _WORDS = (".cls", ".txt", ".json")
-# A part of a name that every file system takes for a plain one.
-_PART = re.compile(r"[^\0-\x1f/\\:*?\"<>|]{1,200}")
+# What no file system has in a name, or takes for more than a part of one.
+_SPECIAL = re.compile(r"[\0-\x1f/\\:*?\"<>|\ud800-\udfff]")
+_LONGEST_NAME = 200
 # What is left free of a disk, in bytes.
 _RESERVE = 1 << 30
 # Examples that recognition looks at, from so many shards: they may be in the order of their labels.
@@ -173,7 +174,8 @@ class Shards:
                 if name.name.startswith("."):  # of the system that made it
                     continue
                 stem, _, end = name.name.partition(".")
-                key = str(name.with_name(stem))
+                # Bytes that are not UTF-8 cannot be shown.
+                key = str(name.with_name(stem)).encode(errors="replace").decode()
                 if example is not None and key != example.key:
                     yield example
                     example = None
@@ -207,19 +209,19 @@ class Shards:
             example.words[end] = check_text(content.decode("utf-8", "surrogateescape"))
             return
         parts = PurePosixPath(place, member.name).parts
-        if not all(_PART.fullmatch(part) and part.strip(". ") for part in parts):
+        if not all(_is_plain(part) for part in parts):
             raise DataError(f"{member.name!r:.200} is no name of a file within a folder")
         path = self._folder.joinpath(*parts)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(path.parent).free
+        free = shutil.disk_usage(self._folder).free
         if free < member.size + _RESERVE:
             raise OSError(28, f"{free:,} bytes are free, and {member.name} has {member.size:,}", str(path))
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             if is_sample and end in _MEDIA:
                 path.open("xb").close()
             else:
                 tar.copy(member, path)
-        except FileExistsError:
+        except (FileExistsError, NotADirectoryError):
             raise DataError("the tar has an example of this name already") from None
         example.files[end] = str(PurePosixPath(*parts))
 
@@ -269,6 +271,11 @@ def unpacked(
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_plain(part: str) -> bool:
+    """Whether a part of a name is one on every file system."""
+    return bool(part.strip(". ")) and not _SPECIAL.search(part) and len(part.encode()) <= _LONGEST_NAME
 
 
 def _places(sources: Sequence[Source]) -> list[str]:
