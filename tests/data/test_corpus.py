@@ -20,7 +20,7 @@ from throughtime.data.corpus import (
 from throughtime.data.sources import Source
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import DataError
-from throughtime.patterns import is_corpus
+from throughtime.patterns import is_pattern
 
 FORM = CorpusForm()
 
@@ -36,12 +36,12 @@ def text_of(pattern: str, form: CorpusForm = FORM, size: int = 1 << 20) -> str:
     [("*.txt", True), ("s3://a/b.txt", True), ("zip://*.txt::a.zip", True), ("a.txt", False), (None, False)],
 )
 def test_a_pattern_or_a_url_is_a_corpus(source: str | None, is_one: bool) -> None:
-    assert is_corpus(source) == is_one
+    assert is_pattern(source) == is_one
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_none(tmp_path: Path) -> None:
     (tmp_path / "[a].txt").write_text("a")
-    assert not is_corpus(tmp_path / "[a].txt") and is_corpus(tmp_path / "[b].txt")
+    assert not is_pattern(tmp_path / "[a].txt") and is_pattern(tmp_path / "[b].txt")
 
 
 def test_files_are_joined_in_the_order_of_their_names_each_with_a_newline(tmp_path: Path) -> None:

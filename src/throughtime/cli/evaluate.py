@@ -39,7 +39,13 @@ Examples:
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
-    file: Annotated[Path, typer.Argument(help="The text, table or folder.", show_default=False)],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="The text, table or folder; of tables, also a pattern ('test-*.csv') or a URL.",
+            show_default=False,
+        ),
+    ],
     streams: Annotated[
         int,
         typer.Option(
@@ -79,7 +85,7 @@ def evaluate(
         ),
     ] = None,
     context: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="Forecaster: the table with the rows before those of FILE, to forecast its first rows, too.",
             show_default=False,
@@ -153,7 +159,7 @@ def evaluate(
                     if not isinstance(value, (list, dict))
                 ]
     if as_json:
-        print_json({"run": str(run), "file": str(file), **figures})
+        print_json({"run": str(run), "file": file, **figures})
     else:
         print_table(rows)
         for table in figures.values():
@@ -178,11 +184,15 @@ def _print_methods(methods: dict[str, dict[str, float | None]]) -> None:
         write(line)
 
 
-def _is_training_data(run: Any, file: Path) -> bool:
+def _is_training_data(run: Any, name: str) -> bool:
     """Whether a model is measured on its own training data, and not on rows that are for testing."""
     from throughtime.data.splits import SPLIT_COLUMN, SPLITS
     from throughtime.data.tables import BadRows, column_names, find_metadata, read_rows
+    from throughtime.patterns import is_pattern
 
+    if is_pattern(name):
+        return bool(run.config.source == name)
+    file = Path(name)
     if not run.config.source or not file.exists() or Path(run.config.source).resolve() != file.resolve():
         return False
     table = find_metadata(file) if run.task in _WITH_SPLITS else None
@@ -193,7 +203,7 @@ def _is_training_data(run: Any, file: Path) -> bool:
 
 
 def _language_model(
-    run: Any, file: Path, errors: str, streams: int, progress: Callable[[float], None]
+    run: Any, file: str, errors: str, streams: int, progress: Callable[[float], None]
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     result = run.evaluate(file, errors, streams, progress)
     figures = {

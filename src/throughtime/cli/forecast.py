@@ -34,9 +34,14 @@ Examples:
 
 def forecast(
     run: Annotated[Path, typer.Argument(help="The run folder.", show_default=False)],
-    file: Annotated[Path, typer.Argument(help="The table of recent rows.", show_default=False)],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="The table of recent rows; a pattern or a URL names several.", show_default=False
+        ),
+    ],
     future: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="A table of what is known of the steps to come.", show_default=False),
     ] = None,
     chart: Annotated[
@@ -78,7 +83,7 @@ def forecast(
             error_console().print(opened.left_out, style="yellow", soft_wrap=True)
 
 
-def _oddest(run: Any, file: Path, top: int) -> Any:
+def _oddest(run: Any, file: str, top: int) -> Any:
     from dataclasses import asdict
 
     found = run.anomalies(file)

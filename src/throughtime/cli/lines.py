@@ -92,7 +92,7 @@ def sample_lines(
 
 def score_lines(
     run: LineModelRun,
-    file: Path,
+    file: str | Path,
     errors: str | None,
     top: int | None,
     skip_bad: bool,
@@ -148,7 +148,7 @@ def _print(scores: Iterable[LineScore], raw: bool) -> None:
 
 def evaluate_lines(
     run: LineModelRun,
-    file: Path,
+    file: str | Path,
     errors: str | None,
     streams: int,
     skip_bad: bool,

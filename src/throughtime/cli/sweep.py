@@ -11,7 +11,7 @@ import typer
 from throughtime.cli.terminal import error_console, print_json, result_console
 from throughtime.config import RunConfig, every_option
 from throughtime.errors import OptionError
-from throughtime.patterns import is_corpus
+from throughtime.patterns import is_pattern
 from throughtime.processes import cores
 from throughtime.units import duration
 
@@ -53,7 +53,11 @@ def run_sweep(
     shared = {name: value for name, value in given.items() if name not in (*_FREE, "seed")}
     settle_folder(
         out,
-        {"source": source if is_corpus(source) else str(Path(source).resolve()), "options": shared, **layers},
+        {
+            "source": source if is_pattern(source) else str(Path(source).resolve()),
+            "options": shared,
+            **layers,
+        },
     )
     processes = max(1, min(cores() // threads, len(trials)))
     console = error_console()

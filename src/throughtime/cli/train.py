@@ -40,6 +40,7 @@ Examples:
   throughtime train reviews.csv --text-column review --label-column stars
   throughtime train input.txt --preset quick --seed 3
   throughtime train input.txt --config options.toml
+  throughtime train 's3://bucket/reviews/*.parquet'
   throughtime train 'texts/*.jsonl' --text-column body --tokenizer bpe
   throughtime train --resume runs/mine
   throughtime train reviews.csv --seeds 3 --sweep lr=1e-3,2e-3 hidden=256,512 --out sweeps/a

@@ -8,7 +8,7 @@ from typing import Any
 
 from throughtime.config.options import RunConfig
 from throughtime.errors import OptionError
-from throughtime.patterns import is_corpus
+from throughtime.patterns import is_pattern
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ _RULES = (
         lambda given: (
             given["task"] == "language-model"
             and not given["lines"]
-            and not is_corpus(given["source"])
-            and not is_corpus(given["validation"])
+            and not is_pattern(given["source"])
+            and not is_pattern(given["validation"])
         ),
         "--lines, or a corpus of JSON Lines or Parquet files",
     ),

@@ -112,13 +112,13 @@ def find_corpus(pattern: str) -> list[Source]:
         DataError: there are none.
         MissingExtraError: the URL needs a library that is not installed.
     """
-    asked = _suffix(Source(pattern).name)
+    return find_files([pattern], lambda source: is_corpus_file(source, pattern))
 
-    def wanted(source: Source) -> bool:
-        suffix = _suffix(source.name)
-        return suffix in (*_TEXTS, *_JSON_LINES, _PARQUET) or (bool(asked) and suffix == asked)
 
-    return find_files([pattern], wanted)
+def is_corpus_file(source: Source, pattern: str) -> bool:
+    """Whether a file that a pattern stands for is read: by its name, or because the pattern asks for it."""
+    suffix, asked = _suffix(source.name), _suffix(Source(pattern).name)
+    return suffix in (*_TEXTS, *_JSON_LINES, _PARQUET) or (bool(asked) and suffix == asked)
 
 
 def pieces_of(sources: Sequence[Source], form: CorpusForm, size: int = PIECE_BYTES) -> list[Piece]:

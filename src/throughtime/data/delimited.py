@@ -6,12 +6,15 @@ import csv
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from throughtime.data.limits import LINE
 from throughtime.data.lines import check_text, read_lines
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError
+
+if TYPE_CHECKING:
+    from throughtime.data.sources import Source
 
 Report = Callable[[int, str], None]
 
@@ -29,7 +32,7 @@ class Dialect(NamedTuple):
 
 
 def read_delimited(
-    path: str | Path, report: Report | None = None, encoding: str = UTF8
+    path: str | Path | Source, report: Report | None = None, encoding: str = UTF8
 ) -> Iterator[tuple[int, list[str]]]:
     """Read a CSV or TSV file row by row.
 
@@ -47,7 +50,7 @@ def read_delimited(
     Raises:
         DataError: the file cannot be read, or a row cannot and nothing takes its report.
     """
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
     lines = read_lines(path, encoding=encoding)
     first = next(lines, "")
     yield from delimited_rows(chain([first], lines), dialect_of(path.name, first), str(path), report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from throughtime.data.joined import JoinedTable
 from throughtime.data.lines import shown
 from throughtime.errors import DataError
 
@@ -12,7 +13,7 @@ from throughtime.errors import DataError
 FILE_COLUMN = "file_name"
 
 
-def file_of(table: Path, name: Any, allow_outside: bool) -> Path:
+def file_of(table: Path | JoinedTable, name: Any, allow_outside: bool) -> Path:
     """The path of a file that a table names.
 
     Whoever made a data set would otherwise decide which of the user's files are read, and an error about one
@@ -25,6 +26,11 @@ def file_of(table: Path, name: Any, allow_outside: bool) -> Path:
     Raises:
         DataError: the file lies outside the folder, or no file can have this name.
     """
+    if isinstance(table, JoinedTable):
+        raise DataError(
+            f"{shown(name)} is a file that several tables, or one behind a URL, name: name one table on this "
+            f"machine"
+        )
     folder, text = table.parent, str(name).strip()
     if not text or "\0" in text:
         raise DataError(f"{shown(name)} is not the name of a file")

@@ -74,6 +74,9 @@ FRAME_PIXELS = Limit("THROUGHTIME_MAX_FRAME_PIXELS", 36_000_000, "pixels")
 # a clip. 512 MiB are nine hours of sound in 40 bands, or an hour and a half of video in 32 x 32 pixels.
 EXAMPLE_BYTES = Limit("THROUGHTIME_MAX_EXAMPLE_BYTES", 512 << 20, "bytes")
 
+# A file in a tar, before it is written to the disk. An hour of video in full HD takes 4 GiB.
+MEMBER_BYTES = Limit("THROUGHTIME_MAX_MEMBER_BYTES", 4 << 30, "bytes")
+
 # All series of a table as a forecaster reads them: a value, a mark and some features for each step. 4 GiB are
 # 100 million steps with a calendar; --joint multiplies them by the number of series.
 SERIES_BYTES = Limit("THROUGHTIME_MAX_SERIES_BYTES", 4 << 30, "bytes")

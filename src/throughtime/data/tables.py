@@ -1,4 +1,7 @@
-"""Rows of CSV, TSV, JSON Lines and Parquet files, with the line of each, so that a fault can be named."""
+"""Rows of CSV, TSV, JSON Lines and Parquet files, with the line of each, so that a fault can be named.
+
+Several files may be one table, and a file may be behind a URL: see `throughtime.data.joined`.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from throughtime.data.delimited import read_delimited
+from throughtime.data.joined import (
+    JSON_LINES,
+    TABLE_SUFFIXES,
+    FileLine,
+    JoinedTable,
+    listed,
+    located,
+    place_of,
+    table_suffix,
+)
 from throughtime.data.json_values import parse_json
 from throughtime.data.lines import read_lines, shown
 from throughtime.data.parquet import parquet_columns, parquet_rows
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError
+from throughtime.patterns import is_pattern
 
 if TYPE_CHECKING:
     from throughtime.data.sources import Source
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-JSON_LINES = (".jsonl", ".ndjson")
 # What a folder calls the table of its files, best first.
 METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 _SHOWN = 3
 _LONGEST_SHOWN = 300
-_LISTED = 20
 
 
 @dataclass
@@ -42,17 +53,18 @@ class BadRows:
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def report(self, path: str | Path, line: int | None, message: str) -> None:
+    def report(self, path: str | Path | Source | JoinedTable, line: int | None, message: str) -> None:
         """Count a bad row.
 
         Args:
             path: the file.
             line: from 1; in a Parquet file the row, from 1. None where the whole file is at fault.
+                A line that knows its file is named with that.
             message: what is wrong.
         Raises:
             DataError: rows are not to be skipped; it names the file and the line.
         """
-        where = f"{path}" if line is None else f"{path} line {line}"
+        where = f"{path}" if line is None else place_of(path, line)
         if not self.skip:
             raise DataError(f"{where}: {message} (pass --skip-bad to leave such examples out)")
         self.count += 1
@@ -79,7 +91,8 @@ class Row:
     """One row of a table.
 
     Args:
-        line: its line in the file, from 1; the row, from 1, in a Parquet file.
+        line: its line in the file, from 1; the row, from 1, in a Parquet file. In a table of several files
+            it knows its file.
         values: by column; text in CSV and TSV, what JSON or Parquet hold elsewhere.
     """
 
@@ -87,8 +100,10 @@ class Row:
     values: dict[str, Any]
 
 
-def is_table(path: str | Path) -> bool:
-    """Whether the file's name is that of a table."""
+def is_table(path: str | Path | JoinedTable) -> bool:
+    """Whether the name is that of a table, or a pattern or URL, which stand for tables here."""
+    if isinstance(path, JoinedTable) or is_pattern(path):
+        return True
     return table_suffix(Path(path)) in TABLE_SUFFIXES
 
 
@@ -116,16 +131,21 @@ class TableFormat:
 USUAL = TableFormat()
 
 
-def column_names(path: str | Path, form: TableFormat = USUAL) -> list[str]:
+def column_names(path: str | Path | JoinedTable, form: TableFormat = USUAL) -> list[str]:
     """The columns of a table: the header, or the keys of the first JSON line. Reads little.
 
     Args:
-        path: the table.
+        path: the table; of several files, the first one says what the columns are.
         form: how it is written.
     Raises:
         DataError: the file is missing, empty or not such a table.
     """
-    path = Path(path)
+    place = located(path)
+    return _names_of(place.files[0].path if isinstance(place, JoinedTable) else place, form)
+
+
+def _names_of(path: Path | Source, form: TableFormat) -> list[str]:
+    """The columns of one file."""
     if table_suffix(path) == ".parquet":
         return parquet_columns(path)
     if table_suffix(path) in JSON_LINES:
@@ -133,16 +153,17 @@ def column_names(path: str | Path, form: TableFormat = USUAL) -> list[str]:
     return table_names(path, read_delimited(path, encoding=form.encoding), form.header)[0]
 
 
-def first_cells(path: str | Path, form: TableFormat = USUAL) -> list[str] | None:
+def first_cells(path: str | Path | JoinedTable, form: TableFormat = USUAL) -> list[str] | None:
     """The first line of a CSV or TSV file, which may be a header; None for other tables.
 
     Raises:
         DataError: the file is missing or empty.
     """
-    path = Path(path)
-    if table_suffix(path) not in (".csv", ".tsv"):
+    place = located(path)
+    file = place.files[0].path if isinstance(place, JoinedTable) else place
+    if table_suffix(file) not in (".csv", ".tsv"):
         return None
-    return table_names(path, read_delimited(path, encoding=form.encoding), header=False)[1]
+    return table_names(file, read_delimited(file, encoding=form.encoding), header=False)[1]
 
 
 def resolve_column(names: Sequence[str], wanted: str) -> str | None:
@@ -159,24 +180,91 @@ def several_columns(names: Sequence[str], wanted: str) -> list[str]:
 
 
 def read_rows(
-    path: str | Path, bad: BadRows, columns: Sequence[str] = (), form: TableFormat = USUAL
+    path: str | Path | JoinedTable, bad: BadRows, columns: Sequence[str] = (), form: TableFormat = USUAL
 ) -> Iterator[Row]:
     """Read a table row by row.
 
     Args:
-        path: .csv, .tsv, .jsonl, .ndjson (also with .gz behind), or .parquet.
+        path: .csv, .tsv, .jsonl, .ndjson (also with .gz behind), or .parquet; or a pattern or URL, whose
+            files are read one after the other.
         bad: what happens to rows that cannot be read.
         columns: columns that have to exist.
         form: how the table is written.
     Raises:
         DataError: the file is missing, empty or unreadable, or a column is missing (the message lists those
-            that exist); a row is broken and `bad` does not skip.
+            that exist); a row is broken and `bad` does not skip. Of several files, one has other columns than
+            the first.
         MissingExtraError: a Parquet file without pyarrow.
     """
-    path = Path(path)
-    if not is_table(path):
+    empty = True
+    for rows in rows_by_file(path, bad, columns, form):
+        for row in rows:
+            empty = False
+            yield row
+    if empty:
+        raise DataError(f"{path} has no usable rows{f' ({bad.summary()})' if bad.count else ''}")
+
+
+def rows_by_file(
+    path: str | Path | JoinedTable, bad: BadRows, columns: Sequence[str] = (), form: TableFormat = USUAL
+) -> Iterator[Iterator[Row]]:
+    """As `read_rows`, with an iterator for each file, which need not be read to its end or have any rows."""
+    place = located(path)
+    if not is_table(place):
         raise DataError(f"{path} is not a table that can be read: use {', '.join(TABLE_SUFFIXES)}")
-    names = column_names(path, form)
+    if not isinstance(place, JoinedTable):
+        yield _rows_of(place, bad, columns, form, _names_of(place, form))
+        return
+    expected: list[str] = []
+    for file in place.files:
+        names = _names_of(file.path, form)
+        expected = expected or names
+        _expect_columns(file, names, place.files[0], expected)
+        rows = _rows_of(file.path, bad, columns, form, names)
+        yield (Row(FileLine(row.line, file.path), row.values) for row in rows)
+
+
+def check_columns(table: JoinedTable, form: TableFormat = USUAL) -> None:
+    """Look at the columns of every file before the rows of any are read.
+
+    Raises:
+        DataError: a file has other columns than the first, or cannot be read.
+    """
+    expected = column_names(table, form)
+    for file in table.files[1:]:
+        _expect_columns(file, _names_of(file.path, form), table.files[0], expected)
+
+
+def _expect_columns(file: Source, names: Sequence[str], first: Source, expected: Sequence[str]) -> None:
+    """Hold the columns of a file against those of the first file; their order is free.
+
+    Raises:
+        DataError: a column is missing or new (the message names it, and both files).
+    """
+    if table_suffix(file) in JSON_LINES:  # where a row may leave out what it has no value for
+        return
+    missing = next((name for name in expected if name not in names), None)
+    if missing is not None:
+        raise DataError(
+            f"{file} has no column {missing!r}, which {first} has: files that are one table have the same "
+            f"columns (it has {listed(names)})"
+        )
+    new = next((name for name in names if name not in expected), None)
+    if new is not None:
+        raise DataError(
+            f"{file} has a column {new!r}, which {first} does not have: files that are one table have the "
+            f"same columns"
+        )
+
+
+def _rows_of(
+    path: Path | Source, bad: BadRows, columns: Sequence[str], form: TableFormat, names: Sequence[str]
+) -> Iterator[Row]:
+    """The rows of one file.
+
+    Args:
+        names: of its columns.
+    """
     for column in columns:
         if column not in names:
             raise DataError(no_column(path, column, names))
@@ -186,26 +274,22 @@ def read_rows(
         rows = _json_rows(path, bad, form)
     else:
         rows = _delimited_rows(path, bad, form)
-    empty = True
     for row in rows:
         missing = [column for column in columns if row.values.get(column) is None]
         if missing:
             bad.report(path, row.line, f"column {missing[0]!r} is missing")
             continue
-        empty = False
         yield row
-    if empty:
-        raise DataError(f"{path} has no usable rows{f' ({bad.summary()})' if bad.count else ''}")
 
 
-def _delimited_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row]:
+def _delimited_rows(path: Path | Source, bad: BadRows, form: TableFormat) -> Iterator[Row]:
     rows = read_delimited(path, lambda line, fault: bad.report(path, line, fault), form.encoding)
     names, first = table_names(path, rows, form.header)
     yield from named_rows(rows if form.header else chain([(1, first)], rows), names, path, bad)
 
 
 def named_rows(
-    rows: Iterable[tuple[int, list[str]]], names: Sequence[str], path: str | Path, bad: BadRows
+    rows: Iterable[tuple[int, list[str]]], names: Sequence[str], path: str | Path | Source, bad: BadRows
 ) -> Iterator[Row]:
     """Cells with the names of their columns.
 
@@ -219,12 +303,12 @@ def named_rows(
         if not cells:
             continue
         if len(cells) != len(names):
-            bad.report(path, line, f"{len(cells)} fields, expected {len(names)} ({_listed(names)})")
+            bad.report(path, line, f"{len(cells)} fields, expected {len(names)} ({listed(names)})")
             continue
         yield Row(line, dict(zip(names, cells, strict=True)))
 
 
-def _json_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row]:
+def _json_rows(path: Path | Source, bad: BadRows, form: TableFormat) -> Iterator[Row]:
     filled = (
         (line, text) for line, text in enumerate(read_lines(path, encoding=form.encoding), 1) if text.strip()
     )
@@ -234,7 +318,7 @@ def _json_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row]:
     yield from json_rows(chain([first], filled), path, bad)
 
 
-def json_rows(lines: Iterable[tuple[int, str]], path: str | Path, bad: BadRows) -> Iterator[Row]:
+def json_rows(lines: Iterable[tuple[int, str]], path: str | Path | Source, bad: BadRows) -> Iterator[Row]:
     """The objects of JSON Lines.
 
     Args:
@@ -254,13 +338,13 @@ def json_rows(lines: Iterable[tuple[int, str]], path: str | Path, bad: BadRows) 
         yield Row(line, values)
 
 
-def _parquet_rows(path: Path, bad: BadRows) -> Iterator[Row]:
+def _parquet_rows(path: Path | Source, bad: BadRows) -> Iterator[Row]:
     for number, values in parquet_rows(path, lambda row, fault: bad.report(path, row, fault)):
         yield Row(number, values)
 
 
 def table_names(
-    path: str | Path, rows: Iterator[tuple[int, list[str]]], header: bool
+    path: str | Path | Source, rows: Iterator[tuple[int, list[str]]], header: bool
 ) -> tuple[list[str], list[str]]:
     """The names of the columns, and the cells of the first line, which is taken from the rows.
 
@@ -285,15 +369,4 @@ def table_names(
 
 def no_column(path: str | Path | Source, column: str, names: Sequence[str]) -> str:
     """The message for a column that a table does not have."""
-    return f"{path} has no column {column!r}; its columns are {_listed(names)}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first of many columns: an error has to stay a line."""
-    return ", ".join(names[:_LISTED]) + (f"... ({len(names):,} in all)" if len(names) > _LISTED else "")
-
-
-def table_suffix(path: Path | Source) -> str:
-    """What the name of a table ends in, .gz left out, in small letters."""
-    name = path.name.lower().removesuffix(".gz")
-    return name[name.rfind(".") :] if "." in name else ""
+    return f"{path} has no column {column!r}; its columns are {listed(names)}"

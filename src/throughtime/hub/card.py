@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import throughtime
+from throughtime.data.sources import Source
 from throughtime.data.tokenizer import END_OF_LINE, UNKNOWN_WORD
 from throughtime.files import write_atomically
 from throughtime.run.history import read_metrics
@@ -103,7 +104,7 @@ def _tokenizer(run: Run) -> dict[str, Any] | None:
 def model_card(run: Run, name: str = "RUN") -> str:
     """The text of README.md."""
     facts = run.describe()
-    source = Path(run.config.source).name or "data in memory"
+    source = Source(run.config.source).name or "data in memory"  # without the signature of a URL
     figures = _figures(run, facts)
     lines = [*_header(run, source, figures), MARK, "", f"# {run.folder.resolve().name}", ""]
     lines += [

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from throughtime.data.shards import unpacked_for_now
 from throughtime.errors import OptionError
 from throughtime.in_memory.frames import is_frame, is_series
 from throughtime.in_memory.given import Data, on_disk
 from throughtime.notebooks import Measured
+from throughtime.patterns import is_shards
 
 if TYPE_CHECKING:
     from throughtime.run.run import Run
@@ -27,7 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def takes_data(
     evaluate: Callable[Concatenate[S, str | Path, P], R],
 ) -> Callable[Concatenate[S, Data, P], R]:
-    """Let the `evaluate` of a run take data in memory where it takes a path; see `Data`.
+    """Let the `evaluate` of a run take data in memory, or in tar files, where it takes a path; see `Data`.
 
     A notebook shows what it finds as a table.
     """
@@ -35,8 +37,14 @@ def takes_data(
     def measured(self: S, data: Data, *args: P.args, **options: P.kwargs) -> R:
         if args and not isinstance(args[0], (bool, str, type(None))):
             raise OptionError("give inputs and labels as one tuple: run.evaluate((inputs, labels))")
-        with on_disk(data, known_options(self)) as path:
-            found = evaluate(self, path, *args, **options)
+        if is_shards(data):
+            with unpacked_for_now(str(data), bool(options.get("skip_bad"))) as (folder, shards):
+                found = evaluate(self, folder, *args, **options)
+            if isinstance(found, dict) and "left_out" in found:
+                found["left_out"] += shards.left_out.count
+        else:
+            with on_disk(data, known_options(self)) as path:
+                found = evaluate(self, path, *args, **options)
         return Measured(found) if type(found) is dict else found  # type: ignore[return-value]
 
     return _documented(measured, evaluate, "data")
@@ -45,7 +53,10 @@ def takes_data(
 def takes_frames(
     predict: Callable[Concatenate[S, Sequence[str | Path], P], Iterator[dict[str, Any]]],
 ) -> Callable[Concatenate[S, Data, P], Iterator[dict[str, Any]]]:
-    """Let the `predict` of a run take a frame where it takes paths; see `throughtime.in_memory.frames`."""
+    """Let the `predict` of a run take a frame or tar files where it takes paths.
+
+    See `throughtime.in_memory.frames` and `throughtime.data.shards`.
+    """
 
     def predicted(self: S, inputs: Data, *args: P.args, **options: P.kwargs) -> Iterator[dict[str, Any]]:
         if is_frame(inputs) or is_series(inputs):
@@ -56,11 +67,31 @@ def takes_frames(
                 "predict takes a list of paths, or a frame with the columns of the training (a dictionary of "
                 "columns is one)"
             )
+        if any(map(is_shards, named)):
+            return of_shards(self, named, *args, **options)
         return predict(self, inputs, *args, **options)  # type: ignore[arg-type]
 
     def of_frame(self: S, frame: Data, *args: P.args, **options: P.kwargs) -> Iterator[dict[str, Any]]:
         with on_disk(frame, known_options(self)) as path:
             yield from predict(self, [path], *args, **options)
+
+    def of_shards(
+        self: S, inputs: Sequence[str | Path], *args: P.args, **options: P.kwargs
+    ) -> Iterator[dict[str, Any]]:
+        left_out: list[str] = []
+        for one in inputs:
+            if not is_shards(one):
+                yield from predict(self, [one], *args, **options)
+                left_out.append(self.left_out)
+                continue
+            with unpacked_for_now(str(one), bool(options.get("skip_bad"))) as (folder, shards):
+                for said in predict(self, [folder], *args, **options):
+                    yield {
+                        name: shards.in_words(value) if isinstance(value, str) else value
+                        for name, value in said.items()
+                    }
+                left_out += [shards.left_out.summary(), shards.in_words(self.left_out)]
+        self.left_out = "; ".join(filter(None, left_out))
 
     return _documented(predicted, predict, "inputs")
 

@@ -8,19 +8,17 @@ from itertools import chain, islice
 from typing import Any
 
 from throughtime.data.delimited import Dialect, delimited_rows, dialect_of
+from throughtime.data.joined import JSON_LINES, TABLE_SUFFIXES, table_suffix
 from throughtime.data.lines import read_lines
 from throughtime.data.parquet import parquet_columns, parquet_kinds, parquet_length, parquet_rows
 from throughtime.data.sources import Source
 from throughtime.data.tables import (
-    JSON_LINES,
-    TABLE_SUFFIXES,
     BadRows,
     Row,
     TableFormat,
     json_rows,
     named_rows,
     table_names,
-    table_suffix,
 )
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError

@@ -12,17 +12,18 @@ reads is refused with the question that its owner has to answer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from throughtime.config import CONFIGS, RunConfig, every_option, resolve
 from throughtime.config.idle import refuse_idle
+from throughtime.data.shards import unpacked_for_now
 from throughtime.data.tables import TableFormat
 from throughtime.encodings import UTF8, check_encoding
 from throughtime.errors import DataError, OptionError
 from throughtime.hub.cache import is_hub_name, run_folder
-from throughtime.patterns import is_corpus
+from throughtime.patterns import is_pattern, is_shards
 from throughtime.recognition import corpora
 from throughtime.recognition.kinds import KINDS, Kind
 from throughtime.recognition.match import Match
@@ -57,7 +58,7 @@ def recognise(source: str | Path, options: Mapping[str, Any] | None = None) -> R
     """Find the task that training data is for.
 
     Args:
-        source: a file or a folder.
+        source: a file or a folder, or a pattern or URL of files.
         options: of `train`, by name: `task` names the task, and so does an option that one task alone has.
     Raises:
         DataError: the data is missing, is not for the task that was named, or could be meant otherwise (the
@@ -69,22 +70,42 @@ def recognise(source: str | Path, options: Mapping[str, Any] | None = None) -> R
 
 
 def _recognise(source: str | Path, options: Mapping[str, Any], task: str | None, because: str) -> Recognised:
-    if is_corpus(source):
-        found = corpora.corpus(str(source), options, task, because)
-        return Recognised("language-model", f"{found.why}: {found.learning}", {}, {})
+    form = TableFormat(options.get("header") is not False, check_encoding(options.get("encoding") or UTF8))
+    if is_shards(source):
+        return _from_shards(str(source), options, task, because)
+    if is_pattern(source):
+        found = corpora.corpus_or_table(str(source), options, task, because, form)
+        if isinstance(found, Match):
+            return Recognised("language-model", f"{found.why}: {found.learning}", {}, {})
+        return _from_survey(
+            look_at(found, form), options, task, because, f"{corpora.described(found.files)}; "
+        )
     path = Path(source)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
+    return _from_survey(look_at(path, form), options, task, because)
+
+
+def _from_shards(pattern: str, options: Mapping[str, Any], task: str | None, because: str) -> Recognised:
+    """The task of tar files, by some of their examples."""
+    with unpacked_for_now(pattern, skip_bad=True, is_sample=True) as (folder, shards):
+        found = _from_survey(look_at(folder), options, task, because)
+        begin = f"{corpora.described(shards.sources)}; of {shards.examples:,} examples looked at: "
+        return replace(found, why=begin + shards.in_words(found.why))
+
+
+def _from_survey(
+    survey: Survey, options: Mapping[str, Any], task: str | None, because: str, begin: str = ""
+) -> Recognised:
+    """The task of data that was looked at; `begin` begins what is said of it."""
     wanted = Wanted.of(options, task, because)
-    form = TableFormat(options.get("header") is not False, check_encoding(options.get("encoding") or UTF8))
-    survey = look_at(path, form)
     kind, match = _first_kind(survey, wanted)
     if kind is None or match is None:
         raise DataError(_not_for(survey, wanted))
     if match.advice or kind.task is None:
         what = f"this looks like {kind.name} ({match.why})" if kind.name else match.why
         raise DataError(f"{survey.path}: {what}: {match.advice or kind.instead}")
-    return Recognised(kind.task, f"{match.why}: {match.learning}", match.options, match.usual)
+    return Recognised(kind.task, f"{begin}{match.why}: {match.learning}", match.options, match.usual)
 
 
 def settle(source: str | Path, given: Mapping[str, Any], *layers: Mapping[str, Any]) -> tuple[RunConfig, str]:

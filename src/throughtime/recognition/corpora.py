@@ -1,56 +1,95 @@
-"""Many files by one pattern, or files behind URLs: a corpus, for a language model."""
+"""Many files by one pattern, or files behind URLs: a corpus for a language model, or one table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from throughtime.data.corpus import find_corpus, kind_of
+from throughtime.data.corpus import find_corpus, is_corpus_file, kind_of
+from throughtime.data.joined import TABLE_SUFFIXES, JoinedTable, join, table_suffix
+from throughtime.data.sources import Source, find_files
+from throughtime.data.tables import TableFormat, column_names
 from throughtime.errors import DataError
-from throughtime.patterns import is_corpus
+from throughtime.patterns import is_pattern
 from throughtime.recognition.match import Match
 
-_TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+# Options that say what a row is for besides its text.
+_LABELLED = ("label_column", "second_text", "target", "static_columns")
 
 
-def corpus(pattern: str, options: Mapping[str, Any], task: str | None, because: str) -> Match:
-    """What a pattern or a URL stands for.
+def corpus_or_table(
+    pattern: str, options: Mapping[str, Any], task: str | None, because: str, form: TableFormat
+) -> Match | JoinedTable:
+    """What a pattern or a URL stands for: a corpus, or files that are one table.
 
     Args:
         pattern: as the user wrote it.
         options: of `train`, by name.
         task: that the options name, or None.
         because: the option that does.
+        form: how tables are written.
     Raises:
-        DataError: no task learns from such files, or it is not said which column is the text.
+        DataError: no task learns from such files.
     """
-    if task not in (None, "language-model") or options.get("lines"):
-        what = "--lines" if options.get("lines") else f"a {task} ({because})"
+    if task == "language-model" and not options.get("lines"):
+        return _corpus(pattern, options)
+    found = find_files([pattern], lambda source: _is_table(source) or is_corpus_file(source, pattern))
+    tables = [source for source in found if _is_table(source)]
+    if not tables:
+        if task is not None or options.get("lines"):
+            what = "--lines" if options.get("lines") else f"a {task} ({because})"
+            raise DataError(
+                f"{pattern}: of several files, or behind a URL, {what} reads tables "
+                f"({', '.join(TABLE_SUFFIXES)}), and these are texts, for a language model: name one file on "
+                f"this machine"
+            )
+        return _corpus(pattern, options)
+    is_corpus = (
+        task is None
+        and not options.get("lines")
+        and options.get("text_column") is not None
+        and all(options.get(name) is None for name in _LABELLED)
+        and all(kind_of(source) != "text" for source in tables)
+    )
+    if len(tables) < len(found):
+        if is_corpus:
+            return _corpus(pattern, options)
+        text = next(source for source in found if not _is_table(source))
         raise DataError(
-            f"{pattern}: {what} reads one file or folder on this machine, and patterns and URLs are for the "
-            f"text of language models: name a file"
+            f"{pattern}: {tables[0]} is a table, and {text} is a text: let the pattern name files of one kind"
         )
-    if pattern.partition("::")[0].lower().endswith(_TABLES):
+    table = join(pattern)
+    if is_corpus and not {"label", "labels"}.intersection(column_names(table, form)):
+        return _corpus(pattern, options)
+    return table
+
+
+def _corpus(pattern: str, options: Mapping[str, Any]) -> Match:
+    """A corpus of a language model."""
+    if pattern.partition("::")[0].lower().endswith(_NO_CORPUS):
         raise DataError(
             f"{pattern}: of tables, a corpus has JSON Lines and Parquet files, and no CSV: name one file"
         )
     found = find_corpus(pattern)
     kinds = {kind_of(source) for source in found}
-    size = sum(source.size or 0 for source in found)
-    files = f"{len(found):,} file{'s' * (len(found) != 1)}, {_shown(size)}"
+    files = described(found)
     if kinds == {"text"}:
-        if options.get("text_column") is not None and not is_corpus(options.get("validation")):
+        if options.get("text_column") is not None and not is_pattern(options.get("validation")):
             raise DataError(
                 f"{pattern}: --text-column is for JSON Lines and Parquet, and these are {files} of text"
             )
         return Match(f"{files} of text", "writing like it")
-    column = options.get("text_column")
-    if column is None and task is None:
-        raise DataError(
-            f"{pattern}: {files} with rows: --text-column NAME says which field is the text that a language "
-            f"model learns to write"
-        )
-    return Match(f"{files} with rows", f"writing like {column or 'text'}")
+    return Match(f"{files} with rows", f"writing like {options.get('text_column') or 'text'}")
+
+
+def _is_table(source: Source) -> bool:
+    return table_suffix(source) in TABLE_SUFFIXES
+
+
+def described(files: Sequence[Source]) -> str:
+    """How many files there are, and how large they are together: "3 files, 1.2 MB"."""
+    size = sum(source.size or 0 for source in files)
+    return f"{len(files):,} file{'s' * (len(files) != 1)}, {_shown(size)}"
 
 
 def _shown(size: int) -> str:
@@ -58,4 +97,5 @@ def _shown(size: int) -> str:
     return f"{size / unit:,.1f} {name}" if unit > 1 else f"{size:,} bytes"
 
 
+_NO_CORPUS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))

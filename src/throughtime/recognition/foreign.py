@@ -40,7 +40,7 @@ _BY_SUFFIX: dict[tuple[str, ...], tuple[str, str]] = {
         "write one object on each line (JSON Lines) of a .jsonl file, as in "
         "`jq -c '.[]' data.json > data.jsonl`",
     ),
-    (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst"): ("an archive", _UNPACK),
+    (".zip", ".7z", ".rar", ".bz2", ".xz", ".zst"): ("an archive", _UNPACK),
     OTHER_SOUNDS: ("a sound in a format that is not read", f"convert it to {', '.join(AUDIO_SUFFIXES)}"),
     (".heic", ".svg", ".psd"): ("a picture in a format that is not read", "convert it to .jpg or .png"),
     AUDIO_SUFFIXES: ("one sound", _METADATA.format("labels (columns file_name and label)")),

@@ -42,7 +42,7 @@ def clips(survey: Survey, wanted: Wanted) -> Match | None:
     files = [name for name in names if Path(name).suffix.lower() in (*_TABLES, ".txt", *_ARRAYS)]
     if not files:
         return None
-    path = table.path.parent / files[0]
+    path = table.folder / files[0]
     why = f"`{FILE_COLUMN}` names clips, and `labels` a file for each ({files[0]})"
     # A file that is missing is refused where clips are read, with its line.
     found = _look_at(path, wanted) if path.is_file() else Match("", "a label for every frame")

@@ -356,7 +356,7 @@ def _files(survey: Survey, table: TableSurvey, truth: Match, texts: list[str], r
             ".ogg)",
         )
     kind = "audio" if is_sound_file(first) else "sequences"
-    where = f"in {survey.path if survey.path.is_dir() else table.path.parent}"
+    where = f"in {survey.path if survey.path.is_dir() else table.folder}"
     unread = [one for one in rest if one != FILE_COLUMN and table.columns[one].filled]
     what = "sounds" if kind == "audio" else "arrays"
     return Match(

@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.data.audio import AUDIO_SUFFIXES
+from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.images import IMAGE_SUFFIXES
+from throughtime.data.joined import JoinedTable, table_suffix
 from throughtime.data.numbers import reads_as_number
+from throughtime.data.sources import Source
 from throughtime.data.tables import (
     USUAL,
     BadRows,
     TableFormat,
+    check_columns,
     column_names,
     find_metadata,
     first_cells,
     is_table,
-    read_rows,
+    rows_by_file,
 )
 from throughtime.data.video import VIDEO_SUFFIXES
 from throughtime.encodings import UTF8, guess_encoding
@@ -39,6 +43,8 @@ _BEGINNING = 1 << 16
 _FILES = 2_000
 # A header of so many words is a sentence.
 _WORDS_OF_A_NAME = 6
+# Of several files that are one table, so many are looked into: they may be in the order of their labels.
+_LOOKED_INTO = 20
 
 
 @dataclass(frozen=True)
@@ -46,18 +52,24 @@ class TableSurvey:
     """What a table holds.
 
     Args:
-        path: the table.
+        path: the table, or the files that are one.
         columns: by name; numbers from 1 where there is no header.
         rows: how many were looked at.
         complete: whether these are all.
         no_header: why the first line looks like a row; "" where it looks like a header, or is none.
     """
 
-    path: Path
+    path: Path | JoinedTable
     columns: dict[str, Column]
     rows: int
     complete: bool
     no_header: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are that it names; those of several tables are refused when they are looked at."""
+        assert isinstance(self.path, Path)
+        return self.path.parent
 
     def of_kind(self, *kinds: str) -> list[str]:
         """The names of the columns of some kinds."""
@@ -86,7 +98,7 @@ class Survey:
     """What a user named. At most one of table, text and folder is there.
 
     Args:
-        path: as the user named it.
+        path: as the user named it; several files that are one table.
         table: of a table, or of a folder's metadata.
         lines: the first lines of a text.
         foreign: what a file is that no task reads by itself, and what to do; None where it may be read.
@@ -95,7 +107,7 @@ class Survey:
         first_byte: the first one that is not, and where it is.
     """
 
-    path: Path
+    path: Path | JoinedTable
     table: TableSurvey | None = None
     lines: list[str] = field(default_factory=list)
     foreign: tuple[str, str] | None = None
@@ -114,15 +126,17 @@ class Survey:
         return suffix_of(self.path.name)
 
 
-def look_at(path: Path, form: TableFormat = USUAL) -> Survey:
+def look_at(path: Path | JoinedTable, form: TableFormat = USUAL) -> Survey:
     """Survey a file or folder.
 
     Args:
-        path: it exists.
+        path: it exists; or several files that are one table.
         form: how its texts are written.
     Raises:
         DataError: it is empty, or a table that cannot be read.
     """
+    if isinstance(path, JoinedTable):
+        return _look_at_files(path, form)
     if path.is_dir():
         metadata = find_metadata(path)
         if metadata is None:
@@ -153,6 +167,24 @@ def look_at(path: Path, form: TableFormat = USUAL) -> Survey:
     )
 
 
+def _look_at_files(table: JoinedTable, form: TableFormat) -> Survey:
+    """Survey several files: the beginning of the first, the columns of all, rows of some."""
+    first = table.files[0]
+    if table_suffix(first) != ".parquet":
+        beginning = _beginning(first.path)
+        found = what_it_is(Path("table"), beginning)
+        other = guess_encoding(beginning) if form.encoding == UTF8 else None
+        if found is not None or other is not None:
+            return Survey(table, foreign=found, encoding=other, first_byte=_first_byte(beginning))
+    if FILE_COLUMN in column_names(table, form):
+        raise DataError(
+            f"{table}: a table that names files ({FILE_COLUMN}) has to be one table on this machine, beside "
+            f"the files: name it or its folder"
+        )
+    check_columns(table, form)
+    return Survey(table, table=_look_at_table(table, form))
+
+
 def suffix_of(name: str) -> str:
     """The end of a file's name in lower case, without .gz; "" where it has none."""
     return Path(name.lower().removesuffix(".gz")).suffix
@@ -167,12 +199,11 @@ def _first_byte(beginning: bytes) -> str:
     return ""
 
 
-def _beginning(path: Path) -> bytes:
+def _beginning(path: Path | Source) -> bytes:
     try:
-        if path.name.lower().endswith(".gz"):
-            with gzip.open(path) as file:
-                return file.read(_BEGINNING)
         with path.open("rb") as file:
+            if path.name.lower().endswith(".gz"):
+                return gzip.GzipFile(fileobj=file).read(_BEGINNING)
             return file.read(_BEGINNING)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path} is damaged or no gzip file: {error}") from None
@@ -180,43 +211,54 @@ def _beginning(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _look_at_table(path: Path, form: TableFormat) -> TableSurvey:
+def _look_at_table(path: Path | JoinedTable, form: TableFormat) -> TableSurvey:
     bad = BadRows(skip=True)
-    cells = first_cells(path, form) if form.header else None
+    first = replace(path, files=path.files[:1]) if isinstance(path, JoinedTable) else path
+    cells = first_cells(first, form) if form.header else None
     unnamed_form = replace(form, header=False)
     no_header = ""
     if cells is not None:
         # Read as if it had none, so that a first row with equal cells can be told from a header.
-        unnamed = _columns_of(path, bad, unnamed_form, skip=1)
+        unnamed = _columns_of(first, bad, unnamed_form, skip=1)
         no_header = _why_no_header(cells, list(unnamed[0].values()))
     if no_header:
         columns, rows, complete = _columns_of(path, BadRows(skip=True), unnamed_form)
     else:
-        column_names(path, form)  # an empty or repeated name is an error that says so
+        column_names(first, form)  # an empty or repeated name is an error that says so
         columns, rows, complete = _columns_of(path, BadRows(skip=True), form)
     return TableSurvey(path, columns, rows, complete, no_header)
 
 
 def _columns_of(
-    path: Path, bad: BadRows, form: TableFormat, skip: int = 0
+    path: Path | JoinedTable, bad: BadRows, form: TableFormat, skip: int = 0
 ) -> tuple[dict[str, Column], int, bool]:
     names = column_names(path, form)
-    source = islice(read_rows(path, bad, form=form), skip, None)
-    count, values, complete = 0, 0, True
+    parts, complete = 1, True
+    if isinstance(path, JoinedTable):
+        # Some of many files, from all over the table, and of each its share of the rows.
+        step = -(-len(path.files) // _LOOKED_INTO)
+        path, complete = replace(path, files=path.files[::step]), step == 1
+        parts = len(path.files)
+    count = 0
 
     def rows() -> Iterator[dict[str, Any]]:
-        nonlocal count, values, complete
-        for row in source:
-            if count == _ROWS or values > _VALUES:
-                complete = False
-                return
-            count += 1
-            values += sum(
-                len(value) if isinstance(value, (list, str)) else 1 for value in row.values.values()
-            )
-            yield row.values
+        nonlocal count, complete
+        for part in rows_by_file(path, bad, form=form):
+            taken, values = 0, 0
+            for row in islice(part, skip, None):
+                if taken >= _ROWS // parts or values > _VALUES // parts:
+                    complete = False
+                    break
+                taken, count = taken + 1, count + 1
+                values += sum(
+                    len(value) if isinstance(value, (list, str)) else 1 for value in row.values.values()
+                )
+                yield row.values
 
-    return sum_up(names, rows()), count, complete
+    columns = sum_up(names, rows())
+    if not count and not skip:
+        raise DataError(f"{path} has no usable rows{f' ({bad.summary()})' if bad.count else ''}")
+    return columns, count, complete
 
 
 def _why_no_header(cells: list[str], columns: list[Column]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.images import is_image
+from throughtime.data.joined import JoinedTable, table_suffix
 from throughtime.recognition.advice import (
     columns_named,
     describe_columns,
@@ -167,11 +168,12 @@ def _missing(table: TableSurvey, wanted: Wanted, label: str | None) -> str:
 def _last_resort(table: TableSurvey, wanted: Wanted) -> str:
     text = likely_text(table)
     if text is not None and likely_label(table) is None and wanted.task is None:
-        return (
-            "add a column with labels, or a second text to translate into; to learn to write like its "
-            "texts, put "
-            "them into a .txt file"
+        first = (
+            "add a column with labels, or a second text to translate into; to learn to write like its texts"
         )
+        if isinstance(table.path, JoinedTable) and table_suffix(table.path) not in (".csv", ".tsv"):
+            return f"{first}, use {flag('text-column', text)}"
+        return f"{first}, put them into a .txt file"
     return (
         "name the column with the labels (--label-column), or see docs/reference.md for what each task reads"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import Any
 
 from throughtime.config import RunConfig
 from throughtime.data.corpus_tokens import has_begun
+from throughtime.data.joined import stem_of
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.files import describe_os_error, remove_unfinished
 from throughtime.hub.cache import refuse_hub_name
 from throughtime.hub.card import write_hub_files
 from throughtime.in_memory import Data, Given, found_again, staged
-from throughtime.patterns import is_corpus
+from throughtime.patterns import is_pattern
 from throughtime.places import Place, place_here
 from throughtime.presets import preset as preset_options
 from throughtime.program.files import PROGRAM
@@ -177,7 +177,7 @@ def _start(
             if any_fold_trained(folder):
                 replaced()  # what they learned is kept, and a resumed training goes on from there
                 raise
-            if is_corpus(config.source) and has_begun(folder / TOKENS):
+            if is_pattern(config.source) and has_begun(folder / TOKENS):
                 replaced()
                 show.remark(
                     f"what was read of the corpus is kept: go on with `throughtime train --resume {folder}`"
@@ -294,7 +294,7 @@ def _begin_again(
     device = pick_device(config, place)
     # What was prepared may be half of it.
     for name in PREPARED:
-        if name == TOKENS and is_corpus(config.source):
+        if name == TOKENS and is_pattern(config.source):
             continue  # it knows how much of it is whole
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / METRICS).unlink(missing_ok=True)
@@ -411,15 +411,13 @@ def _refuse_used(folder: Path) -> None:
 def check_paths(config: RunConfig) -> None:
     """Refuse data that is not there, before a folder is made: a mistyped name leaves no empty run behind."""
     for path in (config.source, getattr(config.data, "validation", None)):
-        if path is not None and not is_corpus(path) and not Path(path).exists():
+        if path is not None and not is_pattern(path) and not Path(path).exists():
             raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
 
 
 def _default_folder(config: RunConfig) -> Path:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = Path(config.source).resolve().stem
-    if is_corpus(config.source):
-        name = re.sub(r"[^\w.-]+", "", name) or "corpus"
+    name = stem_of(config.source)
     folder = Path("runs") / f"{name}-{now}"
     number = 2
     while folder.exists():

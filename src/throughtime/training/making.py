@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from throughtime.config import RunConfig
+from throughtime.data.shards import Shards, unpacked
+from throughtime.data.tables import BadRows
 from throughtime.errors import RunError
+from throughtime.patterns import is_shards
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.recurrent import Recurrent
 from throughtime.run import CONFIG, Run, run_class
+from throughtime.run.sources import find_sources, record_sources
 from throughtime.trackers.following import Trackers
 from throughtime.training.additions import Additions
 from throughtime.training.initial_weights import take_weights
@@ -24,12 +31,67 @@ from throughtime.training.trainer import Trainer, resolve_precision
 def prepare(config: RunConfig, folder: Path, show: Progress) -> Run:
     """Read the user's data into the run folder."""
     run = run_class(config.task).kind_for(config)(folder, config)
-    run.backend = "torch"  # which is faster where a CNN has to read many pictures
-    # Weights may be drawn while the data is read (a CNN's, for its features), in a fixed state.
-    torch.manual_seed(config.training.seed)
-    run.prepare(show)
+    sources = find_sources(config)
+    with _shards_as_folders(run, show) as show:
+        _prepare(run, show)
+    record_sources(folder, config, sources)
     run.config.save(folder / CONFIG)  # the run's: `prepare` may have settled what was left to the data
     return run
+
+
+def _prepare(run: Run, show: Progress) -> None:
+    run.backend = "torch"  # which is faster where a CNN has to read many pictures
+    # Weights may be drawn while the data is read (a CNN's, for its features), in a fixed state.
+    torch.manual_seed(run.config.training.seed)
+    run.prepare(show)
+
+
+@contextmanager
+def _shards_as_folders(run: Run, show: Progress) -> Iterator[Progress]:
+    """Let a run prepare the folders that its data is as long as it lies in tar files no more.
+
+    Yields:
+        What its remarks go to.
+    """
+    data = run.config.data
+    named = {name: getattr(data, name, None) for name in ("source", "validation")}
+    packed = {name: str(path) for name, path in named.items() if is_shards(path)}
+    if not packed:
+        yield show
+        return
+    bad = BadRows(getattr(data, "skip_bad", False))
+    with ExitStack() as stack:
+        folders, every = {}, []
+        for name, pattern in packed.items():
+            show.preparing(f"unpacking {pattern}", 0, 0)
+            place = run.folder / "data" / f"{name}-shards"
+            stack.callback(shutil.rmtree, place, ignore_errors=True)
+            folder, shards = stack.enter_context(unpacked(pattern, place, bad))
+            folders[name] = str(folder)
+            every.append(shards)
+            if shards.aside:
+                show.remark(f"{pattern}: files {', '.join(sorted(shards.aside))[:200]} are not read")
+        if bad.count:
+            show.remark(bad.summary())
+        run.config = run.config.changed(folders)
+        yield _InWords(show, every)
+        run.config = run.config.changed(packed)
+
+
+class _InWords(Progress):
+    """Shows what another one does, with the names of shards in the place of those of their folders."""
+
+    def __init__(self, show: Progress, shards: Sequence[Shards]) -> None:
+        self._show = show
+        self._shards = shards
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        self._show.preparing(what, done, total)
+
+    def remark(self, text: str) -> None:
+        for one in self._shards:
+            text = one.in_words(text)
+        self._show.remark(text)
 
 
 def make_trainer(

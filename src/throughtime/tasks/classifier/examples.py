@@ -15,6 +15,7 @@ from throughtime.data.arrays import Fill
 from throughtime.data.feature_files import read_features
 from throughtime.data.features import FeatureSpace, is_sequence_file
 from throughtime.data.file_names import FILE_COLUMN, file_of
+from throughtime.data.joined import JoinedTable, located
 from throughtime.data.lines import check_text
 from throughtime.data.numbers import read_number
 from throughtime.data.tables import (
@@ -112,7 +113,7 @@ class ExampleReader:
     needs_truth: bool = True
     allow_outside: bool = False
 
-    def read(self, path: str | Path, bad: BadRows) -> Iterator[Example]:
+    def read(self, path: str | Path | JoinedTable, bad: BadRows) -> Iterator[Example]:
         """The examples of a table, or of a folder with metadata.csv, one after the other.
 
         Raises:
@@ -154,7 +155,9 @@ class ExampleReader:
             needed = [*(only or ()), *needed]
         return ExampleColumns([*needed, *static], texts, only, truths, static)
 
-    def example(self, row: Row, columns: ExampleColumns, table: Path, truth: Any = None) -> Example:
+    def example(
+        self, row: Row, columns: ExampleColumns, table: Path | JoinedTable, truth: Any = None
+    ) -> Example:
         """The example of a row.
 
         Args:
@@ -219,7 +222,7 @@ class ExampleReader:
             raise DataError(f"{self.text_column} is empty")
         return text
 
-    def _features(self, row: Row, table: Path, columns: ExampleColumns) -> NDArray[np.float32]:
+    def _features(self, row: Row, table: Path | JoinedTable, columns: ExampleColumns) -> NDArray[np.float32]:
         if FILE_COLUMN in row.values:
             return self.read_file(file_of(table, row.values[FILE_COLUMN], self.allow_outside))
         aside = {*columns.truths, *columns.static, *columns.kept}
@@ -250,20 +253,27 @@ class ExampleReader:
         return found if self.space is None else self.space.names
 
 
-def is_example_file(path: Path, kind: InputKind) -> bool:
+def is_example_file(path: Path | JoinedTable, kind: InputKind) -> bool:
     """Whether a file is one example itself, and not a table of them."""
-    if kind not in ("sequences", "audio") or not path.is_file() or not is_sequence_file(path.name):
+    if (
+        kind not in ("sequences", "audio")
+        or isinstance(path, JoinedTable)
+        or not path.is_file()
+        or not is_sequence_file(path.name)
+    ):
         return False
     return not is_table(path) or FILE_COLUMN not in column_names(path)
 
 
-def table_of(path: str | Path) -> Path:
-    """The table itself, or the metadata file of a folder.
+def table_of(path: str | Path | JoinedTable) -> Path | JoinedTable:
+    """The table itself, which may be in several files, or the metadata file of a folder.
 
     Raises:
         DataError: there is none.
     """
-    path = Path(path)
+    path = located(path)
+    if isinstance(path, JoinedTable):
+        return path
     if path.is_dir():
         if (found := find_metadata(path)) is not None:
             return found

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from throughtime.data.features import is_sound_file
+from throughtime.data.joined import JoinedTable, located
 from throughtime.data.lines import read_lines
 from throughtime.data.tables import BadRows, find_metadata
 from throughtime.errors import DataError
@@ -18,11 +19,15 @@ def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadR
     Args:
         reader: of examples whose truth need not be known.
         kind: what the examples are.
-        path: a table, a folder with metadata.csv, a single array or sound, a folder of these without
-            metadata, or a .txt file of texts.
+        path: a table, a pattern or URL of tables, a folder with metadata.csv, a single array or sound, a
+            folder of these without metadata, or a .txt file of texts.
         bad: what happens to examples that cannot be used.
     """
-    path = Path(path)
+    place = located(path)
+    if isinstance(place, JoinedTable):
+        yield from reader.read(place, bad)
+        return
+    path = place
     if kind == "text" and path.suffix.lower() == ".txt" and path.is_file():
         yield from read_inputs(reader, path, read_lines(path, encoding=reader.form.encoding), bad)
     elif path.is_dir() and find_metadata(path) is None and kind in ("sequences", "audio"):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from throughtime.config.small_data import holds_nothing_out
 from throughtime.data.conditions import ConditionSurvey
 from throughtime.data.features import FeatureSpace, statistics
+from throughtime.data.joined import place_of
 from throughtime.data.sequences import write_sequences
 from throughtime.data.splits import stratified_fold, stratified_split
 from throughtime.data.tables import BadRows, column_names
@@ -156,8 +157,8 @@ class Preparation:
             try:
                 rows.append(conditions.encode(example.beside or {}))
             except DataError as error:
-                where = data.validation if late else data.source
-                raise DataError(f"{where} line {example.line}: {error}") from None
+                where = place_of(data.validation if late else data.source, example.line)
+                raise DataError(f"{where}: {error}") from None
         conditions.save(self.folder / STATIC)
         write_beside(self.folder / DATA, rows)
         self._show.remark(f"beside each example: {', '.join(one.describe() for one in conditions.fields)}")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from throughtime.data.conditions import Conditions
 from throughtime.data.features import FeatureSpace
+from throughtime.data.joined import JoinedTable, file_of_line, stem_of
 from throughtime.data.lines import STANDARD_INPUT, shown, standard_input
 from throughtime.data.numbers import as_float32
 from throughtime.data.tables import BadRows
@@ -329,7 +330,7 @@ class ClassifierRun(Run):
                 bad.report(table, example.line, str(error))
                 continue
             arrays.append(array)
-            names.append(f"line {example.line} of {table}")
+            names.append(f"line {example.line} of {file_of_line(table, example.line)}")
         if not arrays:
             raise DataError(f"{table} has no usable examples ({bad.summary()})")
         outputs = self.outputs(arrays, progress)
@@ -338,7 +339,7 @@ class ClassifierRun(Run):
         truth = np.concatenate(truths)
         scores = self.target.scores()
         scores.add(truth, self.target.decide(outputs))
-        picture = self.picture_folder / f"{self.target.picture}-{Path(path).resolve().stem}.png"
+        picture = self.picture_folder / f"{self.target.picture}-{stem_of(path)}.png"
         return {
             "examples": len(arrays),
             "left_out": bad.count,
@@ -426,7 +427,7 @@ class ClassifierRun(Run):
         )
 
     def _encoded(
-        self, examples: Iterable[Example], path: str | Path, bad: BadRows
+        self, examples: Iterable[Example], path: str | Path | JoinedTable, bad: BadRows
     ) -> Iterator[tuple[Example, Encoded | None]]:
         for example in examples:
             given = example.input if example.second is None else (example.input, example.second)

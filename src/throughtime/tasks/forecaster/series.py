@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.joined import place_of
 from throughtime.data.lines import shown
 from throughtime.data.numbers import read_number
 from throughtime.data.tables import (
@@ -194,7 +195,7 @@ def read_series(
             raise DataError(f"{path} has no column {shown(column)}; its columns are {', '.join(names[:20])}")
     unit: Unit | None = None
     for row in read_rows(path, BadRows(), form=form):
-        where = f"{path} line {row.line}"
+        where = place_of(path, row.line)
         try:
             own, time, has_clock = read_time(row.values.get(roles.time))
         except DataError as error:
@@ -281,7 +282,7 @@ def _place(table: SeriesTable, name: str, raw: _Raw, when: Moments, roles: Roles
     if length > _MOST_GAPS * max(len(places), 10):
         row = int(np.argmax(np.diff(places))) + 1
         raise DataError(
-            f"{when.path} line {when.lines[row]}: {int(places[row] - places[row - 1]):,} steps of "
+            f"{place_of(when.path, when.lines[row])}: {int(places[row] - places[row - 1]):,} steps of "
             f"{table.frequency.name} after the row before it: is the time right?"
         )
     rows = np.array(raw.rows, np.float64)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.joined import file_of_line, place_of
 from throughtime.data.lines import shown
 from throughtime.errors import DataError
 
@@ -219,12 +220,11 @@ class Moments:
             more = "" if self.series else "; if the table holds several series below each other, name their "
             more += "" if self.series else "column (--series-column) and that of the values (--value-column)"
             raise DataError(
-                f"{self.path} line {self.lines[row]}: the time{of} is that of line {self.lines[row - 1]}: "
+                f"{self._place(row)}: the time{of} is that of {self._above(row)}: "
                 f"keep one row for each time{more}"
             )
         raise DataError(
-            f"{self.path} line {self.lines[row]}: the time{of} is before that of line {self.lines[row - 1]}: "
-            f"sort the rows by time"
+            f"{self._place(row)}: the time{of} is before that of {self._above(row)}: sort the rows by time"
         )
 
     def places(self, frequency: Frequency) -> NDArray[np.int64]:
@@ -234,9 +234,7 @@ class Moments:
             DataError: one is off the grid (the message names its line).
         """
         if self.unit != ("microseconds" if frequency.unit == "months" else frequency.unit):
-            raise DataError(
-                f"{self.path} line {self.lines[0]}: the times are not written as in the training data"
-            )
+            raise DataError(f"{self._place(0)}: the times are not written as in the training data")
         times = self.times
         if frequency.unit == "months":
             times = _months(times)
@@ -246,10 +244,19 @@ class Moments:
         if len(off):
             row = int(off[0])
             raise DataError(
-                f"{self.path} line {self.lines[row]}: the rows are {frequency.name} apart, and this one is "
+                f"{self._place(row)}: the rows are {frequency.name} apart, and this one is "
                 f"between two such steps: bring the data to regular steps first (mean or last value of each)"
             )
         return places.astype(np.int64)
+
+    def _place(self, row: int) -> str:
+        return place_of(self.path, self.lines[row])
+
+    def _above(self, row: int) -> str:
+        """The row before another one; its file is named where it is another."""
+        line = self.lines[row - 1]
+        same = file_of_line(self.path, line) == file_of_line(self.path, self.lines[row])
+        return f"line {line}" if same else place_of(self.path, line)
 
 
 def find_frequency(series: Sequence[Moments]) -> Frequency:

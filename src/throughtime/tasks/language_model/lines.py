@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.data.events import events_as_text
+from throughtime.data.joined import JoinedTable, located
 from throughtime.data.lines import check_text, read_lines
 from throughtime.data.tables import (
     BadRows,
@@ -74,7 +75,9 @@ class LineReader:
         """
         self.blank = self.first_blank = 0
         found = False
-        for line in self._table(Path(path), bad) if is_table(path) else self._text(Path(path)):
+        place = located(path)
+        lines = self._table(place, bad) if is_table(place) else self._text(Path(path))
+        for line in lines:
             if not line.text.strip():
                 self.first_blank = self.first_blank or line.number
                 self.blank += 1
@@ -113,7 +116,7 @@ class LineReader:
                 text = _replaced(text)
             yield Line(number, text, dict(self.fixed))
 
-    def _table(self, path: Path, bad: BadRows) -> Iterator[Line]:
+    def _table(self, path: Path | JoinedTable, bad: BadRows) -> Iterator[Line]:
         names = column_names(path, self.form)
         text, *conditions = (
             existing_column(path, names, wanted, flag)
@@ -137,7 +140,7 @@ class LineReader:
             yield Line(row.line, line, values)
 
 
-def existing_column(path: Path, names: list[str], wanted: str, flag: str) -> str:
+def existing_column(path: Path | JoinedTable, names: list[str], wanted: str, flag: str) -> str:
     """The column that a user means.
 
     Raises:

@@ -24,7 +24,7 @@ from throughtime.generation import SamplingOptions
 from throughtime.generation.text import Stepper, most_probable, random_seed, stream
 from throughtime.in_memory import takes_data
 from throughtime.notebooks import table
-from throughtime.patterns import is_corpus
+from throughtime.patterns import is_pattern
 from throughtime.run.run import Run
 from throughtime.runtime.folder import NetworkOptions
 from throughtime.runtime.outputs import check_output
@@ -108,10 +108,10 @@ class LanguageModelRun(Run):
             return lambda done: show.preparing(what, done, total)
 
         # What was made of a corpus before a kill is kept, and the vocabulary is the first of it.
-        begun = is_corpus(data.source) and (self.folder / TOKENIZER).exists()
+        begun = is_pattern(data.source) and (self.folder / TOKENIZER).exists()
         if begun:
             self.tokenizer = Tokenizer.load(self.folder / TOKENIZER)
-        elif is_corpus(data.source):
+        elif is_pattern(data.source):
             corpus = self._corpus(data.source, TRAINING_TOKENS, show)
             self.tokenizer = corpus.vocabulary(data.tokenizer, data.vocabulary)
         else:
@@ -126,9 +126,9 @@ class LanguageModelRun(Run):
         if not begun:
             self.tokenizer.save(self.folder / TOKENIZER)
         for path, target in ((data.source, TRAINING_TOKENS), (data.validation, VALIDATION_TOKENS)):
-            if is_corpus(path) and (self.folder / target).exists():
+            if is_pattern(path) and (self.folder / target).exists():
                 continue  # made before a kill: whatever has become of the files, the run has their text
-            elif is_corpus(path):
+            elif is_pattern(path):
                 corpus = self._corpus(str(path), target, show)
                 corpus.tokens(self.folder / TOKENIZER, self.tokenizer.vocabulary_size)
                 if corpus.left_out:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from throughtime.data.joined import JoinedTable, located
 from throughtime.data.lines import check_text, read_lines, shown
 from throughtime.data.tables import USUAL, BadRows, TableFormat, is_table, read_rows
 from throughtime.encodings import UTF8
@@ -47,23 +48,23 @@ def read_pairs(
         DataError: a file is missing, empty or unreadable, a column is missing, the text files do not have as
             many lines (the message names both counts), or a pair is bad and `bad` does not skip.
     """
-    source = Path(source)
+    first = located(source) if target is None else Path(source)
+    other: Path | JoinedTable
     if target is None:
-        if not is_table(source):
+        if not is_table(first):
             raise DataError(
-                f"{source} is a text file of sources only: name the file of targets with --target, or give a "
+                f"{first} is a text file of sources only: name the file of targets with --target, or give a "
                 f"table with the columns {' and '.join(columns)}"
             )
-        pairs = _table_pairs(source, bad, columns, form)
-        other = source
+        pairs, other = _table_pairs(first, bad, columns, form), first
     else:
         if is_table(source):
             raise DataError(f"{source} is a table, which holds both sides: leave out the file {target}")
         other = Path(target)
-        pairs = _line_pairs(source, other, form.encoding)
+        pairs = _line_pairs(Path(source), other, form.encoding)
     usable = 0
     for pair in pairs:
-        sides = {"source": (source, pair.source), "target": (other, pair.target)}
+        sides = {"source": (first, pair.source), "target": (other, pair.target)}
         fault = next(((file, f) for side, (file, text) in sides.items() if (f := _fault(side, text))), None)
         if fault is not None:
             bad.report(fault[0], pair.line, fault[1])
@@ -87,7 +88,9 @@ def read_texts(path: str | Path, encoding: str = UTF8) -> Iterator[str]:
         yield line.removesuffix("\n").removesuffix("\r")
 
 
-def _table_pairs(path: Path, bad: BadRows, columns: tuple[str, str], form: TableFormat) -> Iterator[Pair]:
+def _table_pairs(
+    path: Path | JoinedTable, bad: BadRows, columns: tuple[str, str], form: TableFormat
+) -> Iterator[Pair]:
     for row in read_rows(path, bad, columns, form):
         values: list[Any] = [row.values[column] for column in columns]
         wrong = next(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data import Tokenizer
+from throughtime.data.joined import file_of_line
 from throughtime.data.limits import SOURCE
 from throughtime.data.lines import STANDARD_INPUT, standard_input_blocks
 from throughtime.data.sequences import Sequences, write_sequences
@@ -361,6 +362,7 @@ class TranslatorRun(Run):
 
         `is_bounded` also refuses what is too long to be translated; a training leaves it out by itself.
         """
+        path = file_of_line(path, pair.line)
         try:
             source = self.source_tokenizer.encode(self._clean(pair.source), str(path), pair.line)
             target = self.target_tokenizer.encode(self._clean(pair.target), str(path), pair.line)

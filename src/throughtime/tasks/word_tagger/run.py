@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.joined import stem_of
 from throughtime.data.labels import Labels
 from throughtime.data.lines import STANDARD_INPUT, standard_input
 from throughtime.data.sequences import write_sequences
@@ -336,7 +337,7 @@ class WordTaggerRun(Run):
         truth = [self._numbers(one) for one in sentences]
         tagged = tag_all(self.network, lexicon, examples, self.config.data.piece, truth, progress)
         loss, scores = score(tagged, truth, self.labels)
-        picture = self.picture_folder / f"confusion-{Path(path).resolve().stem}.png"
+        picture = self.picture_folder / f"confusion-{stem_of(path)}.png"
         figures: dict[str, Any] = {
             "sentences": len(sentences),
             "words": sum(map(len, truth)),

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from throughtime.data.joined import JoinedTable, located
 from throughtime.data.lines import check_text, read_lines, shown
 from throughtime.data.tables import BadRows, TableFormat, column_names, is_table, read_rows, resolve_column
 from throughtime.encodings import UTF8
@@ -53,7 +54,11 @@ class SentenceReader:
         Raises:
             DataError: the file cannot be used (the message names the line).
         """
-        path = Path(path)
+        place = located(path)
+        if isinstance(place, JoinedTable):
+            yield from self._read_table(place, bad)
+            return
+        path = place
         if path.is_dir():
             raise DataError(f"{path} is a folder: name one file of tagged sentences in it")
         if is_table(path):
@@ -66,7 +71,7 @@ class SentenceReader:
                 path, bad, self.word_column, self.tag_column, self.needs_tags, self.encoding
             )
 
-    def _read_table(self, path: Path, bad: BadRows) -> Iterator[Sentence]:
+    def _read_table(self, path: Path | JoinedTable, bad: BadRows) -> Iterator[Sentence]:
         form = TableFormat(encoding=self.encoding)
         names = column_names(path, form)
         words, tags = table_columns(names, path, self.word_column, self.tag_column, self.needs_tags)
@@ -118,7 +123,7 @@ class SentenceReader:
 
 def table_columns(
     names: Sequence[str],
-    path: str | Path,
+    path: str | Path | JoinedTable,
     word_column: str | None = None,
     tag_column: str | None = None,
     needs_tags: bool = True,
@@ -204,7 +209,7 @@ def _texts(value: Any, column: str) -> list[str]:
     return list(value)
 
 
-def _named(names: Sequence[str], wanted: str | None, flag: str, path: str | Path) -> str | None:
+def _named(names: Sequence[str], wanted: str | None, flag: str, path: str | Path | JoinedTable) -> str | None:
     if wanted is None:
         return None
     found = resolve_column(names, wanted)
