@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 5
 _LINE = 60
+_BAR_INCHES = 1.1
 # Of the colour over the place that is looked at most: what is there still shows.
 _OPACITY = 0.8
 
@@ -62,7 +63,9 @@ def draw_caption(
     columns = min(_COLUMNS, panels)
     rows = -(-panels // columns)
     figure = Figure(
-        figsize=(2.2 * columns, 2.2 * aspect * rows + 0.35 * rows + 0.5), dpi=120, layout="constrained"
+        figsize=(2.2 * columns + _BAR_INCHES, 2.2 * aspect * rows + 0.35 * rows + 0.5),
+        dpi=120,
+        layout="constrained",
     )
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     figure.suptitle(textwrap.fill(text, _LINE), fontsize=12, parse_math=False)
@@ -93,7 +96,8 @@ def _colours() -> Any:
     from matplotlib.colors import ListedColormap
 
     colours = colormaps["plasma"](np.linspace(0.1, 1, 256))
-    colours[:, 3] = np.linspace(0, 1, 256) ** 0.7 * _OPACITY
+    # Attention that is the same everywhere hardly colours the picture.
+    colours[:, 3] = np.linspace(0, 1, 256) ** 1.5 * _OPACITY
     return ListedColormap(colours)
 
 

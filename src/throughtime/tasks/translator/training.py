@@ -59,8 +59,9 @@ class Translation(ExampleTask):
         least = (0, 0) if joint is None else tuple(self._training.lengths_of(joint).max(0).tolist())
         batch = PairBatch.gather(self._translator, self._training, examples, least)
         logits, wanted = self._logits(batch, self._sampling_rate())
-        loss = token_losses(logits, wanted, self._config.label_smoothing).mean()
-        return StepLoss(loss, len(logits))
+        smoothing = self._config.label_smoothing
+        measured = token_losses(logits.detach(), wanted).mean().item() if smoothing else None
+        return StepLoss(token_losses(logits, wanted, smoothing).mean(), len(logits), measured=measured)
 
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None:
