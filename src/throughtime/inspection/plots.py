@@ -13,10 +13,8 @@ from throughtime.inspection.flow import FORGOTTEN, GradientFlow
 from throughtime.inspection.gates import GateStatistics
 from throughtime.inspection.truncation import TruncationError
 from throughtime.notebooks import showing
+from throughtime.pictures import COLOURS
 from throughtime.pictures.writing import write_picture
-
-# Okabe and Ito 2008: told apart by colour-blind readers. A layer has the same colour in every picture.
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 
 
 def figure(width: float, height: float) -> Any:
