@@ -53,7 +53,7 @@ def capture(model: nn.Module, forward: Callable[[], Any]) -> list[Captured]:
             ) -> None:
                 given = dict(zip(("inputs", "state", "lengths", "mask"), positional, strict=False)) | named
                 one = _cut(name, module, given)  # type: ignore[arg-type]
-                if one is None:
+                if one is None and _is_step(module, given):
                     loop = loops.get(name)
                     if loop is None or not loop.goes_on(given):
                         loop = loops[name] = _Loop(name, module, given)  # type: ignore[arg-type]
@@ -94,14 +94,18 @@ class _Loop:
 
     def read(self, given: dict[str, Any]) -> None:
         inputs = given["inputs"]
-        if isinstance(inputs, Tensor) and inputs.ndim == 3:
-            self._steps.append((inputs.transpose(0, 1) if self._recurrent.batch_first else inputs).detach())
+        self._steps.append((inputs.transpose(0, 1) if self._recurrent.batch_first else inputs).detach())
 
     def captured(self) -> Captured | None:
-        if sum(map(len, self._steps)) < 2:
+        if len(self._steps) < 2:
             return None
         state = None if self._before is None else tuple(part.detach() for part in self._before)
         return Captured(self._name, self._recurrent, torch.cat(self._steps).float(), state)
+
+
+def _is_step(recurrent: nn.Module, given: dict[str, Any]) -> bool:
+    inputs = given["inputs"]
+    return isinstance(inputs, Tensor) and inputs.ndim == 3 and inputs.shape[bool(recurrent.batch_first)] == 1
 
 
 def _cut(name: str, recurrent: Recurrent, given: dict[str, Any]) -> Captured | None:
