@@ -29,7 +29,7 @@ def test_the_examples_of_the_docs_have_no_type_errors(tmp_path: Path) -> None:
             (tmp_path / page.replace("/", "_").replace("-", "_").replace(".md", ".py")).write_text(
                 "\n".join(code)
             )
-    # What says nothing of our interface: torch's gradients may be None, the short functions of a lesson have no
+    # What says nothing of our interface: torch's gradients may be None, short functions of a lesson have no
     # annotations, torch and other libraries have few, and a page imports again where a reader may begin.
     silent = [f"reportOptional{name}" for name in ("MemberAccess", "Subscript", "Iterable")]
     silent += [
