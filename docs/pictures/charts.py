@@ -232,11 +232,16 @@ def gates() -> Figure:
 
 def attention() -> Figure:
     """A scene, and where the captioner looked for each word: the more orange, the more."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap
+
     data = measured()["attention"]
     pixels = np.array(data["pixels"], dtype=np.uint8)
     height, width, _ = pixels.shape
     largest = max(map(np.max, data["weights"]))
-    picture = figure(8.6, 3.2)
+    # The opacity is the weight, on one scale for all words.
+    colours = ListedColormap([(0.9, 0.45, 0.0, 0.9 * step / 255) for step in range(256)])
+    picture = figure(9.4, 3.2)
     panels = picture.subplots(2, -(-(len(data["words"]) + 1) // 2)).ravel()
     for axes in panels:
         axes.axis("off")
@@ -244,12 +249,17 @@ def attention() -> Figure:
         axes.imshow(pixels)
         axes.set_title(word, fontsize=10)
         if weights is not None:
-            # The opacity is the weight, on one scale for all words.
-            opacity = np.array(weights) / largest
-            tint = np.zeros((*opacity.shape, 4))
-            tint[..., :3] = (0.9, 0.45, 0.0)
-            tint[..., 3] = 0.9 * opacity
-            axes.imshow(tint, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="nearest")
+            axes.imshow(
+                weights,
+                cmap=colours,
+                vmin=0,
+                vmax=largest,
+                extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+                interpolation="nearest",
+            )
+    scale = ScalarMappable(cmap=colours)
+    scale.set_clim(0, largest)
+    picture.colorbar(scale, ax=list(panels), label="attention to a place", shrink=0.8)
     return picture
 
 

@@ -89,7 +89,8 @@ def neuron(work: Path) -> Any:
     """The unit that best tells text inside quotation marks, on text that the model has not read."""
     run = _language_model(work)
     hidden, ids = hidden_states(run.model, run.held_out_tokens(), 40_000)
-    text = "".join(run.tokenizer.token_text(int(token)) for token in ids)
+    text = "".join(run.tokenizer.token_text(int(token)) for token in ids.flat)
+    hidden = hidden.reshape(-1, hidden.shape[-1])
     (probe,) = rank_units(hidden, text, properties={"inside quotation marks": _QUOTED})
     unit, area, is_on = probe.units[0]
     values = hidden[:, unit] * (1 if is_on else -1)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
+from pathlib import Path
 
 from throughtime.errors import OptionError
 
 UTF8 = "utf-8"
+_BEGINNING = 1 << 16
 
 # UTF-32 before UTF-16: the little-endian mark of the one begins with that of the other.
 MARKS = {
@@ -54,10 +56,28 @@ def guess_encoding(beginning: bytes) -> tuple[str, str] | None:
     for name, called, belongs, share in _CANDIDATES if broken >= _FEWEST_BYTES else ():
         decoded = _decode(beginning, name)
         others = [letter for letter in decoded or "" if letter > "\x7f"]
-        is_rare = name == "cp1251" and len(others) < _FEWEST_OF_LETTERS * sum(map(str.isalpha, decoded or ""))
+        is_rare = name == "cp1251" and (
+            len(others) < _FEWEST_OF_LETTERS * sum(map(str.isalpha, decoded or ""))
+            or _is_mixed(decoded or "")
+        )
         if others and not is_rare and sum(map(belongs, others)) >= share * len(others):
             return name, called
     return "cp1252", "Western European (Windows-1252 or Latin-1)"
+
+
+def how_to_convert(path: Path) -> str:
+    """What else a text that is not UTF-8 looks like, and how to convert it; "" where that is not known."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(_BEGINNING)
+    except OSError:
+        return ""
+    guessed = guess_encoding(beginning)
+    # One broken byte is a fault of its row, not an encoding.
+    if guessed is None or _as_utf8(beginning)[1] < _FEWEST_BYTES or path.suffix.lower() == ".gz":
+        return ""
+    name, called = guessed
+    return f"; the file looks like {called}: convert it with `iconv -f {name} -t utf-8 {path.name} > NEW`"
 
 
 def _in(*ranges: tuple[int, int]) -> Callable[[str], bool]:
@@ -77,6 +97,13 @@ _CANDIDATES: tuple[tuple[str, str, Callable[[str], bool], float], ...] = (
 _FEWEST_BYTES = 8
 # In a Western text accents are rare among letters; in Cyrillic nearly all letters are such bytes.
 _FEWEST_OF_LETTERS = 0.25
+
+
+def _is_mixed(text: str) -> bool:
+    """Whether most words with letters beyond ASCII have ASCII letters, too: accents, not Cyrillic."""
+    words = [word for word in text.split() if any(letter > "\x7f" and letter.isalpha() for letter in word)]
+    mixed = [word for word in words if any(letter <= "\x7f" and letter.isalpha() for letter in word)]
+    return 2 * len(mixed) > len(words)
 
 
 def _as_utf8(data: bytes) -> tuple[str, int]:

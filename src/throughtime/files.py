@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from throughtime.errors import RunError
 
@@ -57,21 +56,6 @@ def copy_atomically(source: str | Path, path: str | Path) -> None:
     """Copy a file, or leave the one that is there."""
     with Path(source).open("rb") as content, atomic_file(path) as file:
         shutil.copyfileobj(content, file)
-
-
-def write_picture(path: str | Path, figure: Any, **options: Any) -> None:
-    """Write a matplotlib figure atomically, in the format that its name ends in.
-
-    Args:
-        path: the file.
-        figure: what has `savefig`.
-        **options: of `savefig`.
-    Raises:
-        ValueError: matplotlib does not know the format.
-    """
-    content = io.BytesIO()
-    figure.savefig(content, format=Path(path).suffix.lstrip(".").lower() or None, **options)
-    write_atomically(path, content.getvalue())
 
 
 class GrowingFile:

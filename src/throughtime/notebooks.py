@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -62,9 +61,9 @@ def showing(figure: Any) -> Any:
 
 
 def _drawn(figure: Any) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=100)
-    return content.getvalue()
+    from throughtime.pictures.writing import drawn
+
+    return drawn(figure, "png", dpi=100)
 
 
 class Measured(dict[str, Any]):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -232,3 +234,29 @@ def test_a_vocabulary_that_lacks_its_own_unknown_token_is_named(tmp_path: Path) 
     path.write_text(path.read_text().replace('"unk_token":', '"unk_token": "gone", "unused":'))
     with pytest.raises(ThroughtimeError, match="cannot encode|damaged"):
         Tokenizer.load(path).encode("four")
+
+
+def test_characters_and_bytes_need_no_library_and_no_kind_needs_its_hub_client(tmp_path: Path) -> None:
+    """Where a module may not be imported, whatever asks for it."""
+    for kind in ("character", "byte", "word", "bpe"):
+        Tokenizer.train_on_texts(kind, ["a good film"], None).save(tmp_path / f"{kind}.json")
+    code = """
+import sys
+
+sys.modules.update(dict.fromkeys(sys.argv[2:]))
+from throughtime.data.tokenizer import Tokenizer
+
+for path in sys.argv[1].split():
+    tokenizer = Tokenizer.load(path)
+    print(tokenizer.decode(tokenizer.encode("a good film")).strip())
+"""
+
+    def read(kinds: list[str], *missing: str) -> list[str]:
+        paths = " ".join(f"{kind}.json" for kind in kinds)
+        command = [sys.executable, "-c", code, paths, *missing]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    assert read(["character", "byte"], "tokenizers", "huggingface_hub") == ["a good film"] * 2
+    assert read(["word", "bpe"], "huggingface_hub") == ["a good film"] * 2

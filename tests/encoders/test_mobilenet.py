@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from throughtime.encoders.frozen import keep_cnn
 from throughtime.encoders.mobilenet import Convolution, MobileNetV2, load_mobilenet, normalise
 from throughtime.errors import DataError, OptionError
 
@@ -151,7 +152,7 @@ def test_damaged_or_foreign_weights_are_named(tmp_path: Path, network: MobileNet
     with pytest.raises(DataError, match=r"broken.npz cannot be read as weights"):
         load_mobilenet(tmp_path / "broken.npz")
     (tmp_path / "weights.pth").write_bytes(b"")
-    with pytest.raises(DataError, match=r"read from \.safetensors or \.npz"):
+    with pytest.raises(DataError, match=r"is a pickle.* from \.safetensors or \.npz.*torchvision has"):
         load_mobilenet(tmp_path / "weights.pth")
     state = network.state_dict()
     save_file({n: t for n, t in state.items() if n != "features.3.conv.2.weight"}, tmp_path / "a.safetensors")
@@ -185,3 +186,24 @@ def test_real_weights_see_what_the_published_features_saw(shared_data: Path) -> 
     other = np.array([np.corrcoef(found[k], expected[k - 1])[0, 1] for k in range(len(names))])
     assert own.mean() > 0.55
     assert (own > other).all()
+
+
+def test_a_users_file_is_checked_before_anything_is_read_with_it(
+    tmp_path: Path, network: MobileNetV2
+) -> None:
+    state = network.state_dict()
+    save_file(state, tmp_path / "good.safetensors")
+    keep_cnn(tmp_path / "good.safetensors", tmp_path / "kept.safetensors")
+    assert (tmp_path / "kept.safetensors").read_bytes() == (tmp_path / "good.safetensors").read_bytes()
+    save_file({"embedding.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
+    state["features.18.0.weight"] = torch.zeros(640, 320, 1, 1)
+    save_file(state, tmp_path / "narrow.safetensors")
+    for name, message in [
+        ("other.safetensors", r"lacks features\.0\.0\.weight: these are not the weights .*torchvision has"),
+        ("narrow.safetensors", r"features\.18\.0\.weight.*these are not the weights .*torchvision has"),
+        ("none.safetensors", r"no such file .*torchvision has"),
+        ("none.onnx", "no such file"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            keep_cnn(tmp_path / name, tmp_path / "new")
+        assert not (tmp_path / "new").exists()

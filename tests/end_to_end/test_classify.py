@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,16 @@ def test_eval_measures_and_draws(trained: Path) -> None:
     scores = json.loads(result.stdout)
     assert scores["examples"] == 2
     assert (trained / scores["confusion"]).exists()
+
+
+def test_classifiers_are_compared_by_what_their_trainings_measured(trained: Path) -> None:
+    shutil.copytree(trained / "run", trained / "twin")
+    result = throughtime("compare", "run", "twin", "--json", folder=trained)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)["runs"]
+    assert [row["run"] for row in rows] == ["run", "twin"]
+    assert rows[0]["model"] == "GRU 1 x 8" and rows[0]["parameters"] == rows[1]["parameters"]
+    page = (trained / "comparison" / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == 1 and "GRU 1 x 8" in page
+    refused = throughtime("compare", "run", "twin", "--lags", "9", folder=trained)
+    assert refused.returncode == 2 and "--lags is for language models" in refused.stderr

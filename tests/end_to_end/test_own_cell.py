@@ -31,6 +31,10 @@ class MinimalGatedUnit(tt.Cell):  # Zhou et al. 2016
         h = (1 - f) * h + f * n
         return h, (h,)
 
+    def gates(self, x, state):
+        f = torch.sigmoid(self.sharpness * self.forget(torch.cat([x, *state], -1)))
+        return {"update gate": 1 - f}
+
 
 class Branches(MinimalGatedUnit):
     def step(self, x, state):
@@ -79,6 +83,7 @@ def test_a_cell_of_ones_own_goes_everywhere(tmp_path: Path) -> None:
     assert resumed.returncode == 0, resumed.stderr
     inspected = throughtime(tmp_path, "inspect", "run", "text.txt")
     assert inspected.returncode == 0, inspected.stderr
+    assert "update gate" in inspected.stdout and (tmp_path / "run" / "inspection" / "gates.png").exists()
     exported = throughtime(tmp_path, "export", "run", "--onnx", "--json")
     assert exported.returncode == 0, exported.stderr
     quantised = throughtime(tmp_path, "quantize", "run", "--json")
@@ -110,7 +115,7 @@ def test_a_cell_of_ones_own_goes_everywhere(tmp_path: Path) -> None:
     [
         (
             ["--cell", "my_cells.py:Branches"],
-            "my_cells.py line 24 (`if x.sum() > 0:`): it branches on the value",
+            "my_cells.py line 28 (`if x.sum() > 0:`): it branches on the value",
         ),
         (["--cell", "my_cells.py:Minimal"], "has no 'Minimal'; its cells are MinimalGatedUnit, Branches"),
         (["--cell", "nowhere.py:Cell"], "nowhere.py: no such file"),

@@ -33,7 +33,10 @@ def test_each_recurrence_is_measured_on_what_it_reads() -> None:
     net, inputs = Net(), torch.randn(9, 5, 3)
     lengths = torch.tensor([9, 2, 6, 7, 3])
     found = {one.name: one for one in capture(net, lambda: net(inputs, lengths))}
-    assert list(found) == ["reader", "writer"]  # the stepper never reads two steps at once
+    assert list(found) == ["reader", "stepper", "writer"]
+    # The stepper is called once a step, and hands its state on.
+    torch.testing.assert_close(found["stepper"].inputs, inputs)
+    assert found["stepper"].state is None
     reader = found["reader"]
     torch.testing.assert_close(reader.inputs, inputs[:6, [0, 2, 3]])
     assert found["writer"].inputs.shape == (9, 5, 8)

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from throughtime import Recurrent
+from throughtime import Cell, Recurrent
+from throughtime.cells import State
+from throughtime.errors import OptionError
 from throughtime.inspection import gate_statistics
 
 
@@ -72,3 +74,32 @@ def test_the_gates_explain_the_step(cell: str, options: dict[str, object]) -> No
         torch.testing.assert_close(new[1], f * state[1] + i * g)
         if options.get("coupled"):
             torch.testing.assert_close(f, 1 - i)
+
+
+class Declares(Cell):
+    """A user's cell; what it says of its gates is given."""
+
+    said: object = None
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, state_sizes=(hidden_size,))
+
+    def step(self, projected: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        return state[0] + projected.sum(), state
+
+    def gates(self, projected: torch.Tensor, state: State) -> dict[str, torch.Tensor]:
+        return self.said  # type: ignore[return-value]
+
+
+def test_gates_of_ones_own_have_the_range_that_they_need_or_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recurrent = Recurrent(Declares, 2, 3)
+    monkeypatch.setattr(Declares, "said", {"wide": torch.tensor([[-2.0, 0.0, 5.0]])})
+    (gate,), _ = gate_statistics(recurrent, torch.ones(4, 1, 2))
+    assert (gate.low, gate.high, gate.shut) == (-2.0, 5.0, None)
+    assert gate.histogram.sum() == pytest.approx(1)
+    for said in (torch.ones(1, 3), {"gate": 0.5}, None):
+        monkeypatch.setattr(Declares, "said", said)
+        with pytest.raises(OptionError, match=r"Declares\.gates has to return a dictionary"):
+            gate_statistics(recurrent, torch.ones(4, 1, 2))

@@ -14,12 +14,12 @@ from throughtime.metrics.classification import (
     accuracy,
     class_scores,
     confusion_matrix,
-    draw_confusion,
     macro_f1,
     majority,
     score_table,
     write_confusion,
 )
+from throughtime.metrics.confusion_picture import draw_confusion, most_confused
 
 # 3 cats (2 right, 1 taken for a dog), 2 dogs (both right), 1 bird (taken for a cat)
 CONFUSION = np.array([[2, 1, 0], [0, 2, 0], [1, 0, 0]])
@@ -77,3 +77,9 @@ def test_without_matplotlib_the_numbers_remain(tmp_path: Path, monkeypatch: pyte
 
 def test_labels_are_no_formulas(tmp_path: Path) -> None:
     assert draw_confusion(tmp_path / "a.png", np.eye(2, dtype=np.int64), [r"$\x$", "$_$"]).is_file()
+
+
+def test_the_most_frequent_confusions_come_first_and_the_diagonal_is_none() -> None:
+    confusion = np.array([[9, 0, 1], [3, 1, 0], [0, 0, 5]])
+    assert most_confused(confusion, 5) == [(1, 0, 3, 0.75), (0, 2, 1, 0.1)]
+    assert most_confused(confusion, 1) == [(1, 0, 3, 0.75)]

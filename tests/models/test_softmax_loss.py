@@ -69,7 +69,10 @@ def test_blocks_have_the_loss_and_the_gradients_of_the_whole(
     plain = F.cross_entropy(
         F.linear(inputs, weight, bias).flatten(0, -2), wanted.flatten(), label_smoothing=smoothing
     )
-    ours = linear_softmax_loss(inputs, weight, bias, wanted, smoothing)
+    ours, measured = linear_softmax_loss(inputs, weight, bias, wanted, smoothing)
+    unsmoothed = F.cross_entropy(F.linear(inputs, weight, bias).flatten(0, -2), wanted.flatten())
+    torch.testing.assert_close(measured, unsmoothed.detach(), rtol=1e-5, atol=1e-6)
+    assert not measured.requires_grad
     for found, expected in zip(gradients(2.5 * ours, *of), gradients(2.5 * plain, *of), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
@@ -79,7 +82,7 @@ def test_a_strided_input_and_a_tied_slice_of_a_weight() -> None:
     table = torch.randn(V + 3, 4, requires_grad=True)
     inputs = torch.randn(4, 6, 5).transpose(0, 2).requires_grad_()
     wanted = torch.randint(V, (5, 6)).t().contiguous().t()
-    ours = linear_softmax_loss(inputs, table[:V], None, wanted)
+    ours, _ = linear_softmax_loss(inputs, table[:V], None, wanted)
     plain = F.cross_entropy((inputs @ table[:V].t()).flatten(0, 1), wanted.flatten())
     for found, expected in zip(gradients(ours, inputs, table), gradients(plain, inputs, table), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
@@ -90,8 +93,8 @@ def test_without_gradients_and_for_some_only() -> None:
     inputs, weight = torch.randn(9, 4), torch.randn(V, 4, requires_grad=True)
     wanted = torch.randint(V, (9,))
     with torch.no_grad():
-        assert not linear_softmax_loss(inputs, weight, None, wanted).requires_grad
-    (found,) = torch.autograd.grad(linear_softmax_loss(inputs, weight, None, wanted), weight)
+        assert not linear_softmax_loss(inputs, weight, None, wanted)[0].requires_grad
+    (found,) = torch.autograd.grad(linear_softmax_loss(inputs, weight, None, wanted)[0], weight)
     (expected,) = torch.autograd.grad(F.cross_entropy(inputs @ weight.t(), wanted), weight)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
@@ -101,7 +104,7 @@ def test_large_logits_do_not_overflow_and_places_left_out_may_hold_anything() ->
     inputs = torch.tensor([[300.0], [-300.0], [0.5]], requires_grad=True)
     weight = torch.linspace(-1, 1, V)[:, None].requires_grad_()
     wanted = torch.tensor([0, V - 1, IGNORED_TARGET])
-    loss = linear_softmax_loss(inputs, weight, None, wanted)
+    loss, _ = linear_softmax_loss(inputs, weight, None, wanted)
     assert loss.item() == pytest.approx(600.0, rel=1e-5)
     found = gradients(loss, inputs, weight)
     assert all(one.isfinite().all() for one in found) and found[1][2] == 0
@@ -115,7 +118,7 @@ def test_bf16_products_have_sums_in_fp32() -> None:
     wanted = torch.randint(V, (40,), generator=generator)
     exact = gradients(F.cross_entropy(inputs @ weight.t(), wanted), inputs, weight)
     with torch.autocast("cpu", torch.bfloat16):
-        loss = linear_softmax_loss(inputs, weight, None, wanted)
+        loss, _ = linear_softmax_loss(inputs, weight, None, wanted)
     for found, expected in zip(gradients(loss, inputs, weight), exact, strict=True):
         assert found.dtype == torch.float32
         assert ((found - expected).norm() / expected.norm()).item() < 0.02
@@ -128,7 +131,7 @@ torch.set_num_threads(1)
 inputs = torch.randn(3000, 8, requires_grad=True)
 weight = torch.randn(60000, 8, requires_grad=True)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-linear_softmax_loss(inputs, weight, None, torch.arange(3000)).backward()
+linear_softmax_loss(inputs, weight, None, torch.arange(3000))[0].backward()
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from throughtime.run.history import METRICS, read_metrics
+from throughtime.run.loss_picture import loss_figure
+from throughtime.run.own_loss import LOSS
 from throughtime.training.log import draw_loss, still_falling
 
 LINES = [{"step": step, "epoch": step / 2, "train_loss": 3 - step} for step in (1, 2)]
@@ -55,3 +57,18 @@ def test_a_loss_that_fell_to_the_end_is_told() -> None:
 )
 def test_one_that_had_settled_or_rose_or_is_too_short_is_not(values: tuple[float, ...]) -> None:
     assert still_falling(losses("val_loss", *values)) == ""
+
+
+def test_training_and_validation_share_a_panel_but_not_with_a_loss_of_the_users_own(tmp_path: Path) -> None:
+    lines = [{"step": 1, "epoch": 1, "train_loss": 3}, {"step": 1, "epoch": 1, "val_loss": 2, "val_f1": 0.5}]
+    (tmp_path / METRICS).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+    def panels() -> list[list[str]]:
+        return [
+            [line.get_label() for line in axes.lines] for axes in loss_figure(tmp_path, "loss", "val_f1").axes
+        ]
+
+    assert panels() == [["training", "validation"], ["validation"]]
+    (tmp_path / LOSS).parent.mkdir()
+    (tmp_path / LOSS).write_text('{"loss": "hinge"}')
+    assert panels() == [["validation"], ["validation"], ["training"]]

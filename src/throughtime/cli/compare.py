@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,16 +12,19 @@ from throughtime.cli.terminal import error_console, print_json, result_console, 
 from throughtime.errors import OptionError
 
 HELP = """
-Put language models side by side: loss curves, gradient flow, truncation, gates,
-parameters and speed, on one self-contained HTML page with its pictures beside it.
+Put runs of one task side by side, on one self-contained HTML page with its
+pictures beside it: parameters, speed, and the curves of the loss and of every
+metric, as measured in training.
 
-Every run is measured on the same text: the validation text of the first run, or
-the file given with --text.
+Language models are measured again, all on the same text: the validation text of
+the first run, or the file given with --text. Their page adds gradient flow,
+truncation and gates.
 
 \b
 Examples:
   throughtime compare runs/rnn runs/lstm
   throughtime compare runs/rnn runs/gru runs/lstm --text test.txt --out report
+  throughtime compare runs/praise-lstm runs/praise-gru       classifiers
 """
 
 
@@ -29,49 +32,34 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
     text: Annotated[Path | None, typer.Option(help="What to measure on.", show_default=False)] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the page.")] = Path("comparison"),
-    lags: Annotated[int, typer.Option(min=1, help="The longest lag to measure, in tokens.")] = 200,
-    windows: Annotated[int, typer.Option(min=1, help="Places in the text to measure at.")] = 32,
+    lags: Annotated[
+        int | None, typer.Option(min=1, help="The longest lag to measure, in tokens.", show_default="200")
+    ] = None,
+    windows: Annotated[
+        int | None, typer.Option(min=1, help="Places in the text to measure at.", show_default="32")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
-    """Open the runs, inspect each, write the page."""
+    """Open the runs, inspect language models, write the page."""
     with user_errors():
-        from throughtime.run import require_torch
+        from throughtime.run import Run
+        from throughtime.run.side_by_side import check_comparable
 
-        require_torch()
-        from rich.text import Text
-
-        from throughtime.inspection.comparison import Compared, write_comparison
-        from throughtime.inspection.report import Options, inspect_language_model
-        from throughtime.run.history import read_metrics
-        from throughtime.tasks.language_model.run import LanguageModelRun
-
-        opened = [LanguageModelRun.open(run) for run in runs]
+        opened = [Run.open(run) for run in runs]
         names = [run.folder.resolve().name for run in opened]
         if len(set(names)) < len(names):
             names = [str(run.folder) for run in opened]
         if len(set(names)) < len(names):
             raise OptionError("a run is given twice")
-        # As text, because each run has its own tokens.
-        source = opened[0].held_out_text() if text is None else None
-        console = error_console()
-        compared = []
-        for name, run in zip(names, opened, strict=True):
-            if text is not None:
-                tokens = run.read_tokens(text)
-            else:
-                tokens = run.tokenizer.encode(source or "", f"the validation text of {names[0]}")
-            with console.status("") as status:
-                report = inspect_language_model(
-                    run.model,
-                    run.tokenizer,
-                    tokens,
-                    run.config.training.first_chunk,
-                    Options(lags, windows),
-                    lambda what, name=name: status.update(Text(f"{name}: measuring {what}")),
-                )
-            compared.append(Compared(name, run.describe(), read_metrics(run.folder), report))
-        page = write_comparison(compared, out)
-    rows = [run.row() for run in compared]
+        check_comparable(opened)
+        if opened[0].task == "language-model":
+            page, rows = _inspected(opened, names, text, out, lags or 200, windows or 32)
+        else:
+            given = {"--text": text, "--lags": lags, "--windows": windows}
+            for name, value in given.items():
+                if value is not None:
+                    raise OptionError(f"{name} is for language models, and these runs are {opened[0].task}s")
+            page, rows = _measured(opened, names, out)
     if as_json:
         print_json({"page": str(page), "runs": rows})
         return
@@ -85,7 +73,54 @@ def compare(
     for heading in list(rows[0])[1:]:
         table.add_row(heading, *(row[heading] for row in rows))
     output.print(table)
-    console.print(f"The page: {page}", soft_wrap=True)
+    error_console().print(f"The page: {page}", soft_wrap=True)
+
+
+def _measured(runs: list[Any], names: list[str], out: Path) -> tuple[Path, list[dict[str, str]]]:
+    """Compare by what the trainings measured."""
+    from throughtime.pictures import require_matplotlib
+    from throughtime.run.side_by_side import different_data, rows_of, write_side_by_side
+
+    require_matplotlib()
+    rows = rows_of(runs, names)
+    if note := different_data(runs):
+        error_console().print(f"note: {note}", markup=False, soft_wrap=True)
+    return write_side_by_side(runs, names, rows, out), rows
+
+
+def _inspected(
+    runs: list[Any], names: list[str], text: Path | None, out: Path, lags: int, windows: int
+) -> tuple[Path, list[dict[str, str]]]:
+    """Compare language models on one text."""
+    from throughtime.run import require_torch
+
+    require_torch()
+    from rich.text import Text
+
+    from throughtime.inspection.comparison import Compared, write_comparison
+    from throughtime.inspection.report import Options, inspect_language_model
+    from throughtime.run.history import read_metrics
+
+    # As text, because each run has its own tokens.
+    source = runs[0].held_out_text() if text is None else None
+    console = error_console()
+    compared = []
+    for name, run in zip(names, runs, strict=True):
+        if text is not None:
+            tokens = run.read_tokens(text)
+        else:
+            tokens = run.tokenizer.encode(source or "", f"the validation text of {names[0]}")
+        with console.status("") as status:
+            report = inspect_language_model(
+                run.model,
+                run.tokenizer,
+                tokens,
+                run.config.training.first_chunk,
+                Options(lags, windows),
+                lambda what, name=name: status.update(Text(f"{name}: measuring {what}")),
+            )
+        compared.append(Compared(name, run.describe(), read_metrics(run.folder), report))
+    return write_comparison(compared, out), [run.row() for run in compared]
 
 
 def command() -> Callable[..., None]:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from throughtime.inspection.gates import GateStatistics
     from throughtime.inspection.report import Report
 
+# Of a text that a unit colours: so many tokens, from windows of so many.
+_UNIT_TOKENS = 1200
+_WINDOW = 400
+
 HELP = """
 Look inside: where the gradient goes, what truncation costs, what the gates do,
 what single neurons know.
@@ -170,6 +174,7 @@ def _name_and_pattern(text: str) -> tuple[str, str]:
 def _draw(report: Report, model: Any, folder: Path) -> list[Path]:
     from throughtime.cells import GatedCell
     from throughtime.inspection import plots
+    from throughtime.inspection.coloured_text import draw_text
     from throughtime.inspection.jacobian import recurrent_spectrum
 
     pictures = [
@@ -180,7 +185,7 @@ def _draw(report: Report, model: Any, folder: Path) -> list[Path]:
     pieces, values, target = report.example
     title = f"What mattered to the prediction of {target!r} after this"
     relative = values / max(values.max(), 1e-12)
-    pictures.append(plots.draw_text(pieces, relative, folder / "influence.png", title))
+    pictures.append(draw_text(pieces, relative, folder / "influence.png", title))
     if gates := plots.draw_gates(report.gates, folder / "gates.png"):
         pictures.append(gates)
     # Other cells have no square matrix a gate.
@@ -198,26 +203,31 @@ def _draw_unit(run: Any, text: Any, unit: int, folder: Path, show: bool) -> list
     from rich.text import Text
 
     from throughtime.files import write_atomically
-    from throughtime.inspection import plots
+    from throughtime.inspection.coloured_text import colour, draw_text, html_text, stretches
     from throughtime.inspection.report import hidden_states
 
-    hidden, tokens = hidden_states(run.model, text, 16 * 400)
-    if unit >= hidden.shape[1]:
-        raise OptionError(f"--unit {unit}: the layers have {hidden.shape[1]} units together, from 0")
-    pieces = [run.tokenizer.token_text(int(token)) for token in tokens[:1200]]
-    values = hidden[: len(pieces), unit]
+    hidden, tokens = hidden_states(run.model, text, 16 * _WINDOW)
+    if unit >= hidden.shape[-1]:
+        raise OptionError(f"--unit {unit}: the layers have {hidden.shape[-1]} units together, from 0")
+    length = tokens.shape[1]
+    shown_windows = max(1, _UNIT_TOKENS // length)
+    pieces = [run.tokenizer.token_text(int(token)) for token in tokens[:shown_windows].flat]
+    values = hidden[:shown_windows, :, unit].reshape(-1)
+    # Windows from all over the text: none goes on from the one before.
+    starts = range(0, len(pieces), length)
     title = f"Unit {unit} (orange above 0, blue below)"
-    picture = plots.draw_text(pieces, values, folder / f"unit_{unit}.png", title, diverging=True)
+    picture = draw_text(pieces, values, folder / f"unit_{unit}.png", title, diverging=True, starts=starts)
     page = (
-        f'<!doctype html><meta charset="utf-8"><title>{title}</title>'
-        f"<h1>{title}</h1>{plots.html_text(pieces, values, diverging=True)}"
+        f'<!doctype html><meta charset="utf-8"><title>{title}</title><h1>{title}</h1>'
+        f"{html_text(pieces, values, diverging=True, starts=starts)}"
     )
     write_atomically(folder / f"unit_{unit}.html", page.encode())
     if show:
-        shown = Text()
-        for piece, value in zip(pieces, values, strict=True):
-            shown.append(piece, style=f"black on {plots.colour(float(value), True)}")
-        result_console().print(shown)
+        for first, stop in stretches(len(pieces), starts):
+            shown = Text()
+            for piece, value in zip(pieces[first:stop], values[first:stop], strict=True):
+                shown.append(piece, style=f"black on {colour(float(value), True)}")
+            result_console().print(shown, end="\n\n")
     return [picture, folder / f"unit_{unit}.html"]
 
 

@@ -206,7 +206,7 @@ def _find_learning_rate(
     config: RunConfig, why: str, out: Path | None, overwrite: bool, show: Progress, as_json: bool
 ) -> None:
     """Sweep, and print what the loss was at each rate; the picture is all that is kept."""
-    from throughtime.files import write_picture
+    from throughtime.pictures.writing import write_picture
     from throughtime.training.rate_sweep import sweep_rates
 
     picture = out or Path("learning-rate.png")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from throughtime.data.limits import LINE
-from throughtime.data.lines import check_text, read_lines
-from throughtime.encodings import UTF8
+from throughtime.data.lines import NOT_UTF8, check_text, read_lines
+from throughtime.encodings import UTF8, how_to_convert
 from throughtime.errors import DataError
 
 if TYPE_CHECKING:
@@ -53,7 +53,18 @@ def read_delimited(
     path = Path(path) if isinstance(path, str) else path
     lines = read_lines(path, encoding=encoding)
     first = next(lines, "")
-    yield from delimited_rows(chain([first], lines), dialect_of(path.name, first), str(path), report)
+    converting: list[str] = []
+
+    def naming(line: int, fault: str) -> None:
+        if fault.endswith(NOT_UTF8) and encoding == UTF8:
+            # Every row of such a file may have this fault: its beginning is looked at once.
+            converting[:] = converting or [how_to_convert(path) if isinstance(path, Path) else ""]
+            fault += converting[0]
+        if report is None:
+            raise DataError(f"{path} line {line}: {fault}")
+        report(line, fault)
+
+    yield from delimited_rows(chain([first], lines), dialect_of(path.name, first), str(path), naming)
 
 
 def delimited_rows(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 STANDARD_INPUT = "standard input"
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+NOT_UTF8 = "is not UTF-8"
 # Bytes that are not UTF-8 are read as these, so that the line that holds them is known, and can be left out.
 _ESCAPED_BYTES = range(0xDC80, 0xDD00)
 # Bytes in one read: what a pipe holds, on Linux.
@@ -103,7 +104,7 @@ def check_text(text: str) -> str:
     if not text.isascii() and (found := _SURROGATE.search(text)):
         code = ord(found[0])
         if code in _ESCAPED_BYTES:
-            raise DataError(f"byte 0x{code - 0xDC00:02x} is not UTF-8")
+            raise DataError(f"byte 0x{code - 0xDC00:02x} {NOT_UTF8}")
         raise DataError(f"U+{code:04X} is half of a surrogate pair, and no character")
     return text
 

@@ -156,7 +156,7 @@ def _advice(data: bytes) -> str:
     others = "--errors replace reads such bytes as U+FFFD, and --tokenizer byte models the bytes themselves"
     if guessed is None:
         return others
-    return f"it looks like {guessed[1]}, which --encoding {guessed[0]} reads; {others}"
+    return f"it looks like {guessed[1]}, which `train --encoding {guessed[0]}` reads; {others}"
 
 
 def _refuse_other_encodings(path: str | Path, data: bytes) -> None:

@@ -14,8 +14,9 @@ from throughtime.data.numbers import as_float32
 from throughtime.errors import DataError, MissingExtraError, OptionError
 from throughtime.extras import install_command
 from throughtime.facts import shown
+from throughtime.files import copy_atomically
 from throughtime.runtime.cnn import normalise
-from throughtime.runtime.mobilenet import PARTS, STRIDE, MobileNetV2, read_mobilenet
+from throughtime.runtime.mobilenet import PARTS, STRIDE, MobileNetV2, check_mobilenet, read_mobilenet
 
 Pixels = NDArray[np.uint8]
 
@@ -24,6 +25,20 @@ _FRAMES_AT_A_TIME = 16
 
 # onnxruntime's scale; its warnings go past Python to standard error.
 _ERRORS_ONLY = 3
+
+
+def keep_cnn(given: str | Path, kept: Path) -> None:
+    """Copy a CNN that the user gave into a run folder, which has to work where the file is not.
+
+    Raises:
+        DataError: it is missing, or neither .onnx nor the weights of a MobileNetV2, which the message says
+            how to get.
+    """
+    if Path(given).suffix != ".onnx":
+        check_mobilenet(given)
+    elif not Path(given).is_file():
+        raise DataError(f"{given}: no such file (the working directory is {Path.cwd()})")
+    copy_atomically(given, kept)
 
 
 class FrozenEncoder(ABC):

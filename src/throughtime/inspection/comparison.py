@@ -10,6 +10,7 @@ from typing import Any
 
 from throughtime.files import write_atomically
 from throughtime.inspection import plots
+from throughtime.inspection.coloured_text import html_text
 from throughtime.inspection.report import Report
 from throughtime.pictures import page
 
@@ -98,7 +99,7 @@ def write_comparison(runs: Sequence[Compared], folder: Path) -> Path:
         relative = values / max(values.max(), 1e-12)
         parts.append(
             f"<h2>What mattered to {html.escape(run.name)}</h2><p>Before it predicted "
-            f"<code>{html.escape(repr(target))}</code>:</p>{plots.html_text(pieces, relative)}"
+            f"<code>{html.escape(repr(target))}</code>:</p>{html_text(pieces, relative)}"
         )
     title = "Throughtime: " + " and ".join(run.name for run in runs)
     write_atomically(folder / "index.html", page.page(title, parts))

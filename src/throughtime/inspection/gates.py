@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from throughtime.cells import State
+from throughtime.cells import Cell, State
+from throughtime.errors import OptionError
 from throughtime.inspection.trace import as_recurrent, trace
 
 BINS = 50
@@ -28,7 +30,8 @@ class GateStatistics:
         layer: "layer 1", "layer 2 backward"...
         gate: "forget gate"...
         histogram: (50,) shares, over equal bins of [low, high].
-        low, high: the range: 0 to 1 for a gate, -1 to 1 for a candidate.
+        low, high: the range: 0 to 1 for a gate, -1 to 1 for a candidate, wider where a user's
+            values are.
         mean: over everything.
         shut, open: the shares below 0.1 and above 0.9; None for a candidate.
         unit_means: (H,), each unit's mean.
@@ -96,24 +99,40 @@ def gate_statistics(
             steps = layer.projected.flip(0) if layer.backward else layer.projected
             values: dict[str, list[Tensor]] = {}
             for projected, before in zip(steps, layer.states, strict=False):
-                for gate, value in layer.cell.gates(projected, before).items():
+                for gate, value in _checked(layer.cell, layer.cell.gates(projected, before)).items():
                     values.setdefault(gate, []).append(value)
             gates += [_gate(name, gate, torch.stack(parts)) for gate, parts in values.items()]
             units.append(_units(name, torch.stack(layer.part(0))))
     return gates, units
 
 
+def _checked(cell: Cell, gates: Any) -> dict[str, Tensor]:
+    """What a cell, which a user may have written, says of its gates.
+
+    Raises:
+        OptionError: that is no dictionary of tensors (B, H).
+    """
+    if isinstance(gates, dict) and all(isinstance(one, Tensor) and one.ndim == 2 for one in gates.values()):
+        return gates
+    raise OptionError(
+        f"{type(cell).__name__}.gates has to return a dictionary of tensors (B, H) by name: "
+        '`return {"forget gate": f}`'
+    )
+
+
 def _gate(layer: str, gate: str, values: Tensor) -> GateStatistics:
     numbers = values.flatten(0, 1).double().cpu().numpy()
-    low = -1.0 if gate == "candidate" else 0.0
-    counts, _ = np.histogram(numbers, BINS, (low, 1.0))
-    is_gate = low == 0.0
+    least, most = float(numbers.min()), float(numbers.max())
+    low = min(-1.0, least) if gate == "candidate" or least < 0 else 0.0
+    high = max(1.0, most)
+    counts, _ = np.histogram(numbers, BINS, (low, high))
+    is_gate = (low, high) == (0.0, 1.0)
     return GateStatistics(
         layer,
         gate,
         counts / numbers.size,
         low,
-        1.0,
+        high,
         float(numbers.mean()),
         float((numbers < SHUT).mean()) if is_gate else None,
         float((numbers > OPEN).mean()) if is_gate else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.files import write_picture
 from throughtime.inspection.flow import FORGOTTEN, GradientFlow
 from throughtime.inspection.gates import GateStatistics
 from throughtime.inspection.truncation import TruncationError
 from throughtime.notebooks import showing
-
-# Okabe and Ito 2008: told apart by colour-blind readers. A layer has the same colour in every picture.
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+from throughtime.pictures import COLOURS
+from throughtime.pictures.writing import write_picture
 
 
 def figure(width: float, height: float) -> Any:
@@ -147,65 +144,3 @@ def draw_influence(shares: NDArray[np.float64], path: Path) -> Path:
     axes.set_title("How much each earlier input matters")
     axes.grid(alpha=0.3)
     return save(picture, path)
-
-
-def draw_text(
-    pieces: Sequence[str], values: NDArray[np.floating], path: Path, title: str, diverging: bool = False
-) -> Path:
-    """Text with a colour behind each piece, as PNG.
-
-    Args:
-        pieces: of text.
-        values: one a piece; [0, largest], or with `diverging` [-1, 1].
-        title: above it.
-    """
-    columns = 72
-    cells = [
-        (character, value) for piece, value in zip(pieces, values, strict=True) for character in piece or "?"
-    ]
-    rows: list[list[tuple[str, float]]] = [[]]
-    for character, value in cells:
-        if len(rows[-1]) >= columns:
-            rows.append([])
-        rows[-1].append(("↵" if character == "\n" else character, float(value)))
-        if character == "\n":
-            rows.append([])
-    rows = [row for row in rows if row]
-    picture = figure(9, 0.24 * len(rows) + 0.7)
-    axes = picture.subplots()
-    from matplotlib.patches import Rectangle
-
-    for y, row in enumerate(rows):
-        for x, (character, value) in enumerate(row):
-            axes.add_patch(Rectangle((x, -y), 1, 0.95, color=colour(value, diverging), linewidth=0))
-            axes.text(
-                x + 0.5, -y + 0.42, character, ha="center", va="center", fontsize=10, family="monospace"
-            )
-    axes.set_xlim(0, columns)
-    axes.set_ylim(-len(rows) + 0.9, 1.1)
-    axes.axis("off")
-    axes.set_title(title, fontsize=10, loc="left", parse_math=False)
-    return save(picture, path)
-
-
-def html_text(pieces: Sequence[str], values: NDArray[np.floating], diverging: bool = False) -> str:
-    """The same as one HTML element; hovering shows the value."""
-    spans = []
-    for piece, value in zip(pieces, values, strict=True):
-        shown = html.escape(piece).replace("\n", "↵\n")
-        spans.append(
-            f'<span title="{value:.3f}" style="background:{colour(float(value), diverging)}">{shown}</span>'
-        )
-    return f'<pre class="text">{"".join(spans)}</pre>'
-
-
-def colour(value: float, diverging: bool) -> str:
-    """The colour behind a piece of text, #rrggbb: white at 0, orange above, blue below.
-
-    Args:
-        value: [-1, 1]; beyond is as at the edge.
-        diverging: whether values below 0 are blue; else they are as orange as those above.
-    """
-    strength = min(abs(value), 1.0)
-    target = (0xE6, 0x9F, 0x00) if value >= 0 or not diverging else (0x56, 0xB4, 0xE9)
-    return "#" + "".join(f"{round(255 + (part - 255) * strength):02x}" for part in target)

@@ -267,26 +267,27 @@ def _dynamics(model: LanguageModel, windows: Windows) -> list[LayerDynamics]:
 def hidden_states(
     model: LanguageModel, text: NDArray[Any], tokens: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The hidden states of all layers after each token of several stretches of a text, one after the other.
+    """The hidden states of all layers after each token of several windows of a text.
 
+    Args:
+        tokens: how many of all windows together.
     Returns:
-        States (N, units of all layers), and the tokens (N,).
+        States (N, T, units of all layers) of N windows, and their tokens (N, T).
     """
     length = max(1, min(tokens // _NEURON_STREAMS, len(text) // _NEURON_STREAMS - 1))
     windows = cut_windows(model, text, length, _NEURON_STREAMS, warm_up=64)
     with torch.no_grad():
         traced = trace(model.recurrent, embed(model, windows.tokens), windows.state)
         hidden = torch.cat([torch.stack(layer.part(0)) for layer in traced.layers], -1)
-    flat = hidden.transpose(0, 1).flatten(0, 1).float().numpy()
-    return flat, windows.tokens.T.reshape(-1)
+    return hidden.transpose(0, 1).float().numpy(), windows.tokens.T
 
 
 def _probes(model: LanguageModel, tokenizer: Tokenizer, text: NDArray[Any], options: Options) -> list[Probe]:
     hidden, tokens = hidden_states(model, text, options.neuron_tokens)
     decoder, pieces, spans, position = tokenizer.stream_decoder(), [], [], 0
-    for token in tokens:
+    for token in tokens.flat:
         piece = decoder.push(int(token))
         pieces.append(piece)
         spans.append((position, position + len(piece)))
         position += len(piece)
-    return rank_units(hidden, "".join(pieces), spans, options.properties)
+    return rank_units(hidden.reshape(-1, hidden.shape[-1]), "".join(pieces), spans, options.properties)

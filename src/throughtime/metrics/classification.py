@@ -11,11 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from throughtime.files import write_atomically, write_picture
-
-# Above this many classes numbers in the cells, and above the next names on the axes, could not be read.
-_CLASSES_WITH_NUMBERS = 25
-_CLASSES_WITH_NAMES = 60
+from throughtime.files import write_atomically
 
 
 def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
@@ -61,52 +57,6 @@ def macro_f1(confusion: NDArray[np.int64]) -> float:
     return float(class_scores(confusion)[present, 2].mean())
 
 
-def draw_confusion(path: str | Path, confusion: NDArray[np.int64], labels: Sequence[str]) -> Path:
-    """Draw a confusion matrix: colour is the share of the true class, the number how many.
-
-    Args:
-        path: the picture, .png.
-        confusion: (C, C).
-        labels: C names.
-    Returns:
-        The path.
-    """
-    from matplotlib.figure import Figure
-
-    path = Path(path)
-    classes = len(labels)
-    share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    side = min(max(4.0, 1.6 + 0.55 * classes), 14.0)
-    figure = Figure(figsize=(side + 1.0, side), layout="constrained")
-    axes = figure.add_subplot()
-    # Cividis is built to look the same to people with and without a colour vision deficiency.
-    image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
-    if classes <= _CLASSES_WITH_NAMES:
-        names = [label if len(label) <= 18 else f"{label[:17]}…" for label in labels]
-        # A label is no formula, whatever stands between its dollar signs.
-        turned = 45 if max(map(len, names)) > 3 else 0
-        axes.set_xticks(range(classes), names, rotation=turned, parse_math=False)
-        axes.set_yticks(range(classes), names, parse_math=False)
-    if classes <= _CLASSES_WITH_NUMBERS:
-        for row, column in np.ndindex(classes, classes):
-            axes.text(
-                column,
-                row,
-                f"{confusion[row, column]:,}",
-                ha="center",
-                va="center",
-                fontsize=11 if classes <= 12 else 7,
-                color="black" if share[row, column] > 0.5 else "white",
-            )
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    total = int(confusion.sum())
-    axes.set_title(f"{accuracy(confusion):.1%} of {total:,} right, macro F1 {macro_f1(confusion):.3f}")
-    write_picture(path, figure, dpi=120)
-    return path
-
-
 def write_confusion(picture: Path, confusion: NDArray[np.int64], labels: Sequence[str]) -> Path:
     """The picture, and the same numbers with the scores of each class in a .json beside it.
 
@@ -123,6 +73,8 @@ def write_confusion(picture: Path, confusion: NDArray[np.int64], labels: Sequenc
     write_atomically(table, content)
     if find_spec("matplotlib") is None:
         return table
+    from throughtime.metrics.confusion_picture import draw_confusion
+
     return draw_confusion(picture, confusion, labels)
 
 

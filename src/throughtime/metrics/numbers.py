@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.files import write_atomically, write_picture
+from throughtime.files import write_atomically
+from throughtime.pictures.writing import write_picture
 
 # Figures of every column, up to so many; the mean R2 is given for any number.
 _MOST_COLUMNS = 16

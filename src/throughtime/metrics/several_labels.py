@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.files import write_atomically, write_picture
+from throughtime.files import write_atomically
+from throughtime.pictures.writing import write_picture
 
 # More bars than this cannot be read in one picture; the .json beside it has all of them.
 _MOST_BARS = 60

@@ -37,7 +37,7 @@ def softmax_loss(logits: Tensor, wanted: Tensor, smoothing: float = 0.0) -> Tens
 
 def linear_softmax_loss(
     inputs: Tensor, weight: Tensor, bias: Tensor | None, wanted: Tensor, smoothing: float = 0.0
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """`softmax_loss` of a linear layer's outputs, without ever holding all of them where they are many.
 
     The rows are taken block by block. A block's loss and its gradient are computed together, so that each
@@ -51,13 +51,16 @@ def linear_softmax_loss(
         wanted: (...) int64; `IGNORED_TARGET` leaves a place out.
         smoothing: as of `softmax_loss`.
     Returns:
-        The mean over places, a scalar; NaN where all places are left out, as PyTorch has it.
+        The mean over places, a scalar, and the same without the smoothing and without a graph. They are NaN
+        where all places are left out, as PyTorch has it.
     Source: Wijmans et al. 2025, "Cut Your Losses in Large-Vocabulary Language Models", for the idea; here
         a block has all V columns, so that no second pass over the vocabulary is needed.
     """
     rows, targets = inputs.flatten(0, -2), wanted.flatten()
     if rows.shape[0] * weight.shape[0] < _FEWEST:
-        return softmax_loss(linear(rows, weight, bias), targets, smoothing)
+        logits = linear(rows, weight, bias)
+        loss = softmax_loss(logits, targets, smoothing)
+        return loss, softmax_loss(logits.detach(), targets) if smoothing else loss.detach()
     return _LinearSoftmaxLoss.apply(rows, weight, bias, targets, smoothing)  # type: ignore[no-any-return]
 
 
@@ -65,15 +68,17 @@ class _LinearSoftmaxLoss(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, smoothing: float
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         device = rows.device.type
         kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else rows.dtype
         with torch.autocast(device, enabled=False):
-            return _all_blocks(ctx, rows, weight, bias, targets, smoothing, kind)
+            loss, plain = _all_blocks(ctx, rows, weight, bias, targets, smoothing, kind)
+        ctx.mark_non_differentiable(plain)
+        return loss, plain
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> Any:  # type: ignore[override]
         scaled = (None if own is None else own.mul_(gradient) for own in ctx.gradients)
         of_rows, of_weight, of_bias = scaled
         ctx.gradients = ()
@@ -88,8 +93,8 @@ def _all_blocks(
     targets: Tensor,
     smoothing: float,
     kind: torch.dtype,
-) -> Tensor:
-    """The loss; leaves the gradients of rows, weight and bias in the context, as far as they are needed.
+) -> tuple[Tensor, Tensor]:
+    """The loss, and that without smoothing; leaves the gradients that are needed in the context.
 
     Args:
         kind: type of the products; sums over them are in float32, or in float64 if that is float64.
@@ -104,7 +109,7 @@ def _all_blocks(
     of_rows = torch.empty_like(rows) if needs_rows else None
     of_matrix = torch.zeros_like(weight, dtype=wide) if needs_weight else None
     of_bias = torch.zeros_like(weight[:, 0], dtype=wide) if needs_bias else None
-    losses = []
+    losses, plain = [], []
     for start in range(0, len(rows), size):
         block, places = rows[start : start + size].to(kind), slice(start, start + size)
         logits = linear(block, matrix, None if bias is None else bias.to(kind)).to(wide)
@@ -112,11 +117,12 @@ def _all_blocks(
         highest = logits.max(1, keepdim=True).values
         # In place: these passes over a block are what it has to stay in the cache for.
         picked = (logits.gather(1, wanted) - highest).squeeze(1)
-        mean = (logits.mean(1, keepdim=True) - highest).squeeze(1) if smoothing else 0.0
+        mean = (logits.mean(1, keepdim=True) - highest).squeeze(1) if smoothing else picked
         odds = logits.sub_(highest).exp_()
         sums = odds.sum(1, keepdim=True)
-        loss = sums.squeeze(1).log() - (1 - smoothing) * picked - smoothing * mean
-        losses.append(torch.where(counts[places], loss, 0.0).sum())
+        loss = sums.squeeze(1).log() - picked
+        plain.append(torch.where(counts[places], loss, 0.0).sum())
+        losses.append(torch.where(counts[places], loss + smoothing * (picked - mean), 0.0).sum())
         if not any_gradient:
             continue
         weights = counts[places, None].to(wide) / total
@@ -138,4 +144,4 @@ def _all_blocks(
         None if of_matrix is None else of_matrix.to(weight.dtype),
         None if of_bias is None or bias is None else of_bias.to(bias.dtype),
     )
-    return torch.stack(losses).sum() / total
+    return torch.stack(losses).sum() / total, torch.stack(plain).sum() / total

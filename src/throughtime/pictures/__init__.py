@@ -3,6 +3,9 @@
 from throughtime.errors import MissingExtraError
 from throughtime.extras import install_command
 
+# Okabe and Ito 2008: told apart by colour-blind readers. A layer has the same colour in every picture.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+
 
 def require_matplotlib() -> None:
     """Raise MissingExtraError where matplotlib is not installed."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from throughtime.files import write_picture
 from throughtime.pictures import require_matplotlib
+from throughtime.pictures.writing import write_picture
 
 _INCHES_PER_TOKEN = 0.32
 _MARGIN_INCHES = 1.6
@@ -34,8 +34,6 @@ def draw_alignment(
         MissingExtraError: matplotlib is not installed.
     Source: the picture of Bahdanau, Cho and Bengio 2015, figure 3.
     """
-    import warnings
-
     require_matplotlib()
     import numpy as np
     from matplotlib.figure import Figure
@@ -66,10 +64,7 @@ def draw_alignment(
     axes.tick_params(which="minor", length=0)
     figure.colorbar(image, ax=axes, label=quantity, shrink=0.8)
     try:
-        with warnings.catch_warnings():
-            # A script that the font lacks is drawn as boxes: the picture is still worth having.
-            warnings.filterwarnings("ignore", message="Glyph")
-            write_picture(path, figure)
+        write_picture(path, figure)
     except ValueError as error:
         raise OptionError(f"{path} cannot be written: {error}") from None
 

@@ -214,7 +214,7 @@ class _Faults(BadRows):
         super().__init__(skip)
         self.faults: dict[int, str] = {}
 
-    def report(self, path: str | Path, line: int | None, message: str) -> None:
+    def report(self, path: object, line: int | None, message: str) -> None:
         if not self.skip:
             raise DataError(f"{path}, row {line}: {message} (errors='null' leaves such predictions empty)")
         self.count += 1

@@ -109,7 +109,7 @@ class _Refused(BadRows):
         """The rows as they stand in the files."""
         return [row for _, _, row in sorted(self._rows, key=lambda one: one[:2])]
 
-    def report(self, path: str | Path, line: int | None, message: str) -> None:
+    def report(self, path: object, line: int | None, message: str) -> None:
         self.count += 1
         reason = " ".join(message.splitlines())
         self._rows.append((self.order, line or 0, {FILE: str(path), ROW: line, "reason": reason}))

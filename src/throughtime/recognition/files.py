@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.tables import is_table
 from throughtime.recognition.foreign import SERIES_AS_JSON
@@ -67,7 +69,7 @@ def tagged_lines(survey: Survey, wanted: Wanted) -> Match | None:
     why = tagged_words(survey.suffix, survey.lines)
     if not why and wanted.task != "word-tagger":
         return None
-    layout = layout_of(survey.lines, survey.path, wanted.word_column, wanted.tag_column)
+    layout = layout_of(survey.lines, str(survey.path), wanted.word_column, wanted.tag_column)
     return Match(layout.described, "a tag for every word")
 
 
@@ -121,7 +123,9 @@ def bare_folder(survey: Survey, wanted: Wanted) -> Match | None:
             advice=_for_classes(kind),
         )
     if not media and len(folder.tables) == 1:
-        return Match("a folder with one table", advice=f"name the table: {survey.path / folder.tables[0]}")
+        return Match(
+            "a folder with one table", advice=f"name the table: {Path(str(survey.path), folder.tables[0])}"
+        )
     if found:
         kind = max(media or found, key=lambda one: found[one])
         return Match(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from throughtime.errors import DataError
 from throughtime.recognition.advice import columns_named, describe_columns, flag, likely_text
 from throughtime.recognition.columns import Column
@@ -87,7 +89,7 @@ def _text_column(table: TableSurvey, wanted: Wanted) -> str | None:
 def _count(survey: Survey) -> tuple[int | None, float | None]:
     """How many lines a text has, and how long they are; None where counting them would take long."""
     path = survey.path
-    if path.suffix.lower() == ".gz" or path.stat().st_size > _MEASURED:
+    if not isinstance(path, Path) or path.suffix.lower() == ".gz" or path.stat().st_size > _MEASURED:
         return None, None
     lines = [len(line) for line in path.read_bytes().split(b"\n") if line.strip()]
     return len(lines), sum(lines) / max(len(lines), 1)

@@ -33,6 +33,15 @@ _NORM_EPSILON = 1e-5
 # Bytes of an .npz once it is unpacked: the weights are 14 MB, and a small file may unpack to gigabytes.
 _LARGEST = 256 << 20
 
+# A file with these endings is a pickle, which could run anything: it is never read.
+_PICKLES = (".pth", ".pt", ".bin", ".pkl")
+_NOT_OURS = ": it does not belong to this config.toml"
+_HOW_TO_GET = (
+    "torchvision has the weights of MobileNetV2: `from torchvision.models import mobilenet_v2; "
+    "from safetensors.torch import save_file; save_file(mobilenet_v2(weights='DEFAULT').state_dict(), "
+    "'mobilenet.safetensors')`"
+)
+
 Layer = Callable[[Array], Array]
 
 
@@ -159,17 +168,45 @@ def read_mobilenet(path: str | Path) -> Weights:
                 arrays = dict(file)
         elif path.suffix == ".safetensors":
             arrays = dict(read_weights(path))
+        elif path.suffix in _PICKLES:
+            raise DataError(
+                f"{path} is a pickle, which could run anything when it is read: MobileNetV2's weights come "
+                f"from .safetensors or .npz. {_HOW_TO_GET}"
+            )
         else:
-            raise DataError(f"{path}: weights are read from .safetensors or .npz files")
+            raise DataError(
+                f"{path}: a CNN is read from .safetensors or .npz with MobileNetV2's weights, or from .onnx. "
+                f"{_HOW_TO_GET}"
+            )
     except DataError:
         raise
     # zipfile.BadZipFile and others: what NumPy raises for a damaged archive has no common parent.
     except Exception as error:
         if not path.exists():
-            raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})") from None
+            raise DataError(
+                f"{path}: no such file (the working directory is {Path.cwd()}). {_HOW_TO_GET}"
+            ) from None
         reason = str(error).removeprefix(f"{path} ") if isinstance(error, CheckpointError) else error
         raise DataError(f"{path} cannot be read as weights: {reason}") from None
     return Weights(_dequantise(arrays), str(path))
+
+
+def check_mobilenet(path: str | Path) -> None:
+    """Read every array that the convolutions need, with its shape.
+
+    Args:
+        path: see `read_mobilenet`.
+    Raises:
+        DataError: the file is missing, damaged, or holds another network; the message says where weights are.
+    """
+    weights = read_mobilenet(path)
+    try:
+        MobileNetV2(weights)
+    except CheckpointError as error:
+        raise DataError(
+            f"{str(error).removesuffix(_NOT_OURS)}: these are not the weights of a MobileNetV2 of width 1.0 "
+            f"by torchvision's names (features.0.0.weight, 32 x 3 x 3 x 3, and so on). {_HOW_TO_GET}"
+        ) from None
 
 
 def _dequantise(arrays: dict[str, NDArray]) -> dict[str, NDArray]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.errors import CheckpointError
-from throughtime.files import GrowingFile, write_picture
+from throughtime.files import GrowingFile
+from throughtime.pictures.writing import write_picture
 from throughtime.run.history import METRICS
 from throughtime.run.loss_picture import PICTURE, loss_figure
 from throughtime.trackers.following import Trackers

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from throughtime.training.task import StepLoss
 
 # What each share says of a step beside its gradient: see `Sharing.step`.
-_LOSS, _WEIGHT, _TOKENS, _SCALE, _NOTES = range(5)
-_SAID = 6
+_LOSS, _WEIGHT, _TOKENS, _SCALE, _MEASURED, _NOTES = range(6)
+_SAID = 7
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,14 @@ class JointStep:
         loss: the mean over the joint batch, in nats.
         tokens: in it.
         learning_rate_scale: of `StepLoss`.
+        measured: the loss as `evaluate` measures it, the mean over the joint batch.
         notes: the largest of what the processes noted, each; see `Sharing.step`.
     """
 
     loss: float
     tokens: int
     learning_rate_scale: float
+    measured: float
     notes: tuple[int, int] = (0, 0)
 
 
@@ -181,7 +183,9 @@ class Sharing:
                     continue
                 weight = step.tokens if step.weight is None else step.weight
                 (step.loss * weight).backward()
-                values = (step.loss.item() * weight, weight, step.tokens, step.learning_rate_scale)
+                loss = step.loss.item()
+                measured = loss if step.measured is None else step.measured
+                values = (loss * weight, weight, step.tokens, step.learning_rate_scale, measured * weight)
                 said[number, :_NOTES] = torch.tensor(values, dtype=torch.float64)
             for parameter, part, has in zip(
                 parameters, row.split([*sizes, length - count]), row[count:], strict=False
@@ -194,18 +198,20 @@ class Sharing:
         everyone = processes.gather(said)
         summed = self._summed()
         self.seconds += time.perf_counter() - begin
-        loss = weights = tokens = 0.0
+        sums = [0.0] * _NOTES
         for entry in everyone.tolist():
-            loss, weights, tokens = loss + entry[_LOSS], weights + entry[_WEIGHT], tokens + entry[_TOKENS]
+            sums = [total + value for total, value in zip(sums, entry, strict=False)]
+        weights = sums[_WEIGHT]
         summed[:count].div_(max(weights, 1e-30))
         presence = summed[count : count + len(sizes)].tolist()
         parts = summed[:count].split(sizes)
         for parameter, part, has in zip(parameters, parts, presence, strict=True):
             parameter.grad = part.view_as(parameter) if has else None
         return JointStep(
-            loss / max(weights, 1e-30),
-            int(tokens),
+            sums[_LOSS] / max(weights, 1e-30),
+            int(sums[_TOKENS]),
             float(everyone[:, _SCALE].max()) or 1.0,
+            sums[_MEASURED] / max(weights, 1e-30),
             (int(everyone[:, _NOTES].max()), int(everyone[:, _NOTES + 1].max())),
         )
 

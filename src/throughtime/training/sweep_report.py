@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from throughtime.files import write_atomically, write_picture
+from throughtime.files import write_atomically
 from throughtime.pictures import page
+from throughtime.pictures.writing import write_picture
 from throughtime.run import run_class
 from throughtime.run.history import read_metrics
 from throughtime.training.sweep import Outcome, Trial, outcome_of, run_of

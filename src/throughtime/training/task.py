@@ -28,12 +28,15 @@ class StepLoss:
         tokens: over how many it is the mean.
         learning_rate_scale: multiplies the step's learning rate.
         weight: what the sum of losses was divided by, where that is not the number of tokens.
+        measured: the loss as `evaluate` measures it, where something else is minimised: the mean without
+            smoothing and penalties.
     """
 
     loss: Tensor
     tokens: int
     learning_rate_scale: float = 1.0
     weight: float | None = None
+    measured: float | None = None
 
 
 class Task(ABC):

@@ -226,7 +226,8 @@ class Trainer:
             self._check_finite(loss)
             self._optimizer.zero_grad(set_to_none=True)
             step.loss.backward()
-            return JointStep(loss, step.tokens, step.learning_rate_scale)
+            measured = loss if step.measured is None else step.measured
+            return JointStep(loss, step.tokens, step.learning_rate_scale, measured)
         self._sharing.step_number = self.position.step
         with self._autocast():
             batch = self._task.next_batch()
@@ -265,7 +266,7 @@ class Trainer:
         self._average.update(position.step)
         position.tokens += step.tokens
         window = position.window
-        window.loss += loss * step.tokens
+        window.loss += step.measured * step.tokens
         window.tokens += step.tokens
         window.gradient_norm += gradient_norm
         window.steps += 1
@@ -276,7 +277,7 @@ class Trainer:
         if notes:
             self._log.write({**self._where(), **notes})
             self._progress.noted(position, notes)
-        self._progress.stepped(position, self._task.epoch_progress, loss, gradient_norm, rate)
+        self._progress.stepped(position, self._task.epoch_progress, step.measured, gradient_norm, rate)
         if self.callbacks.on_step is not None:
             epoch = position.epoch + self._task.epoch_progress
             event = StepEvent(position.step, epoch, loss, rate, gradient_norm, position.seconds)

@@ -25,23 +25,30 @@ def test_a_picture_without_attention_has_one_panel(orange: object, tmp_path: Pat
     assert pixels.min() < 100  # the caption's letters
 
 
-def test_places_that_were_not_looked_at_are_dark(orange: object, tmp_path: Path) -> None:
-    """One word, all attention on the lower right of 2 x 2 places."""
+def test_places_that_were_looked_at_are_coloured_and_the_others_stay_as_bright(tmp_path: Path) -> None:
+    """One word, all attention on the lower right of 2 x 2 places of a grey picture."""
+    image = Image.fromarray(np.full((40, 60, 3), 128, dtype=np.uint8))
     attention = np.array([[0, 0, 0, 1.0], [0.25] * 4])
-    draw_caption(tmp_path / "out.png", orange, "dog", ["dog"], attention)
+    draw_caption(tmp_path / "out.png", image, "dog", ["dog"], attention)
     pixels = np.asarray(Image.open(tmp_path / "out.png").convert("RGB")).astype(int)
-    half = pixels[:, pixels.shape[1] // 2 :]  # the word's panel; the plain picture is on the left
-    coloured = half[..., 0] - half[..., 2] > 30
-    dark = np.argwhere(coloured & (half[..., 0] < 90))
-    lit = np.argwhere(coloured & (half[..., 0] > 240))
-    assert len(dark) > 500 and len(lit) > 100
-    assert (lit.mean(0) > dark.mean(0)).all()
+    panel = pixels[
+        :, pixels.shape[1] * 2 // 5 : pixels.shape[1] * 4 // 5
+    ]  # the picture left, the scale right
+    yellow = np.argwhere((panel[..., 0] > 200) & (panel[..., 2] < 100))
+    untouched = np.argwhere((panel == 128).all(-1))
+    assert len(yellow) > 500 and len(untouched) > 500
+    assert (yellow.mean(0) > untouched.mean(0)).all()
+
+
+def test_a_bar_shows_the_scale_of_attention(orange: object, tmp_path: Path) -> None:
+    draw_caption(tmp_path / "out.svg", orange, "dog", ["dog"], np.array([[0.1, 0.2, 0.3, 0.4], [0.25] * 4]))
+    assert "attention to a place" in (tmp_path / "out.svg").read_text()
 
 
 def test_a_map_grows_to_the_image() -> None:
-    grown = _enlarge(np.array([[0.0, 1.0], [0.0, 1.0]]), (60, 40))
+    grown = _enlarge(np.array([[0.0, 0.5], [0.0, 0.5]]), (60, 40), 0.5)
     assert grown.shape == (40, 60)
-    assert grown[:, 0].max() == 0 and grown[:, -1].min() == 1
+    assert grown[:, 0].max() == 0 and grown[:, -1].min() == 0.5
 
 
 def test_places_that_are_no_square_and_unknown_formats(orange: object, tmp_path: Path) -> None:

@@ -141,3 +141,16 @@ def test_evaluation_draws_nothing() -> None:
 
 def test_without_validation_there_are_no_metrics() -> None:
     assert task().evaluate() == {}
+
+
+@pytest.mark.parametrize("options", [{"label_smoothing": 0.3}, {"attention_penalty": 2.0}])
+def test_smoothing_and_penalties_are_learned_from_but_not_reported(options: dict[str, float]) -> None:
+    """The curve of training is the quantity that validation measures."""
+    learned = task("attention", **{"label_smoothing": 0, "attention_penalty": 0, **options})
+    plain = task("attention", label_smoothing=0, attention_penalty=0)
+    learned.start_epoch(0)
+    plain.start_epoch(0)
+    found, wanted = learned.next_loss(), plain.next_loss()
+    assert found is not None and wanted is not None
+    assert found.measured == pytest.approx(wanted.loss.item())
+    assert found.loss.item() != found.measured

@@ -20,9 +20,9 @@ from throughtime.encoders.frozen import (
     OnnxEncoder,
     PixelEncoder,
     as_features,
+    keep_cnn,
 )
 from throughtime.errors import DataError, OptionError
-from throughtime.files import copy_atomically
 from throughtime.tasks.captioner.captions import CaptionedImage
 from throughtime.tasks.captioner.image_features import Encode, cache_images, pick_features
 from throughtime.tasks.captioner.image_inputs import ImageInput, encode_input
@@ -80,14 +80,11 @@ class ImageReader:
         """Copy the CNN into the run folder, which has to hold all that captions need.
 
         Raises:
-            DataError: it is missing.
+            DataError: it is missing, or holds no weights of a MobileNetV2; the message says where they are.
         """
         if self._data.image_encoder is None:
             return
-        given = Path(self._data.image_encoder)
-        if not given.is_file():
-            raise DataError(f"{given}: no such file (the working directory is {Path.cwd()})")
-        copy_atomically(given, self.encoder_file)
+        keep_cnn(self._data.image_encoder, self.encoder_file)
 
     def encode_all(
         self,

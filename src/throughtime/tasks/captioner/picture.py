@@ -1,4 +1,4 @@
-"""A picture with its caption, and with attention where the model looked for each word."""
+"""A picture with its caption, and with attention where the model looked for each word, in colour."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import OptionError
-from throughtime.files import write_picture
 from throughtime.pictures import require_matplotlib
+from throughtime.pictures.writing import write_picture
 
 if TYPE_CHECKING:
     from PIL import Image
 
 _COLUMNS = 5
 _LINE = 60
+_BAR_INCHES = 1.1
+# Of the colour over the place that is looked at most: what is there still shows.
+_OPACITY = 0.8
 
 
 def draw_caption(
@@ -28,7 +31,10 @@ def draw_caption(
     words: list[str],
     attention: NDArray[np.floating[Any]] | None = None,
 ) -> None:
-    """Draw the image with its caption; with attention also once for each word, lit where the model looked.
+    """Draw the image with its caption; with attention also once a word, coloured where the model looked.
+
+    All words share one scale, which a bar beside them shows: from 0, where the picture is as it was, to the
+    largest weight. The picture is half grey beneath, so that its own colours are not taken for attention.
 
     Args:
         path: the picture to write; its suffix says the format.
@@ -57,16 +63,22 @@ def draw_caption(
     columns = min(_COLUMNS, panels)
     rows = -(-panels // columns)
     figure = Figure(
-        figsize=(2.2 * columns, 2.2 * aspect * rows + 0.35 * rows + 0.5), dpi=120, layout="constrained"
+        figsize=(2.2 * columns + _BAR_INCHES, 2.2 * aspect * rows + 0.35 * rows + 0.5),
+        dpi=120,
+        layout="constrained",
     )
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     figure.suptitle(textwrap.fill(text, _LINE), fontsize=12, parse_math=False)
     _show(axes[0], picture, "", 10)
+    largest = max(float(attention.max()), 1e-12)
+    colours, grey = _colours(), _half_grey(picture)
     for panel, word, weights in zip(axes[1:], words, attention, strict=False):
-        _show(panel, picture, word, 11)
-        # The scale is each word's own: a map is about where, and few weights are large.
-        lit = _enlarge(weights.reshape(side, side) / max(float(weights.max()), 1e-12), image.size)
-        panel.imshow(np.dstack([np.zeros((*lit.shape, 3)), 0.75 * (1 - lit)]))
+        _show(panel, grey, word, 11)
+        looked = _enlarge(weights.reshape(side, side), image.size, largest)
+        overlay = panel.imshow(looked, cmap=colours, vmin=0, vmax=largest)
+        if panel is axes[1]:
+            bar = figure.colorbar(overlay, ax=list(axes), shrink=0.8, aspect=25)
+            bar.set_label("attention to a place")
     for panel in axes[panels:]:
         panel.set_axis_off()
     _save(figure, path)
@@ -78,12 +90,28 @@ def _show(axes: Any, picture: NDArray[np.uint8], title: str, size: int) -> None:
     axes.set_axis_off()
 
 
-def _enlarge(grid: NDArray[np.floating[Any]], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Smoothly to (height, width) of `size` (width, height)."""
+def _colours() -> Any:
+    """From nothing at 0 over purple and red to yellow: told apart by colour-blind readers, too."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    colours = colormaps["plasma"](np.linspace(0.1, 1, 256))
+    # Attention that is the same everywhere hardly colours the picture.
+    colours[:, 3] = np.linspace(0, 1, 256) ** 1.5 * _OPACITY
+    return ListedColormap(colours)
+
+
+def _half_grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    grey = picture @ np.array([0.299, 0.587, 0.114])
+    return (0.5 * picture + 0.5 * grey[..., None]).round().astype(np.uint8)
+
+
+def _enlarge(grid: NDArray[np.floating[Any]], size: tuple[int, int], largest: float) -> NDArray[np.float32]:
+    """Smoothly to (height, width) of `size` (width, height), within [0, largest]."""
     from PIL import Image
 
     image = Image.fromarray(grid.astype(np.float32))
-    return np.asarray(image.resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
+    return np.asarray(image.resize(size, Image.Resampling.BICUBIC)).clip(0, largest)
 
 
 def _save(figure: Any, path: str | Path) -> None:

@@ -78,13 +78,15 @@ class Captioning(ExampleTask):
         least = 0 if joint is None else int(self._training.captions.lengths[joint].max()) + 1
         images, read, wanted = self._batch(self._training, examples, least)
         logits, alpha = self._captioner(images, read)
-        loss = softmax_loss(logits, wanted, self._config.label_smoothing)
+        loss, measured = softmax_loss(logits, wanted, self._config.label_smoothing), None
+        if self._config.label_smoothing or alpha is not None:
+            measured = softmax_loss(logits.detach(), wanted).item()
         if alpha is not None and self._config.attention_penalty:
             counts = wanted != IGNORED_TARGET
             # The paper adds it to the loss of a caption; this loss is that of a word.
             penalty = doubly_stochastic_penalty(alpha, counts) * counts.shape[1] / counts.sum()
             loss = loss + self._config.attention_penalty * penalty
-        return StepLoss(loss, int((wanted != IGNORED_TARGET).sum()))
+        return StepLoss(loss, int((wanted != IGNORED_TARGET).sum()), measured=measured)
 
     @torch.inference_mode()
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:

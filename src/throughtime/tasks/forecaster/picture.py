@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import OptionError
-from throughtime.files import write_picture
 from throughtime.pictures import require_matplotlib
+from throughtime.pictures.writing import write_picture
 from throughtime.tasks.forecaster.prediction import Forecast, Forecasting
 from throughtime.tasks.forecaster.series import Series
 from throughtime.tasks.forecaster.times import Frequency

@@ -215,7 +215,7 @@ def token_loss(model: LanguageModel, outputs: Tensor, targets: Tensor, own: OwnL
     """
     if own is not None:
         return own(model.output(outputs), targets, targets != IGNORED_TARGET)
-    return linear_softmax_loss(outputs, model.output.weight, model.output.bias, targets)
+    return linear_softmax_loss(outputs, model.output.weight, model.output.bias, targets)[0]
 
 
 @torch.inference_mode()

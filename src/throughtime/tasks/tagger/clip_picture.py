@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.files import write_picture
 from throughtime.pictures import require_matplotlib
+from throughtime.pictures.writing import write_picture
 from throughtime.targets.kinds import Numbers, SeveralLabels, Target
 from throughtime.tasks.tagger.frame_predictions import Block
 from throughtime.tasks.tagger.timeline import draw_timeline, picture_path

@@ -16,10 +16,10 @@ from throughtime.data.labels import Labels
 from throughtime.data.lines import standard_input
 from throughtime.data.sequences import Sequences
 from throughtime.data.tables import BadRows, find_metadata
-from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEncoder, in_blocks
+from throughtime.encoders.frozen import FrozenEncoder, MobileNetEncoder, OnnxEncoder, in_blocks, keep_cnn
 from throughtime.errors import DataError, OptionError, RunError
 from throughtime.facts import read_json
-from throughtime.files import copy_atomically, write_atomically
+from throughtime.files import write_atomically
 from throughtime.in_memory import takes_data, takes_frames
 from throughtime.program.network import Functions
 from throughtime.run.run import Run, refuse_text
@@ -92,10 +92,7 @@ class TaggerRun(Run):
     def prepare(self, show: Progress) -> None:
         encoder = self.config.data.image_encoder
         if encoder is not None:
-            if not Path(encoder).is_file():
-                raise DataError(f"{encoder}: no such file (the working directory is {Path.cwd()})")
-            # The run has to work where the file is not.
-            copy_atomically(encoder, self._encoder_file)
+            keep_cnn(encoder, self._encoder_file)
         facts, target = prepare_clips(self.folder, self.config, self._frame_size, self._encode, show)
         if not facts.labels:
             target.save(self.folder)

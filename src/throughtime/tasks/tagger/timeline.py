@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.errors import OptionError
-from throughtime.files import write_picture
 from throughtime.pictures import require_matplotlib
+from throughtime.pictures.writing import write_picture
 from throughtime.tasks.tagger.segments import find_segments
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart. Yellow comes late, as it is

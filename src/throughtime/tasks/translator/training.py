@@ -60,11 +60,9 @@ class Translation(ExampleTask):
         least = (0, 0) if joint is None else tuple(self._training.lengths_of(joint).max(0).tolist())
         batch = PairBatch.gather(self._translator, self._training, examples, least)
         readouts, wanted, counts = self._readouts(batch, self._sampling_rate())
-        read = self._translator.to_output(readouts, counts)
-        loss = linear_softmax_loss(
-            read, *self._translator.output_layer(), wanted, self._config.label_smoothing
-        )
-        return StepLoss(loss, len(read))
+        read, smoothing = self._translator.to_output(readouts, counts), self._config.label_smoothing
+        loss, plain = linear_softmax_loss(read, *self._translator.output_layer(), wanted, smoothing)
+        return StepLoss(loss, len(read), measured=plain.item() if smoothing else None)
 
     def evaluate(self, progress: Callable[[float], None] | None = None) -> dict[str, float]:
         if self._validation is None:
