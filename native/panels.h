@@ -4,34 +4,56 @@
 // first column to the last. One chain of sums a result, so neither the batch nor the threads change a bit.
 #pragma once
 
-template <int R, int T, int S>
-inline void panel_tile(const PanelProduct& product, int panel, int row) {
+inline F panel_input(const float* x) { return set(*x); }
+inline I panel_input(const std::uint32_t* x) { return set_lanes(*x); }
+inline F panel_weight(const float* w) { return load(w); }
+inline I panel_weight(const std::uint32_t* w) { return load_lanes(w); }
+template <class Lane, class Vector>
+inline F panel_term(Vector input, Vector weight, F sum) {
+  if constexpr (static_cast<Lane>(0.5f) == 0)  // whole numbers: pairs
+    return dot_bf16(input, weight, sum);
+  else
+    return multiply_add(input, weight, sum);
+}
+
+template <class Lane>
+inline float* panel_out(const ProductOfPanels<Lane>& product, int panel, int group, int row) {
+  return product.out[group] + row * product.out_stride +
+         static_cast<std::ptrdiff_t>(panel) * product.unit_step;
+}
+
+template <class Lane, int R, int T, int S>
+inline void panel_tile(const ProductOfPanels<Lane>& product, int panel, int row) {
   // One pass over the 16 lanes of a group where the sums fit into registers, else one for each vector of it.
   constexpr int L = R * T * S * kParts <= kSums ? kParts : 1;
-  const std::size_t floats = static_cast<std::size_t>(product.columns) * R * kLanes;
-  const float* x[S];
+  const std::size_t lanes = static_cast<std::size_t>(product.columns) * R * kLanes;
+  const Lane* x[S];
   for (int s = 0; s < S; ++s) x[s] = product.x + (row + s) * product.x_stride;
   for (int pass = 0; pass < kParts; pass += L) {
-    const float* w[T];
-    for (int t = 0; t < T; ++t) w[t] = product.panels + (panel + t) * floats + pass * W;
+    const Lane* w[T];
+    for (int t = 0; t < T; ++t) w[t] = product.panels + (panel + t) * lanes + pass * W;
     F sums[T][R][L][S];
     for (int t = 0; t < T; ++t)
       for (int r = 0; r < R; ++r)
         for (int l = 0; l < L; ++l)
-          for (int s = 0; s < S; ++s) sums[t][r][l][s] = set(0.0f);
+          for (int s = 0; s < S; ++s)
+            sums[t][r][l][s] =
+                product.adds ? load(panel_out(product, panel + t, r, row + s) + (pass + l) * W) : set(0.0f);
     const int columns = product.columns;
-    for (int k = 0; k < columns; ++k) {
-      F input[S];
-      for (int s = 0; s < S; ++s) input[s] = set(x[s][k]);
+    std::ptrdiff_t at = 0;
+    for (int k = 0; k < columns; ++k, at += product.x_step) {
+      decltype(panel_input(x[0])) input[S];
+      for (int s = 0; s < S; ++s) input[s] = panel_input(x[s] + at);
 #pragma GCC unroll 4
       for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 4
         for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
           for (int l = 0; l < L; ++l) {
-            const F weight = load(w[t] + r * kLanes + l * W);
+            const auto weight = panel_weight(w[t] + r * kLanes + l * W);
 #pragma GCC unroll 24
-            for (int s = 0; s < S; ++s) sums[t][r][l][s] = multiply_add(input[s], weight, sums[t][r][l][s]);
+            for (int s = 0; s < S; ++s)
+              sums[t][r][l][s] = panel_term<Lane>(input[s], weight, sums[t][r][l][s]);
           }
         }
         w[t] += R * kLanes;
@@ -41,45 +63,52 @@ inline void panel_tile(const PanelProduct& product, int panel, int row) {
       for (int r = 0; r < R; ++r)
         for (int l = 0; l < L; ++l)
           for (int s = 0; s < S; ++s)
-            store(product.out[r] + (row + s) * product.out_stride +
-                      static_cast<std::ptrdiff_t>(panel + t) * product.unit_step + (pass + l) * W,
-                  sums[t][r][l][s]);
+            store(panel_out(product, panel + t, r, row + s) + (pass + l) * W, sums[t][r][l][s]);
   }
 }
 
 // The tile of `size` rows, at most S.
-template <int R, int S>
-inline void panel_rows(const PanelProduct& product, int panel, int row, int size) {
-  if (size == S) return panel_tile<R, 1, S>(product, panel, row);
-  if constexpr (S > 1) panel_rows<R, S - 1>(product, panel, row, size);
+template <class Lane, int R, int S>
+inline void panel_rows(const ProductOfPanels<Lane>& product, int panel, int row, int size) {
+  if (size == S) return panel_tile<Lane, R, 1, S>(product, panel, row);
+  if constexpr (S > 1) panel_rows<Lane, R, S - 1>(product, panel, row, size);
 }
 
-template <int R>
-inline void multiply_panels_of(const PanelProduct& product, int rows, int begin, int end) {
+template <class Lane, int R>
+inline void multiply_panels_of(const ProductOfPanels<Lane>& product, int rows, int begin, int end) {
   constexpr int kAlone = at_least_one((kChains + R * kParts - 1) / (R * kParts));
   constexpr int kMost = W == 1 ? 1 : kSums / R < 12 ? kSums / R : 12;
   int panel = begin;
   if (rows == 1)
-    for (; panel + kAlone <= end; panel += kAlone) panel_tile<R, kAlone, 1>(product, panel, 0);
+    for (; panel + kAlone <= end; panel += kAlone) panel_tile<Lane, R, kAlone, 1>(product, panel, 0);
   // Tiles of equal size: a last one of one or two rows would wait for its weights.
   const int tiles = (rows + kMost - 1) / kMost;
   for (; panel < end; ++panel)
     for (int tile = 0, row = 0; tile < tiles; ++tile) {
       const int size = (rows - row + tiles - tile - 1) / (tiles - tile);
-      panel_rows<R, kMost>(product, panel, row, size);
+      panel_rows<Lane, R, kMost>(product, panel, row, size);
       row += size;
     }
 }
 
-void multiply_panels(const PanelProduct& product, int rows, int begin, int end) {
+template <class Lane>
+inline void multiply_any(const ProductOfPanels<Lane>& product, int rows, int begin, int end) {
   switch (product.vectors) {
     case 1:
-      return multiply_panels_of<1>(product, rows, begin, end);
+      return multiply_panels_of<Lane, 1>(product, rows, begin, end);
     case 2:
-      return multiply_panels_of<2>(product, rows, begin, end);
+      return multiply_panels_of<Lane, 2>(product, rows, begin, end);
     case 3:
-      return multiply_panels_of<3>(product, rows, begin, end);
+      return multiply_panels_of<Lane, 3>(product, rows, begin, end);
     default:
-      return multiply_panels_of<4>(product, rows, begin, end);
+      return multiply_panels_of<Lane, 4>(product, rows, begin, end);
   }
+}
+
+void multiply_panels(const PanelProduct& product, int rows, int begin, int end) {
+  multiply_any(product, rows, begin, end);
+}
+
+void multiply_pairs(const PairProduct& product, int rows, int begin, int end) {
+  multiply_any(product, rows, begin, end);
 }

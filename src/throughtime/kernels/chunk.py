@@ -35,12 +35,13 @@ class Plan:
     Args:
         training: the step.
         isa: the instruction set; "" is the widest.
+        precision: of the products: fp32 or bf16. Sums, states and all the rest are float32.
     Attributes:
         number: what the operators call it by.
     """
 
-    def __init__(self, training: Training, isa: str = "") -> None:
-        self.training = training
+    def __init__(self, training: Training, isa: str = "", precision: str = "fp32") -> None:
+        self.training, self.precision = training, precision
         parts = training.parts
         types = [parts.fixed.type_of(operand) for operand in parts.fixed.outputs]
         self.weight_types = dict(zip(parts.fixed_names, types, strict=True))
@@ -58,7 +59,7 @@ class Plan:
         }
         once = function_of(forward.nodes, forward.inputs, forward.weights, self.slots)
         self.forward, self.backward = (
-            _native.TrainingStep(flat.numbers, flat.arrays, isa)
+            _native.TrainingStep(flat.numbers, flat.arrays, isa, precision)
             for flat in (self.flat(once), self.flat(training.backward))
         )
         # Looked up once: a call of a small chunk takes less than a millisecond.
@@ -270,14 +271,22 @@ def _of_weights(
             part = plan.states.index(product.rows)
             add(
                 product.weight,
-                _shifted(gradient, slots[plan.state_slots[part]], state[part], rows, columns, backward),
+                _shifted(
+                    gradient,
+                    slots[plan.state_slots[part]],
+                    state[part],
+                    (rows, columns),
+                    backward,
+                    plan.precision,
+                ),
             )
             continue
         if product.rows in plan.named_slots:
             multiplied = slots[plan.named_slots[product.rows]]
         else:
             multiplied = streams[plan.streams.index(product.rows)]
-        add(product.weight, products.of_weight(gradient.view(-1, rows), multiplied.reshape(-1, columns)))
+        multiplied = multiplied.reshape(-1, columns)
+        add(product.weight, products.of_weight(gradient.view(-1, rows), multiplied, plan.precision))
     for one in plan.training.sums:
         add(one.weight, results[one.output].flatten(0, -2).sum(0))
     return [
@@ -286,16 +295,23 @@ def _of_weights(
 
 
 def _shifted(
-    gradient: Tensor, states: Tensor, initial: Tensor, rows: int, columns: int, backward: bool
+    gradient: Tensor,
+    states: Tensor,
+    initial: Tensor,
+    shape: tuple[int, int],
+    backward: bool,
+    precision: str,
 ) -> Tensor:
     """The gradient of a matrix that the state before each step was multiplied with."""
-    T = len(gradient)
+    T, (rows, columns) = len(gradient), shape
     first = gradient[T - 1 if backward else 0].view(-1, rows)
     if T == 1:
-        return products.of_weight(first, initial.view(-1, columns))
+        return products.of_weight(first, initial.view(-1, columns), precision)
     later = gradient[: T - 1] if backward else gradient[1:]
     before = states[1:] if backward else states[: T - 1]
-    total = products.of_weight(later.view(-1, rows), before.reshape(-1, columns))
+    total = products.of_weight(later.view(-1, rows), before.reshape(-1, columns), precision)
+    if precision == "bf16":
+        return products.rounded(first.t(), initial.view(-1, columns).t(), to=total)
     return total.addmm_(first.t(), initial.view(-1, columns))
 
 
