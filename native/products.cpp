@@ -36,11 +36,11 @@ struct Product {
   int panels() const { return (N + kPanel - 1) / kPanel; }
   int tiles() const { return (M + kTile - 1) / kTile; }
   bool by_tiles() const { return rows.down == 1 && rows.right != 1; }
-  // Lanes from one row to the next: never a power of two, whose lines would all want the same place in the
-  // first cache.
+  // Lanes from one row, tile or panel to the next: never a power of two, whose lines would all want the same
+  // place in the first cache.
   std::size_t row_lanes() const { return static_cast<std::size_t>((pairs() + 15) / 16 * 16 + 16); }
-  std::size_t tile_lanes() const { return static_cast<std::size_t>(pairs()) * kTile; }
-  std::size_t panel_lanes() const { return static_cast<std::size_t>(pairs()) * kPanel; }
+  std::size_t tile_lanes() const { return static_cast<std::size_t>((pairs() * kTile + 15) / 16 * 16 + 16); }
+  std::size_t panel_lanes() const { return static_cast<std::size_t>(pairs() * kPanel + 16); }
   std::size_t lanes_of_rows() const {
     return by_tiles() ? tile_lanes() * static_cast<std::size_t>(tiles())
                       : row_lanes() * static_cast<std::size_t>(M);
@@ -55,24 +55,7 @@ struct Product {
   }
 
   void round_rows(std::uint32_t* to, const Member& member) const {
-    if (by_tiles()) {  // [tile][pairs][12]
-      // As many tiles at a time as whole vectors hold.
-      constexpr int kTogether = 4;
-      std::uint32_t together[kTogether * kTile] = {};
-      const auto all = static_cast<std::size_t>((tiles() + kTogether - 1) / kTogether);
-      for (std::size_t few = member.begin(all); few < member.end(all); ++few) {
-        const int first = static_cast<int>(few) * kTogether * kTile;
-        const int count = std::min(kTogether * kTile, M - first), here = (count + kTile - 1) / kTile;
-        std::uint32_t* at = to + few * kTogether * tile_lanes();
-        for (int k = 0; k < K; k += 2, at += kTile) {
-          const float* low = rows.data + first + k * rows.right;
-          kernels.pair_rows(low, k + 1 < K ? low + rows.right : nullptr, count, together);
-          for (int tile = 0; tile < here; ++tile)
-            std::copy_n(together + tile * kTile, kTile, at + static_cast<std::size_t>(tile) * tile_lanes());
-        }
-      }
-      return;
-    }
+    if (by_tiles()) return deal_out(rows, M, kTile, tile_lanes(), to, member);  // [tile][pairs][12]
     const auto all = static_cast<std::size_t>(M);
     for (std::size_t row = member.begin(all); row < member.end(all); ++row)
       for (int begin = 0; begin < K; begin += 2 * kDepth)
@@ -80,19 +63,33 @@ struct Product {
               std::min(2 * kDepth, K - begin), to + row * row_lanes() + begin / 2);
   }
 
+  // Two rows of a transposed matrix at a time, from end to end, and each few columns of them to their own
+  // place.
+  void deal_out(const ProductOperand& from, int columns, int width, std::size_t stride, std::uint32_t* to,
+                const Member& member) const {
+    constexpr int kAtOnce = 1536;  // pairs: whole tiles and panels, and 6 KiB
+    std::uint32_t together[kAtOnce] = {};
+    const auto all = static_cast<std::size_t>(pairs());
+    for (std::size_t pair = member.begin(all); pair < member.end(all); ++pair) {
+      const std::ptrdiff_t k = 2 * static_cast<std::ptrdiff_t>(pair);
+      for (int first = 0; first < columns; first += kAtOnce) {
+        const int count = std::min(kAtOnce, columns - first);
+        const float* low = from.data + first + k * from.right;
+        kernels.pair_rows(low, k + 1 < K ? low + from.right : nullptr, count, together);
+        std::fill_n(together + count, std::min((count + width - 1) / width * width, kAtOnce) - count, 0u);
+        std::uint32_t* at = to + static_cast<std::size_t>(first / width) * stride + pair * width;
+        for (int begin = 0; begin < count; begin += width, at += stride)
+          std::copy_n(together + begin, width, at);
+      }
+    }
+  }
+
   void pack(std::uint32_t* to, const Member& member) const {  // [panel][pairs][32]
+    if (matrix.down == 1 && matrix.right != 1) return deal_out(matrix, N, kPanel, panel_lanes(), to, member);
     const auto all = static_cast<std::size_t>(panels());
     for (std::size_t panel = member.begin(all); panel < member.end(all); ++panel) {
       const int first = static_cast<int>(panel) * kPanel, count = std::min(kPanel, N - first);
       std::uint32_t* at = to + panel * panel_lanes();
-      if (matrix.down == 1 && matrix.right != 1) {
-        for (int k = 0; k < K; k += 2, at += kPanel) {
-          const float* low = matrix.data + first + k * matrix.right;
-          kernels.pair_rows(low, k + 1 < K ? low + matrix.right : nullptr, count, at);
-          std::fill(at + count, at + kPanel, 0u);
-        }
-        continue;
-      }
       // Some columns at a time, so that the lines that are written stay in the first cache.
       constexpr int kColumns = 128;
       std::uint32_t pairs_of_row[kColumns / 2];

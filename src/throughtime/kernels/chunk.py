@@ -8,7 +8,6 @@ number of a plan (`Plan`), as an operator takes tensors and numbers only.
 from __future__ import annotations
 
 import atexit
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -100,11 +99,6 @@ def _width(found: Type) -> int:
     return width
 
 
-def _new(*shape: int) -> Tensor:
-    """A tensor in memory that goes back to the native part's arena, of any content."""
-    return torch.from_numpy(_native.training_memory(math.prod(shape))).view(shape)
-
-
 class _Sequences:
     """Where the inputs and outputs of a step lie at each step: rows for the native part."""
 
@@ -135,13 +129,13 @@ def scan(
     T, B = streams[0].shape[:2]
     streams, weights = [one.contiguous() for one in streams], [one.contiguous() for one in weights]
     state = [one.contiguous() for one in state]
-    outputs = _new(T, B, mine.widths[0])
+    outputs = products.new(T, B, mine.widths[0])
     starts, floats = mine.room(T, B)
-    kept = _new(floats if keep else 0)
+    kept = products.new(floats if keep else 0)
     slots = [outputs]
     for slot, width in enumerate(mine.widths[1:], 1):
         # Without a gradient a value lives until the next step: the new state beside the old one.
-        slots.append(_slot(mine, kept, starts, slot, T, B) if keep else _new(2, B, width))
+        slots.append(_slot(mine, kept, starts, slot, T, B) if keep else products.new(2, B, width))
     found = _Sequences()
     of_stream = dict(zip(mine.streams, streams, strict=True))
     of_state = dict(zip(mine.states, zip(mine.state_slots, state, strict=True), strict=True))
@@ -217,7 +211,7 @@ def scan_backward(
             found.turns(pair[1], pair[0])
             results.append(pair[T % 2])
         else:
-            results.append(_new(T, B, width))
+            results.append(products.new(T, B, width))
             found.every(results[-1].data_ptr(), B * width)
     mine.backward.run(
         [weight.data_ptr() for weight in weights], found.array(), T, B, not backward, torch.get_num_threads()
@@ -233,7 +227,7 @@ def scan_backward(
 
 def _carried(plan: Plan, B: int, of_state: list[Tensor]) -> dict[str, Tensor]:
     """Pairs of matrices (2, B, N) that take turns, with what the scan begins with in the first."""
-    memory = _new(2 * B * sum(plan.carried.values()))
+    memory = products.new(2 * B * sum(plan.carried.values()))
     pairs, at = {}, 0
     given = {f"gradient.{name}": one for name, one in zip(plan.states, of_state, strict=True)}
     for name, width in plan.carried.items():

@@ -5,6 +5,7 @@ PyTorch's products in bf16 round their results to bf16, too. The native ones are
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -74,6 +75,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return _Linear.apply(x, weight, bias)  # type: ignore[no-any-return]
 
 
+def new(*shape: int) -> Tensor:
+    """A tensor in memory that goes back to the native part's arena, of any content."""
+    return torch.from_numpy(_native.training_memory(math.prod(shape))).view(shape)
+
+
 def rounded(rows: Tensor, matrix: Tensor, bias: Tensor | None = None, to: Tensor | None = None) -> Tensor:
     """rows matrix^T + bias in bf16 with sums in fp32; the same bits for any number of threads.
 
@@ -87,12 +93,12 @@ def rounded(rows: Tensor, matrix: Tensor, bias: Tensor | None = None, to: Tensor
     """
     (M, K), N = rows.shape, len(matrix)
     bias = None if bias is None else bias.contiguous()
-    out = rows.new_empty(M, N) if to is None else to
+    out = new(M, N) if to is None else to
     assert out.is_contiguous() and out.shape == (M, N) and matrix.shape[1] == K
     assert bias is None or (to is None and bias.shape == (N,))
     _native.multiply_rounded(
-        (rows.data_ptr(), *rows.stride()),
-        (matrix.data_ptr(), *matrix.stride()),
+        (rows.data_ptr(), rows.stride(0), rows.stride(1)),
+        (matrix.data_ptr(), matrix.stride(0), matrix.stride(1)),
         0 if bias is None else bias.data_ptr(),
         out.data_ptr(),
         (M, N, K),
