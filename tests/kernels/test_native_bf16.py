@@ -102,7 +102,8 @@ def assert_as_it_should_be(scan: Scan) -> None:
         rounded = results("reference", scan)
     assert_near(found, rounded, AS_ROUNDED)
     for one, two, three in zip(found, exact, rounded, strict=True):
-        far, unavoidable = float((one.float() - two).norm()), float((three - two).norm())
+        one, two, three = one.detach().float(), two.detach(), three.detach()
+        far, unavoidable = float((one - two).norm()), float((three - two).norm())
         assert far <= NEAR_FLOAT32 * max(float(two.norm()), 0.01) + 1.5 * unavoidable
 
 
@@ -262,12 +263,14 @@ def test_another_autocast_is_refused_in_one_sentence() -> None:
         _native.TrainingStep(found.numbers, found.arrays, "", "int8")
 
 
-def test_auto_picks_it_for_any_cell_but_the_plain_lstm() -> None:
+def test_auto_picks_it_for_any_cell_but_a_small_plain_lstm() -> None:
     def picked(recurrent: Recurrent, T: int) -> str:
         with autocast():
             return recurrent.kernel_for(torch.randn(T, 2, 3))[0].name
 
-    assert picked(Recurrent("lstm", 3, 4), 20) == "torch"
+    # oneDNN packs its weights at every step, which large matrices and few sequences make dear.
+    assert picked(Recurrent("lstm", 3, 96), 20) == "torch"
+    assert picked(Recurrent("lstm", 3, 400), 20) == "native"
     assert picked(Recurrent("lstm", 3, 4, peephole=True), 20) == "native"
     assert picked(Recurrent("gru", 3, 4), 20) == "native"
     assert picked(Recurrent("gru", 3, 4), 2) == "torch"
