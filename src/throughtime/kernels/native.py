@@ -175,10 +175,11 @@ def _others(scan: Scan, state: list[Tensor], backward: bool) -> dict[str, Tensor
 
 def _plan(scan: Scan) -> tuple[chunk.Plan, Captured] | str:
     """`find_plan`, made once for all cells of a configuration."""
-    # Whoever runs a scan has just asked whether it can be run, under the same autocast.
-    if getattr(_recent, "scan", None) is not scan:
+    # Whoever runs a scan has just asked whether it can be run.
+    precision = _precision()
+    if getattr(_recent, "scan", None) is not scan or _recent.precision != precision:
         _recent.plan = find_plan(scan)
-        _recent.scan = scan
+        _recent.scan, _recent.precision = scan, precision
     return _recent.plan
 
 
