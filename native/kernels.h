@@ -124,13 +124,14 @@ struct ProductOfPanels {
   int unit_step;
   const Lane* x;
   std::ptrdiff_t x_stride;  // lanes from one row of the batch to the next
-  std::ptrdiff_t x_step;    // and from one column to the next
   float* out[kMaxVectors];
   std::ptrdiff_t out_stride;
-  bool adds;  // to what stands in `out`
 };
 using PanelProduct = ProductOfPanels<float>;
-using PairProduct = ProductOfPanels<std::uint32_t>;
+struct PairProduct : ProductOfPanels<std::uint32_t> {
+  std::ptrdiff_t x_step;  // lanes from one pair of columns to the next
+  bool adds;              // to what stands in `out`
+};
 
 // Where an operand of a batch lies: element c of row r at bases[base] + offset + r * stride + c * step.
 struct TilePlace {

@@ -298,7 +298,6 @@ void TrainingStep::run_units(Call& call, const Member& member, std::size_t phase
       const auto fill = [&](auto& product, const BatchSegment& segment) {
         product.vectors = vectors_of(group);
         product.unit_step = step;
-        product.x_step = 1;
         product.out_stride = group.places[0].stride;
         for (int vector = 0; vector < product.vectors; ++vector)
           product.out[vector] =
@@ -338,6 +337,7 @@ void TrainingStep::run_units(Call& call, const Member& member, std::size_t phase
         product.panels = as_pairs(panels);
         product.columns = lanes;
         product.x = rounded;
+        product.x_step = 1;
         product.x_stride = lanes;
         kernels_.multiply_pairs(product, call.batch, first, last);
       }
