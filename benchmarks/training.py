@@ -8,6 +8,8 @@ is a cell's FLOP/s as a share of torch.nn.LSTM's at the same shape, the fastest 
     loop      the cell's own steps, one after the other (kernel="reference")
     native    kernel="native"
 
+`--precision bf16` runs all of them under autocast, as `throughtime train --precision bf16` does.
+
     python benchmarks/training.py --threads 2
     python benchmarks/training.py --cells GRU "layer-norm LSTM" --shapes 8,100,64 --json training.json
 
@@ -74,12 +76,13 @@ def flops(module: nn.Module, T: int, B: int) -> float:
     return 6.0 * T * B * matrices
 
 
-def trained(module: nn.Module, inputs: Tensor) -> Callable[[], None]:
+def trained(module: nn.Module, inputs: Tensor, precision: str) -> Callable[[], None]:
     """Forward and backward over the chunk."""
 
     def once() -> None:
         module.zero_grad(set_to_none=True)
-        outputs, _ = module(inputs)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            outputs, _ = module(inputs)
         outputs.backward(torch.ones_like(outputs))
 
     return once
@@ -101,9 +104,10 @@ def medians(
     return {name: statistics.median(each) for name, each in times.items()}
 
 
-def peak(clock: Callable[[], float]) -> float:
+def peak(clock: Callable[[], float], precision: str) -> float:
     """GFLOP/s of a product of two matrices of 2048."""
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = torch.randn(2048, 2048, dtype=dtype), torch.randn(2048, 2048, dtype=dtype)
     times = []
     for _ in range(7):
         start = clock()
@@ -117,6 +121,7 @@ def main() -> None:
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
     parser.add_argument("--shapes", nargs="+", default=[",".join(map(str, shape)) for shape in SHAPES])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each cell and shape")
     parser.add_argument("--no-loop", action="store_true")
     parser.add_argument("--cpu-time", action="store_true")
@@ -125,7 +130,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.cpu_time else time.perf_counter
     versions = f"torch {torch.__version__}, Python {platform.python_version()}, {_native.isa()}"
-    print(f"{versions}, {options.threads} thread(s); a matrix product alone: {peak(clock):.0f} GFLOP/s")
+    precision = options.precision
+    best = f"a matrix product alone: {peak(clock, precision):.0f} GFLOP/s"
+    print(f"{versions}, {options.threads} thread(s), {precision}; {best}")
     heads = "".join(f" {kind:>9}" for kind in ("LSTM", "torch", "loop", "native"))
     print(f"{'B, T, H':>14}  {'cell':16}{heads}  GFLOP/s  of LSTM  speedup")
     rows = []
@@ -139,11 +146,12 @@ def main() -> None:
             inputs = torch.randn(T, B, H, requires_grad=True)
             lstm = nn.LSTM(H, H)
             native = Recurrent(cell, H, H, kernel="native", **others)
-            runs = {"LSTM": trained(lstm, inputs), "native": trained(native, inputs)}
+            modules: dict[str, nn.Module] = {"LSTM": lstm, "native": native}
             if name in TORCH:
-                runs["torch"] = trained(TORCH[name](H, H), inputs)
+                modules["torch"] = TORCH[name](H, H)
             if not options.no_loop:
-                runs["loop"] = trained(Recurrent(cell, H, H, kernel="reference", **others), inputs)
+                modules["loop"] = Recurrent(cell, H, H, kernel="reference", **others)
+            runs = {kind: trained(module, inputs, precision) for kind, module in modules.items()}
             times = medians(runs, options.seconds, clock)
             rate = flops(native, T, B) / times["native"] / 1e9
             share = rate / (flops(lstm, T, B) / times["LSTM"] / 1e9)
@@ -167,7 +175,10 @@ def main() -> None:
             )
     if options.json:
         options.json.write_text(
-            json.dumps({"versions": versions, "threads": options.threads, "rows": rows}, indent=1)
+            json.dumps(
+                {"versions": versions, "threads": options.threads, "precision": precision, "rows": rows},
+                indent=1,
+            )
         )
 
 

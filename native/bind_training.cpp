@@ -1,5 +1,6 @@
 // Steps that are trained for Python: throughtime/kernels/native.py calls them.
 #include "bindings.h"
+#include "products.h"
 
 namespace throughtime::bindings {
 namespace {
@@ -26,6 +27,24 @@ void run(const TrainingStep& step, const std::vector<std::uintptr_t>& weights, c
   step.run(places, rows, steps, batch, backward, threads);
 }
 
+using Operand = std::array<std::int64_t, 3>;  // an address, and the steps to the next row and column
+
+// out = rows matrix^T in bf16 with fp32 sums; throughtime/kernels/products.py vouches for the addresses.
+void multiply(const Operand& rows, const Operand& matrix, std::uintptr_t bias, std::uintptr_t out,
+              const std::array<int, 3>& sizes, bool adds, int threads, const std::string& isa) {
+  const auto [M, N, K] = sizes;
+  if (threads < 1 || threads > kMostThreads || M < 1 || N < 1 || K < 1)
+    throw std::invalid_argument("a product has no such sizes");
+  const auto operand = [](const Operand& one) {
+    return ProductOperand{reinterpret_cast<const float*>(one[0]), static_cast<std::ptrdiff_t>(one[1]),
+                          static_cast<std::ptrdiff_t>(one[2])};
+  };
+  const Kernels& kernels = kernels_of(isa);
+  const nb::gil_scoped_release release;
+  multiply_rounded(kernels, operand(rows), operand(matrix), reinterpret_cast<const float*>(bias),
+                   reinterpret_cast<float*>(out), M, N, K, adds, threads);
+}
+
 // An array of floats of any content, whose memory goes back to the arena when nobody holds it any longer.
 nb::ndarray<nb::numpy, float, nb::ndim<1>> memory(std::size_t floats) {
   auto* buffer = new Buffer<float>(arena().take(floats));
@@ -44,12 +63,15 @@ void bind_training(nb::module_& module) {
       .def(
           "__init__",
           [](TrainingStep* self, const Whole<1>& numbers, const std::vector<Tensor>& arrays,
-             const std::string& isa) {
-            new (self) TrainingStep(training_of(plan_of(numbers, arrays)), kernels_of(isa));
+             const std::string& isa, const std::string& precision) {
+            new (self) TrainingStep(training_of(plan_of(numbers, arrays)), kernels_of(isa),
+                                    precision_named(precision));
           },
-          "numbers"_a.noconvert(), "arrays"_a, "isa"_a = "")
+          "numbers"_a.noconvert(), "arrays"_a, "isa"_a = "", "precision"_a = "fp32")
       .def("run", run, "weights"_a, "sequences"_a, "steps"_a, "batch"_a, "backward"_a, "threads"_a)
       .def_prop_ro("work", &TrainingStep::work);
+  module.def("multiply_rounded", multiply, "rows"_a, "matrix"_a, "bias"_a, "out"_a, "sizes"_a, "adds"_a,
+             "threads"_a, "isa"_a = "");
   module.def("training_memory", memory, "floats"_a);
 }
 

@@ -115,16 +115,22 @@ inline constexpr int kBlocksTogether = 8;
 
 // Rows of a matrix times rows of a batch. Panels of `vectors` groups of 16 rows each; within a panel the
 // columns follow one another, and a column is [vectors][16]. Panel p's group g goes to out[g] + p *
-// unit_step.
-struct PanelProduct {
-  const float* panels;
-  int columns;
+// unit_step. Lane: float, or for bf16 std::uint32_t, which holds two neighbouring columns, the first one low.
+template <class Lane>
+struct ProductOfPanels {
+  const Lane* panels;
+  int columns;  // lanes of a row of the batch
   int vectors;  // 1 to kMaxVectors
   int unit_step;
-  const float* x;
-  std::ptrdiff_t x_stride;  // floats from one row of the batch to the next
+  const Lane* x;
+  std::ptrdiff_t x_stride;  // lanes from one row of the batch to the next
   float* out[kMaxVectors];
   std::ptrdiff_t out_stride;
+};
+using PanelProduct = ProductOfPanels<float>;
+struct PairProduct : ProductOfPanels<std::uint32_t> {
+  std::ptrdiff_t x_step;  // lanes from one pair of columns to the next
+  bool adds;              // to what stands in `out`
 };
 
 // Where an operand of a batch lies: element c of row r at bases[base] + offset + r * stride + c * step.
@@ -162,8 +168,9 @@ struct Kernels {
   void (*run_lanes)(const LaneInstruction* instructions, int count, float* const* bases, int begin, int end,
                     float* registers);
 
-  // The products of the panels [begin, end) with `rows` rows of a batch.
+  // The products of the panels [begin, end) with `rows` rows of a batch, of floats and of pairs of bf16.
   void (*multiply_panels)(const PanelProduct& product, int rows, int begin, int end);
+  void (*multiply_pairs)(const PairProduct& product, int rows, int begin, int end);
 
   // Runs instructions on the columns [begin, end) of the rows [first, last). registers: kTileFloats floats
   // for each, and for kSpareRegisters more.
@@ -180,6 +187,9 @@ struct Kernels {
   // Prepares one vector: `size` floats into `lanes` lanes, the rest filled with zeros.
   void (*prepare)(Precision precision, const float* values, int size, std::uint32_t* lanes, int lane_count,
                   float* scale);
+
+  // Two rows of n floats as n pairs of bf16, the first row's low; where `second` is null its half is 0.
+  void (*pair_rows)(const float* first, const float* second, int n, std::uint32_t* pairs);
 
   // Elementwise, n a multiple of 16, in place.
   void (*sigmoid)(float* values, std::size_t n);

@@ -427,9 +427,12 @@ void prepare(Precision precision, const float* values, int size, std::uint32_t* 
   }
   if (precision == Precision::kBfloat16) {
     const int whole = size / 2;
-    for (int k = 0; k < whole; ++k)
-      lanes[k] = round_bf16(values[2 * k]) | (round_bf16(values[2 * k + 1]) << 16);
-    for (int k = whole; k < lane_count; ++k) lanes[k] = 2 * k < size ? round_bf16(values[2 * k]) : 0;
+    int k = 0;
+#if defined(__AVX512BF16__)
+    for (; k + W <= whole; k += W) round_pairs(values + 2 * k, lanes + k);
+#endif
+    for (; k < whole; ++k) lanes[k] = round_bf16(values[2 * k]) | (round_bf16(values[2 * k + 1]) << 16);
+    for (k = whole; k < lane_count; ++k) lanes[k] = 2 * k < size ? round_bf16(values[2 * k]) : 0;
     return;
   }
   // The bits of floats without their sign are ordered as the floats are, and an integer maximum needs no care
@@ -450,6 +453,13 @@ void prepare(Precision precision, const float* values, int size, std::uint32_t* 
     bytes[k] = static_cast<std::uint8_t>(bits(shifted) + 128u);
   }
   for (int k = size; k < 4 * lane_count; ++k) bytes[k] = 128;
+}
+
+void pair_rows(const float* first, const float* second, int n, std::uint32_t* pairs) {
+  if (second == nullptr)
+    for (int k = 0; k < n; ++k) pairs[k] = round_bf16(first[k]);
+  else
+    for (int k = 0; k < n; ++k) pairs[k] = round_bf16(first[k]) | (round_bf16(second[k]) << 16);
 }
 
 void sigmoid_all(float* values, std::size_t n) {
@@ -512,8 +522,8 @@ std::uint32_t read_all(const std::uint32_t* lanes, std::size_t n) {
 }  // namespace
 
 extern const Kernels THROUGHTIME_TABLE;
-const Kernels THROUGHTIME_TABLE = {THROUGHTIME_NAME, accumulate, step_cell,    run_lanes, multiply_panels,
-                                   run_tiles,        sum_all,    softmax_sums, prepare,   sigmoid_all,
-                                   tanh_all,         exp_all,    read_all};
+const Kernels THROUGHTIME_TABLE = {THROUGHTIME_NAME, accumulate,  step_cell, run_lanes,    multiply_panels,
+                                   multiply_pairs,   run_tiles,   sum_all,   softmax_sums, prepare,
+                                   pair_rows,        sigmoid_all, tanh_all,  exp_all,      read_all};
 
 }  // namespace throughtime

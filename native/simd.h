@@ -59,6 +59,10 @@ inline I subtract_lanes(I a, I b) { return _mm512_sub_epi32(a, b); }
 inline F to_float(I a) { return _mm512_cvtepi32_ps(a); }
 #if defined(__AVX512BF16__)
 inline F dot_bf16(I a, I b, F c) { return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b); }
+// 2 W neighbouring floats to W lanes. Denormals become 0, as the products take them to be anyway.
+inline void round_pairs(const float* from, std::uint32_t* to) {
+  _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(load(from + W), load(from)));
+}
 #else
 inline F low_bf16(I a) { return as_float(_mm512_slli_epi32(a, 16)); }
 inline F high_bf16(I a) {

@@ -29,6 +29,13 @@ int panels_of(const BatchGroup& group, const BatchSegment& segment) {
   return (segment.rows + step - 1) / step;
 }
 
+std::uint32_t* as_pairs(float* lanes) { return reinterpret_cast<std::uint32_t*>(lanes); }
+
+// Lanes of 4 bytes that a row of so many numbers takes.
+int lanes_of(int columns, Precision precision) {
+  return precision == Precision::kBfloat16 ? (columns + 1) / 2 : columns;
+}
+
 }  // namespace
 
 Arena& arena() {
@@ -69,9 +76,9 @@ void Arena::give(Buffer<float>&& buffer) {
 struct TrainingStep::Call {
   int batch = 0;
   std::vector<std::vector<Buffer<float>>> panels;  // of each segment of each group
-  Buffer<float> scratch, constants, registers;
-  std::size_t registers_each = 0;
-  std::vector<std::vector<float*>> bases;  // of each member
+  Buffer<float> scratch, constants, registers, rounded;
+  std::size_t registers_each = 0, rounded_each = 0;  // of each member
+  std::vector<std::vector<float*>> bases;            // of each member
   // The instructions with the places that this batch's size gives.
   std::vector<std::vector<std::vector<TileInstruction>>> units, rows;
 
@@ -93,8 +100,9 @@ struct TrainingStep::Call {
   }
 };
 
-TrainingStep::TrainingStep(TrainingSpec spec, const Kernels& kernels)
-    : spec_(std::move(spec)), kernels_(kernels) {
+TrainingStep::TrainingStep(TrainingSpec spec, const Kernels& kernels, Precision precision)
+    : spec_(std::move(spec)), kernels_(kernels), precision_(precision) {
+  if (precision == Precision::kInt8) throw std::invalid_argument("a training step multiplies fp32 or bf16");
   check();
   for (const BatchGroup& group : spec_.groups)
     for (const BatchSegment& segment : group.segments)
@@ -108,10 +116,15 @@ void TrainingStep::run(const std::vector<const float*>& weights, const std::vect
   call.batch = batch;
   for (const BatchGroup& group : spec_.groups) {
     auto& mine = call.panels.emplace_back();
-    for (const BatchSegment& segment : group.segments)
+    for (const BatchSegment& segment : group.segments) {
+      const auto lanes = static_cast<std::size_t>(lanes_of(segment.columns, precision_));
       mine.push_back(arena().take(static_cast<std::size_t>(panels_of(group, segment)) * vectors_of(group) *
-                                  kLanes * segment.columns));
+                                  kLanes * lanes));
+      call.rounded_each = std::max(call.rounded_each, lanes * static_cast<std::size_t>(batch));
+    }
   }
+  if (precision_ == Precision::kFloat32) call.rounded_each = 0;
+  call.rounded = arena().take(call.rounded_each * static_cast<std::size_t>(threads));
   call.scratch = arena().take(static_cast<std::size_t>(spec_.scratch) * batch + kTileFloats);
   call.constants = arena().take(static_cast<std::size_t>(spec_.constant_floats));
   int registers = 1;
@@ -177,6 +190,7 @@ void TrainingStep::run(const std::vector<const float*>& weights, const std::vect
   arena().give(std::move(call.scratch));
   arena().give(std::move(call.constants));
   arena().give(std::move(call.registers));
+  arena().give(std::move(call.rounded));
 }
 
 void TrainingStep::pack(Call& call, const Member& member, const std::vector<const float*>& weights) const {
@@ -188,6 +202,12 @@ void TrainingStep::pack(Call& call, const Member& member, const std::vector<cons
       const BatchSegment& segment = group.segments[s];
       const std::size_t panels = static_cast<std::size_t>(panels_of(group, segment));
       for (std::size_t panel = member.begin(panels); panel < member.end(panels); ++panel) {
+        if (precision_ == Precision::kBfloat16) {
+          const std::size_t lanes = static_cast<std::size_t>((segment.columns + 1) / 2) * vectors * kLanes;
+          pack_pairs(as_pairs(call.panels[g][s].data()) + panel * lanes, vectors, step,
+                     static_cast<int>(panel), segment, weights);
+          continue;
+        }
         float* to = call.panels[g][s].data() + panel * segment.columns * vectors * kLanes;
         for (int vector = 0; vector < vectors; ++vector) {
           const BatchMatrix& matrix = segment.matrices[together ? static_cast<std::size_t>(vector) : 0];
@@ -215,9 +235,56 @@ void TrainingStep::pack(Call& call, const Member& member, const std::vector<cons
   }
 }
 
+// One panel, two neighbouring columns a lane.
+void TrainingStep::pack_pairs(std::uint32_t* panel, int vectors, int step, int number,
+                              const BatchSegment& segment, const std::vector<const float*>& weights) const {
+  const bool together = segment.matrices.size() > 1;
+  const std::ptrdiff_t next = static_cast<std::ptrdiff_t>(vectors) * kLanes;
+  for (int vector = 0; vector < vectors; ++vector) {
+    const BatchMatrix& matrix = segment.matrices[together ? static_cast<std::size_t>(vector) : 0];
+    const int first = number * step + (together ? 0 : vector * kLanes);
+    const int count = std::clamp(segment.rows - first, 0, kLanes);
+    const float* from = weights[static_cast<std::size_t>(matrix.weight)] + matrix.start + first * matrix.down;
+    std::uint32_t* out = panel + vector * kLanes;
+    if (matrix.down == 1) {
+      // The rows of a matrix that is read transposed lie beside each other, as the lanes do.
+      for (int k = 0; k < segment.columns; k += 2) {
+        const float* low = from + k * matrix.right;
+        std::uint32_t* lanes = out + k / 2 * next;
+        kernels_.pair_rows(low, k + 1 < segment.columns ? low + matrix.right : nullptr, count, lanes);
+        for (int lane = count; lane < kLanes; ++lane) lanes[lane] = 0;
+      }
+      continue;
+    }
+    // Some columns at a time, so that the lines that are written stay in the first cache.
+    constexpr int kColumns = 128;
+    float row[kColumns];
+    std::uint32_t pairs[kColumns / 2];
+    for (int begin = 0; begin < segment.columns; begin += kColumns) {
+      const int columns = std::min(kColumns, segment.columns - begin), half = (columns + 1) / 2;
+      for (int lane = 0; lane < kLanes; ++lane) {
+        if (lane < count) {
+          const float* at = from + lane * matrix.down + begin * matrix.right;
+          for (int k = 0; matrix.right != 1 && k < columns; ++k) row[k] = at[k * matrix.right];
+          kernels_.prepare(Precision::kBfloat16, matrix.right == 1 ? at : row, columns, pairs, half, nullptr);
+        } else {
+          std::fill_n(pairs, half, 0u);
+        }
+        std::uint32_t* lanes = out + begin / 2 * next + lane;
+        for (int k = 0; k < half; ++k) lanes[k * next] = pairs[k];
+      }
+    }
+  }
+}
+
 void TrainingStep::run_units(Call& call, const Member& member, std::size_t phase) const {
   float* registers = call.registers.data() + call.registers_each * static_cast<std::size_t>(member.index);
   float* const* bases = call.bases[static_cast<std::size_t>(member.index)].data();
+  std::uint32_t* rounded =
+      as_pairs(call.rounded.data() + call.rounded_each * static_cast<std::size_t>(member.index));
+  // What is rounded now: products that follow one another often read the same rows.
+  const float* rows_rounded = nullptr;
+  int columns_rounded = 0;
   for (std::size_t k = 0; k < spec_.phases[phase].units.size(); ++k) {
     const BatchLanes& lanes = spec_.phases[phase].units[k];
     // Shares begin where panels of 32 units may.
@@ -227,26 +294,52 @@ void TrainingStep::run_units(Call& call, const Member& member, std::size_t phase
     if (begin >= end) continue;
     for (int number : lanes.groups) {
       const BatchGroup& group = spec_.groups[static_cast<std::size_t>(number)];
-      PanelProduct product{};
-      product.vectors = vectors_of(group);
-      product.unit_step = unit_step_of(group);
-      product.out_stride = group.places[0].stride;
-      for (std::size_t s = 0; s < group.segments.size(); ++s) {
-        const BatchSegment& segment = group.segments[s];
-        const int low = std::max(begin, segment.unit) - segment.unit;
-        const int high = std::min(end, segment.unit + segment.rows) - segment.unit;
-        if (low >= high) continue;
-        product.panels = call.panels[static_cast<std::size_t>(number)][s].data();
-        product.columns = segment.columns;
-        product.x = call.at(member, segment.source);
-        product.x_stride = segment.source.stride;
+      const int step = unit_step_of(group);
+      const auto fill = [&](auto& product, const BatchSegment& segment) {
+        product.vectors = vectors_of(group);
+        product.unit_step = step;
+        product.out_stride = group.places[0].stride;
         for (int vector = 0; vector < product.vectors; ++vector)
           product.out[vector] =
               group.places.size() > 1
                   ? call.at(member, group.places[static_cast<std::size_t>(vector)]) + segment.unit
                   : call.at(member, group.places[0]) + segment.unit + vector * kLanes;
-        kernels_.multiply_panels(product, call.batch, low / product.unit_step,
-                                 (high + product.unit_step - 1) / product.unit_step);
+      };
+      for (std::size_t s = 0; s < group.segments.size(); ++s) {
+        const BatchSegment& segment = group.segments[s];
+        const int low = std::max(begin, segment.unit) - segment.unit;
+        const int high = std::min(end, segment.unit + segment.rows) - segment.unit;
+        if (low >= high) continue;
+        float* panels = call.panels[static_cast<std::size_t>(number)][s].data();
+        const float* x = call.at(member, segment.source);
+        const int first = low / step, last = (high + step - 1) / step;
+        if (precision_ == Precision::kFloat32) {
+          PanelProduct product{};
+          fill(product, segment);
+          product.panels = panels;
+          product.columns = segment.columns;
+          product.x = x;
+          product.x_stride = segment.source.stride;
+          kernels_.multiply_panels(product, call.batch, first, last);
+          continue;
+        }
+        const int lanes = lanes_of(segment.columns, precision_);
+        if (rows_rounded != x || columns_rounded != segment.columns) {
+          for (int row = 0; row < call.batch; ++row)
+            kernels_.prepare(Precision::kBfloat16,
+                             x + row * static_cast<std::ptrdiff_t>(segment.source.stride), segment.columns,
+                             rounded + static_cast<std::ptrdiff_t>(row) * lanes, lanes, nullptr);
+          rows_rounded = x;
+          columns_rounded = segment.columns;
+        }
+        PairProduct product{};
+        fill(product, segment);
+        product.panels = as_pairs(panels);
+        product.columns = lanes;
+        product.x = rounded;
+        product.x_step = 1;
+        product.x_stride = lanes;
+        kernels_.multiply_pairs(product, call.batch, first, last);
       }
     }
     const auto& instructions = call.units[phase][k];

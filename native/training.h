@@ -5,6 +5,9 @@
 // one another: in each, phases that barriers part. In a phase of units a member multiplies its share of the
 // rows of the weights with the whole batch, so that its share stays in its cache, and runs the pointwise work
 // on what it has multiplied; in a phase of rows it takes its share of the sequences.
+//
+// With bf16 the weights are packed as bf16, and each member rounds the rows that it multiplies; sums, and all
+// that is no product, stay fp32.
 #pragma once
 
 #include <cstddef>
@@ -105,8 +108,9 @@ struct Sequence {
 
 class TrainingStep {
  public:
-  // Throws std::invalid_argument where the plan does not fit itself.
-  explicit TrainingStep(TrainingSpec spec, const Kernels& kernels = throughtime::kernels());
+  // Throws std::invalid_argument where the plan does not fit itself. Products are fp32 or bf16.
+  explicit TrainingStep(TrainingSpec spec, const Kernels& kernels = throughtime::kernels(),
+                        Precision precision = Precision::kFloat32);
 
   const TrainingSpec& spec() const { return spec_; }
   std::size_t sequences() const { return spec_.inputs.size() + spec_.outputs.size(); }
@@ -121,11 +125,14 @@ class TrainingStep {
   struct Call;
   void check() const;
   void pack(Call& call, const Member& member, const std::vector<const float*>& weights) const;
+  void pack_pairs(std::uint32_t* panel, int vectors, int step, int number, const BatchSegment& segment,
+                  const std::vector<const float*>& weights) const;
   void run_units(Call& call, const Member& member, std::size_t phase) const;
   void run_rows(Call& call, const Member& member, std::size_t phase) const;
 
   TrainingSpec spec_;
   const Kernels& kernels_;
+  Precision precision_;
   double work_ = 0;
 };
 

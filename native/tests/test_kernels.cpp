@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "memory.h"
+#include "products.h"
 #include "testing.h"
 
 namespace throughtime::testing {
@@ -68,6 +69,35 @@ void check_prepare(const Kernels& kernels) {
     }
 }
 
+// A large product in arrays without a float to spare, whichever way its sides lie, for one thread and for
+// three.
+void check_rounded(const Kernels& kernels, int M, int N, int K) {
+  const auto m = static_cast<std::size_t>(M), n = static_cast<std::size_t>(N),
+             k = static_cast<std::size_t>(K);
+  const Floats rows = random_floats(m * k), matrix = random_floats(n * k), bias = random_floats(n);
+  for (const bool turned_rows : {false, true})
+    for (const bool turned : {false, true}) {
+      const ProductOperand left{rows.data(), turned_rows ? 1 : K, turned_rows ? M : 1};
+      const ProductOperand right{matrix.data(), turned ? 1 : K, turned ? N : 1};
+      Floats one(m * n), three(m * n);
+      multiply_rounded(kernels, left, right, bias.data(), one.data(), M, N, K, false, 1);
+      multiply_rounded(kernels, left, right, bias.data(), three.data(), M, N, K, false, 3);
+      check(one == three, "a large product depends on its threads");
+      multiply_rounded(kernels, left, right, nullptr, three.data(), M, N, K, true, 2);
+      for (std::size_t i = 0; i < m; ++i)
+        for (std::size_t j = 0; j < n; ++j) {
+          double product = 0;
+          for (std::ptrdiff_t c = 0; c < K; ++c)
+            product +=
+                static_cast<double>(left.data[static_cast<std::ptrdiff_t>(i) * left.down + c * left.right]) *
+                right.data[static_cast<std::ptrdiff_t>(j) * right.down + c * right.right];
+          const double far = 0.0079 * (K + 1);
+          check(std::abs(one[i * n + j] - product - bias[j]) <= far, "a large product");
+          check(std::abs(three[i * n + j] - 2 * product - bias[j]) <= 2 * far, "a large product, added");
+        }
+    }
+}
+
 void check_activations(const Kernels& kernels) {
   Floats x = random_floats(48, 12.0f);
   const Floats ends = {0, -0.0f, 1e-40f, 200, -200, kInfinity, -kInfinity, kNaN};
@@ -102,6 +132,8 @@ void test_kernels() {
           for (const int slots : {1, 2, 3, 5, 8, 13})
             check_product(*kernels, precision, rows, columns, gates, slots);
     check_prepare(*kernels);
+    for (const auto& [rows, columns] : kShapes) check_rounded(*kernels, rows, columns, rows + columns);
+    check_rounded(*kernels, 7, 40, 1029);
     check_activations(*kernels);
   }
   check_throws<std::runtime_error>([] { kernels_named("none"); }, "an unknown instruction set");

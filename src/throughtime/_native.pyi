@@ -67,7 +67,11 @@ class Layer:
 class TrainingStep:
     work: float
     def __init__(
-        self, numbers: NDArray[np.int64], arrays: Sequence[NDArray[np.float32]], isa: str = ""
+        self,
+        numbers: NDArray[np.int64],
+        arrays: Sequence[NDArray[np.float32]],
+        isa: str = "",
+        precision: str = "fp32",
     ) -> None: ...
     def run(
         self,
@@ -79,6 +83,16 @@ class TrainingStep:
         threads: int,
     ) -> None: ...
 
+def multiply_rounded(
+    rows: tuple[int, int, int],
+    matrix: tuple[int, int, int],
+    bias: int,
+    out: int,
+    sizes: tuple[int, int, int],
+    adds: bool,
+    threads: int,
+    isa: str = "",
+) -> None: ...
 def training_memory(floats: int) -> NDArray[np.float32]: ...
 
 class Engine:

@@ -231,6 +231,11 @@ class Recurrent(nn.Module):
             kernels.append(pick_kernel(self._scan(layer, inputs, (), None, None), self.kernel))
         return kernels
 
+    def why_not(self, kernel: str, inputs: Tensor) -> str:
+        """Why a kernel cannot run the first layer, or should not; "" where it may."""
+        scan, found = self._scan(0, inputs, (), None, None), KERNELS[kernel]
+        return found.reason_against(scan) or found.reason_to_leave(scan) or ""
+
     def _scan(
         self, layer: int, inputs: Tensor, state: State, mask: Tensor | None, lengths: Tensor | None
     ) -> Scan:

@@ -71,7 +71,9 @@ class TrainingConfig(Section):
         default=0.0, ge=0, le=MOST_RATE, description="Clip each gradient value to this; 0 never clips."
     )
     precision: Literal["fp32", "bf16", "auto"] = Field(
-        default="fp32", description="Mixed precision bf16; auto takes it if the processor has it."
+        default="fp32",
+        description="Mixed precision bf16: products in bf16, weights and gradients in fp32; auto takes it if "
+        "the processor has it.",
     )
     early_stopping: int = Field(
         default=0,

@@ -8,7 +8,6 @@ number of a plan (`Plan`), as an operator takes tensors and numbers only.
 from __future__ import annotations
 
 import atexit
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,12 +34,13 @@ class Plan:
     Args:
         training: the step.
         isa: the instruction set; "" is the widest.
+        precision: of the products: fp32 or bf16. Sums, states and all the rest are float32.
     Attributes:
         number: what the operators call it by.
     """
 
-    def __init__(self, training: Training, isa: str = "") -> None:
-        self.training = training
+    def __init__(self, training: Training, isa: str = "", precision: str = "fp32") -> None:
+        self.training, self.precision = training, precision
         parts = training.parts
         types = [parts.fixed.type_of(operand) for operand in parts.fixed.outputs]
         self.weight_types = dict(zip(parts.fixed_names, types, strict=True))
@@ -58,7 +58,7 @@ class Plan:
         }
         once = function_of(forward.nodes, forward.inputs, forward.weights, self.slots)
         self.forward, self.backward = (
-            _native.TrainingStep(flat.numbers, flat.arrays, isa)
+            _native.TrainingStep(flat.numbers, flat.arrays, isa, precision)
             for flat in (self.flat(once), self.flat(training.backward))
         )
         # Looked up once: a call of a small chunk takes less than a millisecond.
@@ -99,11 +99,6 @@ def _width(found: Type) -> int:
     return width
 
 
-def _new(*shape: int) -> Tensor:
-    """A tensor in memory that goes back to the native part's arena, of any content."""
-    return torch.from_numpy(_native.training_memory(math.prod(shape))).view(shape)
-
-
 class _Sequences:
     """Where the inputs and outputs of a step lie at each step: rows for the native part."""
 
@@ -134,13 +129,13 @@ def scan(
     T, B = streams[0].shape[:2]
     streams, weights = [one.contiguous() for one in streams], [one.contiguous() for one in weights]
     state = [one.contiguous() for one in state]
-    outputs = _new(T, B, mine.widths[0])
+    outputs = products.new(T, B, mine.widths[0])
     starts, floats = mine.room(T, B)
-    kept = _new(floats if keep else 0)
+    kept = products.new(floats if keep else 0)
     slots = [outputs]
     for slot, width in enumerate(mine.widths[1:], 1):
         # Without a gradient a value lives until the next step: the new state beside the old one.
-        slots.append(_slot(mine, kept, starts, slot, T, B) if keep else _new(2, B, width))
+        slots.append(_slot(mine, kept, starts, slot, T, B) if keep else products.new(2, B, width))
     found = _Sequences()
     of_stream = dict(zip(mine.streams, streams, strict=True))
     of_state = dict(zip(mine.states, zip(mine.state_slots, state, strict=True), strict=True))
@@ -216,7 +211,7 @@ def scan_backward(
             found.turns(pair[1], pair[0])
             results.append(pair[T % 2])
         else:
-            results.append(_new(T, B, width))
+            results.append(products.new(T, B, width))
             found.every(results[-1].data_ptr(), B * width)
     mine.backward.run(
         [weight.data_ptr() for weight in weights], found.array(), T, B, not backward, torch.get_num_threads()
@@ -232,7 +227,7 @@ def scan_backward(
 
 def _carried(plan: Plan, B: int, of_state: list[Tensor]) -> dict[str, Tensor]:
     """Pairs of matrices (2, B, N) that take turns, with what the scan begins with in the first."""
-    memory = _new(2 * B * sum(plan.carried.values()))
+    memory = products.new(2 * B * sum(plan.carried.values()))
     pairs, at = {}, 0
     given = {f"gradient.{name}": one for name, one in zip(plan.states, of_state, strict=True)}
     for name, width in plan.carried.items():
@@ -270,14 +265,22 @@ def _of_weights(
             part = plan.states.index(product.rows)
             add(
                 product.weight,
-                _shifted(gradient, slots[plan.state_slots[part]], state[part], rows, columns, backward),
+                _shifted(
+                    gradient,
+                    slots[plan.state_slots[part]],
+                    state[part],
+                    (rows, columns),
+                    backward,
+                    plan.precision,
+                ),
             )
             continue
         if product.rows in plan.named_slots:
             multiplied = slots[plan.named_slots[product.rows]]
         else:
             multiplied = streams[plan.streams.index(product.rows)]
-        add(product.weight, products.of_weight(gradient.view(-1, rows), multiplied.reshape(-1, columns)))
+        multiplied = multiplied.reshape(-1, columns)
+        add(product.weight, products.of_weight(gradient.view(-1, rows), multiplied, plan.precision))
     for one in plan.training.sums:
         add(one.weight, results[one.output].flatten(0, -2).sum(0))
     return [
@@ -286,16 +289,23 @@ def _of_weights(
 
 
 def _shifted(
-    gradient: Tensor, states: Tensor, initial: Tensor, rows: int, columns: int, backward: bool
+    gradient: Tensor,
+    states: Tensor,
+    initial: Tensor,
+    shape: tuple[int, int],
+    backward: bool,
+    precision: str,
 ) -> Tensor:
     """The gradient of a matrix that the state before each step was multiplied with."""
-    T = len(gradient)
+    T, (rows, columns) = len(gradient), shape
     first = gradient[T - 1 if backward else 0].view(-1, rows)
     if T == 1:
-        return products.of_weight(first, initial.view(-1, columns))
+        return products.of_weight(first, initial.view(-1, columns), precision)
     later = gradient[: T - 1] if backward else gradient[1:]
     before = states[1:] if backward else states[: T - 1]
-    total = products.of_weight(later.view(-1, rows), before.reshape(-1, columns))
+    total = products.of_weight(later.view(-1, rows), before.reshape(-1, columns), precision)
+    if precision == "bf16":
+        return products.rounded(first.t(), initial.view(-1, columns).t(), to=total)
     return total.addmm_(first.t(), initial.view(-1, columns))
 
 

@@ -15,8 +15,21 @@ from throughtime.program import Function
 from throughtime.program.program import WEIGHT, Operand
 
 
-def run(function: Function, inputs: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[Tensor]:
-    """Compute a function; a free size is that of the first axis of its inputs."""
+def run(
+    function: Function,
+    inputs: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+    precision: str = "fp32",
+) -> list[Tensor]:
+    """Compute a function; a free size is that of the first axis of its inputs.
+
+    Args:
+        function: what to compute.
+        inputs: its inputs.
+        weights: its weights.
+        precision: of the products of rows with a matrix: fp32, or bf16 with float32 for all the rest.
+    """
+    operations = _OPERATIONS if precision == "fp32" else _ROUNDED
     values: dict[Operand, Any] = {**inputs, **{f"{WEIGHT}{name}": one for name, one in weights.items()}}
     like = next((value for value in values.values()), torch.zeros(()))
     size = next(iter(inputs.values())).shape[0] if inputs else 1
@@ -32,7 +45,7 @@ def run(function: Function, inputs: Mapping[str, Tensor], weights: Mapping[str, 
         operands = [values[o] if isinstance(o, str) else o for o in node.operands]
         if node.operation in _OF_TENSORS:
             operands = [value_of(operand) for operand in node.operands]
-        values[node.name] = _OPERATIONS[node.operation](*operands, **attributes)
+        values[node.name] = operations[node.operation](*operands, **attributes)
     return [value_of(operand) for operand in function.outputs]
 
 
@@ -102,3 +115,5 @@ _OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "concat": _concat,
     "full_like": lambda x, value: torch.full_like(x, value),
 }
+
+_ROUNDED = {**_OPERATIONS, "linear": products.rounded_linear}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,10 @@ from throughtime.program.variants import COUNTS, DRAW, with_counts, with_zoneout
 
 # Packing the weights takes as long as some steps of the loop.
 _FEWEST_STEPS = 8
+# From how many units on the plain LSTM is faster here than in oneDNN with bf16, for few sequences and for
+# many. One core, times oneDNN's speed: B = 1, H = 64: 0.6, 128: 1.2, 256: 2.5; B = 32, H = 256: 0.8, 320: 0.9
+# to 1.1, 400: 1.2; B = 50, H = 512: 1.2; B = 64, H = 1024: 1.4.
+_FEW, _UNITS_OF_FEW, _UNITS_OF_MANY = 4, 128, 384
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,17 @@ def reason_against(scan: Scan) -> str | None:
     inputs = scan.inputs
     if inputs.device.type != "cpu":
         return f"it runs on the CPU, and the inputs are on {inputs.device.type}"
-    tensors = [inputs, *scan.state, *(p for cell in scan.cells for p in _weights(cell).values())]
-    if any(one.dtype != torch.float32 for one in tensors):
+    precision = _precision()
+    if precision is None:
+        kind = str(torch.get_autocast_dtype("cpu")).removeprefix("torch.")
+        return f"it multiplies in float32 or bfloat16, and autocast asks for {kind}"
+    weights = [weight for cell in scan.cells for weight in _weights(cell).values()]
+    if any(one.dtype != torch.float32 for one in weights):
         return "it computes in float32 only"
-    if torch.is_autocast_enabled("cpu"):
-        return "it computes in float32, and autocast is on"
+    # Under autocast what comes from another layer may be in its type.
+    types = (torch.float32, torch.bfloat16) if precision == "bf16" else (torch.float32,)
+    if any(one.dtype not in types for one in (inputs, *scan.state)):
+        return "it computes in float32 only"
     if inputs.numel() == 0 or 0 in scan.cells[0].state_sizes:
         return "the input is empty"
     if torch._C._functorch.peek_interpreter_stack() is not None:  # type: ignore[attr-defined]
@@ -72,16 +82,42 @@ def reason_to_leave(scan: Scan) -> str | None:
     if scan.inputs.shape[0] < _FEWEST_STEPS:
         return f"for fewer than {_FEWEST_STEPS} steps, packing the weights takes longer than the loop"
     cell = scan.cells[0]
-    if isinstance(cell, LSTM) and not cell.projection and torch_builtin.reason_against(scan) is None:
-        return "PyTorch runs the plain LSTM in oneDNN, which is as fast"
-    return None
+    if not isinstance(cell, LSTM) or cell.projection or torch_builtin.reason_against(scan) is not None:
+        return None
+    if _precision() == "bf16" and cell.hidden_size >= (
+        _UNITS_OF_FEW if scan.inputs.shape[1] <= _FEW else _UNITS_OF_MANY
+    ):
+        return None
+    return "PyTorch runs the plain LSTM in oneDNN, which is as fast"
 
 
 def run(scan: Scan) -> tuple[Tensor, State]:
-    """Run the layer, each direction in one call."""
-    outputs, finals = [], []
+    """Run the layer, each direction in one call.
+
+    Under autocast the products are in bf16, and sums, states and pointwise parts in float32.
+    """
     plan = _plan(scan)
     assert not isinstance(plan, str)
+    if plan[0].precision == "fp32":
+        return _run(plan, scan)
+    whole = replace(scan, inputs=scan.inputs.float(), state=tuple(part.float() for part in scan.state))
+    with torch.autocast("cpu", enabled=False):
+        outputs, state = _run(plan, whole)
+    if torch_builtin.gives_bfloat16(scan):
+        # As PyTorch's own call, which runs this layer where it has fewer steps.
+        return outputs.bfloat16(), tuple(part.bfloat16() for part in state)
+    return outputs, state
+
+
+def _precision() -> str | None:
+    """What products are computed in: bf16 under autocast; None where autocast asks for another type."""
+    if not torch.is_autocast_enabled("cpu"):
+        return "fp32"
+    return "bf16" if torch.get_autocast_dtype("cpu") == torch.bfloat16 else None
+
+
+def _run(plan: tuple[chunk.Plan, Captured], scan: Scan) -> tuple[Tensor, State]:
+    outputs, finals = [], []
     for direction, cell in enumerate(scan.cells):
         state = [part[direction] for part in scan.state]
         output, final = run_direction(plan, cell, scan, state, backward=direction == 1)
@@ -103,10 +139,12 @@ def run_direction(
     by_name = dict(zip(parts.fixed_names, fixed, strict=True))
     others = _others(scan, state, backward)
     if captured.project is None:
-        projected = cell.project(scan.inputs).flatten(0, 1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bf16"):
+            projected = cell.project(scan.inputs).flatten(0, 1).float()
     else:
-        (projected,) = functions.run(captured.project, {"inputs": scan.inputs.flatten(0, 1)}, weights)
-    ahead = iter(functions.run(parts.ahead, {"projected": projected}, by_name))
+        inputs = {"inputs": scan.inputs.flatten(0, 1)}
+        (projected,) = functions.run(captured.project, inputs, weights, plan.precision)
+    ahead = iter(functions.run(parts.ahead, {"projected": projected}, by_name, plan.precision))
     streams = []
     for name in plan.streams:
         streams.append(others[name] if name in others else next(ahead).unflatten(0, (T, B)))
@@ -138,9 +176,10 @@ def _others(scan: Scan, state: list[Tensor], backward: bool) -> dict[str, Tensor
 def _plan(scan: Scan) -> tuple[chunk.Plan, Captured] | str:
     """`find_plan`, made once for all cells of a configuration."""
     # Whoever runs a scan has just asked whether it can be run.
-    if getattr(_recent, "scan", None) is not scan:
+    precision = _precision()
+    if getattr(_recent, "scan", None) is not scan or _recent.precision != precision:
         _recent.plan = find_plan(scan)
-        _recent.scan = scan
+        _recent.scan, _recent.precision = scan, precision
     return _recent.plan
 
 
@@ -150,7 +189,8 @@ def find_plan(scan: Scan) -> tuple[chunk.Plan, Captured] | str:
     if isinstance(captured, str):
         return captured
     draws = scan.zoneout is not None and scan.training
-    key = id(captured), scan.zoneout, draws, scan.mask is not None
+    precision = _precision() or "fp32"
+    key = id(captured), scan.zoneout, draws, scan.mask is not None, precision
     with _lock:
         if key not in _plans:
             try:
@@ -160,7 +200,7 @@ def find_plan(scan: Scan) -> tuple[chunk.Plan, Captured] | str:
                 if scan.mask is not None:
                     step = with_counts(step)
                 others = {name for name in step.inputs if name.startswith(DRAW) or name == COUNTS}
-                _plans[key] = chunk.Plan(derive(step, frozenset(others)))
+                _plans[key] = chunk.Plan(derive(step, frozenset(others)), precision=precision)
             except (ThroughtimeError, ValueError) as error:
                 _plans[key] = f"its step has no plan: {error}"
         plan = _plans[key]

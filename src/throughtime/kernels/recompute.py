@@ -111,6 +111,9 @@ class _Pieces(torch.autograd.Function):
             piece = _piece(scan, begin, inputs[begin : begin + steps], state)
             outputs[begin : begin + steps], state = kernel.run(piece)
         ctx.parts, ctx.weights = parts, len(tensors) - parts
+        # A gradient is computed outside of autocast, and each piece has to run as it did.
+        kind = inputs.device.type
+        ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
         ctx.save_for_backward(inputs, *tensors[parts:], *(part for state in before for part in state))
         return outputs, *state
 
@@ -131,7 +134,9 @@ class _Pieces(torch.autograd.Function):
             begin = number * steps
             piece = inputs[begin : begin + steps].detach().requires_grad_(of_inputs is not None)
             state = [part.detach().requires_grad_() for part in saved[number * parts : (number + 1) * parts]]
-            with torch.random.fork_rng([]), torch.enable_grad():
+            kind, dtype, enabled = ctx.autocast
+            autocast = torch.autocast(kind, dtype, enabled)
+            with torch.random.fork_rng([]), torch.enable_grad(), autocast:
                 torch.set_rng_state(ctx.generators[number])
                 outputs, final = ctx.kernel.run(_piece(ctx.scan, begin, piece, tuple(state)))
             wanted = [*state, *learned, *([piece] if of_inputs is not None else [])]

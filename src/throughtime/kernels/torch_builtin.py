@@ -66,6 +66,11 @@ def run(scan: Scan) -> tuple[Tensor, State]:
     return output, final
 
 
+def gives_bfloat16(scan: Scan) -> bool:
+    """Whether PyTorch's call for this layer returns bf16 under such an autocast: its GRU does not."""
+    return type(scan.cells[0]) in (RNN, LSTM) and reason_against(scan) is None
+
+
 def _packs_weights(scan: Scan) -> bool:
     """Whether the call would be oneDNN's for one step: it packs the weights anew in every call.
 

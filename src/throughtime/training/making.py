@@ -166,14 +166,8 @@ def _save_program(run: Run, model: nn.Module) -> None:
 def _facts(config: RunConfig, task: Task, device: torch.device) -> str:
     """What is about to be trained, on what, with what."""
     parameters = sum(parameter.numel() for parameter in task.model.parameters())
-    names = {
-        kernel.name
-        for module in task.model.modules()
-        if isinstance(module, Recurrent)
-        # As many steps as a chunk or an example may have: for very few another kernel is faster.
-        for kernel in module.kernel_for(torch.zeros(32, 1, module.input_size, device=device))
-    }
-    kernels = " and ".join(sorted(names))
+    precision = resolve_precision(config.training, device)
+    kernels = kernels_of(task.model, precision, config.training.batch, device)
     threads = torch.get_num_threads()
     where = f"{threads} thread{'s' if threads > 1 else ''}"
     if device.type == "cuda":
@@ -183,6 +177,21 @@ def _facts(config: RunConfig, task: Task, device: torch.device) -> str:
     network = f"{own if own != model.cell else own.upper()} {model.layers} x {model.hidden}"
     return (
         f"{network}, {parameters:,} parameters; {task.facts()}; "
-        f"{resolve_precision(config.training, device)} on {where}"
-        f"{f', kernel {kernels}' if kernels else ''}"
+        f"{precision} on {where}{f', kernel {kernels}' if kernels else ''}"
     )
+
+
+def kernels_of(model: nn.Module, precision: str, batch: int, device: torch.device) -> str:
+    """The kernels that the recurrent layers of a model run on; of the plain loop, why no other one does."""
+    names: dict[str, str] = {}
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        for module in model.modules():
+            if not isinstance(module, Recurrent):
+                continue
+            # As many steps as a chunk or an example may have: for very few another kernel is faster.
+            inputs = torch.zeros(1, 1, 1, device=device).expand(32, batch, module.input_size)
+            for kernel in module.kernel_for(inputs):
+                names[kernel.name] = ""
+            if "reference" in names and device.type == "cpu":
+                names["reference"] = module.why_not("native", inputs)
+    return " and ".join(f"{name} (native: {names[name]})" if names[name] else name for name in sorted(names))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from throughtime import _native
 from throughtime.config import TrainingConfig
 from throughtime.errors import CheckpointError, DivergedError
 from throughtime.run.position import Position, Window
@@ -530,7 +531,7 @@ def threads_of(saved: Saved) -> int:
 
 
 def resolve_precision(config: TrainingConfig, device: torch.device) -> str:
-    """fp32 or bf16; "auto" is bf16 where the processor multiplies it faster."""
+    """fp32 or bf16; "auto" is bf16 where the processor multiplies it faster, in PyTorch and natively."""
     if config.precision != "auto":
         return config.precision
     if device.type == "cuda":
@@ -538,4 +539,4 @@ def resolve_precision(config: TrainingConfig, device: torch.device) -> str:
     # Without such instructions bf16 is emulated, and slower than fp32.
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
     supported = supported or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-    return "bf16" if supported else "fp32"
+    return "bf16" if supported and _native.isa() == "avx512_bf16" else "fp32"
