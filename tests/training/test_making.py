@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tests.training.test_trainer import SMALL
 from throughtime import Cell, Recurrent
 from throughtime.cells import State
+from throughtime.run.summary import summary
+from throughtime.training import resume, train
+from throughtime.training.checkpoint import Checkpoint
 from throughtime.training.making import kernels_of
+from throughtime.training.trainer import CHECKPOINT
 
 
 class Forgetful(Cell):
@@ -36,3 +42,20 @@ def test_it_says_why_a_cell_trains_in_the_loop() -> None:
     said = kernels_of(Recurrent(Forgetful, 3, 4), "bf16", 8, torch.device("cpu"))
     assert said.startswith("reference (native: Forgetful cannot become a program")
     assert "dropout" in said
+
+
+def test_a_run_remembers_it(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("to be or not to be\n" * 40)
+    run = train(tmp_path / "text.txt", out=tmp_path / "run", cell="gru", **SMALL)
+    assert run.describe()["trained_on"] == {
+        "kernels": "native",
+        "threads": 1,
+        "torch": torch.__version__,
+    }
+    assert "trained on" in str(summary(run.describe(), run.objective))
+    # A checkpoint from before it was written says nothing of it, and goes on.
+    checkpoint = Checkpoint.load(run.folder / CHECKPOINT)
+    del checkpoint.state["kernels"]
+    checkpoint.save(run.folder / CHECKPOINT)
+    assert run.describe()["trained_on"]["kernels"] == ""
+    resume(run.folder, epochs=3)

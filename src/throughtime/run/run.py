@@ -439,7 +439,8 @@ class Run(ABC):
             shapes = {name.removeprefix(_OF_MODEL): every[name] for name in named}
         else:
             shapes = _read_header(self.folder / WEIGHTS)["shapes"]
-        position = self.training_position()
+        state = self._training_state()
+        position = None if state is None else self._position(state)
         counted = [
             shape
             for name, shape in shapes.items()
@@ -460,6 +461,7 @@ class Run(ABC):
                 name: None if position is None else getattr(position, name)
                 for name in ("step", "epoch", "tokens", "seconds", "finished", "best")
             },
+            "trained_on": None if state is None else self._trained_on(state),
             "files": {
                 str(path.relative_to(self.folder)): path.stat().st_size
                 for path in sorted(self.folder.rglob("*"))
@@ -473,12 +475,30 @@ class Run(ABC):
         Raises:
             RunError: the checkpoint is damaged.
         """
+        state = self._training_state()
+        return None if state is None else self._position(state)
+
+    def _position(self, state: dict[str, Any]) -> Position:
+        saved = Saved(state, self.folder / CHECKPOINT)
+        return Position.restore(saved.part("position"), self.config.training.epochs)
+
+    def _trained_on(self, state: dict[str, Any]) -> dict[str, Any]:
+        """What the last bits of a training depend on beside the options; "" for kernels is not known."""
+        saved = Saved(state, self.folder / CHECKPOINT)
+        kernels = saved.text("kernels") if "kernels" in state else ""  # older checkpoints do not say
+        return {
+            "kernels": kernels,
+            "threads": saved.integer("threads", least=1),
+            "torch": saved.text("torch"),
+        }
+
+    def _training_state(self) -> dict[str, Any] | None:
+        """What a checkpoint says beside its tensors; None without one."""
         path = self.folder / CHECKPOINT
         if not path.exists():
             return None
         text = _read_header(path)["metadata"].get("state", "")
-        state = parse_json(text, dict[str, Any], f"{path} (its state)")
-        return Position.restore(Saved(state, path).part("position"), self.config.training.epochs)
+        return parse_json(text, dict[str, Any], f"{path} (its state)")
 
     @property
     def history(self) -> Any:

@@ -66,6 +66,7 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
         epochs = f"{facts['epoch']} of {training['epochs']} epochs"
         state = "complete" if facts["finished"] else "can be resumed"
         rows.append(("training", f"{epochs}, {facts['step']:,} steps, {duration(facts['seconds'])}, {state}"))
+        rows.append(("trained on", _trained_on(facts["trained_on"])))
     if facts["folds"] is not None:
         count = len(next(iter(facts["folds"].values())))
         rows.append((f"{count} folds", FoldMetrics(facts["folds"]).summary()))
@@ -83,6 +84,13 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
     rows.append(("weights", shown))
     rows.append(("on disk", f"{sum(sizes.values()) / 1e6:.1f} MB in {len(sizes)} files"))
     return rows
+
+
+def _trained_on(facts: dict[str, Any]) -> str:
+    """The kernel and the rest on which the last bits of a training depend."""
+    threads = facts["threads"]
+    parts = [f"{threads} thread{'s' if threads != 1 else ''}", f"PyTorch {facts['torch']}"]
+    return ", ".join([f"kernel {facts['kernels']}", *parts] if facts["kernels"] else parts)
 
 
 def _learning(training: dict[str, Any], idle: dict[str, str]) -> str:

@@ -112,8 +112,9 @@ def make_trainer(
     training = run.config.training
     followed = [*(("tensorboard",) if training.tensorboard else ()), *training.track]
     trackers = Trackers(run.folder, followed, run.config.model_dump(), show.remark)
-    trainer = Trainer(task, training, run.folder, show, additions.callbacks(), trackers, sharing)
-    show.described(_facts(run.config, task, device) + sharing.facts(), task)
+    kernels = kernels_of(model, resolve_precision(training, device), training.batch, device)
+    trainer = Trainer(task, training, run.folder, show, additions.callbacks(), trackers, sharing, kernels)
+    show.described(_facts(run.config, task, device, kernels) + sharing.facts(), task)
     return trainer, task
 
 
@@ -163,11 +164,10 @@ def _save_program(run: Run, model: nn.Module) -> None:
         )
 
 
-def _facts(config: RunConfig, task: Task, device: torch.device) -> str:
+def _facts(config: RunConfig, task: Task, device: torch.device, kernels: str) -> str:
     """What is about to be trained, on what, with what."""
     parameters = sum(parameter.numel() for parameter in task.model.parameters())
     precision = resolve_precision(config.training, device)
-    kernels = kernels_of(task.model, precision, config.training.batch, device)
     threads = torch.get_num_threads()
     where = f"{threads} thread{'s' if threads > 1 else ''}"
     if device.type == "cuda":

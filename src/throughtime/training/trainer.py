@@ -56,6 +56,7 @@ class Trainer:
         callbacks: of the program that trains.
         trackers: are told what is logged; whoever made them closes them.
         sharing: how steps are shared out; None is not at all.
+        kernels: what the recurrent layers run on, for `info`.
     Attributes:
         position: how far it has come.
         trackers: as given; without any, none.
@@ -70,7 +71,9 @@ class Trainer:
         callbacks: Callbacks | None = None,
         trackers: Trackers | None = None,
         sharing: Sharing | None = None,
+        kernels: str = "",
     ) -> None:
+        self._kernels = kernels
         self._sharing = sharing or Sharing()
         self._processes = self._sharing.processes
         self._sharing.check_batch(config.batch)
@@ -113,6 +116,8 @@ class Trainer:
             raise CheckpointError(f"{path} holds a tensor {unknown[0]!r} that belongs to nothing")
         with Saved(checkpoint.state, path) as saved:
             saved.text("torch")
+            if "kernels" in checkpoint.state:  # older ones do not say
+                saved.text("kernels")
             threads_of(saved)
             log_bytes = saved.integer("log_bytes")
             self.position = Position.restore(saved.part("position"), epochs or self._config.epochs)
@@ -456,6 +461,7 @@ class Trainer:
                 "log_bytes": self._log.flush(),
                 "torch": torch.__version__,
                 "threads": torch.get_num_threads(),
+                "kernels": self._kernels,
             }
         )
         checkpoint.add("model", dict(self._model.state_dict()))
