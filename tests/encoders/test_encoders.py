@@ -197,6 +197,19 @@ def test_an_onnx_model_that_loads_and_cannot_run_is_named(tmp_path: Path) -> Non
     assert "\n" not in str(raised.value)
 
 
+def test_of_a_damaged_onnx_model_nothing_but_the_error_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    # It has neither inputs nor nodes: onnxruntime fails an assertion of its own.
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "nothing", [], []), ir_version=9)
+    onnx.save(model, tmp_path / "cnn.onnx")
+    with pytest.raises(DataError, match=r"cnn\.onnx cannot be read as ONNX"):
+        OnnxEncoder(tmp_path / "cnn.onnx", 8, True, "unit")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_features_that_are_not_finite_are_not_measured(wrong: float) -> None:
     features = np.ones((5, 3), np.float16)

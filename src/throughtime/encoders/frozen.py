@@ -23,8 +23,8 @@ Pixels = NDArray[np.uint8]
 # Frames that go through the CNN together: more would not be faster on a CPU, and take memory.
 _FRAMES_AT_A_TIME = 16
 
-# onnxruntime's scale; its warnings go past Python to standard error.
-_ERRORS_ONLY = 3
+# On the scale of onnxruntime, whose log goes to standard error past Python; an error is also an exception.
+_FATAL_ONLY = 4
 
 
 def keep_cnn(given: str | Path, kept: Path) -> None:
@@ -144,7 +144,7 @@ class OnnxEncoder(FrozenEncoder):
         if not Path(model).is_file():
             raise DataError(f"{model}: no such file (the working directory is {Path.cwd()})")
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _FATAL_ONLY
         try:
             self._session = onnxruntime.InferenceSession(str(model), options, ["CPUExecutionProvider"])
             inputs = [(one.name, one.shape) for one in self._session.get_inputs()]
