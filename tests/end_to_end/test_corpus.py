@@ -38,7 +38,8 @@ def test_a_pattern_and_rows_make_the_same_model(folder: Path, quick_trainings: N
     result = throughtime("train", "texts/*.txt", "--out", "a", *SMALL, folder=folder)
     assert result.returncode == 0, result.stderr
     assert "texts/*.txt: 3 files, 792 bytes of text: writing like it" in result.stderr
-    rows = ["rows*.jsonl", "--text-column", "body", "--skip-bad"]
+    # They have labels, too: without the task they would be classified.
+    rows = ["rows*.jsonl", "--task", "language-model", "--text-column", "body", "--skip-bad"]
     result = throughtime("train", *rows, "--out", "b", *SMALL, folder=folder)
     assert result.returncode == 0, result.stderr
     assert "1 rows without a text are left out" in result.stderr
@@ -51,17 +52,18 @@ def test_a_pattern_and_rows_make_the_same_model(folder: Path, quick_trainings: N
 
 
 def test_a_users_mistakes_are_one_line_each(folder: Path) -> None:
+    prose = ("rows*.jsonl", "--task", "language-model")
     for arguments, message in [
-        (["rows*.jsonl"], "--text-column NAME says which field is the text"),
-        (["rows*.jsonl", "--text-column", "text"], "line 1 has no text in 'text': it has body, label"),
+        (["rows*.jsonl"], "name the column with the texts: --text-column body"),
+        ([*prose], "line 1 has no text in 'text': it has body, label"),
         (["texts/*.txt", "--text-column", "body"], "--text-column is for JSON Lines and Parquet"),
         (["texts/*.md"], "texts/*.md: no file to read"),
         (
             ["texts/*.txt", "--label-column", "label"],
-            "a classifier (--label-column) reads one file or folder",
+            "a classifier (--label-column) reads tables (.csv, .tsv, .jsonl, .ndjson, .parquet)",
         ),
-        (["texts/*.txt", "--lines"], "--lines reads one file or folder"),
-        (["*.csv"], "and no CSV: name one file"),
+        (["texts/*.txt", "--lines"], "--lines reads tables (.csv, .tsv, .jsonl, .ndjson, .parquet)"),
+        (["*.csv"], "*.csv: no file to read"),
         (["ftq://somewhere/*.txt"], "ftq://somewhere/*.txt: "),
     ]:
         result = throughtime("train", *arguments, "--out", "new", *SMALL, "-q", folder=folder)

@@ -211,7 +211,6 @@ def test_what_needs_torch_says_so_in_a_line(reviews: Path) -> None:
         ["predict", "run", "reviews.csv", "--backend", "torch"],
         ["train", "reviews.csv"],
         ["inspect", "run"],
-        ["compare", "run"],
     ]
     found, errors = run(commands, reviews, torch=False, given="")
     assert [code for code, _ in found] == [2] * len(commands)

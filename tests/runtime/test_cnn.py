@@ -117,7 +117,7 @@ def test_quantised_weights_are_read_and_damaged_ones_named(tmp_path: Path) -> No
     np.savez(tmp_path / "r.npz", **{"a.q": np.array([[2]], np.int8)})
     with pytest.raises(DataError, match="the quantised layer a has no a.scale"):
         read_mobilenet(tmp_path / "r.npz")
-    for name, message in (("none.npz", "no such file"), ("x.pth", "read from .safetensors or .npz")):
+    for name, message in (("none.npz", "no such file"), ("x.pth", "come from .safetensors or .npz")):
         with pytest.raises(DataError, match=message):
             read_mobilenet(tmp_path / name)
     (tmp_path / "x.safetensors").write_bytes(b"no weights at all")
