@@ -188,5 +188,10 @@ def test_a_damaged_header_of_weights_or_checkpoint_is_named(tmp_path: Path) -> N
         "evaluations_since_best": 0,
         "evaluated_at": 0,
     }
-    checkpoint.write_bytes(write_weights({}, {"state": json.dumps({"position": position})}))
+    state = {"position": position, "threads": 2, "torch": "2.13.0"}
+    checkpoint.write_bytes(write_weights({}, {"state": json.dumps(state)}))
     assert run.describe()["step"] == 3
+    assert run.describe()["trained_on"] == {"kernels": "", "threads": 2, "torch": "2.13.0"}
+    checkpoint.write_bytes(write_weights({}, {"state": json.dumps({**state, "threads": 0})}))
+    with pytest.raises(RunError, match="threads is 0"):
+        run.describe()
