@@ -45,6 +45,17 @@ def conformance() -> Path:
     return folder
 
 
+@pytest.fixture
+def memory() -> Iterator[Any]:
+    """fsspec's file system in memory, empty: what memory://... names."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    system = MemoryFileSystem()
+    yield system
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+
+
 @pytest.fixture(scope="module")
 def quick_trainings() -> Iterator[None]:
     """Trainings without pictures, and a network captured once: that is most of what a tiny training takes."""

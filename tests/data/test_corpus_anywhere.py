@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,14 +19,6 @@ pytest.importorskip("fsspec", reason="fsspec is not installed")
 from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 
 TEXTS = [f"document {number}: " + "a word and another " * (number + 1) for number in range(6)]
-
-
-@pytest.fixture
-def memory() -> Iterator[MemoryFileSystem]:
-    system = MemoryFileSystem()
-    yield system
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
 
 
 def tokens(pattern: str, folder: Path) -> TokenFile:

@@ -6,7 +6,6 @@ import io
 import json
 import tarfile
 import wave
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +21,6 @@ from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 
 # Of each example: the end of the file beside the medium, what the folder's metadata calls it, what it says.
 Examples = list[tuple[bytes, str]]
-
-
-@pytest.fixture
-def memory() -> Iterator[MemoryFileSystem]:
-    system = MemoryFileSystem()
-    yield system
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
 
 
 def tone(number: int) -> bytes:

@@ -57,14 +57,6 @@ TASKS: dict[str, tuple[Rows, str, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture
-def memory() -> Iterator[MemoryFileSystem]:
-    system = MemoryFileSystem()
-    yield system
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
-
-
 def table(rows: Rows, suffix: str) -> bytes:
     """Rows as a file of a format."""
     if suffix == "parquet":

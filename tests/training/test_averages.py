@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from torch import nn
 from tests.training.test_trainer import SMALL, TEXT
 from throughtime.errors import CheckpointError
 from throughtime.run.history import read_metrics
-from throughtime.training import resume, train
+from throughtime.run.position import Position
+from throughtime.training import Interrupted, resume, train
 from throughtime.training.averages import KeptWeights, MovingAverage
 from throughtime.training.callbacks import EvaluationEvent, StepEvent
 from throughtime.training.checkpoint import Checkpoint, read_tensors, save_tensors
@@ -161,3 +164,26 @@ def test_what_a_callback_reads_is_the_averaged_run(tmp_path: Path, text: Path) -
     run = train(text, out=tmp_path / "run", ema=0.8, keep="last", on_evaluation=look, on_step=count, **SMALL)
     weights, _ = read_tensors(run.folder / "model.safetensors")
     assert found[-1] == sum(float(tensor.double().sum()) for tensor in weights.values())
+
+
+def test_a_signal_in_the_last_evaluation_leaves_the_mean_to_be_tried(tmp_path: Path, text: Path) -> None:
+    options: dict[str, Any] = {**SMALL, "average": 3, "evaluate_every": 5}
+    steps = 2 * options["evaluate_every"]
+
+    class Stop(Remarks):
+        def evaluated(self, position: Position, *_: Any) -> None:
+            if position.step == steps:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    # The training is over when early stopping says so in the evaluation that the signal comes in.
+    stopping = {**options, "early_stopping": 1, "learning_rate": 1e-12, "schedule": "constant"}
+    with pytest.raises(Interrupted):
+        train(text, out=tmp_path / "run", show=Stop(), **stopping)
+    assert Checkpoint.load(tmp_path / "run" / CHECKPOINT).state["position"]["finished"]
+    show = Remarks()
+    run, _ = resume(tmp_path / "run", show)
+    assert any("mean of the weights of the last" in one for one in show.said)
+    assert any("mean_val_loss" in entry for entry in read_metrics(run.folder))
+    again = Remarks()
+    resume(tmp_path / "run", again)
+    assert not any("mean of the weights" in one for one in again.said)

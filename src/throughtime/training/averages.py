@@ -90,6 +90,9 @@ class KeptWeights:
         last: of so many evaluations, the latest.
         best: of so many, the best; 1 keeps none, as the run's own file has the best one already.
         higher_is_better: the direction of the score.
+    Attributes:
+        mean_at: the step at which the mean of the last ones was tried; -1 is never.
+        files: the pattern of their names.
     """
 
     def __init__(self, folder: Path, last: int, best: int, higher_is_better: bool) -> None:
@@ -98,6 +101,8 @@ class KeptWeights:
         self._sign = -1 if higher_is_better else 1
         self._last: list[int] = []
         self._best: list[tuple[int, float]] = []
+        self.mean_at = -1
+        self.files = folder / _KEPT.format("*")
 
     @property
     def any(self) -> bool:
@@ -165,6 +170,7 @@ class KeptWeights:
             "last": self._last,
             "best": [step for step, _ in self._best],
             "scores": [score for _, score in self._best],
+            "mean_at": self.mean_at,
         }
 
     def restore(self, saved: Saved, step: int, writes: bool) -> None:
@@ -178,6 +184,7 @@ class KeptWeights:
             CheckpointError: a number is out of its range, or a file is missing.
         """
         with saved:
+            self.mean_at = saved.integer("mean_at", least=-1, most=step)
             self._last = saved.integers("last", most=step)
             best, scores = saved.integers("best", most=step), saved.numbers("scores")
             if len(scores) != len(best):

@@ -149,7 +149,9 @@ class Trainer:
             Exception: of a callback; so is the checkpoint.
         """
         try:
-            return self.position if self.position.finished else self._train()
+            # A kill or a signal in the last evaluation leaves the mean still to be tried.
+            is_over = self.position.finished and not self._mean_is_due
+            return self.position if is_over else self._train()
         finally:
             self.close()
 
@@ -401,16 +403,20 @@ class Trainer:
         if patience and position.evaluations_since_best >= patience:
             position.finished = True
 
+    @property
+    def _mean_is_due(self) -> bool:
+        return bool(self._config.average) and self._kept.mean_at != self.position.step
+
     def _try_mean(self) -> None:
         """Measure the mean of the last evaluations' weights at the end, and keep it where it does better."""
-        if not self._config.average:
+        if not self._mean_is_due:
             return
-        count = self._kept.count
+        self._kept.mean_at, count = self.position.step, self._kept.count
         if count < 2:
             self._progress.remark("--average had nothing to do: the training had one evaluation only")
             return
         weights = self._kept.mean() if self._processes.is_first else dict(self._model.state_dict())
-        with weights_in_place(self._model, weights, self._folder / CHECKPOINT):
+        with weights_in_place(self._model, weights, self._kept.files):
             self._processes.take_over(list(self._model.state_dict().values()))
             metrics = self._measure()
             improved = self._keep_if_best(metrics)
