@@ -4,7 +4,7 @@
     python benchmarks/fuzz.py --kind sounds pictures --seconds 600 --keep failures
     python benchmarks/fuzz.py --seed 1 --only 4711
 
-Small valid files and fourteen run folders are made in a temporary folder. Each input is one of them with
+Small valid files and 25 run folders are made in a temporary folder. Each input is one of them with
 something wrong in it: bits, lengths, JSON, declared sizes, archives that are packed again with right
 checksums. The program's own commands read it, in worker processes. An input may be accepted, or refused with
 exit code 2 and one line. Anything else is a failure: a traceback, another exit code, a message of several
@@ -35,7 +35,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from fuzzing.damage import prepare_bombs  # noqa: E402
 from fuzzing.execution import Executor, import_everything, program, scratch_folder, shorten_trainings  # noqa: E402
 from fuzzing.report import Report  # noqa: E402
-from fuzzing.seeds import Seeds, fixed_clock, make_seeds, read_seeds  # noqa: E402
+from fuzzing.seeds import Seeds, make_seeds, read_seeds  # noqa: E402
+from fuzzing.seeds_runs import fixed_clock  # noqa: E402
 from fuzzing.target import Target, draw  # noqa: E402
 from fuzzing.targets import all_targets  # noqa: E402
 from fuzzing.workers import Pool, run_in_a_child  # noqa: E402
@@ -125,8 +126,7 @@ def _make_seeds(folder: Path) -> None:
 def _check(targets: list[Target], seeds: Seeds, folder: Path) -> None:
     """What is undamaged has to be accepted, or all that is damaged would be refused for another reason."""
     shorten_trainings()
-    executor = Executor(folder)
-    done = set()
+    executor, done, wrong = Executor(folder), set(), []
     for target in targets:
         for case in target.cases(seeds):
             known = case.command, case.stdin
@@ -135,7 +135,9 @@ def _check(targets: list[Target], seeds: Seeds, folder: Path) -> None:
             done.add(known)
             outcome = executor.run(case)
             if outcome.kind != "accepted":
-                raise SystemExit(f"throughtime {' '.join(case.command)} ({target.name}): {outcome}")
+                wrong.append(f"throughtime {' '.join(case.command)} ({target.name}): {outcome}")
+    if wrong:
+        raise SystemExit("\n".join(wrong))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from fuzzing import damage_archives as archives
 from fuzzing import damage_media as media
 from fuzzing import damage_text as text
 from fuzzing.damage_bytes import EVERY_FORMAT, WHOLE_FILES, Damage
+from fuzzing.damage_tar import TAR
 
 _LINES = (text.put_snippet, text.replace_number, text.change_lines, text.other_encoding)
 _TABLE = (*_LINES, text.replace_cell, text.replace_cell, text.replace_number, text.other_separators)
@@ -36,6 +37,8 @@ FORMATS: dict[str, tuple[Damage, ...]] = {
     "text.gz": _gzip(_LINES),
     "csv.gz": _gzip(_TABLE),
     "jsonl.gz": _gzip(_JSON_LINES),
+    "tar": TAR,
+    "tar.gz": _gzip(TAR),
     "parquet": (archives.parquet_footer, archives.parquet_pages, archives.parquet_columns),
     "npy": _NPY,
     "npz": (
@@ -69,7 +72,7 @@ FORMATS: dict[str, tuple[Damage, ...]] = {
 }
 
 # Gigabytes out of a few megabytes: every one takes a second or two, so that they are rare.
-_BOMBS: dict[str, Damage] = {name: archives.gzip_bomb for name in ("text.gz", "csv.gz", "jsonl.gz")}
+_BOMBS: dict[str, Damage] = {name: archives.gzip_bomb for name in ("text.gz", "csv.gz", "jsonl.gz", "tar.gz")}
 _BOMBS["npz"] = archives.zip_bomb
 _BOMB_SHARE = 0.004
 # A long line a thousand times would be 150 MB, which are honest work for half a minute.

@@ -337,10 +337,15 @@ def _fault_of_json(text: str) -> str:
 
 def _restore(folder: str, snapshot: str) -> None:
     """Go on with a session whose snapshot is damaged."""
-    from throughtime.tasks.language_model.run import LanguageModelRun
+    from throughtime.run import Run
 
-    run = LanguageModelRun.open(folder, threads=1)
-    with run.restore_session(Path(snapshot).read_bytes()) as session:
+    run: Any = Run.open(folder, threads=1)
+    session = run.restore_session(Path(snapshot).read_bytes())
+    if hasattr(session, "forecast"):
+        session.forecast([{"holiday": 0}] * 3)
+        session.snapshot()
+        return
+    with session:
         session.write(4)
         session.snapshot()
 
@@ -363,6 +368,22 @@ def _draw_loss(folder: str) -> None:
 FUNCTIONS: dict[str, Callable[..., None]] = {"@restore": _restore, "@engine": _engine, "@loss": _draw_loss}
 
 
+def _capture_once() -> None:
+    """Networks of the same modules and sizes have one program: tracing one takes as long as ten inputs."""
+    from throughtime.capture import network
+
+    capture, known = network.capture_network, {}
+
+    def capture_network(model: Any, options: Any = None) -> Any:
+        shapes = [(name, tuple(tensor.shape)) for name, tensor in model.state_dict().items()]
+        key = repr((options, model, shapes))
+        if key not in known:
+            known[key] = capture(model, options)
+        return known[key]
+
+    setattr(network, "capture_network", capture_network)  # noqa: B010
+
+
 def shorten_trainings() -> None:
     """A new training ends before its first step, when the data is read; a resumed one after its first."""
     from throughtime.training.trainer import Trainer
@@ -380,5 +401,6 @@ def shorten_trainings() -> None:
         raise SystemExit(0)
 
     setattr(Trainer, "train", train)  # noqa: B010 - it returns nothing, as it never returns
+    _capture_once()
     # What the disk takes to be safe is not what is measured here.
     os.fsync = lambda descriptor: None

@@ -21,7 +21,7 @@ _FORMATS = {
     **{".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".json": "json", ".txt": "text", ".toml": "toml"},
     **{".parquet": "parquet", ".npy": "npy", ".npz": "npz", ".safetensors": "safetensors", ".png": "png"},
     **{".jpg": "jpeg", ".webp": "webp", ".gif": "gif", ".tif": "tiff", ".wav": "wav", ".flac": "flac"},
-    **{".ogg": "ogg", ".mp4": "mp4"},
+    **{".ogg": "ogg", ".mp4": "mp4", ".tar": "tar", ".conll": "csv", ".conllu": "csv", ".vec": "text"},
 }
 # fmt: off
 _VALUES = (

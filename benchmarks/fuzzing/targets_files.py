@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from fuzzing.seeds import PICTURES
+from fuzzing.seeds_files import PICTURES
+from fuzzing.seeds_sequences import TABLES
 from fuzzing.target import ONE_THREAD, PREPARE, STANDARD_INPUT, Target
 
 _TRANSLATE = f"translate runs/pairs --beam 2 {ONE_THREAD}"
@@ -39,9 +40,83 @@ def tables() -> Iterator[Target]:
         yield Target(f"table .{suffix}", "tables", path, (), _train(path))
 
 
+def series() -> Iterator[Target]:
+    """Numbers over time, wide and long."""
+    hours = "--known-future holiday --lookback 12 --horizon 3"
+    shops = "--series-column shop --value-column sales --static-columns region --lookback 6 --horizon 2"
+    for name, options, ahead in (("hours", hours, "--future ahead.csv"), ("shops", shops, "")):
+        for suffix in TABLES:
+            path = f"{name}.{suffix}"
+            read = f"forecast runs/{name} {path} {ONE_THREAD}"
+            commands = (f"train {path} {options} {PREPARE}", f"{read} --anomalies --json")
+            commands += (f"{read} {ahead} --json", f"{read} {ahead} --csv --skip-bad")
+            commands += (f"eval runs/{name} {path} {ONE_THREAD} --json",)
+            if not ahead:
+                commands += (f"train {path} --series-column shop --value-column sales {PREPARE}",)
+            yield Target(f"series .{suffix}", "series", path, (f"runs/{name}/", "ahead.csv"), commands, 1.5)
+    known = (f"forecast runs/hours recent.csv --future ahead.csv {ONE_THREAD} --json",)
+    needs = ("runs/hours/", "recent.csv", "ahead.csv")
+    yield Target("series, known ahead", "series", "ahead.csv", needs, known, 1.5)
+    yield Target("series, known ahead", "series", "recent.csv", needs, known, 1.5)
+
+
+def sentences() -> Iterator[Target]:
+    """A tag for each word, and word vectors."""
+    columns = "--word-column form --tag-column upos"
+    for path, run, options in (
+        *(("names.conll", "names", ""), ("names.conll.gz", "names", ""), ("parts.conllu", "parts", columns)),
+        *(("names.jsonl", "names", ""), ("names.jsonl.gz", "names", ""), ("names.parquet", "names", "")),
+    ):
+        commands = (*_train(path, options), *_train(path, "--task word-tagger"), *_predict(run, path))
+        commands += (f"eval runs/{run} {path} {ONE_THREAD} --json",)
+        yield Target("tagged words", "words", path, (f"runs/{run}/",), commands, 1.5)
+    read = f"predict runs/names sentences.txt {ONE_THREAD}"
+    yield Target("sentences", "words", "sentences.txt", ("runs/names/",), (read, f"{read} --json"), 1.5)
+    for path in ("names.conll", "remarks.csv --tokenizer word"):
+        commands = (f"train {path} --embedding-file word.vec {PREPARE}",)
+        yield Target("word vectors", "words", "word.vec", ("names.conll", "remarks.csv"), commands, 1.5)
+
+
+def lines_of_text() -> Iterator[Target]:
+    """A text in each line, what steers it, and lists of events."""
+    table = "--lines --text-column name --condition-columns country,year"
+    for path, run, options in (
+        *((f"people.{suffix}", "people", table) for suffix in TABLES),
+        *((f"visits.{suffix}", "visits", "--lines") for suffix in ("jsonl", "parquet")),
+    ):
+        commands = (*_train(path, options), f"eval runs/{run} {path} {ONE_THREAD} --per-line --json")
+        commands += (f"eval runs/{run} {path} {ONE_THREAD} --json",)
+        yield Target("lines in a table", "lines", path, (f"runs/{run}/",), commands, 0.8)
+    read = f"eval runs/people people.txt --condition country=north --condition year=1950 {ONE_THREAD}"
+    commands = (*_train("people.txt", "--lines"), f"{read} --json", f"{read} --per-line --json")
+    yield Target("lines", "lines", "people.txt", ("runs/people/",), commands, 2)
+
+
+def other_targets() -> Iterator[Target]:
+    """Numbers and several labels in place of one, a second text, columns beside it."""
+    beside = "--text-column question --second-text answer --static-columns age,place"
+    number = "--target number --label-column score"
+    for name, options, suffixes in (
+        *(("scores", number, TABLES), ("answers", beside, TABLES)),
+        ("things", "", ("jsonl", "parquet", "csv")),
+    ):
+        for suffix in suffixes:
+            path = f"{name}.{suffix}"
+            commands = (*_train(path, options), *_predict(name, path))
+            commands += (f"eval runs/{name} {path} {ONE_THREAD} --json --skip-bad",)
+            yield Target(f"other targets .{suffix}", "tables", path, (f"runs/{name}/",), commands, 0.8)
+
+
+def tars() -> Iterator[Target]:
+    """Arrays in tars."""
+    for path in ("tones.tar", "tones.pax.tar", "tones.tar.gz"):
+        commands = (*_train(path), f"predict runs/arrays {path} {ONE_THREAD} --json --skip-bad")
+        yield Target("tar", "tars", path, ("runs/arrays/",), commands, 3)
+
+
 def metadata() -> Iterator[Target]:
     """Tables that name files, and the labels of a clip's frames."""
-    for folder in ("arrays", "tagged", "pictures"):
+    for folder in ("arrays", "tagged", "pictures", "spoken", "moments"):
         for suffix in ("csv", "jsonl", "parquet"):
             # Of a folder's tables the first is read, so that no other may lie there.
             needs = (f"runs/{folder}/", *(f"{folder}/{number}" for number in range(10)))
@@ -88,6 +163,10 @@ def standard_input() -> Iterator[Target]:
     yield lines("source.txt", "translate", "pairs")
     yield lines("arrays.txt", "predict", "arrays", "arrays/")
     yield lines("pictures.txt", "caption", "pictures", "pictures/")
+    yield lines("sentences.txt", "predict", "names")
+    yield lines("recordings.txt", "predict", "spoken", "spoken/")
+    yield lines("lines.txt", "predict", "things")
+    yield lines("lines.txt", "predict", "scores")
 
 
 def arrays() -> Iterator[Target]:
@@ -109,6 +188,9 @@ def media() -> Iterator[Target]:
         path, needs = f"sounds/{name}", ("runs/sounds/", "sounds/")
         commands = (*_predict("sounds", path), *_train("sounds"))
         yield Target(f"sound {_suffix(name)}", "sounds", path, needs, commands, 2.5)
+    for folder in ("spoken", "moments"):
+        path, needs = f"{folder}/0.wav", (f"runs/{folder}/", f"{folder}/")
+        yield Target("sound .wav", "sounds", path, needs, (*_predict(folder, path), *_train(folder)), 1)
     for number, suffix in enumerate(PICTURES):
         path = f"pictures/{number}.{suffix}"
         read = f"caption runs/pictures {path} {ONE_THREAD}"

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from fuzzing.target import ONE_THREAD, PREPARE, Target
 
 _SOURCES = {"language-model": "text.txt", "classifier": "remarks.csv", "tagger": "tagged"}
-_SOURCES |= {"translator": "pairs.csv", "captioner": "pictures"}
+_SOURCES |= {"translator": "pairs.csv", "captioner": "pictures", "transcriber": "spoken"}
+_SOURCES |= {"word-tagger": "names.conll", "forecaster": "hours.csv"}
 
 # Who asks for a network of a billion units, or a text without end, gets what was asked for, sooner or later.
 _SIZES = {"hidden", "layers", "embedding", "projection", "members", "encoder_features", "attention_size"}
 _SIZES |= {"image_embedding", "encoder_hidden", "decoder_layers", "threads"}
+_SIZES |= {"character_embedding", "character_features"}
 # The command has its own, or it names a file.
 _OTHERS = {"source", "image_encoder", "device"}
 
@@ -25,6 +27,12 @@ def options() -> Iterator[Target]:
     captioning = "beam length-penalty word-reward temperature top-k top-p seed precision"
     features = ("runs/features/", "features.npz")
     yield _options("caption runs/features features.npz --json", features, captioning)
+    writing_lines = "temperature top-k prefix beam condition samples length seed"
+    given = "sample runs/people --condition=country=north --condition=year=1950 --json"
+    yield _options(given, ("runs/people/",), writing_lines)
+    forecasting = "future top precision backend chart"
+    needs = ("runs/hours/", "recent.csv", "ahead.csv")
+    yield _options("forecast runs/hours recent.csv --future=ahead.csv --json", needs, forecasting)
     measuring = "streams errors precision backend target"
     yield _options("eval runs/text text.txt --json", ("runs/text/", "text.txt"), measuring)
     yield Target(

@@ -10,6 +10,7 @@ _SAMPLE = f"sample {ONE_THREAD} --length=5 --seed 1 --json"
 _EVAL = f"eval {ONE_THREAD} --json"
 _PREDICT = f"predict {ONE_THREAD} --json"
 _CAPTION = f"caption {ONE_THREAD} --json"
+_FORECAST = f"forecast {ONE_THREAD} --json"
 
 # What a run is for, by its name in `seeds`.
 _USES: dict[str, tuple[str, ...]] = {
@@ -33,12 +34,28 @@ _USES: dict[str, tuple[str, ...]] = {
         f"{_CAPTION} runs/features features.npz --temperature 1",
     ),
     "cnn": (f"{_CAPTION} runs/cnn pictures/0.png",),
+    "scores": (f"{_PREDICT} runs/scores lines.txt", f"{_EVAL} runs/scores scores.csv"),
+    "things": (f"{_PREDICT} runs/things lines.txt", f"{_EVAL} runs/things things.jsonl"),
+    "answers": (f"{_PREDICT} runs/answers answers.csv", f"predict {ONE_THREAD} runs/answers answers.csv"),
+    "hours": (f"{_FORECAST} runs/hours recent.csv --future ahead.csv", f"{_EVAL} runs/hours hours.csv"),
+    "shops": (f"{_FORECAST} runs/shops shops.csv", f"{_FORECAST} runs/shops shops.csv --anomalies"),
+    "names": (f"{_PREDICT} runs/names sentences.txt", f"{_EVAL} runs/names names.conll"),
+    "parts": (f"{_PREDICT} runs/parts sentences.txt", f"predict {ONE_THREAD} runs/parts sentences.txt"),
+    "people": (
+        f"{_SAMPLE} runs/people --samples 2 --condition country=north --condition year=1950",
+        f"{_EVAL} runs/people people.csv --per-line",
+    ),
+    "visits": (f"{_SAMPLE} runs/visits", f"{_EVAL} runs/visits visits.jsonl"),
+    "spoken": (f"{_PREDICT} runs/spoken spoken/0.wav", f"{_PREDICT} runs/spoken spoken/0.wav --beam 3"),
+    "moments": (f"{_PREDICT} runs/moments moments/0.wav",),
 }
 _DATA = ("short.txt", "lines.txt", "vectors.csv", "source.txt", "features.npz", "arrays/0.npy")
-_DATA += ("tagged/0.npy", "sounds/0.wav", "clips/0.mp4", "pictures/0.png")
+_DATA += ("tagged/0.npy", "sounds/0.wav", "clips/0.mp4", "pictures/0.png", "spoken/0.wav", "moments/0.wav")
+_DATA += ("scores.csv", "things.jsonl", "answers.csv", "recent.csv", "ahead.csv", "hours.csv", "shops.csv")
+_DATA += ("sentences.txt", "names.conll", "people.csv", "visits.jsonl")
 
 _OF_TRAINING = ("checkpoints/", "data/", "tokens/", "metrics.jsonl")
-_EXPORTED = ("text", "remarks", "tagged", "pairs", "features")
+_EXPORTED = ("text", "remarks", "tagged", "pairs", "features", "hours", "names", "people", "spoken")
 _CENTRAL = {"config.toml": 3.0, "model.safetensors": 3.0, "checkpoints/last.safetensors": 3.0}
 # Like others, or slow: their networks have a CNN.
 _SELDOM = {"pictures": 0.4, "clips": 0.4, "cnn": 0.4, "bpe": 0.4, "words": 0.4}
@@ -77,9 +94,14 @@ def _group(name: str) -> str:
 
 
 def snapshots() -> Iterator[Target]:
-    """A text in the making, saved."""
-    commands = ("@restore runs/text snapshot.safetensors",)
-    yield Target("session snapshot", "snapshots", "snapshot.safetensors", ("runs/text/",), commands, 4)
+    """A text in the making, saved, and a forecast's last rows."""
+    for run, path, weight in (
+        ("text", "snapshot.safetensors", 4),
+        ("people", "lines_snapshot.safetensors", 1),
+        ("hours", "rows.json", 2),
+    ):
+        commands = (f"@restore runs/{run} {path}",)
+        yield Target("session snapshot", "snapshots", path, (f"runs/{run}/",), commands, weight)
 
 
 def foreign_weights() -> Iterator[Target]:

@@ -112,6 +112,7 @@ def test_a_sample_takes_from_every_shard_and_no_media(tmp_path: Path) -> None:
         (member("d/001.flac", b"x"), r"/001: an example is one .* several: \.flac, \.wav"),
         (member("d/001.txt", b"\xff"), r"/001: byte 0xff is not UTF-8"),
         (member("002.json", b'{"label"'), r"/002: an example|/002: not JSON"),
+        (member("./", b"x"), r"/\.: an example is one .* here is none"),
         (member("metadata.csv", b"file_name"), r"holds a table of its files: unpack it"),
     ],
 )
@@ -151,6 +152,8 @@ def announced(size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
         (b"", "damaged, or no tar"),
         (b"no tar at all" * 100, "damaged, or no tar"),
         (announced(5_000) + bytes(1_000), "damaged, or no tar file: .*(cut off|unexpected end)"),
+        (announced(1 << 62), "damaged, or no tar file: a header claims 4,611,686,018,427,387,904 bytes"),
+        (announced(-512), "damaged, or no tar file: a header claims -512 bytes"),
         (announced(1 << 40, tarfile.XHDTYPE), "damaged.*: a header claims"),
         (announced(1 << 40, tarfile.GNUTYPE_LONGNAME), "damaged.*: a header claims"),
         (announced(3) + bytes(512) + b"x" * 512, "damaged, or no tar"),

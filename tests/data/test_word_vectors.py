@@ -50,6 +50,8 @@ def test_words_without_a_vector_are_gaps_in_the_matrix(tmp_path: Path) -> None:
         ("the 1 2 3\na 1 2\n", r"line 2: 2 numbers, expected 3"),
         ("the 1 2 3\na 1 x 2\n", r"line 2: not a word and 3 numbers"),
         ("the 1 2 3\na 1 nan 2\n", r"line 2: a number is not finite"),
+        ("the 1 2 3\na 1 1e39 2\n", r"line 2: a number is not finite"),
+        pytest.param(f"4 {'9' * 5000}\n", r"line 1: not a word and its numbers", id="digits"),
         ("el 1 2 3\n", r"has a vector of none of the data's words"),
     ],
 )

@@ -49,7 +49,18 @@ FILES: dict[str, tuple[str, str, str]] = {
         "reviews.csv",
         rows("review", "stars", of=REVIEWS),
         r"no column `label`; text column: review; number column: stars.*use --text-column review "
-        r"--label-column stars",
+        r"--label-column stars, or the same with --target number",
+    ),
+    "no label, scores": (
+        "reviews.csv",
+        rows("review", "stars", of=[(f"film {number}", 0.37 * number) for number in range(15)]),
+        r"no column `label`; text column: review; number column: stars: use --text-column review "
+        r"--label-column stars --target number",
+    ),
+    "no label, only numbers": (
+        "houses.csv",
+        rows("rooms", "area", "price", of=[(row[0], 0.5 + row[1], 0.25 + row[2]) for row in PRICES]),
+        r"use --label-column rooms, or --label-column price --target number",
     ),
     "no label, tabs": (
         "reviews.tsv",

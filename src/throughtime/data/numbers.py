@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from throughtime.data.lines import shown
 from throughtime.errors import DataError
 
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def as_float32(values: ArrayLike, where: Callable[..., str]) -> NDArray[np.float32]:
@@ -47,7 +47,7 @@ def read_number(value: Any) -> float:
         raise DataError(f"{shown(value)} is not a number") from None
     except OverflowError:  # a whole number of hundreds of digits
         found = math.inf
-    if not abs(found) <= _LARGEST:
+    if not abs(found) <= LARGEST:
         raise DataError(_why(found))
     return found
 

@@ -175,7 +175,7 @@ class Shards:
                     continue
                 stem, _, end = name.name.partition(".")
                 # Bytes that are not UTF-8 cannot be shown.
-                key = str(name.with_name(stem)).encode(errors="replace").decode()
+                key = str(name.parent / stem).encode(errors="replace").decode()
                 if example is not None and key != example.key:
                     yield example
                     example = None

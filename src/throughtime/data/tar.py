@@ -23,6 +23,8 @@ _ABOUT_THE_NEXT = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _LONGEST_HEADER = 1 << 20
+# Where the next header begins is no place in any file otherwise: tarfile adds to it, and seeks there.
+_LONGEST_MEMBER = 1 << 60
 _BLOCK = 1 << 20
 
 
@@ -32,9 +34,12 @@ class _Info(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> _Info:
         try:
-            return cast(_Info, super().frombuf(buf, encoding, errors))
+            found = cast(_Info, super().frombuf(buf, encoding, errors))
         except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
             raise tarfile.ReadError(str(error)) from None
+        if not 0 <= found.size < _LONGEST_MEMBER:
+            raise tarfile.ReadError(f"a header claims {found.size:,} bytes")
+        return found
 
     def _proc_member(self, archive: tarfile.TarFile) -> Any:
         if self.type in _ABOUT_THE_NEXT and self.size > _LONGEST_HEADER:

@@ -21,6 +21,8 @@ from throughtime.errors import DataError
 # Longer vectors than any that are published; one that is longer is another kind of file.
 _LONGEST = 10_000
 _FEWEST = 2
+# Of a count; Python refuses to read thousands of them.
+_DIGITS = 15
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def read_word_vectors(path: str | Path, wanted: Collection[str]) -> WordVectors:
         if word not in asked or word in vectors:
             continue
         try:
-            vector = np.array(cells, dtype=np.float32)
+            with np.errstate(over="ignore"):  # what is not finite is refused below
+                vector = np.array(cells, dtype=np.float32)
         except ValueError:
             raise DataError(f"{path} line {number}: not a word and {size} numbers between spaces") from None
         if not np.isfinite(vector).all():
@@ -119,11 +122,8 @@ def read_word_vectors(path: str | Path, wanted: Collection[str]) -> WordVectors:
 def _header(line: str) -> int | None:
     """The size of the vectors, where the first line says it."""
     cells = line.split(" ")
-    return (
-        int(cells[1])
-        if len(cells) == 2 and all(cell.isascii() and cell.isdigit() for cell in cells)
-        else None
-    )
+    are_counts = all(cell.isascii() and cell.isdigit() and len(cell) <= _DIGITS for cell in cells)
+    return int(cells[1]) if len(cells) == 2 and are_counts else None
 
 
 def _checked(size: int, path: Path) -> int:

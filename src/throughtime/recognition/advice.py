@@ -92,13 +92,41 @@ def _unlikely(column: Column) -> tuple[int, bool, int]:
     return known.index(name) if name in known else len(known), column.mean_words > 2, column.different
 
 
-def which_columns(table: TableSurvey, label: str | None, texts: Sequence[str]) -> str:
-    """The flags that would make a classifier's table of this one; "" where nothing suggests itself."""
-    found_label = label or likely_label(table, texts)
-    if found_label is None:
-        return ""
-    text = None if texts else likely_text(table, [found_label])
-    flags = [flag("label-column", found_label)] if label is None or label != "label" else []
+def likely_number(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
+    """The column that most likely holds the number to predict; None where there are no numbers."""
+    names = [name for name in table.of_kind("number") if name not in but]
+    # Tables end with what is to be predicted more often than they begin with it.
+    columns = [table.columns[name] for name in reversed(names)]
+    best = min(columns, key=lambda one: (_unlikely(one)[0], one.is_category), default=None)
+    return None if best is None else best.name
+
+
+def which_columns(
+    table: TableSurvey, label: str | None, texts: Sequence[str], numbers: bool = True
+) -> list[str]:
+    """The flags that would make a classifier's table of this one, each way by itself.
+
+    Args:
+        table: what its columns hold.
+        label: the column with the labels, where that is known.
+        texts: the columns with the texts, where they are known.
+        numbers: whether numbers to predict are a way.
+    """
+    ways = []
+    found = label or likely_label(table, texts)
+    if found is not None:
+        ways.append(_flags(table, found, label, texts))
+    number = likely_number(table, texts) if numbers and label is None else None
+    if number is not None and number == found:
+        ways.append("the same with --target number")
+    elif number is not None:
+        ways.append(f"{_flags(table, number, None, texts)} --target number")
+    return [way for way in ways if way]
+
+
+def _flags(table: TableSurvey, found: str, label: str | None, texts: Sequence[str]) -> str:
+    text = None if texts else likely_text(table, [found])
+    flags = [flag("label-column", found)] if label != "label" else []
     if text is not None and text != "text":
         flags.insert(0, flag("text-column", text))
     return " ".join(flags)

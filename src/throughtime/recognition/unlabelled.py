@@ -29,7 +29,7 @@ def without_header(survey: Survey, wanted: Wanted) -> Match | None:
     table = survey.table
     if table is None or not table.no_header:
         return None
-    flags = which_columns(table, None, []) or "--label-column N"
+    flags = next(iter(which_columns(table, None, [], numbers=False)), "--label-column N")
     return Match(
         f"line 1 looks like a row and not like the columns' names ({table.no_header})",
         advice=f"put a line with names above it, or name columns by number: --no-header {flags}",
@@ -133,7 +133,9 @@ def any_table(survey: Survey, wanted: Wanted) -> Match | None:
         return None
     label, texts = wanted.label(table), wanted.texts(table)
     missing = _missing(table, wanted, label)
-    flags = [which_columns(table, label, texts)] if wanted.task in (None, "classifier") else []
+    flags = []
+    if wanted.task in (None, "classifier"):
+        flags = which_columns(table, label, texts, numbers=wanted.kind in (None, "number"))
     pair = [
         name
         for name in table.of_kind("text")
@@ -149,7 +151,6 @@ def any_table(survey: Survey, wanted: Wanted) -> Match | None:
             f"pictures' folder"
         )
         return Match(f"{missing}; {describe_columns(table)}", advice=advice)
-    flags = [one for one in flags if one]
     advice = f"use {', or '.join(flags)}" if flags else _last_resort(table, wanted)
     return Match(f"{missing}; {describe_columns(table)}", advice=advice)
 

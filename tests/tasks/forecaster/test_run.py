@@ -298,9 +298,16 @@ def test_columns_known_up_to_now_need_a_direct_decoder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("series.json", lambda text: text.replace('"scale": ', '"scale": -'), "has to be above 0"),
+        (
+            "series.json",
+            lambda text: text.replace('"scale": ', '"scale": -'),
+            "series.0.scale: input should be",
+        ),
         ("series.json", lambda text: text.replace('"step": ', '"step": "x'), "series.json is damaged"),
         ("series.json", lambda text: text.replace('"training": [', '"training": [1, '), "do not fit"),
+        ("series.json", lambda text: text.replace('"past": 0', '"past": 7'), "do not fit"),
+        ("series.json", lambda text: text.replace('"shift": ', '"shift": 1e999'), "series.json is damaged"),
+        ("series.json", lambda text: text.replace('"training": [', '"training": [-'), "is damaged"),
         ("config.toml", lambda text: text.replace("horizon = 4", "horizon = 0"), "have to be set"),
         (
             "config.toml",

@@ -88,6 +88,13 @@ def test_a_tag_that_training_did_not_have_is_named(run: WordTaggerRun, tmp_path:
     assert run.evaluate(path, skip_bad=True)["left_out"] == 1
 
 
+def test_nothing_is_trained_when_every_sentence_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"tokens": ["a", "b"], "tags": ["X"]}\n' * 3)
+    with pytest.raises(DataError, match=r"t\.jsonl has no sentence that can be used \(.*line 1"):
+        train(path, out=tmp_path / "run", skip_bad=True, **SMALL)
+
+
 def test_tags_without_spans_are_measured_by_accuracy(tmp_path: Path) -> None:
     path = tmp_path / "pos.jsonl"
     rows = [{"tokens": ["a", "dog", "barks"], "pos_tags": ["DET", "NOUN", "VERB"]}] * 20

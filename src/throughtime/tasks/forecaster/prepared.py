@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from throughtime.data.npy import read_npy
 from throughtime.data.sequences import Sequences, write_sequences
@@ -24,6 +26,8 @@ from throughtime.tasks.forecaster.windows import Shape
 
 SERIES = "series.json"
 LINEAR = "linear.npy"
+# On a grid whose times are numbers: a double knows every whole number up to here.
+_FURTHEST = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class SeriesFile:
     roles: Roles
     frequency: Frequency
     scaling: Scaling
-    training: list[int]
+    training: list[Annotated[int, Field(ge=0)]]
 
     def save(self, path: Path) -> None:
         """Write it."""
@@ -56,14 +60,14 @@ class SeriesFile:
         found = read_json(path, cls)
         scaling, roles = found.scaling, found.roles
         sizes = (len(scaling.means), len(scaling.deviations))
-        if sizes != (len(roles.covariates),) * 2 or scaling.known != len(roles.known):
+        counts = (scaling.known, scaling.past)
+        if sizes != (len(roles.covariates),) * 2 or counts != (len(roles.known), len(roles.past)):
             raise RunError(f"{path} is damaged: its columns and their means do not fit")
-        if len({len(scaling.static_names), len(scaling.static_means), len(roles.static)}) != 1:
+        static = (scaling.static_names, scaling.static_means, scaling.static_deviations)
+        if any(len(one) != len(roles.static) for one in static):
             raise RunError(f"{path} is damaged: its static columns do not fit")
         if not (scaling.series and found.frequency.step > 0) or len(found.training) != len(scaling.series):
             raise RunError(f"{path} is damaged: its series do not fit")
-        if any(not one.scale > 0 for one in scaling.series) or any(not one > 0 for one in scaling.deviations):
-            raise RunError(f"{path} is damaged: a deviation has to be above 0")
         if not (config.data.lookback and config.data.horizon and config.data.season and config.model.segment):
             raise RunError(
                 f"{path.parent / 'config.toml'} is damaged: lookback, horizon and season have to be set"
@@ -121,7 +125,7 @@ def write_part(folder: Path, part: str, table: SeriesTable) -> None:
 @dataclass(frozen=True)
 class _PartFacts:
     name: str
-    first: int
+    first: Annotated[int, Field(ge=-_FURTHEST, le=_FURTHEST)]
     static: list[float | str]
 
 

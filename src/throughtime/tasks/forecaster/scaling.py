@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat
 
+from throughtime.data.lines import shown
+from throughtime.data.numbers import LARGEST, as_float32
 from throughtime.errors import DataError
 from throughtime.tasks.forecaster.series import Roles, Series
 from throughtime.tasks.forecaster.times import Frequency
@@ -17,6 +21,9 @@ from throughtime.tasks.forecaster.times import Frequency
 _LEAST_DEVIATION = 1e-8
 # Different names that a static column may have; each is an input of the network.
 _MOST_NAMES = 1000
+# What the networks' 32 bits hold.
+_Number = Annotated[FiniteFloat, Field(ge=-LARGEST, le=LARGEST)]
+_Deviation = Annotated[FiniteFloat, Field(ge=_LEAST_DEVIATION, le=LARGEST)]
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,9 @@ class SeriesFacts:
     """
 
     name: str
-    shift: float
-    scale: float
-    naive_error: float
+    shift: _Number
+    scale: _Deviation
+    naive_error: _Number
 
 
 @dataclass(frozen=True)
@@ -59,11 +66,11 @@ class Scaling:
     identity: bool = False
     known: int = 0
     past: int = 0
-    means: list[float] = field(default_factory=list)
-    deviations: list[float] = field(default_factory=list)
+    means: list[_Number] = field(default_factory=list)
+    deviations: list[_Deviation] = field(default_factory=list)
     static_names: list[list[str]] = field(default_factory=list)
-    static_means: list[float] = field(default_factory=list)
-    static_deviations: list[float] = field(default_factory=list)
+    static_means: list[_Number] = field(default_factory=list)
+    static_deviations: list[_Deviation] = field(default_factory=list)
 
     def future_size(self, frequency: Frequency) -> int:
         """G: numbers of a step that are known ahead."""
@@ -99,8 +106,8 @@ class Scaling:
         scaled = []
         for one in series:
             shift, scale = self.of_series(one)
-            scaled.append(forward_filled((one.values - shift) / scale))
-        return np.stack(scaled, 1).astype(np.float32)
+            scaled.append(standardised(one.values, shift, scale, one.name))
+        return np.stack(scaled, 1)
 
     def features(
         self, one: Series, frequency: Frequency, horizon: int, others: NDArray[np.float32] | None
@@ -114,8 +121,7 @@ class Scaling:
             # Behind the end, what is not given there is as it was last.
             known = np.full((length, one.covariates.shape[1]), np.nan)
             known[: len(one.covariates)] = one.covariates[:length]
-            scaled = (known - np.array(self.means)) / np.array(self.deviations)
-            parts.append(forward_filled(scaled).astype(np.float32))
+            parts.append(standardised(known, np.array(self.means), np.array(self.deviations), one.name))
         if others is not None:
             parts.append(np.concatenate([others, np.zeros((horizon, others.shape[1]), np.float32)]))
         return np.concatenate(parts, 1) if parts else np.zeros((length, 0), np.float32)
@@ -228,3 +234,21 @@ def forward_filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
     last = np.maximum.accumulate(np.where(np.isnan(values), -1, rows), 0)
     filled = np.take_along_axis(values, np.maximum(last, 0), 0) if len(values) else values
     return np.where(last < 0, 0.0, filled)
+
+
+def standardised(
+    values: NDArray[np.float64],
+    mean: float | NDArray[np.float64],
+    deviation: float | NDArray[np.float64],
+    name: str,
+) -> NDArray[np.float32]:
+    """Values (T, ...) in deviations from their mean, every NaN as the value before it.
+
+    Args:
+        name: of the series, for the error.
+    Raises:
+        DataError: one is too large for 32 bits.
+    """
+    with np.errstate(over="ignore"):
+        scaled = forward_filled((values - mean) / deviation)
+    return as_float32(scaled, lambda row, *_: f"series {shown(name)}, row {row + 1}, in standard deviations")

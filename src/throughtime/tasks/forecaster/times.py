@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import FiniteFloat
 
 from throughtime.data.joined import file_of_line, place_of
 from throughtime.data.lines import shown
@@ -45,8 +46,8 @@ class Frequency:
     """
 
     unit: Unit
-    step: float
-    origin: float = 0.0
+    step: FiniteFloat
+    origin: FiniteFloat = 0.0
     has_clock: bool = False
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.limits import SERIES_BYTES
-from throughtime.tasks.forecaster.scaling import Scaling, forward_filled
+from throughtime.tasks.forecaster.scaling import Scaling, standardised
 from throughtime.tasks.forecaster.series import Series
 from throughtime.tasks.forecaster.times import Frequency
 
@@ -111,9 +111,8 @@ class Windows:
         for number, one in enumerate(series):
             here = slice(int(offsets[number]), int(offsets[number]) + len(one))
             self._shift[number], self._scale[number] = scaling.of_series(one)
-            scaled = (one.values - self._shift[number]) / self._scale[number]
-            self._observed[here] = ~np.isnan(scaled)
-            self._values[here] = forward_filled(scaled)
+            self._observed[here] = ~np.isnan(one.values)
+            self._values[here] = standardised(one.values, self._shift[number], self._scale[number], one.name)
             behind = slice(here.start, here.stop + shape.horizon)
             self._features[behind] = scaling.features(one, frequency, shape.horizon, others)
             self._static[number] = scaling.static(one)

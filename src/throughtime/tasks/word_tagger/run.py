@@ -104,6 +104,9 @@ class WordTaggerRun(Run):
         later = [one for one, late in zip(sentences, held_out, strict=True) if late]
         sentences = [one for one, late in zip(sentences, held_out, strict=True) if not late]
         self.labels = Labels.of(tag for one in sentences for tag in one.tags or ())
+        if not self.labels.names:
+            why = bad.summary() or "it is empty"
+            raise DataError(f"{data.source} has no sentence that can be used ({why})")
         if len(self.labels) < 2:
             raise DataError(
                 f"{data.source}: every word has the tag {self.labels.names[0]!r}; there have to be two "
