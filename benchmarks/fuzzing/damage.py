@@ -75,8 +75,8 @@ FORMATS: dict[str, tuple[Damage, ...]] = {
 _BOMBS: dict[str, Damage] = {name: archives.gzip_bomb for name in ("text.gz", "csv.gz", "jsonl.gz", "tar.gz")}
 _BOMBS["npz"] = archives.zip_bomb
 _BOMB_SHARE = 0.004
-# A long line a thousand times would be 150 MB, which are honest work for half a minute.
-_LARGEST = 1 << 23
+# A long line a thousand times would be 150 MB, and every token of it is honest work.
+_LARGEST = 1 << 21
 _WHOLE_FILE_SHARE = 0.03
 _STRUCTURED_SHARE = 0.65
 

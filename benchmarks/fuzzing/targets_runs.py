@@ -56,7 +56,7 @@ _DATA += ("sentences.txt", "names.conll", "people.csv", "visits.jsonl")
 
 _OF_TRAINING = ("checkpoints/", "data/", "tokens/", "metrics.jsonl")
 _EXPORTED = ("text", "remarks", "tagged", "pairs", "features", "hours", "names", "people", "spoken")
-_CENTRAL = {"config.toml": 3.0, "model.safetensors": 3.0, "checkpoints/last.safetensors": 3.0}
+_CENTRAL = {"config.toml": 1.5, "model.safetensors": 1.5, "checkpoints/last.safetensors": 1.5}
 # Like others, or slow: their networks have a CNN.
 _SELDOM = {"pictures": 0.4, "clips": 0.4, "cnn": 0.4, "bpe": 0.4, "words": 0.4}
 
@@ -81,7 +81,7 @@ def run_folders(paths: Sequence[str]) -> Iterator[Target]:
                 commands += (f"@loss runs/{run}",)
             if name == "model.safetensors" and run in _EXPORTED:
                 commands += (f"export runs/{run} --onnx --no-check --out onnx --json",)
-            weight = _CENTRAL.get(name, 0.7) * _SELDOM.get(run, 1.0)
+            weight = _CENTRAL.get(name, 0.35) * _SELDOM.get(run, 1.0)
             yield Target(f"run: {_group(name)}", "folders", path, (f"runs/{run}/", *_DATA), commands, weight)
 
 
