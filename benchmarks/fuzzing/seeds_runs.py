@@ -84,7 +84,6 @@ class _Stop(Exception):  # noqa: N818 - not an error: the checkpoint is there
 
 def make_runs() -> None:
     """Train them, with paths relative to the current folder, where the files lie."""
-    from throughtime.run import Run
     from throughtime.run.quantization import quantize_run
 
     for name, (task, source, options) in _RUNS.items():

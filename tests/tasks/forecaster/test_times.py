@@ -111,3 +111,9 @@ def test_the_calendar_turns_with_the_day_and_the_year() -> None:
     np.testing.assert_allclose(found[0, :2], found[1, :2], atol=1e-6)
     np.testing.assert_allclose(found[0, :4], found[2, :4], atol=1e-6)
     np.testing.assert_allclose(found[3, :2], [1, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 2**53, float("inf"), float("nan")])
+def test_a_number_that_a_grid_cannot_count_is_no_time(value: float) -> None:
+    with pytest.raises(DataError, match="is no time"):
+        read_time(value)

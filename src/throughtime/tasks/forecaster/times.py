@@ -178,10 +178,10 @@ def read_time(value: Any) -> tuple[Unit, float, bool]:
 
 
 def _number(value: float) -> tuple[Unit, float, bool]:
-    number = float(value)
-    if not abs(number) < 2**53:
+    # A whole number may have hundreds of digits, more than a float can have.
+    if not abs(value) < 2**53:
         raise DataError(f"{shown(value)} is no time")
-    return "number", number, False
+    return "number", float(value), False
 
 
 def _microseconds(moment: datetime.datetime) -> float:
