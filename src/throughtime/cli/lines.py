@@ -51,39 +51,33 @@ def sample_lines(
     options: dict[str, Any],
 ) -> None:
     """Write whole lines, and say how many are distinct and new."""
-    lines: list[WrittenLine]
+    lines: Iterable[WrittenLine]
     if beam:
         if stop:
             raise OptionError("a beam search for lines ends at a line's end: leave out --stop")
         lines = run.likely(prompt, length, beam, conditions)
     else:
-        lines = run.write(samples, prompt, length, conditions, seed, stop, **options)
+        lines = run.write_each(samples, prompt, length, conditions, seed, stop, **options)
     known = run.known_lines
-    new = [line.text not in known for line in lines]
-    distinct, fresh = (
-        len({line.text for line in lines}),
-        len({x.text for x, one in zip(lines, new, strict=True) if one}),
-    )
+    count = new = cut = 0
+    distinct: dict[str, bool] = {}
+    found: list[dict[str, Any]] = []
+    for line in lines:
+        is_new = distinct[line.text] = line.text not in known
+        count, new, cut = count + 1, new + is_new, cut + (not line.complete)
+        if not as_json:
+            write(line.text, raw=raw)
+            continue
+        probability = {} if line.log_probability is None else {"log_probability": line.log_probability}
+        found.append({"text": line.text, "new": is_new, "complete": line.complete, **probability})
     if as_json:
-        found = [
-            {
-                "text": line.text,
-                "new": one,
-                "complete": line.complete,
-                **({} if line.log_probability is None else {"log_probability": line.log_probability}),
-            }
-            for line, one in zip(lines, new, strict=True)
-        ]
         seeded = {} if beam else {"seed": seed}
-        counts = {"distinct": distinct, "distinct_new": fresh, "new": sum(new)}
+        counts = {"distinct": len(distinct), "distinct_new": sum(distinct.values()), "new": new}
         print_json({"prompt": prompt, **seeded, "conditions": conditions, **counts, "lines": found})
         return
-    for line in lines:
-        write(line.text, raw=raw)
-    cut = sum(not line.complete for line in lines)
     ended = f"; {cut:,} cut off at --length {length}" if cut else ""
     error_console().print(
-        f"{len(lines):,} line{'s' * (len(lines) != 1)}: {distinct:,} distinct, {sum(new):,} new (not among "
+        f"{count:,} line{'s' * (count != 1)}: {len(distinct):,} distinct, {new:,} new (not among "
         f"the {run.line_facts.lines:,} training lines){ended}",
         style="dim",
         soft_wrap=True,

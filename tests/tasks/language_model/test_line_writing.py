@@ -62,6 +62,12 @@ def test_the_most_probable_lines_have_the_probabilities_of_their_scores(steered:
         assert line.complete and line.log_probability == pytest.approx(-score.nats, abs=1e-3)
 
 
+def test_a_million_lines_begin_at_once(plain: LineModelRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_writing, "_AT_ONCE", 7)
+    lines = plain.write_each(line_writing.MOST_LINES, seed=5)
+    assert [next(lines) for _ in range(20)] == plain.write(20, seed=5)
+
+
 def test_many_lines_are_drawn_in_several_batches(
     plain: LineModelRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -286,7 +286,7 @@ class LineModelRun(LanguageModelRun):
         stop: Sequence[str] = (),
         **options: Any,
     ) -> list[WrittenLine]:
-        """Write whole lines, all in a batch.
+        """Write whole lines.
 
         Args:
             count: how many.
@@ -300,6 +300,19 @@ class LineModelRun(LanguageModelRun):
             OptionError: an option or a condition is not what it may be.
             UnknownTokenError: the prompt holds a character that the model does not know.
         """
+        return list(self.write_each(count, prompt, length, conditions, seed, stop, **options))
+
+    def write_each(
+        self,
+        count: int = 1,
+        prompt: str = "",
+        length: int = 1000,
+        conditions: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+        **options: Any,
+    ) -> Iterator[WrittenLine]:
+        """The lines of `write`, some at a time: a million need no more memory than a thousand."""
         state = self.first_states([self.encode_conditions(conditions)])
         drawn = random_seed() if seed is None else seed
         sampling = SamplingOptions(**options)
@@ -333,7 +346,7 @@ class LineModelRun(LanguageModelRun):
         self, prompt: str = "", length: int = 1000, samples: int = 1, **options: Any
     ) -> Iterator[tuple[int, str]]:
         """Yield (sample, text) line by line, without the prompt."""
-        for row, line in enumerate(self.write(samples, prompt, length, **options)):
+        for row, line in enumerate(self.write_each(samples, prompt, length, **options)):
             yield row, line.text[len(prompt) :]
 
     def beam(

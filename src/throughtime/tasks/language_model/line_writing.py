@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,8 +66,8 @@ def write_lines(
     prompt: str = "",
     state: Any = None,
     stop: Sequence[str] = (),
-) -> list[WrittenLine]:
-    """Draw lines.
+) -> Iterator[WrittenLine]:
+    """Draw lines, and yield them some at a time.
 
     Args:
         stepper: the model.
@@ -90,7 +90,6 @@ def write_lines(
         raise OptionError(f"length must be 0 or above, not {length}")
     beginning = encode_beginning(tokenizer, prompt)
     logits, state = read_tokens(stepper, beginning, state)
-    written: list[WrittenLine] = []
     for number, start in enumerate(range(0, count, _AT_ONCE)):
         rows = min(_AT_ONCE, count - start)
         sampler = Sampler(options, stepper.vocabulary_size, seed + (number << 40), rows)
@@ -99,8 +98,7 @@ def write_lines(
         own = stepper.select(state, np.zeros(rows, np.int64))
         repeated = np.repeat(logits, rows, axis=0)
         drawn = _until_end(stepper, sampler, repeated, own, length + 1, end_token(tokenizer))
-        written += [_as_line(tokenizer, prompt, tokens, length, stop) for tokens in drawn]
-    return written
+        yield from (_as_line(tokenizer, prompt, tokens, length, stop) for tokens in drawn)
 
 
 def likely_lines(
