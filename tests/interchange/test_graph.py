@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from throughtime.errors import OptionError
+from throughtime.errors import OptionError, RunError
 
 onnx = pytest.importorskip("onnx")
 
@@ -62,7 +62,7 @@ def test_what_does_not_fit_is_refused_by_onnx_itself() -> None:
     x = graph.input(Port("x", FLOAT, ("B", 3), "three numbers"))
     wrong = graph.node("MatMul", x, graph.weight(np.ones((2, 2), np.float32), "W"))
     graph.output(wrong, Port("y", FLOAT, ("B", 2), "nothing"))
-    with pytest.raises(Exception, match="Incompatible dimensions"):
+    with pytest.raises(RunError, match="wrong is no valid graph.*Incompatible dimensions"):
         graph.model("wrong")
 
 

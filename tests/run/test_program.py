@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.interchange.runs import make_run
+from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import MissingExtraError, RunError
 from throughtime.program.files import PROGRAM
 from throughtime.run import Run
@@ -86,3 +87,11 @@ def test_the_program_of_another_run_is_refused(tmp_path: Path) -> None:
         RunError, match="logits of sequence has 3 values, and the run 4: it is of another run"
     ):
         Run.open(other.folder).classify(TEXTS)
+
+
+@pytest.mark.parametrize("text", ["abc", "".join(map(chr, range(32, 300)))])
+def test_weights_of_another_vocabulary_are_refused(tmp_path: Path, text: str) -> None:
+    make_run(tmp_path, "language-model", hidden=4)
+    Tokenizer.train_on_texts("character", [text]).save(tmp_path / "tokenizer.json")
+    with pytest.raises(RunError, match=r"model.safetensors does not fit tokenizer.json: it knows \d+ tokens"):
+        Run.open(tmp_path).sample(length=3)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.errors import MissingExtraError, OptionError
+from throughtime.errors import MissingExtraError, OptionError, RunError
 from throughtime.extras import install_command
 from throughtime.program.network import Port
 
@@ -144,6 +144,7 @@ class Graph:
             about: goes to the file's metadata.
         Raises:
             OptionError: it is larger than an ONNX file can be.
+            RunError: its parts do not fit each other: the weights are of another network.
         """
         import onnx
 
@@ -157,7 +158,13 @@ class Graph:
             opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         )
         onnx.helper.set_model_props(model, about or {})
-        onnx.checker.check_model(model, full_check=True)
+        try:
+            onnx.checker.check_model(model, full_check=True)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            said = " ".join(str(error).split())
+            raise RunError(
+                f"{name} is no valid graph: do the weights belong to this network? ({said:.200})"
+            ) from None
         return model
 
     def _graph(self, name: str) -> GraphProto:

@@ -322,3 +322,17 @@ def test_damaged_facts_are_refused(tmp_path: Path, name: str, change: Any, messa
     path.write_text(change(path.read_text()))
     with pytest.raises(RunError, match=message):
         list(Run.open(run.folder).predict([tmp_path / "load.csv"]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_a_linear_baseline_is_checked_and_large_weights_are_no_fault(tmp_path: Path, value: float) -> None:
+    run = trained(tmp_path / "run", load_table(tmp_path / "load.csv"))
+    path = run.folder / "linear.npy"
+    np.save(path, np.full_like(np.load(path), value))
+    opened = Run.open(run.folder)
+    assert isinstance(opened, ForecasterRun)
+    if np.isfinite(value):
+        assert opened.evaluate(tmp_path / "load.csv")
+        return
+    with pytest.raises(RunError, match=r"linear.npy is damaged: a weight is not finite"):
+        opened.evaluate(tmp_path / "load.csv")

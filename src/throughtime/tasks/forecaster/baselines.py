@@ -27,9 +27,10 @@ class Linear:
 
     def forecast(self, batch: Batch) -> NDArray[np.float64]:
         """(B, H), in the units of the data."""
-        last = batch.values[-1]
-        said = (batch.values - last).T @ self.weights[:-1] + self.weights[-1] + last[:, None]
-        return batch.shift[:, None] + batch.scale[:, None] * said.astype(np.float64)
+        values, weights = batch.values.astype(np.float64), self.weights.astype(np.float64)
+        last = values[-1]
+        said = (values - last).T @ weights[:-1] + weights[-1] + last[:, None]
+        return batch.shift[:, None] + batch.scale[:, None] * said
 
 
 def fit_linear(training: Windows, validation: Windows | None) -> Linear:

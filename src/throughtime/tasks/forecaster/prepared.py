@@ -194,6 +194,8 @@ def read_linear(folder: Path, config: ForecasterConfig) -> Linear:
         raise RunError(str(error)) from None
     if weights.shape != (config.data.lookback + 1, config.data.horizon) or weights.dtype != np.float32:
         raise RunError(f"{path} is damaged, or of another run: it has shape {weights.shape}")
+    if not np.isfinite(weights).all():
+        raise RunError(f"{path} is damaged: a weight is not finite")
     return Linear(weights)
 
 

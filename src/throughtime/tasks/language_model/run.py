@@ -25,7 +25,7 @@ from throughtime.generation.text import Stepper, most_probable, random_seed, str
 from throughtime.in_memory import takes_data
 from throughtime.notebooks import table
 from throughtime.patterns import is_pattern
-from throughtime.run.run import Run
+from throughtime.run.run import WEIGHTS, Run
 from throughtime.runtime.folder import NetworkOptions
 from throughtime.runtime.outputs import check_output
 from throughtime.tasks.language_model.options import LanguageModelConfig
@@ -254,7 +254,13 @@ class LanguageModelRun(Run):
         model = self.config.model
         names = (name for name in NetworkOptions.__dataclass_fields__ if name != "task")
         options = NetworkOptions(self.task, **{name: getattr(model, name) for name in names})
-        return Engine(options, self.read_weights(), self.precision, self.threads)
+        engine = Engine(options, self.read_weights(), self.precision, self.threads)
+        if engine.vocabulary_size != self.tokenizer.vocabulary_size:
+            raise RunError(
+                f"{self.folder / WEIGHTS} does not fit {TOKENIZER}: it knows {engine.vocabulary_size:,} "
+                f"tokens, and the tokenizer {self.tokenizer.vocabulary_size:,}"
+            )
+        return engine
 
     def sample(self, prompt: str = "", length: int = 500, **options: Any) -> str:
         """Write a text that begins with the prompt.
