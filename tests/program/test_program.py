@@ -16,6 +16,7 @@ from throughtime.errors import ThroughtimeError
 from throughtime.program import cell_from_json, cell_to_json
 
 NASTY: list[Any] = [
+    10**400,
     *(
         None,
         True,

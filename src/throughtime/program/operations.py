@@ -339,8 +339,10 @@ def _slices(x: Array, axis: int, start: int, stop: int) -> Array:
 
 
 def _filled(types: Sequence[Type], value: float) -> Type:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
-        raise ValueError(f"{value!r} is not a number to fill with")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # A whole number may be more than any float; infinity is one.
+    if not (is_number and (abs(value) < 3e38 or abs(value) == math.inf)):
+        raise ValueError(f"{value!r:.40} is not a number to fill with")
     return Type("float32", types[0].shape)
 
 

@@ -16,7 +16,6 @@ are not written down: they follow from those of the inputs and weights, and foll
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -289,7 +288,7 @@ def _operands(given: Any, what: str) -> tuple[Operand, ...]:
     operands = read_list(given, what, 64)
     for operand in operands:
         number = isinstance(operand, (int, float)) and not isinstance(operand, bool)
-        if not (is_name(operand) or (number and math.isfinite(operand) and abs(operand) < 3e38)):
+        if not (is_name(operand) or (number and abs(operand) < 3e38)):
             raise RunError(f"{what}: {operand!r:.40} is no operand")
     return tuple(operands)
 
