@@ -64,6 +64,13 @@ def test_an_ensemble_of_the_same_member_says_what_the_member_says(name: str) -> 
     assert target.say(together[0]).keys() == target.say(outputs[0]).keys()
 
 
+def test_a_number_too_large_to_learn_is_refused() -> None:
+    target = numbers("squared")
+    with pytest.raises(DataError, match="a number to learn is too large"):
+        target.for_loss(np.full((2, len(target.names)), 1e300))
+    assert np.isnan(target.for_loss(np.full((1, len(target.names)), np.nan))).all()  # a frame without one
+
+
 def test_several_labels_are_given_from_their_thresholds_on() -> None:
     target = SeveralLabels("abc", [0.5, 0.9, 0.1])
     outputs = np.array([1.0, 1.0, -2.0], np.float32)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat
 
 from throughtime.data.features import statistics
-from throughtime.errors import NotANumberError, OptionError, RunError
+from throughtime.errors import DataError, NotANumberError, OptionError, RunError
 from throughtime.facts import read_json
 from throughtime.files import write_atomically
 from throughtime.metrics.numbers import NumberScores, write_scatter
@@ -151,7 +151,13 @@ class Numbers(Target):
     # ---- learning
 
     def for_loss(self, truth: NDArray[Any]) -> NDArray[np.float32]:
-        return ((truth - self._mean) / self._deviation).astype(np.float32)
+        with np.errstate(over="ignore"):
+            scaled = ((truth - self._mean) / self._deviation).astype(np.float32)
+        if np.isinf(scaled).any():
+            raise DataError(
+                "a number to learn is too large: 32 bits do not hold it in standard deviations from the mean"
+            )
+        return scaled
 
     def weights(self, truth: NDArray[Any]) -> NDArray[np.float32]:
         raise OptionError("--class-weights balanced is for labels: numbers have no classes")
