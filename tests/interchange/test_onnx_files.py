@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.interchange.runs import make_run
+from tests.tasks.language_model.line_runs import trained
 from throughtime.errors import CheckpointError, MissingExtraError, RunError
 from throughtime.run import WEIGHTS, Run
 from throughtime.runtime.quantize import quantise
@@ -59,6 +60,17 @@ def test_a_graph_that_gives_other_numbers_is_not_written(run: Run) -> None:
         export_onnx(run)
     assert not (run.folder / "onnx").exists()
     assert export_onnx(run, compare=False).differences is None
+
+
+def test_weights_that_only_a_graph_reads_are_checked(tmp_path: Path) -> None:
+    from throughtime.training.checkpoint import read_tensors, save_tensors
+
+    run = trained(tmp_path, True, epochs=1)
+    tensors, _ = read_tensors(run.folder / WEIGHTS)
+    del tensors["begin.deviation"]
+    save_tensors(run.folder / WEIGHTS, tensors, {})
+    with pytest.raises(RunError, match="lacks begin.deviation"):
+        export_onnx(Run.open(run.folder), compare=False)
 
 
 def test_a_difference_that_is_no_number_counts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

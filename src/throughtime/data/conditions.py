@@ -226,8 +226,8 @@ def as_arrays(rows: Sequence[tuple[list[int], list[float]]]) -> tuple[NDArray[np
 def check_arrays(conditions: Conditions, count: int, categories: NDArray[Any], numbers: NDArray[Any]) -> str:
     """What is wrong with arrays of `as_arrays` that were kept; "" where they belong to these conditions."""
     fits = (
-        (categories.shape, categories.dtype.kind) == ((count, len(conditions.categories)), "i")
-        and (numbers.shape, numbers.dtype.kind) == ((count, len(conditions.numbers)), "f")
+        (categories.shape, categories.dtype) == ((count, len(conditions.categories)), np.dtype(np.int64))
+        and (numbers.shape, numbers.dtype) == ((count, len(conditions.numbers)), np.dtype(np.float32))
         and bool(np.isfinite(numbers).all())
     )
     if not fits:

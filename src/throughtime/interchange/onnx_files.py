@@ -16,6 +16,7 @@ from throughtime.interchange.check import Difference, Model, check
 from throughtime.interchange.graph import IR_VERSION, OPSET, Graph, require_onnx
 from throughtime.interchange.onnx_network import build_graph, plans_of
 from throughtime.run import Run
+from throughtime.runtime.network import check_weights
 
 DESCRIPTION = "export.json"
 
@@ -64,7 +65,9 @@ def export_onnx(run: Run, folder: str | Path | None = None, compare: bool | None
         refuse_link(folder := run.folder / "onnx")
     folder = Path(folder)
     _ = run.network  # which refuses weights that do not fit config.toml, as a graph would not
-    arrays = dict(run.read_weights())  # so that quantised ones are unpacked once
+    weights = run.read_weights()
+    check_weights(run.program, weights)  # and those of a text's engine, which reads the recurrence alone
+    arrays = dict(weights)  # so that quantised ones are unpacked once
     files, facts = run.beside_graphs()
     plans, missing = plans_of(run.task, run.program)
     graphs = {name: build_graph(run.program, plan, arrays) for name, plan in plans.items()}

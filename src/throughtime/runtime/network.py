@@ -43,10 +43,7 @@ class Network:
 
     def __init__(self, program: NetworkProgram, weights: Weights, compute: Compute = FP32) -> None:
         self.functions: Mapping[str, NamedFunction] = program.functions
-        read = program.weights
-        for name, type in read.items():
-            weights.expect(name, [int(side) for side in type.shape])
-        weights.refuse_others(("",), {*read, *program.others})
+        check_weights(program, weights)
         weights.programs = dict(program.cells)
         self.recurrences = {
             name: _recurrent(recurrence, weights, compute) for name, recurrence in program.recurrences.items()
@@ -72,6 +69,14 @@ class Network:
             return self._plans[function](inputs)
         except IndexError:
             raise RunError(f"{function}: a number lies outside of the table that it chooses from") from None
+
+
+def check_weights(program: NetworkProgram, weights: Weights) -> None:
+    """Raise CheckpointError unless the tensors are exactly those that a program reads."""
+    read = program.weights
+    for name, type in read.items():
+        weights.expect(name, [int(side) for side in type.shape])
+    weights.refuse_others(("",), {*read, *program.others})
 
 
 def _recurrent(recurrence: Recurrence, weights: Weights, compute: Compute) -> Recurrent:

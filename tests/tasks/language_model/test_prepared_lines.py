@@ -46,6 +46,8 @@ def test_lines_come_back_as_they_were(tmp_path: Path) -> None:
         (CATEGORIES, np.array([[0], [1]])),
         (NUMBERS, np.array([[0.5], [np.nan], [1.0]], np.float32)),
         (NUMBERS, np.zeros((3, 2), np.float32)),
+        (NUMBERS, np.zeros((3, 1), np.longdouble)),
+        (CATEGORIES, np.array([[0], [1], [1]], ">i8")),
         (LINES, np.array([1, 2, 0, 3, 0, 2, 2, 4, 0])),
     ],
 )
