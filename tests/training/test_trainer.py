@@ -252,8 +252,9 @@ def test_what_cannot_start_leaves_nothing_behind(tmp_path: Path, text: Path) -> 
         with pytest.raises(DataError, match=message):
             train(source, out=tmp_path / "run", **SMALL)
         assert not (tmp_path / "run").exists()
-    with pytest.raises(OptionError, match="--device"):
-        train(text, out=tmp_path / "run", device="abacus", **SMALL)
+    for device in ("abacus", "meta"):
+        with pytest.raises(OptionError, match=f"--device {device} .*use cpu or auto"):
+            train(text, out=tmp_path / "run", device=device, **SMALL)
     train(text, out=tmp_path / "run", **SMALL)
     with pytest.raises(RunError, match=r"exists already.*--resume"):
         train(text, out=tmp_path / "run", **SMALL)

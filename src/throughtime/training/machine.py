@@ -47,6 +47,8 @@ def pick_device(config: RunConfig, place: Place | None = None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise OptionError(f"--device {name} cannot be used: {reason}; use cpu or auto") from None
+    if device.type == "meta":
+        raise OptionError(f"--device {name} holds no numbers, only shapes: use cpu or auto")
     return device
 
 
