@@ -24,7 +24,7 @@ from throughtime.tasks.captioner.options import CaptionerNetwork  # noqa: E402
 from throughtime.tasks.captioner.writer import CaptionWriter  # noqa: E402
 
 V, F, P, N = 7, 6, 4, 3
-INPUTS = ("every-step", "first-input", "initial-state", "attention")
+INPUTS = ("every-step", "first-input", "initial-state", "attention", "late-attention")
 OPTIONS: list[dict[str, Any]] = [
     {},
     {"cell": "gru", "layers": 2, "image_embedding": 0},
@@ -91,7 +91,7 @@ def assert_writes_alike(model: Captioner, images: np.ndarray, tolerance: float =
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("image_input", INPUTS)
 def test_features_become_the_captions_of_torch(image_input: str, options: dict[str, Any]) -> None:
-    grid = image_input == "attention"
+    grid = image_input.endswith("attention")
     model = network(ReadyFeatures(F, grid, (P, F) if grid else None), image_input, **options)
     shape = (N, P, F) if grid else (N, F)
     images = np.random.default_rng(1).normal(size=shape).astype(np.float16 if grid else np.float32)
@@ -101,15 +101,15 @@ def test_features_become_the_captions_of_torch(image_input: str, options: dict[s
 @pytest.mark.parametrize("image_input", INPUTS)
 def test_so_do_pixels_by_our_own_cnn(image_input: str) -> None:
     torch.manual_seed(2)
-    model = network(SmallImageCNN(16, image_input == "attention"), image_input)
+    model = network(SmallImageCNN(16, image_input.endswith("attention")), image_input)
     images = np.random.default_rng(1).integers(0, 256, (N, 16, 16, 3), dtype=np.uint8)
     assert_writes_alike(model, images, 1e-4)
 
 
-@pytest.mark.parametrize("image_input", ["every-step", "attention"])
+@pytest.mark.parametrize("image_input", ["every-step", "attention", "late-attention"])
 def test_so_do_images_by_a_mobilenet_that_was_trained_further(image_input: str) -> None:
     torch.manual_seed(2)
-    encoder = MobileNetTail(MobileNetV2(0), 2, image_input == "attention", (160, 2, 2))
+    encoder = MobileNetTail(MobileNetV2(0), 2, image_input.endswith("attention"), (160, 2, 2))
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"hidden": 9, "embedding": 5, "image_embedding": 3, "attention_size": 4}
     config = CaptionerNetwork(image_input=image_input, fine_tune=2, **sizes)  # type: ignore[arg-type]

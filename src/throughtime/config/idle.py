@@ -163,13 +163,13 @@ _RULES = (
     _Rule(("attention_score",), lambda given: given["attention"] != "luong", "--attention luong"),
     _Rule(
         ("attention_size", "attention_penalty"),
-        lambda given: given["image_input"] != "attention",
-        "--image-input attention",
+        lambda given: given["image_input"] not in ("attention", "late-attention"),
+        "--image-input attention or late-attention",
     ),
     _Rule(
         ("image_embedding",),
-        lambda given: given["image_input"] not in ("every-step", "attention"),
-        "--image-input every-step or attention",
+        lambda given: given["image_input"] not in ("every-step", "attention", "late-attention"),
+        "--image-input every-step, attention or late-attention",
     ),
     _Rule(("rewarded_length",), lambda given: not given["word_reward"], "--word-reward"),
     _Rule(

@@ -39,7 +39,7 @@ class SmallImageCNN(Encoder):
             channels = outputs
         self.features = nn.Sequential(*layers)
         side = image_size // STRIDE
-        self.position = nn.Parameter(torch.zeros(side * side, channels)) if grid else None
+        self.position = nn.Parameter(_places(side, channels)) if grid else None
         self.output = nn.Linear(channels if grid else side * side * channels, FEATURES)
 
     def forward(self, cached: Tensor) -> Tensor:
@@ -50,3 +50,9 @@ class SmallImageCNN(Encoder):
             return torch.relu(self.output(places.flatten(1)))
         # Without its position a place could not say that it is the left one.
         return torch.relu(self.output(places + self.position))
+
+
+def _places(side: int, channels: int) -> Tensor:
+    """Where each place of a grid is, (side^2, C): row and column, from -1 to 1, in directions by chance."""
+    along = torch.linspace(-1, 1, side) if side > 1 else torch.zeros(1)
+    return torch.cartesian_prod(along, along) @ torch.randn(2, channels)

@@ -1,4 +1,4 @@
-"""The captioner: its equations, its four ways to let the image in, and that steps and scans agree."""
+"""The captioner: its equations, its five ways to let the image in, and that steps and scans agree."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from throughtime.tasks.captioner.options import CaptionerNetwork
 from throughtime.tasks.captioner.writer import CaptionWriter
 
 V, F, P = 7, 6, 4
-INPUTS = ("every-step", "first-input", "initial-state", "attention")
+INPUTS = ("every-step", "first-input", "initial-state", "attention", "late-attention")
 
 
 def network(image_input: str, **options: Any) -> Captioner:
     torch.manual_seed(0)
     sizes = {"hidden": 9, "embedding": 5, "image_embedding": 3, "attention_size": 4, **options}
     config = CaptionerNetwork(image_input=image_input, **sizes)  # type: ignore[arg-type]
-    return Captioner(config, V, ReadyFeatures(F, image_input == "attention")).double()
+    return Captioner(config, V, ReadyFeatures(F, image_input.endswith("attention"))).double()
 
 
 def images(image_input: str, count: int = 3) -> torch.Tensor:
     torch.manual_seed(1)
-    shape = (count, P, F) if image_input == "attention" else (count, F)
+    shape = (count, P, F) if image_input.endswith("attention") else (count, F)
     return torch.randn(shape, dtype=torch.float64)
 
 
@@ -167,6 +167,35 @@ def test_attention_of_a_caption_has_a_map_for_each_token() -> None:
     assert alpha is not None and alpha.shape == (3, P)
     assert alpha.sum(1) == pytest.approx(np.ones(3), abs=1e-6)
     assert writer_of(network("every-step")).attention(images("every-step", 1).numpy(), np.array([2])) is None
+
+
+def test_late_attention_is_the_equation_of_the_literature() -> None:
+    """h_t = RNN(x_t, h_{t-1}); alpha_t = softmax(w tanh(W_v V + W_g h_t)); what is read out has both."""
+    model = network("late-attention", cell="rnn").eval()
+    v, tokens = images("late-attention"), torch.tensor([[V + 1] * 3, [0, 1, 2]])
+    attention, cell = model.attention, model.recurrent.cells[0]
+    assert attention is not None and model.image is not None and model.initial is not None
+    grid = torch.relu(model.image(v))
+    h = model.initial(grid.mean(1))
+    logits, alphas = model(v, tokens)
+    for t, x in enumerate(model.embedding(tokens)):
+        h = torch.tanh(x @ cell.weight_ih.T + cell.bias_ih + h @ cell.weight_hh.T + cell.bias_hh)
+        scores = attention.score(torch.tanh(attention.key(grid) + attention.query(h)[:, None])).squeeze(-1)
+        alpha = torch.softmax(scores.float(), -1)
+        torch.testing.assert_close(alphas[t], alpha)
+        z = torch.sigmoid(attention.gate(h)) * (alpha[..., None] * grid).sum(1)
+        read = x + attention.hidden_out(h) + attention.context_out(z)
+        torch.testing.assert_close(logits[t], model.output(read), atol=1e-6, rtol=1e-6)
+
+
+def test_late_attention_knows_the_word_just_read() -> None:
+    for image_input, depends in (("late-attention", True), ("attention", False)):
+        model = network(image_input).eval()
+        first, second = (
+            model(images(image_input), torch.tensor([[V + 1] * 3, [word] * 3]))[1] for word in (0, 1)
+        )
+        assert torch.equal(first[0], second[0])
+        assert torch.equal(first[1], second[1]) != depends
 
 
 def test_dropout_draws_in_training_only() -> None:

@@ -41,9 +41,9 @@ def task(image_input: str = "every-step", validation: Any = None, **training: An
         output_dropout=0,
         feature_dropout=0,
     )
-    model = Captioner(network, len(WORDS), ReadyFeatures(6, grid=image_input == "attention"))
+    model = Captioner(network, len(WORDS), ReadyFeatures(6, grid=image_input.endswith("attention")))
     part = examples()
-    if image_input == "attention":
+    if image_input.endswith("attention"):
         grid = np.repeat(part.images[:, None], 4, axis=1)
         part = CaptionExamples(grid, part.captions, part.owners, part.texts)
     config = CaptionTraining(**{"batch": 5, **training})

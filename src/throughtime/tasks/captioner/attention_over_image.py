@@ -40,7 +40,7 @@ class AttentionOverImage(nn.Module):
         """Look at the image.
 
         Args:
-            hidden: (B, H), the recurrence's output before this step.
+            hidden: (B, H), the recurrence's output before this step; of late attention, after it.
             grid: (B, P, A).
             keys: (B, P, K), what `project` returned.
         Returns:

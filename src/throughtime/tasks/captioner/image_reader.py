@@ -62,7 +62,7 @@ class ImageReader:
         self._backend = backend
         self._data = config.data
         self._trained_blocks = config.model.fine_tune
-        self.grid = config.model.image_input == "attention"
+        self.grid = config.model.attends
 
     @property
     def size(self) -> int:

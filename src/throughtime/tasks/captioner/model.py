@@ -38,13 +38,15 @@ class Decoding:
 class Captioner(nn.Module):
     """Image features enter a recurrence; words come out until END.
 
-    The features v enter in one of four ways, `config.image_input`:
+    The features v enter in one of five ways, `config.image_input`:
 
         every-step      h_t = tanh(W_hh h_{t-1} + W_xh x_t + W_ih v)   (Karpathy and Fei-Fei 2015; Mao et al.
                         2015). For every cell: v stands beside the word in the cell's input.
         first-input     x_0 = W v, then START and the words (Vinyals et al. 2015, equations 10 to 12)
         initial-state   h_0 (and c_0) = W v + b
         attention       x_t and a mean over the feature grid, weighted anew at each step (Xu et al. 2015)
+        late-attention  the mean stands beside h_t, not x_t: what is looked at depends on the word just read
+                        (Lu et al. 2017, equations 6 to 8)
 
     Tokens: those of the tokenizer, 0 to V - 1, then END = V and START = V + 1. START is read, never written.
 
@@ -76,10 +78,10 @@ class Captioner(nn.Module):
             self.image = nn.Linear(encoder.size, config.layers * sum(self.recurrent.state_sizes))
         elif config.image_embedding:
             # Without a bias: the cell has one.
-            self.image = nn.Linear(encoder.size, width, bias=config.image_input == "attention")
+            self.image = nn.Linear(encoder.size, width, bias=config.attends)
         self.attention = (
             AttentionOverImage(width, self.recurrent.output_size, config.attention_size, config.embedding)
-            if config.image_input == "attention"
+            if config.attends
             else None
         )
         self.initial = (
@@ -180,14 +182,20 @@ class Captioner(nn.Module):
         """One step with attention, up to what the output layer reads (B, E); and the weights (B, P)."""
         attention, grid, keys = self.attention, decoding.grid, decoding.keys
         assert attention is not None and grid is not None and keys is not None
-        context, alpha = attention(decoding.recurrent[0][-1], grid, keys)
-        inputs = torch.cat([words, context.to(words.dtype)], -1)
-        outputs, state = self.recurrent(inputs[None], decoding.recurrent)
+        if self.config.image_input == "late-attention":
+            outputs, state = self.recurrent(words[None], decoding.recurrent)
+            context, alpha = attention(outputs[0], grid, keys)
+        else:
+            context, alpha = attention(decoding.recurrent[0][-1], grid, keys)
+            inputs = torch.cat([words, context.to(words.dtype)], -1)
+            outputs, state = self.recurrent(inputs[None], decoding.recurrent)
         hidden = outputs[0] if mask is None else outputs[0] * mask
         return attention.read_out(hidden, words, context), replace(decoding, recurrent=state), alpha
 
     def _attend_through_time(self, words: Tensor, decoding: Decoding) -> tuple[Tensor, Tensor]:
-        """A loop over time: what is looked at depends on the state."""
+        """A loop over time: what is looked at depends on the state, and the state on it unless it is late."""
+        if self.config.image_input == "late-attention":
+            return self._attend_late(words, decoding)
         ones = words.new_ones(*words.shape[:2], self.recurrent.output_size)
         masks = self._drop(ones, self.config.output_dropout)
         outputs: list[Tensor] = []
@@ -197,6 +205,16 @@ class Captioner(nn.Module):
             outputs.append(output)
             alphas.append(alpha)
         return self.output(torch.stack(outputs)), torch.stack(alphas)
+
+    def _attend_late(self, words: Tensor, decoding: Decoding) -> tuple[Tensor, Tensor]:
+        """One scan over all steps, as nothing that is looked at enters it."""
+        attention, grid, keys = self.attention, decoding.grid, decoding.keys
+        assert attention is not None and grid is not None and keys is not None
+        outputs, _ = self.recurrent(words, decoding.recurrent)
+        looked = [attention(hidden, grid, keys) for hidden in outputs.unbind(0)]
+        contexts, alphas = (torch.stack(parts) for parts in zip(*looked, strict=True))
+        hidden = self._drop(outputs, self.config.output_dropout)
+        return self.output(attention.read_out(hidden, words, contexts)), alphas
 
     def _state(self, values: Tensor) -> State:
         """Cut (B, L * sum of S) into the recurrence's state, tensors (L, B, S)."""

@@ -80,10 +80,10 @@ class CaptionData(Section):
 class CaptionerNetwork(RecurrenceConfig):
     """The network: features of the image, words, recurrence, output layer."""
 
-    image_input: Literal["every-step", "first-input", "initial-state", "attention"] = Field(
+    image_input: Literal["every-step", "first-input", "initial-state", "attention", "late-attention"] = Field(
         default="every-step",
         description="How the features enter: added at every step, as the first input, as the initial state, "
-        "or attended to over the feature grid.",
+        "or attended to over the feature grid, before or (late) after the recurrence has read the word.",
     )
     hidden: int = Field(default=512, ge=1, le=MOST_UNITS, description="Hidden units in each layer.")
     layers: int = Field(default=1, ge=1, le=MOST_LAYERS, description="Recurrent layers.")
@@ -92,7 +92,8 @@ class CaptionerNetwork(RecurrenceConfig):
         default=256,
         ge=0,
         le=MOST_UNITS,
-        description="For every-step and attention: project the features to this size; 0 does not project.",
+        description="For every-step and both attentions: project the features to this size; 0 does not "
+        "project.",
     )
     attention_size: int = Field(default=256, ge=1, le=MOST_UNITS, description="Units of the attention's MLP.")
     input_dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout on the word embeddings.")
@@ -126,6 +127,11 @@ class CaptionerNetwork(RecurrenceConfig):
         le=18,
         description="Train this many of MobileNetV2's last blocks as well; 0 freezes all.",
     )
+
+    @property
+    def attends(self) -> bool:
+        """Whether it looks at places of the image, and not at the whole."""
+        return self.image_input in ("attention", "late-attention")
 
 
 class CaptionTraining(TrainingConfig):
