@@ -156,14 +156,7 @@ def attention(work: Path) -> Any:
     """A scene that the captioner has not seen, its caption, and where it looked for each word."""
     demo = demo_named("captioning")
     source = demo.write(work / "scenes", 1)
-    options = {
-        **demo.OPTIONS,
-        "image_input": "attention",
-        "hidden": 64,
-        "epochs": 5,
-        "threads": 1,
-        "tensorboard": False,
-    }
+    options = {**demo.OPTIONS, "threads": 1, "tensorboard": False}
     run = CaptionerRun.open(tt.train(source, out=work / "captioner", **options).folder)
     from PIL import Image
 

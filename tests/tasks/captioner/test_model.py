@@ -88,7 +88,7 @@ def test_attention_is_the_equation_of_show_attend_and_tell() -> None:
     torch.manual_seed(0)
     attention = AttentionOverImage(3, 9, 4, 5).double()
     hidden, grid = torch.randn(2, 9).double(), torch.randn(2, P, 3).double()
-    z, alpha = attention(hidden, grid, attention.project(grid))
+    z, alpha = (part[:, 0] for part in attention(hidden[:, None], grid, attention.project(grid)))
     for b in range(2):
         e = torch.stack(
             [

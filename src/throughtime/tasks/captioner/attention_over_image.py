@@ -40,16 +40,15 @@ class AttentionOverImage(nn.Module):
         """Look at the image.
 
         Args:
-            hidden: (B, H), the recurrence's output before this step; of late attention, after it.
+            hidden: (B, T, H), the recurrence's output before each step; of late attention, after it.
             grid: (B, P, A).
             keys: (B, P, K), what `project` returned.
         Returns:
-            z (B, A) and alpha (B, P), which sums to 1.
+            z (B, T, A) and alpha (B, T, P), which sums to 1.
         """
-        scores = self.score(torch.tanh(keys + self.query(hidden)[:, None])).squeeze(-1)
+        scores = self.score(torch.tanh(keys[:, None] + self.query(hidden)[:, :, None])).squeeze(-1)
         alpha = torch.softmax(scores.float(), -1)
-        mean = torch.bmm(alpha.to(grid.dtype)[:, None], grid).squeeze(1)
-        return torch.sigmoid(self.gate(hidden)) * mean, alpha
+        return torch.sigmoid(self.gate(hidden)) * torch.bmm(alpha.to(grid.dtype), grid), alpha
 
     def read_out(self, hidden: Tensor, word: Tensor, context: Tensor) -> Tensor:
         """What the output layer reads (B, E): the state after the step, the word read, what was looked at."""

@@ -184,9 +184,10 @@ class Captioner(nn.Module):
         assert attention is not None and grid is not None and keys is not None
         if self.config.image_input == "late-attention":
             outputs, state = self.recurrent(words[None], decoding.recurrent)
-            context, alpha = attention(outputs[0], grid, keys)
+            context, alpha = (part[:, 0] for part in attention(outputs[0][:, None], grid, keys))
         else:
-            context, alpha = attention(decoding.recurrent[0][-1], grid, keys)
+            before = decoding.recurrent[0][-1][:, None]
+            context, alpha = (part[:, 0] for part in attention(before, grid, keys))
             inputs = torch.cat([words, context.to(words.dtype)], -1)
             outputs, state = self.recurrent(inputs[None], decoding.recurrent)
         hidden = outputs[0] if mask is None else outputs[0] * mask
@@ -211,8 +212,7 @@ class Captioner(nn.Module):
         attention, grid, keys = self.attention, decoding.grid, decoding.keys
         assert attention is not None and grid is not None and keys is not None
         outputs, _ = self.recurrent(words, decoding.recurrent)
-        looked = [attention(hidden, grid, keys) for hidden in outputs.unbind(0)]
-        contexts, alphas = (torch.stack(parts) for parts in zip(*looked, strict=True))
+        contexts, alphas = (part.transpose(0, 1) for part in attention(outputs.transpose(0, 1), grid, keys))
         hidden = self._drop(outputs, self.config.output_dropout)
         return self.output(attention.read_out(hidden, words, contexts)), alphas
 
