@@ -11,7 +11,14 @@ import torch
 
 from tests.networks import numbers, one_label
 from throughtime.errors import DataError, OptionError, RunError
-from throughtime.targets.kinds import Numbers, SeveralLabels, Target, load_target, threshold_all
+from throughtime.targets.kinds import (
+    Numbers,
+    SeveralLabels,
+    Target,
+    labels_of,
+    load_target,
+    threshold_all,
+)
 from throughtime.targets.options import NumberLoss, read_quantiles
 from throughtime.targets.truth import TruthReader
 
@@ -69,6 +76,12 @@ def test_a_number_too_large_to_learn_is_refused() -> None:
     with pytest.raises(DataError, match="a number to learn is too large"):
         target.for_loss(np.full((2, len(target.names)), 1e300))
     assert np.isnan(target.for_loss(np.full((1, len(target.names)), np.nan))).all()  # a frame without one
+
+
+@pytest.mark.parametrize("kind", ["label", "labels"])
+def test_there_has_to_be_something_to_learn_from(kind: str) -> None:
+    with pytest.raises(DataError, match="a.csv: not a single example"):
+        labels_of(kind, [], "a.csv")
 
 
 def test_several_labels_are_given_from_their_thresholds_on() -> None:

@@ -55,6 +55,8 @@ def labels_of(kind: str, cells: Sequence[Any], source: str | Path) -> OneLabel |
     """
     if kind == "label":
         labels = Labels.of(cells)
+        if not labels.names:
+            raise DataError(f"{source}: not a single example is left to learn from")
         if len(labels) < 2:
             raise DataError(
                 f"{source}: every example has the label {labels.names[0]!r}; "

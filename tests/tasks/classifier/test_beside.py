@@ -93,6 +93,12 @@ def test_an_empty_second_text_is_a_bad_row(paired: ClassifierRun, tmp_path: Path
         list(paired.predict([table]))
 
 
+def test_a_number_may_be_the_second_text(paired: ClassifierRun, tmp_path: Path) -> None:
+    table = tmp_path / "t.jsonl"
+    table.write_text('{"question": "how many are there", "answer": 0}\n' * 2)
+    assert len(list(paired.predict([table]))) == 2
+
+
 @pytest.fixture(scope="module")
 def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ramps whose meaning turns around in the south: neither the ramp nor the place alone says the label."""
