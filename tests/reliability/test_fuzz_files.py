@@ -12,8 +12,8 @@ import pytest
 
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 INPUTS = 20_000
-# A quiet machine reads a third of them in this time; `benchmarks/fuzz.py` alone reads them all.
-SECONDS = 60
+# A quiet machine reads a tenth of them in this time; `benchmarks/fuzz.py` alone reads them all.
+SECONDS = 30
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fuzz forks, and reads /proc")
 
@@ -29,7 +29,7 @@ def test_no_malformed_input_ends_otherwise_than_in_one_line(tmp_path: Path) -> N
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
     total = json.loads(figures.read_text())["total"]
-    assert total["inputs"] > INPUTS // 20
+    assert total["inputs"] > INPUTS // 100
     # A fuzz that everything is refused of, or nothing, does not reach what it is for.
     assert total["refused"] > 0.3 * total["inputs"]
     assert total["accepted"] > 0.1 * total["inputs"]
