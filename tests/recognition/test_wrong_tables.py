@@ -62,6 +62,14 @@ FILES: dict[str, tuple[str, str, str]] = {
         rows("rooms", "area", "price", of=[(row[0], 0.5 + row[1], 0.25 + row[2]) for row in PRICES]),
         r"use --label-column rooms, or --label-column price --target number",
     ),
+    "two texts and a number": (
+        "answers.csv",
+        rows(
+            *("question", "answer", "age", "label"),
+            of=[(f"is it number {n}", f"yes it is {n}", 20.5 + n, "ab"[n % 2]) for n in range(12)],
+        ),
+        r"--columns age reads the numbers only.*--text-column question --second-text answer compares the two",
+    ),
     "no label, tabs": (
         "reviews.tsv",
         rows("review", "stars", of=REVIEWS, separator="\t"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from throughtime.data.features import is_sequence_file, is_sound_file
@@ -273,6 +274,10 @@ def _not_read(table: TableSurvey, names: list[str]) -> str:
     )
 
 
+def _as_a_pair(texts: Sequence[str]) -> str:
+    return f"{flag('text-column', texts[0])} {flag('second-text', texts[1])} compares the two"
+
+
 def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) -> Match:
     begin, settled = truth.why, truth.options
     columns = {name: table.columns[name] for name in rest}
@@ -287,7 +292,7 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
             f"name the column with the texts: {flag('text-column', best)}" if best else "there is no text"
         )
         if len(words) == 2:
-            advice += f"; {flag('text-column', words[0])} {flag('second-text', words[1])} compares the two"
+            advice += f"; {_as_a_pair(words)}"
         return Match(f"{begin}; there is no column `text`", advice=advice)
     if words or not rest:
         usable = [name for name in (*numbers, *lists) if name not in counters]
@@ -302,6 +307,8 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
             options.append(f"{flag('static-columns', *words)} reads {_them(words)} beside the numbers")
         best = max(words, key=lambda one: columns[one].mean_words, default="")
         options += [flag("text-column", best) + " reads the text only"] if best else []
+        texts = [one for one in words if columns[one].mean_words > 2]
+        options += [_as_a_pair(texts)] if len(texts) == 2 else []
         return Match(f"{begin}; {what}", advice="; ".join(options) or "there is nothing to learn from")
     if counters and wanted.columns is None:
         usable = [name for name in (*numbers, *lists) if name not in counters]
