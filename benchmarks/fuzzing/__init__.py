@@ -1,7 +1,7 @@
 """Malformed inputs for every way in which bytes from outside reach Throughtime; benchmarks/fuzz.py runs them.
 
-seeds      small valid files and run folders, made with the package itself
-damage_*   what can be wrong with them: bytes, text, archives and arrays, pictures, sounds and video
+seeds_*    small valid files: of every format, and of the sequences that people bring; run folders
+damage_*   what can be wrong with them: bytes, text, archives, tars and arrays, pictures, sounds and video
 damage     the table of these, by format
 targets    which file is damaged, and the command that reads it
 execution  one input in this process, judged as a user would see it
