@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from throughtime.data.features import FeatureSpace, statistics
@@ -14,13 +14,15 @@ from throughtime.errors import RunError
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 99))
+@example([1, 1], 2)  # 0.009 at 10,000: less than float32 tells apart there
 def test_statistics_of_parts_are_those_of_the_whole(lengths: list[int], seed: int) -> None:
     parts = [np.random.default_rng([seed, n]).normal(1e4, 2, (length, 3)) for n, length in enumerate(lengths)]
     mean, deviation = statistics(iter(parts))
     whole = np.concatenate(parts)
     assert mean == pytest.approx(whole.mean(0))
-    if len(whole) > 1:
-        assert deviation == pytest.approx(whole.std(0))
+    # Two draws may happen to be so near each other that float32 could not tell them apart.
+    varies = whole.std(0) > 1.1e-6 * np.abs(whole.mean(0))
+    assert deviation[varies] == pytest.approx(whole.std(0)[varies])
 
 
 def test_a_constant_feature_is_divided_by_one() -> None:
