@@ -62,6 +62,11 @@ FILES: dict[str, tuple[str, str, str]] = {
         rows("rooms", "area", "price", of=[(row[0], 0.5 + row[1], 0.25 + row[2]) for row in PRICES]),
         r"use --label-column rooms, or --label-column price --target number",
     ),
+    "no label, only row numbers": (
+        "remarks.csv",
+        rows("id", "text", of=[(n, f"remark number {n}") for n in range(1, 16)]),
+        r"number column: id: add a column with labels",
+    ),
     "two texts and a number": (
         "answers.csv",
         rows(

@@ -94,9 +94,9 @@ def _unlikely(column: Column) -> tuple[int, bool, int]:
 
 def likely_number(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
     """The column that most likely holds the number to predict; None where there are no numbers."""
-    names = [name for name in table.of_kind("number") if name not in but]
+    columns = [table.columns[name] for name in table.of_kind("number") if name not in but]
     # Tables end with what is to be predicted more often than they begin with it.
-    columns = [table.columns[name] for name in reversed(names)]
+    columns = [column for column in reversed(columns) if not column.counts_rows]
     best = min(columns, key=lambda one: (_unlikely(one)[0], one.is_category), default=None)
     return None if best is None else best.name
 

@@ -22,6 +22,7 @@ _DATE = re.compile(
     r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?"
     r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
 )
+_INDEX_NAMES = ("", "id", "index", "idx", "unnamed: 0", "row", "row_id")
 _TIME_NAMES = ("time", "timestamp", "date", "datetime", "ds", "seconds", "time_s", "time_ms", "t")
 
 
@@ -72,6 +73,12 @@ class Column:
             return True
         named = self.name.strip().lower() in _TIME_NAMES
         return named and self.kind == "number" and self.rises and self.different == self.filled > 1
+
+    @property
+    def counts_rows(self) -> bool:
+        """Whether it numbers the rows, which says nothing about them."""
+        named = self.name.strip().lower() in _INDEX_NAMES
+        return named and self.whole and self.rises and self.different == self.filled > 2
 
     @property
     def is_category(self) -> bool:

@@ -20,7 +20,6 @@ from throughtime.recognition.wanted import Wanted
 _FEWEST = 10
 # More different numbers than this, with fractions among them, measure something; whole ones may be codes.
 _MOST_FRACTIONS, _MOST_WHOLE = 20, 1_000
-_INDEX_NAMES = ("", "id", "index", "idx", "unnamed: 0", "row", "row_id")
 _SEPARATORS = ("|", ";", ",")
 _FLAGS = frozenset(["0", "1", "true", "false", "True", "False"])
 
@@ -267,7 +266,7 @@ def _not_read(table: TableSurvey, names: list[str]) -> str:
     useful = [
         one
         for one in names
-        if table.columns[one].kind in ("number", "text") and not _counts_rows(table.columns[one])
+        if table.columns[one].kind in ("number", "text") and not table.columns[one].counts_rows
     ]
     return (
         f" ({said}; {flag('static-columns', *useful)} reads {_them(useful)}, too)" if useful else f" ({said})"
@@ -284,7 +283,7 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
     words = [name for name, column in columns.items() if column.kind == "text"]
     lists = [name for name, column in columns.items() if column.kind in ("numbers", "lists")]
     numbers = [name for name, column in columns.items() if column.kind == "number"]
-    counters = [name for name in numbers if _counts_rows(columns[name])]
+    counters = [name for name in numbers if columns[name].counts_rows]
     listed = {} if wanted.columns is None else {"columns": ",".join(rest)}
     if wanted.input == "text" or (words and not lists and not numbers):
         best = max(words, key=lambda one: columns[one].mean_words, default="")
@@ -387,11 +386,6 @@ def _cell_with_several(column: Column) -> tuple[str, str]:
         if several and "" not in together and 2 <= len(together) <= len(cells):
             return several[0], separator
     return "", ""
-
-
-def _counts_rows(column: Column) -> bool:
-    named = column.name.strip().lower() in _INDEX_NAMES
-    return named and column.whole and column.rises and column.different == column.filled > 2
 
 
 def _values(table: TableSurvey, column: Column) -> str:
