@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from throughtime.data.numbers import as_float32, read_number, reads_as_number
+from throughtime.data.numbers import (
+    Decimal,
+    as_float32,
+    how_written,
+    plain_number,
+    read_number,
+    reads_as_number,
+)
 from throughtime.errors import DataError
 
 
@@ -24,6 +31,31 @@ def test_the_first_bad_number_is_named_after_the_cast(bad: float, message: str) 
         as_float32(values, lambda row, column: f"row {row}, column {column}")
     with pytest.raises(DataError, match=message):
         read_number(repr(bad))
+
+
+@pytest.mark.parametrize(
+    ("written", "decimal", "plain"),
+    [
+        ("1.234,50", ",", "1234.50"),
+        ("-0,5", ",", "-0.5"),
+        ("12\u202f345,6 \u20ac", ",", "12345.6"),
+        ("$1,234.5", ".", "1234.5"),
+        ("-$7", ".", "-7"),
+        ("1,23", ".", "1,23"),
+        ("01.02.2024", ",", "01.02.2024"),
+        ("one, two", ",", "one, two"),
+    ],
+)
+def test_numbers_as_people_write_them(written: str, decimal: Decimal, plain: str) -> None:
+    assert plain_number(written, decimal) == plain
+
+
+def test_commas_are_decimal_where_most_cells_say_so() -> None:
+    assert how_written(["1,5", "2,25", "3", "4,0"], between_commas=False) == ","
+    assert how_written(["1,3", "2", "0"], between_commas=False) is None  # labels
+    assert how_written(["1,234", "12,345", "7"], between_commas=True) == "."
+    assert how_written(["$5", "$6.50"], between_commas=True) == "."
+    assert how_written(["many", "few"], between_commas=True) is None
 
 
 def test_good_numbers_are_not_copied_where_they_need_not_be() -> None:

@@ -45,6 +45,21 @@ UNIVERSAL = (
 
 # The file, what it holds, and what its owner is told; or the task that it is for.
 FILES: dict[str, tuple[str, str, str]] = {
+    "days that may be months": (
+        "sales.csv",
+        rows("date", "sales", of=[(f"0{d}/0{d + 1}/2024", d) for d in range(1, 9)]),
+        r"01/02/2024 may begin with the day or with the month: say which: --day-first or --no-day-first",
+    ),
+    "an hour that comes twice": (
+        "load.csv",
+        rows("time", "load", of=[(t, n) for n, t in enumerate([*hours(40), hours(40)[-1]])]),
+        r"1 of 41 times is there already, such as 2016-07-02 15:00:00: keep one row for each time",
+    ),
+    "a day and a clock": (
+        "power.csv",
+        rows("Date", "Time", "kW", of=[("2006-12-16", f"17:{n:02}:00", n * 0.5) for n in range(40)]),
+        r"write the day of `Date` and the clock of `Time` into one column",
+    ),
     "no label": (
         "reviews.csv",
         rows("review", "stars", of=REVIEWS),
@@ -664,6 +679,30 @@ def test_a_parquet_of_dates_and_numbers_is_a_series(tmp_path: Path) -> None:
             "forecaster",
             "`month` is a time, and `store` and `sales` are numbers: forecasting `sales` of 2 series, named "
             "in `store`",
+        ),
+        (
+            "sales.csv",
+            rows("unique_id", "ds", "y", of=[(s, d, s * 2) for s in (1, 2) for d in hours(30)]),
+            {},
+            "forecaster",
+            "`ds` is a time, and `unique_id` and `y` are numbers: forecasting `y` of 2 series, named in "
+            "`unique_id`",
+        ),
+        (
+            "umsatz.csv",
+            rows("Tag", "EUR", of=[(f"{d}/03/2024", f"1.{d + 99},5") for d in range(1, 29)], separator=";"),
+            {},
+            "forecaster",
+            "numbers are written as 1.234,5 (--decimal ,); `Tag` is a time, and `EUR` is a number: "
+            "forecasting `EUR`",
+        ),
+        (
+            "stock.csv",
+            rows("date", "close", of=[(f"2/{d}/2024", f'"${d},000.5"') for d in range(1, 29)]),
+            {},
+            "forecaster",
+            "numbers are written as 1,234.5 (--decimal .); `date` is a time, and `close` is a number: "
+            "forecasting `close`",
         ),
     ],
 )

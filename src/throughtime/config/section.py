@@ -32,6 +32,13 @@ AllowOutsideFiles = Annotated[
         description="Read files that a table names outside its own folder: by absolute names, `..` or links."
     ),
 ]
+Decimal = Annotated[
+    Literal[",", "."] | None,
+    Field(
+        description="How the numbers of a .csv or .tsv file are written: `,` for 1.234,5 and `.` for 1,234.5 "
+        "or $1,234.50 (default: plain numbers such as 1234.5, or what the training data shows)."
+    ),
+]
 Fill = Annotated[
     Literal["none", "zero", "previous", "linear"],
     Field(

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from throughtime.data.delimited import read_delimited
+from throughtime.data.delimited import dialect_of, read_delimited
 from throughtime.data.joined import (
     JSON_LINES,
     TABLE_SUFFIXES,
@@ -24,6 +24,7 @@ from throughtime.data.joined import (
 )
 from throughtime.data.json_values import parse_json
 from throughtime.data.lines import read_lines, shown
+from throughtime.data.numbers import Decimal, plain_number
 from throughtime.data.parquet import parquet_columns, parquet_rows
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError
@@ -122,10 +123,25 @@ class TableFormat:
     Args:
         header: the first line of a CSV or TSV file names the columns; without it they are numbers from 1.
         encoding: of the text.
+        decimal: "," where numbers are written as 1.234,5 and "." where they are written as 1,234.5; None
+            leaves cells as they are.
+        day_first: whether 02/03/2024 is in March; None where nobody said so.
     """
 
     header: bool = True
     encoding: str = UTF8
+    decimal: Decimal | None = None
+    day_first: bool | None = None
+
+    @classmethod
+    def of(cls, data: Any) -> TableFormat:
+        """What the options of a run say of its tables, as far as its task has these."""
+        return cls(
+            getattr(data, "header", True),
+            getattr(data, "encoding", UTF8),
+            getattr(data, "decimal", None),
+            getattr(data, "day_first", None),
+        )
 
 
 USUAL = TableFormat()
@@ -164,6 +180,13 @@ def first_cells(path: str | Path | JoinedTable, form: TableFormat = USUAL) -> li
     if table_suffix(file) not in (".csv", ".tsv"):
         return None
     return table_names(file, read_delimited(file, encoding=form.encoding), header=False)[1]
+
+
+def separator_of(path: str | Path | JoinedTable, form: TableFormat = USUAL) -> str:
+    """What stands between the cells of a CSV or TSV file."""
+    place = located(path)
+    file = place.files[0].path if isinstance(place, JoinedTable) else place
+    return dialect_of(file.name, next(read_lines(file, encoding=form.encoding), "")).separator
 
 
 def resolve_column(names: Sequence[str], wanted: str) -> str | None:
@@ -285,11 +308,15 @@ def _rows_of(
 def _delimited_rows(path: Path | Source, bad: BadRows, form: TableFormat) -> Iterator[Row]:
     rows = read_delimited(path, lambda line, fault: bad.report(path, line, fault), form.encoding)
     names, first = table_names(path, rows, form.header)
-    yield from named_rows(rows if form.header else chain([(1, first)], rows), names, path, bad)
+    yield from named_rows(rows if form.header else chain([(1, first)], rows), names, path, bad, form)
 
 
 def named_rows(
-    rows: Iterable[tuple[int, list[str]]], names: Sequence[str], path: str | Path | Source, bad: BadRows
+    rows: Iterable[tuple[int, list[str]]],
+    names: Sequence[str],
+    path: str | Path | Source,
+    bad: BadRows,
+    form: TableFormat,
 ) -> Iterator[Row]:
     """Cells with the names of their columns.
 
@@ -298,6 +325,7 @@ def named_rows(
         names: of the columns.
         path: where they come from, for errors.
         bad: what happens to a row with more cells, or fewer.
+        form: how numbers are written.
     """
     for line, cells in rows:
         if not cells:
@@ -305,6 +333,8 @@ def named_rows(
         if len(cells) != len(names):
             bad.report(path, line, f"{len(cells)} fields, expected {len(names)} ({listed(names)})")
             continue
+        if form.decimal is not None:
+            cells = [plain_number(cell, form.decimal) for cell in cells]
         yield Row(line, dict(zip(names, cells, strict=True)))
 
 

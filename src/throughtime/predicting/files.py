@@ -204,5 +204,4 @@ def _kind(plan: Plan, column: str) -> type:
 
 def _form(predictor: Predictor) -> TableFormat:
     """How the run's own tables are written, which those to predict for are written like."""
-    data: Any = predictor.run.config.data
-    return TableFormat(getattr(data, "header", True), getattr(data, "encoding", "utf-8"))
+    return TableFormat.of(predictor.run.config.data)

@@ -105,7 +105,7 @@ class TableFile:
         rows = delimited_rows(lines, self.dialect, name, report, line)
         if form.header and not self.starts:
             table_names(name, rows, header=True)
-        yield from named_rows(rows, self.columns, name, bad)
+        yield from named_rows(rows, self.columns, name, bad, form)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""

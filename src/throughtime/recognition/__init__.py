@@ -70,7 +70,11 @@ def recognise(source: str | Path, options: Mapping[str, Any] | None = None) -> R
 
 
 def _recognise(source: str | Path, options: Mapping[str, Any], task: str | None, because: str) -> Recognised:
-    form = TableFormat(options.get("header") is not False, check_encoding(options.get("encoding") or UTF8))
+    form = TableFormat(
+        options.get("header") is not False,
+        check_encoding(options.get("encoding") or UTF8),
+        options.get("decimal"),
+    )
     if is_shards(source):
         return _from_shards(str(source), options, task, because)
     if is_pattern(source):
@@ -105,7 +109,13 @@ def _from_survey(
     if match.advice or kind.task is None:
         what = f"this looks like {kind.name} ({match.why})" if kind.name else match.why
         raise DataError(f"{survey.path}: {what}: {match.advice or kind.instead}")
-    return Recognised(kind.task, f"{begin}{match.why}: {match.learning}", match.options, match.usual)
+    settled, decimal = match.options, None if survey.table is None else survey.table.decimal
+    if decimal is not None and "decimal" in every_option() and kind.task in every_option()["decimal"]:
+        begin += (
+            f"numbers are written as {'1.234,5' if decimal == ',' else '1,234.5'} (--decimal {decimal}); "
+        )
+        settled = {**settled, "decimal": decimal}
+    return Recognised(kind.task, f"{begin}{match.why}: {match.learning}", settled, match.usual)
 
 
 def settle(source: str | Path, given: Mapping[str, Any], *layers: Mapping[str, Any]) -> tuple[RunConfig, str]:

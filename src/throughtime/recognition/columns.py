@@ -17,13 +17,19 @@ _DIFFERENT = 10_000
 # Of a value that only has to be told from others. A text's beginning is as good as all of it.
 _KEPT_CHARACTERS = 200
 
+_MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?"
-    r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?"
+    r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}((T|,? )\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AP]M)?)?"
     r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
+    r"|\d{4}[- ]?Q[1-4]|Q[1-4][- /]?\d{4}|\d{4}-?M\d{1,2}|\d{4}-?W\d{1,2}"
+    rf"|(\d{{1,2}}[- ])?{_MONTH}[- ](\d{{4}}|\d\d)|{_MONTH} \d{{1,2}},? \d{{4}}",
+    re.IGNORECASE,
 )
 _INDEX_NAMES = ("", "id", "index", "idx", "unnamed: 0", "row", "row_id")
-_TIME_NAMES = ("time", "timestamp", "date", "datetime", "ds", "seconds", "time_s", "time_ms", "t")
+_TIME_NAMES = (
+    "time", "timestamp", "date", "datetime", "ds", "ts", "seconds", "time_s", "time_ms", "t", "epoch", "year",
+)  # fmt: skip
 
 
 @dataclass

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
 
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.tables import resolve_column, several_columns
@@ -11,6 +14,7 @@ from throughtime.recognition.advice import columns_named, describe_columns, flag
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
+from throughtime.tasks.forecaster.written_times import day_first_of
 
 # Of a column that may hold whole texts: fewer words on average are names and categories.
 _WORDS_OF_A_TEXT = 3
@@ -28,6 +32,12 @@ _SERIES_NAMES = (
     "symbol",
     "ticker",
 )
+# Libraries and data sets that follow Nixtla's call them so.
+_NIXTLA = ("unique_id", "ds", "y")
+_SELDOM = 20  # Of so many times one may come twice by mistake; where more do, there are several series.
+_MOST_DIFFERENT = 10_000  # Of more, a survey does not keep which came twice.
+_DAY_OR_MONTH = re.compile(r"\d{1,2}[-/]\d{1,2}[-/]\d")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
 _VALUE_NAMES = ("y", "value", "target", "sales", "demand", "count", "quantity")
 
 
@@ -59,10 +69,38 @@ def series(survey: Survey, wanted: Wanted) -> Match | None:
     used = _used(table, wanted)
     are = "is a number" if len(numbers) == 1 else "are numbers"
     why = f"`{time}` is a time, and {columns_named(numbers)} {are}"
+    day_first = day_first_of(table.columns[time].values) if wanted.day_first is None else wanted.day_first
+    if day_first is None:
+        example = next(iter(table.columns[time].values))
+        return Match(
+            f"{why}; {example} may begin with the day or with the month",
+            advice="say which: --day-first or --no-day-first",
+        )
+    found = _wide_or_long(table, wanted, time, numbers, used, why)
+    # Only where it matters, so that it does not stand in the options of every other run.
+    matters = any(_DAY_OR_MONTH.match(one) for one in islice(table.columns[time].values, 100))
+    return replace(found, options={**found.options, "day_first": day_first}) if matters else found
+
+
+def _wide_or_long(
+    table: TableSurvey, wanted: Wanted, time: str, numbers: Sequence[str], used: Sequence[str], why: str
+) -> Match:
+    unsaid = wanted.series_column is None and wanted.value_column is None and wanted.columns is None
+    if unsaid and set(_NIXTLA) <= set(table.columns):
+        wanted = replace(wanted, series_column=_NIXTLA[0], value_column=_NIXTLA[2])
     if wanted.series_column is not None or wanted.value_column is not None:
         return _long(table, wanted, time, numbers, used, why)
     times = table.columns[time]
-    if times.different < times.filled and times.different < 10_000:
+    repeated = times.filled - times.different
+    if repeated and repeated * _SELDOM <= times.filled:
+        twice = next(one for one, count in times.values.items() if count > 1)
+        return Match(
+            f"{why}; {repeated:,} of {times.filled:,} times {'is' if repeated == 1 else 'are'} there "
+            f"already, such as {twice}",
+            advice="keep one row for each time (when a clock is put back, an hour comes twice: write times "
+            "with their zone)",
+        )
+    if repeated and times.different < _MOST_DIFFERENT:
         return Match(
             f"{why}; the same times occur again and again", advice=_long_advice(table, time, numbers, used)
         )
@@ -101,7 +139,7 @@ def _long(
         why,
         f"forecasting `{value}` of {count:,}{'' if table.complete else ' or more'} series, named in `{owner}`"
         f"{_aside(table, [time, owner, value, *used])}",
-        options={"time_column": time},
+        options={"time_column": time, "series_column": owner, "value_column": value},
     )
 
 
@@ -117,6 +155,9 @@ def _aside(table: TableSurvey, read: Sequence[str]) -> str:
 
 def _long_advice(table: TableSurvey, time: str, numbers: Sequence[str], used: Sequence[str]) -> str:
     rest = [name for name in table.columns if name != time and name not in used]
+    clock = next((name for name in table.of_kind("time") if name in rest), None)
+    if clock is not None and all(_CLOCK.fullmatch(one) for one in islice(table.columns[clock].values, 100)):
+        return f"write the day of `{time}` and the clock of `{clock}` into one column, as 2024-02-28 13:00"
     texts = [name for name in table.of_kind("text") if name in rest]
     named = [name for name in rest if name.strip().lower() in _SERIES_NAMES]
     owner = next(iter([*named, *texts]), None)

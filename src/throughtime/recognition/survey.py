@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from throughtime.data.audio import AUDIO_SUFFIXES
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.images import IMAGE_SUFFIXES
 from throughtime.data.joined import JoinedTable, table_suffix
-from throughtime.data.numbers import reads_as_number
+from throughtime.data.numbers import Decimal, how_written, plain_number, reads_as_number
 from throughtime.data.sources import Source
 from throughtime.data.tables import (
     USUAL,
@@ -27,6 +27,7 @@ from throughtime.data.tables import (
     first_cells,
     is_table,
     rows_by_file,
+    separator_of,
 )
 from throughtime.data.video import VIDEO_SUFFIXES
 from throughtime.encodings import UTF8, guess_encoding
@@ -57,6 +58,7 @@ class TableSurvey:
         rows: how many were looked at.
         complete: whether these are all.
         no_header: why the first line looks like a row; "" where it looks like a header, or is none.
+        decimal: how its numbers are written, as in `TableFormat`.
     """
 
     path: Path | JoinedTable
@@ -64,6 +66,7 @@ class TableSurvey:
     rows: int
     complete: bool
     no_header: str
+    decimal: Decimal | None = None
 
     @property
     def folder(self) -> Path:
@@ -214,19 +217,26 @@ def _beginning(path: Path | Source) -> bytes:
 def _look_at_table(path: Path | JoinedTable, form: TableFormat) -> TableSurvey:
     bad = BadRows(skip=True)
     first = replace(path, files=path.files[:1]) if isinstance(path, JoinedTable) else path
-    cells = first_cells(first, form) if form.header else None
-    unnamed_form = replace(form, header=False)
+    cells = first_cells(first, form)
     no_header = ""
     if cells is not None:
         # Read as if it had none, so that a first row with equal cells can be told from a header.
-        unnamed = _columns_of(first, bad, unnamed_form, skip=1)
-        no_header = _why_no_header(cells, list(unnamed[0].values()))
+        below = list(_columns_of(first, bad, replace(form, header=False), skip=1)[0].values())
+        if form.decimal is None:
+            form = replace(form, decimal=_decimal_of(below, separator_of(first, form) == ","))
+        no_header = _why_no_header(cells, below, form.decimal) if form.header else ""
     if no_header:
-        columns, rows, complete = _columns_of(path, BadRows(skip=True), unnamed_form)
+        columns, rows, complete = _columns_of(path, BadRows(skip=True), replace(form, header=False))
     else:
         column_names(first, form)  # an empty or repeated name is an error that says so
         columns, rows, complete = _columns_of(path, BadRows(skip=True), form)
-    return TableSurvey(path, columns, rows, complete, no_header)
+    return TableSurvey(path, columns, rows, complete, no_header, form.decimal)
+
+
+def _decimal_of(columns: Sequence[Column], between_commas: bool) -> Decimal | None:
+    """How the numbers of a table are written, where whole columns of it are no plain numbers."""
+    texts = [column.values for column in columns if column.kind == "text" and column.filled > 1]
+    return next(filter(None, (how_written(values, between_commas) for values in texts)), None)
 
 
 def _columns_of(
@@ -261,8 +271,10 @@ def _columns_of(
     return columns, count, complete
 
 
-def _why_no_header(cells: list[str], columns: list[Column]) -> str:
+def _why_no_header(cells: list[str], columns: Sequence[Column], decimal: Decimal | None) -> str:
     """Why the first line is a row like the others; "" where it may be a header."""
+    if decimal is not None:
+        cells = [plain_number(cell, decimal) for cell in cells]
     numbers = [cell.strip() for cell in cells if reads_as_number(cell)]
     if len(numbers) > 2 and numbers in (_counted(0, len(numbers)), _counted(1, len(numbers))):
         return ""  # columns that are numbered

@@ -35,7 +35,7 @@ class Wanted:
         second_text: the column with the second text of a pair.
         static_columns: of a classifier, the columns that stand beside what it reads; of a forecaster, those
             that say what a series is.
-        time_column, series_column, value_column, known_future, past_columns: of a forecaster.
+        time_column, series_column, value_column, known_future, past_columns, day_first: of a forecaster.
     """
 
     task: str | None = None
@@ -63,6 +63,7 @@ class Wanted:
     value_column: str | None = None
     known_future: str | None = None
     past_columns: str | None = None
+    day_first: bool | None = None
     static_columns: str | None = None
 
     @classmethod

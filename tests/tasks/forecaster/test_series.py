@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.tasks.forecaster.tables import hours, write
-from throughtime.data.tables import USUAL
+from throughtime.data.tables import USUAL, TableFormat
 from throughtime.errors import DataError
 from throughtime.tasks.forecaster.series import Roles, find_roles, read_series
 
@@ -23,7 +23,17 @@ def test_gaps_are_marked_and_counted_and_never_zeros(tmp_path: Path) -> None:
     table = read_series(write(tmp_path / "a.csv", ("time", "a", "b"), *rows), WIDE, USUAL)
     np.testing.assert_array_equal(table.series[0].values, [1, np.nan, np.nan, np.nan, 3, 0])
     np.testing.assert_array_equal(table.series[1].values, [np.nan, 2, np.nan, np.nan, np.nan, 4])
-    assert "3 empty cells and 2 missing rows of a step of 1 hour: masked" in table.missing()
+    assert "3 empty cells and 2 missing rows of a step of 1 hour: masked" in table.remarks()
+
+
+def test_a_table_as_a_spreadsheet_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("time;a;b\n03/02/2024;1.234,5;$1\n02/02/2024;;-0,5\n01/02/2024;7;2,25\n")
+    table = read_series(path, WIDE, TableFormat(decimal=",", day_first=True))
+    np.testing.assert_array_equal(table.series[0].values, [7, np.nan, 1234.5])
+    np.testing.assert_array_equal(table.series[1].values, [2.25, -0.5, 1])
+    assert table.frequency.write(0) == "2024-02-01"
+    assert "the newest row comes first: read from the last row to the first; 1 empty cell" in table.remarks()
 
 
 def test_a_long_table_holds_series_of_their_own_lengths(tmp_path: Path) -> None:

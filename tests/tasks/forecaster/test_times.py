@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from throughtime.errors import DataError
-from throughtime.tasks.forecaster.times import Frequency, Moments, find_frequency, read_time
+from throughtime.tasks.forecaster.times import Frequency, Moments, find_frequency
+from throughtime.tasks.forecaster.written_times import day_first_of, read_time
 
 DAY = 86_400_000_000
 
@@ -16,7 +17,9 @@ DAY = 86_400_000_000
 def moments(*times: Any) -> Moments:
     found = [read_time(time) for time in times]
     clock = any(one[2] for one in found)
-    return Moments(found[0][0], np.array([one[1] for one in found]), range(2, 2 + len(times)), clock, "a.csv")
+    zone = any(one.has_zone for one in found)
+    values = np.array([one.value for one in found])
+    return Moments(found[0].unit, values, range(2, 2 + len(times)), clock, "a.csv", has_zone=zone)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,37 @@ def test_the_same_moment_in_many_hands(written: str) -> None:
     assert read_time(written)[1] == read_time("2024-02-28T13:00Z")[1]
 
 
+@pytest.mark.parametrize(
+    ("written", "day_first"),
+    [
+        ("05/03/2024", True),
+        ("3/5/24", False),
+        ("5-3-2024", True),
+        ("05.03.24", None),
+        ("05-Mar-2024", None),
+        ("Mar 05, 2024", None),
+        ("3/5/2024 12:00 AM", False),
+    ],
+)
+def test_the_same_day_in_many_hands(written: str, day_first: bool | None) -> None:
+    assert read_time(written, day_first).value == read_time("2024-03-05").value
+
+
+def test_a_day_above_twelve_tells_the_order_of_all() -> None:
+    assert day_first_of(["01/02/2024", "13/02/2024"]) is True
+    assert day_first_of(["01/02/2024", "02/13/2024"]) is False
+    assert day_first_of(["01/02/2024", "02/03/2024"]) is None
+
+
+def test_weekdays_go_on_after_the_weekend() -> None:
+    rows = moments(*(f"2024-01-{day:02}" for day in range(1, 13) if day % 7 not in (6, 0)))
+    days = find_frequency([rows])
+    assert [days.write(place) for place in (4, 5, 10)] == ["2024-01-05", "2024-01-08", "2024-01-15"]
+    np.testing.assert_allclose(days.calendar(np.array([5]))[0, :2], [0, 1], atol=1e-6)
+    with pytest.raises(DataError, match="line 2: the training data has Mondays to Fridays only"):
+        moments("2024-01-13").places(days)
+
+
 def test_eight_digits_are_a_day() -> None:
     assert read_time(20240228) == read_time("20240228") == read_time("2024-02-28")
     assert read_time(20249999)[0] == "number"
@@ -41,7 +75,9 @@ def test_eight_digits_are_a_day() -> None:
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("02/03/2024", "may begin with the day or with the month"),
+        ("02/03/2024", "may begin with the day or with the month: say --day-first"),
+        ("2024-W54", "no such week"),
+        ("3.1.2024 13:00 PM", "no such date"),
         ("2024-02-30", "no such date"),
         ("soon", "no time that can be read"),
         ("", "missing"),
@@ -65,6 +101,10 @@ def test_what_is_no_time_is_said(written: Any, message: str) -> None:
         (["2024-01-31", "2024-02-29", "2024-03-31"], "1 month", 12),
         (["2024-01", "2024-04", "2024-07"], "3 months", 4),
         (["2020-01-01", "2021-01-01", "2022-01-01"], "1 year", 1),
+        (["2023Q4", "2024Q1", "2024Q2"], "3 months", 4),
+        (["2020-W53", "2021-W01", "2021-W02"], "1 week", 52),
+        (["Dec-23", "Jan-24", "Feb-24"], "1 month", 12),
+        ([f"2024-01-{day:02}" for day in range(1, 20) if day % 7 not in (6, 0)], "1 weekday", 5),
         ([0.1, 0.2, 0.3], "0.1", 1),
     ],
 )
@@ -79,6 +119,8 @@ def test_times_to_come_are_written_as_the_table_has_them() -> None:
     assert [months.write(place) for place in (2, 3, 14)] == ["2025-01-01", "2025-02-01", "2026-01-01"]
     hour = find_frequency([moments("2024-02-28 22:00", "2024-02-28 23:00")])
     assert hour.write(26) == "2024-03-01 00:00"
+    with_zone = find_frequency([moments("2024-02-28 22:00+02:00", "2024-02-28 23:00+02:00")])
+    assert with_zone.write(0) == "2024-02-28 20:00Z"
     with pytest.raises(DataError, match="beyond the year 9999"):
         hour.write(10**9)
 

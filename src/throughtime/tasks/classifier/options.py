@@ -15,6 +15,7 @@ from throughtime.config.section import (
     MOST_TOKENS,
     MOST_UNITS,
     AllowOutsideFiles,
+    Decimal,
     Encoding,
     Fill,
     SkipBad,
@@ -94,6 +95,7 @@ class LabelledData(SoundFrames):
         default="utf-8",
         description="What the text files are encoded in: utf-8, utf-16, cp949, latin-1, cp1252, shift_jis...",
     )
+    decimal: Decimal = None
     any_labels: bool = Field(
         default=False,
         description="Take every label as it is, also where the labels look like measurements or like several "

@@ -22,7 +22,7 @@ STATIC_COLUMN = "static column"
 
 def table_format(data: LabelledData) -> TableFormat:
     """How its tables are written."""
-    return TableFormat(data.header, data.encoding)
+    return TableFormat.of(data)
 
 
 def truth_reader(data: LabelledData) -> TruthReader:

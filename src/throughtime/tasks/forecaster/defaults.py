@@ -8,7 +8,7 @@ from throughtime.tasks.forecaster.series import Roles, SeriesTable
 
 # Horizon and lookback by season: a day of hours from a week, two weeks of days from eight, a year of months
 # from three...
-_BY_SEASON = {24: (24, 168), 7: (14, 56), 12: (12, 36), 52: (13, 104), 4: (8, 16)}
+_BY_SEASON = {24: (24, 168), 7: (14, 56), 5: (10, 40), 12: (12, 36), 52: (13, 104), 4: (8, 16)}
 _OTHERWISE = (24, 96)
 # The recurrence reads no more segments than this, where it may choose: its time is that of its steps.
 _MOST_SEGMENTS = 60

@@ -8,7 +8,15 @@ from pydantic import Field, model_validator
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_LAYERS, MOST_RATE, MOST_UNITS, Encoding, Section
+from throughtime.config.section import (
+    MOST_COUNTED,
+    MOST_LAYERS,
+    MOST_RATE,
+    MOST_UNITS,
+    Decimal,
+    Encoding,
+    Section,
+)
 from throughtime.config.training import TrainingConfig
 from throughtime.encodings import UTF8
 
@@ -35,6 +43,11 @@ class SeriesData(Section):
     )
     time_column: str | None = Field(
         default=None, description="The column that says when, by name or number from 1."
+    )
+    day_first: bool | None = Field(
+        default=None,
+        description="Whether dates such as 02/03/2024 begin with the day (default: what the training data "
+        "shows).",
     )
     columns: str | None = Field(
         default=None,
@@ -80,6 +93,7 @@ class SeriesData(Section):
         "rows.",
     )
     encoding: Encoding = Field(default=UTF8, description="The encoding of a table of text.")
+    decimal: Decimal = None
 
 
 class ForecasterNetwork(RecurrenceConfig):

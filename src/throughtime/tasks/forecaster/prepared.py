@@ -229,7 +229,7 @@ def joined(before: SeriesTable, table: SeriesTable) -> tuple[list[Series], list[
     return found, ranges
 
 
-def read_future(path: str | Path, known: SeriesFile, encoding: str) -> SeriesTable:
+def read_future(path: str | Path, known: SeriesFile, form: TableFormat) -> SeriesTable:
     """A table with the columns that are known ahead, of the steps to come.
 
     Raises:
@@ -241,7 +241,7 @@ def read_future(path: str | Path, known: SeriesFile, encoding: str) -> SeriesTab
         roles = Roles(known.roles.time, known.roles.known[:1], None, known.roles.known[1:])
     else:
         roles = Roles(known.roles.time, known.roles.known[:1], known.roles.series, known.roles.known[1:])
-    return read_series(path, roles, TableFormat(encoding=encoding), known.frequency)
+    return read_series(path, roles, form, known.frequency)
 
 
 def with_future(

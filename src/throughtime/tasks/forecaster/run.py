@@ -62,7 +62,7 @@ class ForecasterRun(Run):
 
     def prepare(self, show: Progress) -> None:
         data = self.config.data
-        form = TableFormat(encoding=data.encoding)
+        form = TableFormat.of(data)
         columns = (
             "time_column", "columns", "series_column", "value_column", "known_future", "past_columns",
             "static_columns",
@@ -75,8 +75,8 @@ class ForecasterRun(Run):
         if data.validation is not None:
             validation = read_series(data.validation, roles, form, table.frequency)
         for one in (table, validation):
-            if one is not None and one.missing():
-                show.remark(one.missing())
+            if one is not None and one.remarks():
+                show.remark(one.remarks())
         counts = self.config.model.distribution == "negative-binomial"
         if counts:
             for one in (table, *([] if validation is None else [validation])):
@@ -295,18 +295,15 @@ class ForecasterRun(Run):
 
     def _read(self, path: str | Path) -> SeriesTable:
         known = self.known
-        return read_series(
-            path, known.roles, TableFormat(encoding=self.config.data.encoding), known.frequency
-        )
+        return read_series(path, known.roles, TableFormat.of(self.config.data), known.frequency)
 
     def _recent(self, path: str | Path, future: str | Path | None, bad: BadRows) -> list[Series]:
         """The series of a table, cut behind their last value, with what is known of the steps to come.
 
         The columns of a wide table are cut at the same row: they are forecast from the same moment.
         """
-        ahead = (
-            None if future is None else prepared.read_future(future, self.known, self.config.data.encoding)
-        )
+        form = TableFormat.of(self.config.data)
+        ahead = None if future is None else prepared.read_future(future, self.known, form)
         data = self.config.data
         table, found = self._read(path), []
         ends = [_end(one) for one in table.series]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from throughtime.data.tables import (
     several_columns,
 )
 from throughtime.errors import DataError
-from throughtime.tasks.forecaster.times import Frequency, Moments, Unit, find_frequency, read_time
+from throughtime.tasks.forecaster.times import Frequency, Moments, find_frequency
+from throughtime.tasks.forecaster.written_times import Unit, read_time
 
 # How other programs write that there is no value.
 _NOTHING = ("", "na", "n/a", "nan", "null", "none")
@@ -90,6 +92,7 @@ class SeriesTable:
         empty: cells of targets without a value.
         added: rows that the grid has and the table does not.
         empty_covariates: cells of other columns without a value.
+        newest_first: the table's rows are in the order from the last to the first.
     """
 
     path: str
@@ -98,9 +101,10 @@ class SeriesTable:
     empty: int = 0
     added: int = 0
     empty_covariates: int = 0
+    newest_first: bool = False
 
-    def missing(self) -> str:
-        """What is missing, in a line; "" where nothing is."""
+    def remarks(self) -> str:
+        """What is missing, and in which order the rows were, in a line; "" where there is nothing to say."""
         parts: list[str] = []
         if self.empty:
             parts.append(f"{self.empty:,} empty cell{'s' * (self.empty > 1)}")
@@ -112,6 +116,10 @@ class SeriesTable:
         if self.empty_covariates:
             text += "; " if text else ""
             text += f"{self.empty_covariates:,} empty cells beside the targets take the value before them"
+        if self.newest_first:
+            text = "the newest row comes first: read from the last row to the first" + (
+                f"; {text}" if text else ""
+            )
         return f"{self.path}: {text}" if text else ""
 
 
@@ -197,7 +205,7 @@ def read_series(
     for row in read_rows(path, BadRows(), form=form):
         where = place_of(path, row.line)
         try:
-            own, time, has_clock = read_time(row.values.get(roles.time))
+            own, time, has_clock, has_zone = read_time(row.values.get(roles.time), form.day_first)
         except DataError as error:
             raise DataError(f"{where}: column {shown(roles.time)}: {error}") from None
         if unit is not None and own != unit:
@@ -208,18 +216,23 @@ def read_series(
         one.times.append(time)
         one.lines.append(row.line)
         one.has_clock |= has_clock
+        one.has_zone |= has_zone
         one.rows.append([_cell(row.values.get(column), where, column) for column in numbers])
         if roles.static:
             one.take_static([row.values.get(column) for column in roles.static], where, roles.static, name)
     assert unit is not None
+    newest_first = all(one.falls() for one in raw.values())
+    if newest_first:
+        for one in raw.values():
+            one.turn()
     moments = [
-        Moments(unit, np.array(one.times), one.lines, one.has_clock, str(path), name)
+        Moments(unit, np.array(one.times), one.lines, one.has_clock, str(path), name, one.has_zone)
         for name, one in raw.items()
     ]
     for one in moments:
         one.check_order()
     frequency = find_frequency(moments) if frequency is None else frequency
-    table = SeriesTable(str(path), frequency, [])
+    table = SeriesTable(str(path), frequency, [], newest_first=newest_first)
     for (name, one), when in zip(raw.items(), moments, strict=True):
         _place(table, name, one, when, roles)
     return table
@@ -234,6 +247,16 @@ class _Raw:
     rows: list[list[float]] = field(default_factory=list)
     static: list[float | str] | None = None
     has_clock: bool = False
+    has_zone: bool = False
+
+    def falls(self) -> bool:
+        """Whether each row is before the one above it."""
+        return len(self.times) > 1 and all(b < a for a, b in pairwise(self.times))
+
+    def turn(self) -> None:
+        """Put the last row first."""
+        for rows in (self.times, self.lines, self.rows):
+            rows.reverse()
 
     def take_static(self, values: list[Any], where: str, columns: list[str], name: str) -> None:
         """Keep what the series is, or hold a row against it."""
@@ -271,7 +294,8 @@ def _cell(value: Any, where: str, column: str) -> float:
         return read_number(value)
     except DataError as error:
         raise DataError(
-            f"{where}: column {shown(column)}: {error}; leave the cell empty where there is none"
+            f"{where}: column {shown(column)}: {error}; leave the cell empty where there is none, and write "
+            f"names as a column of 0 and 1 for each"
         ) from None
 
 

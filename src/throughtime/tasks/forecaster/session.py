@@ -140,12 +140,13 @@ class ForecastSession:
         return session
 
     def _read(self, values: Mapping[str, Any]) -> tuple[int, list[float]]:
-        from throughtime.tasks.forecaster.times import Moments, read_time
+        from throughtime.tasks.forecaster.times import Moments
+        from throughtime.tasks.forecaster.written_times import read_time
 
         roles = self._run.known.roles
         if roles.time not in values:
             raise DataError(f"the row lacks {roles.time!r:.60}")
-        unit, time, clock = read_time(values[roles.time])
+        unit, time, clock, _ = read_time(values[roles.time], self._run.config.data.day_first)
         moments = Moments(unit, np.array([time]), [1], clock, "the row,")
         place = int(moments.places(self._run.known.frequency)[0])
         return place, [_number(values, name) for name in (*roles.targets, *roles.covariates)]

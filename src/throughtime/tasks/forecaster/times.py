@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +14,12 @@ from pydantic import FiniteFloat
 from throughtime.data.joined import file_of_line, place_of
 from throughtime.data.lines import shown
 from throughtime.errors import DataError
-
-Unit = Literal["microseconds", "months", "number"]
+from throughtime.tasks.forecaster.written_times import EPOCH, Unit
 
 _SECOND = 1_000_000
 _MINUTE, _HOUR, _DAY = 60 * _SECOND, 3600 * _SECOND, 86400 * _SECOND
-_EPOCH = datetime.datetime(1970, 1, 1)
-_ISO = re.compile(
-    r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2}))?(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(\.\d+)?)?)?"
-    r"\s*(Z|UTC|[+-]\d{2}:?\d{2})?"
-)
-_DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(\.\d+)?)?)?")
-_SLASHES = re.compile(r"\d{1,2}[-/]\d{1,2}[-/]\d{2,4}.*")
-# 20240228: as a number it would have a grid of days with 70 missing at the end of every month.
-_EIGHT_DIGITS = re.compile(r"(19\d\d|20\d\d)(0[1-9]|1[0-2])([0-3]\d)")
+# A weekend has to show before days without one are taken for weekdays.
+_FEWEST_WEEKDAYS = 10
 # Numbers that are no further from the grid than this are on it.
 _ON_GRID = 1e-3
 
@@ -39,16 +29,18 @@ class Frequency:
     """The time between two rows.
 
     Args:
-        unit: what `step` counts: microseconds, months, or the numbers of the time column.
+        unit: what `step` counts: microseconds, months, weekdays, or the numbers of the time column.
         step: above 0.
         origin: the time of place 0 of the grid, in `unit`.
         has_clock: whether times are written with hours and minutes.
+        is_utc: whether they are written with their zone; those to come are written in UTC then.
     """
 
     unit: Unit
     step: FiniteFloat
     origin: FiniteFloat = 0.0
     has_clock: bool = False
+    is_utc: bool = False
 
     @property
     def season(self) -> int:
@@ -57,6 +49,8 @@ class Frequency:
             return max(1, round(12 / self.step)) if 12 % self.step == 0 else 1
         if self.unit == "number":
             return 1
+        if self.unit == "weekdays":
+            return 5
         if self.step < _DAY:
             steps = _DAY / self.step
             return round(steps) if steps == round(steps) and steps <= 1440 else 1
@@ -69,6 +63,8 @@ class Frequency:
             return f"{self.step:g}"
         if self.unit == "months":
             return _counted(self.step / 12, "year") if self.step % 12 == 0 else _counted(self.step, "month")
+        if self.unit == "weekdays":
+            return "1 weekday"
         for size, word in ((_DAY * 7, "week"), (_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
             if self.step % size == 0:
                 return _counted(self.step / size, word)
@@ -86,9 +82,10 @@ class Frequency:
         moment = self._moment(value)
         if self.unit == "months" or not self.has_clock:
             return moment.date().isoformat()
-        return moment.isoformat(
+        written = moment.isoformat(
             sep=" ", timespec="auto" if moment.second or moment.microsecond else "minutes"
         )
+        return f"{written}Z" if self.is_utc else written
 
     def calendar(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """Hour, weekday and month of places, as sines and cosines: (T, F), F from the frequency.
@@ -116,6 +113,8 @@ class Frequency:
             return []
         if self.unit == "months":
             return ["month"] if self.step < 12 else []
+        if self.unit == "weekdays":
+            return ["weekday", "month"]
         names = ["hour"] if self.step < _DAY else []
         return [*names, *(["weekday"] if self.step < 7 * _DAY else []), "month"]
 
@@ -124,70 +123,15 @@ class Frequency:
             if self.unit == "months":
                 months = round(value)
                 return datetime.datetime(months // 12, months % 12 + 1, 1)
-            return _EPOCH + datetime.timedelta(microseconds=round(value))
+            if self.unit == "weekdays":
+                value = float(np.busday_offset(EPOCH.date(), round(value)).astype(np.int64)) * _DAY
+            return EPOCH + datetime.timedelta(microseconds=round(value))
         except (OverflowError, ValueError):
             raise DataError("the forecast reaches beyond the year 9999") from None
 
 
 def _counted(count: float, word: str) -> str:
     return f"{count:g} {word}{'' if count == 1 else 's'}"
-
-
-def read_time(value: Any) -> tuple[Unit, float, bool]:
-    """A cell of a time column: its unit, the time in it, and whether it has a clock.
-
-    Raises:
-        DataError: it is no time.
-    """
-    if isinstance(value, datetime.datetime):
-        return "microseconds", _microseconds(value), True
-    if isinstance(value, datetime.date):
-        return "microseconds", _microseconds(datetime.datetime(value.year, value.month, value.day)), False
-    if isinstance(value, float) or (isinstance(value, int) and not _EIGHT_DIGITS.fullmatch(str(value))):
-        return _number(value)
-    text = str(value).strip() if value is not None else ""
-    if not text:
-        raise DataError("the time is missing")
-    found = _ISO.fullmatch(text)
-    if found:
-        year, month, day, hour, minute, second, fraction, zone = found.groups()
-    elif found := _DAY_FIRST.fullmatch(text):
-        day, month, year, hour, minute, second, fraction = found.groups()
-        zone = None
-    elif _SLASHES.fullmatch(text):
-        raise DataError(f"{shown(text)} may begin with the day or with the month: write 2024-02-28")
-    else:
-        found = _EIGHT_DIGITS.fullmatch(text)
-        if found:
-            year, month, day = found.groups()
-            return read_time(f"{year}-{month}-{day}")
-        try:
-            return _number(float(text))
-        except ValueError:
-            raise DataError(f"{shown(text)} is no time that can be read: write 2024-02-28 13:00") from None
-    try:
-        moment = datetime.datetime(
-            int(year), int(month), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0)
-        ) + datetime.timedelta(seconds=float(fraction or 0))
-        if zone and zone not in ("Z", "UTC"):
-            sign = -1 if zone[0] == "-" else 1
-            moment -= sign * datetime.timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
-    except (ValueError, OverflowError):
-        raise DataError(f"{shown(text)} is no time: there is no such date") from None
-    return "microseconds", _microseconds(moment), hour is not None
-
-
-def _number(value: float) -> tuple[Unit, float, bool]:
-    # A whole number may have hundreds of digits, more than a float can have.
-    if not abs(value) < 2**53:
-        raise DataError(f"{shown(value)} is no time")
-    return "number", float(value), False
-
-
-def _microseconds(moment: datetime.datetime) -> float:
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(datetime.timezone.utc).replace(tzinfo=None)
-    return float((moment - _EPOCH) // datetime.timedelta(microseconds=1))
 
 
 @dataclass(frozen=True)
@@ -201,6 +145,7 @@ class Moments:
         has_clock: whether they are written with hours and minutes.
         path: the file.
         series: its name where a table holds several below each other, for errors.
+        has_zone: whether they are written with their zone.
     """
 
     unit: Unit
@@ -209,6 +154,7 @@ class Moments:
     has_clock: bool
     path: str
     series: str = ""
+    has_zone: bool = False
 
     def check_order(self) -> None:
         """Raise DataError where a row is not later than the one before it (the message names both lines)."""
@@ -234,11 +180,19 @@ class Moments:
         Raises:
             DataError: one is off the grid (the message names its line).
         """
-        if self.unit != ("microseconds" if frequency.unit == "months" else frequency.unit):
+        if self.unit != ("number" if frequency.unit == "number" else "microseconds"):
             raise DataError(f"{self._place(0)}: the times are not written as in the training data")
         times = self.times
         if frequency.unit == "months":
             times = _months(times)
+        elif frequency.unit == "weekdays":
+            weekend = np.flatnonzero(_on_weekend(times) | (times % _DAY != 0))
+            if len(weekend):
+                raise DataError(
+                    f"{self._place(int(weekend[0]))}: the training data has Mondays to Fridays only, and "
+                    f"this row is of another day or has a clock"
+                )
+            times = _weekdays(times)
         exact = (times - frequency.origin) / frequency.step
         places = np.round(exact)
         off = np.flatnonzero(~(np.abs(exact - places) <= _ON_GRID))
@@ -283,12 +237,35 @@ def find_frequency(series: Sequence[Moments]) -> Frequency:
         for one in series:
             months.update(np.diff(_months(one.times)).tolist())
             same_day &= len(
-                {(_EPOCH + datetime.timedelta(microseconds=t)).day for t in one.times[:40]}
+                {(EPOCH + datetime.timedelta(microseconds=t)).day for t in one.times[:40]}
             ) == 1 or all(_is_last_day(t) for t in one.times[:40])
         if same_day and min(months) > 0:
             origin = min(float(_months(one.times[:1])[0]) for one in series if len(one.times))
             return Frequency("months", _commonest(months), origin)
-    return Frequency("microseconds", _commonest(counted), origin, clock)
+    step = _commonest(counted)
+    if step == _DAY and not clock and _are_weekdays([one.times for one in series]):
+        return Frequency("weekdays", 1.0, float(_weekdays(np.array([origin]))[0]))
+    return Frequency("microseconds", step, origin, clock, any(one.has_zone for one in series))
+
+
+def _are_weekdays(series: Sequence[NDArray[np.float64]]) -> bool:
+    """Whether weekends are what is missing from days."""
+    times = np.concatenate(series)
+    weekends = sum(int((np.diff(one) == 3 * _DAY).sum()) for one in series)
+    return len(times) >= _FEWEST_WEEKDAYS and weekends > 0 and not _on_weekend(times).any()
+
+
+def _days(times: NDArray[np.float64]) -> NDArray[np.datetime64]:
+    return np.floor(times / _DAY).astype(np.int64).astype("datetime64[D]")
+
+
+def _on_weekend(times: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return ~np.is_busday(_days(times))
+
+
+def _weekdays(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Microseconds as weekdays since the first of January 1970, a Thursday."""
+    return np.busday_count(EPOCH.date(), _days(times)).astype(np.float64)
 
 
 def _commonest(counted: Counter[float]) -> float:
@@ -298,10 +275,10 @@ def _commonest(counted: Counter[float]) -> float:
 
 def _months(times: NDArray[np.float64]) -> NDArray[np.float64]:
     """Microseconds as months since the year 0."""
-    moments = [_EPOCH + datetime.timedelta(microseconds=float(time)) for time in times]
+    moments = [EPOCH + datetime.timedelta(microseconds=float(time)) for time in times]
     return np.array([one.year * 12 + one.month - 1 for one in moments], np.float64)
 
 
 def _is_last_day(time: float) -> bool:
-    moment = _EPOCH + datetime.timedelta(microseconds=time)
+    moment = EPOCH + datetime.timedelta(microseconds=time)
     return (moment + datetime.timedelta(days=1)).day == 1

@@ -177,7 +177,7 @@ class LineModelRun(LanguageModelRun):
         return LineReader(
             data.text_column,
             () if columns is None else tuple(columns.split(",")),
-            TableFormat(data.header, data.encoding),
+            TableFormat.of(data),
             "keep" if data.tokenizer == "byte" else errors or data.errors,
             dict(fixed or {}),
         )

@@ -314,7 +314,7 @@ class TranslatorRun(Run):
 
     @property
     def _form(self) -> TableFormat:
-        return TableFormat(self.config.data.header, self.config.data.encoding)
+        return TableFormat.of(self.config.data)
 
     def _clean(self, text: str) -> str:
         text = text.strip()

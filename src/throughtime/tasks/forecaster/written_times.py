@@ -1,0 +1,160 @@
+"""The cells of a time column, as people write them: days, clocks, zones, months, quarters, weeks, numbers."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+from throughtime.data.lines import shown
+from throughtime.errors import DataError
+
+# Weekdays are Monday to Friday: exchanges and offices have no others.
+Unit = Literal["microseconds", "months", "weekdays", "number"]
+
+EPOCH = datetime.datetime(1970, 1, 1)
+_ISO = re.compile(
+    r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2}))?(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(\.\d+)?)?)?"
+    r"\s*(Z|UTC|[+-]\d{2}:?\d{2})?"
+)
+_CLOCK = r"(?:(?:T|,? )(\d{1,2}):(\d{2})(?::(\d{2})(\.\d+)?)?(?: ?([AaPp])\.?[Mm]\.?)?)?"
+_DAY_OR_MONTH = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})" + _CLOCK)
+_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = f"({'|'.join(_NAMES)})"
+_DAY_OF_NAMED = re.compile(rf"(\d{{1,2}})[- ]{_MONTH}[- ](\d{{4}}|\d\d)", re.IGNORECASE)
+_NAMED_DAY = re.compile(rf"{_MONTH} (\d{{1,2}}),? (\d{{4}})", re.IGNORECASE)
+_NAMED = re.compile(rf"{_MONTH}[- ](\d{{4}}|\d\d)", re.IGNORECASE)
+_QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])|Q([1-4])[- /]?(\d{4})")
+_NUMBERED_MONTH = re.compile(r"(\d{4})-?M(\d{1,2})")
+_WEEK = re.compile(r"(\d{4})-?W(\d{1,2})")
+# 20240228: as a number it would have a grid of days with 70 missing at the end of every month.
+_EIGHT_DIGITS = re.compile(r"(19\d\d|20\d\d)(0[1-9]|1[0-2])([0-3]\d)")
+# Two digits of a year, as strptime reads them.
+_THIS_CENTURY = 69
+
+
+class Time(NamedTuple):
+    """A cell of a time column.
+
+    Args:
+        unit: of the time.
+        value: in that unit.
+        has_clock: it has hours and minutes.
+        has_zone: it says in which zone.
+    """
+
+    unit: Unit
+    value: float
+    has_clock: bool = False
+    has_zone: bool = False
+
+
+def day_first_of(times: Iterable[str]) -> bool | None:
+    """Whether dates such as 02/03/2024 begin with the day, as those of them tell that have a number above 12.
+
+    Returns:
+        None where there are such dates, and none of them tells; False also where there are none.
+    """
+    found = [one for one in map(_DAY_OR_MONTH.fullmatch, times) if one is not None and one[2] != "."]
+    if any(int(one[1]) > 12 for one in found):
+        return True
+    return None if found and all(int(one[3]) <= 12 for one in found) else False
+
+
+def read_time(value: Any, day_first: bool | None = None) -> Time:
+    """Read a cell of a time column.
+
+    Args:
+        value: of the cell.
+        day_first: whether 02/03/2024 is in March; None where that is not known.
+    Raises:
+        DataError: it is no time.
+    """
+    if isinstance(value, datetime.datetime):
+        return Time("microseconds", _microseconds(value), True, value.tzinfo is not None)
+    if isinstance(value, datetime.date):
+        return Time("microseconds", _microseconds(datetime.datetime(value.year, value.month, value.day)))
+    if isinstance(value, float) or (isinstance(value, int) and not _EIGHT_DIGITS.fullmatch(str(value))):
+        return _number(value)
+    text = str(value).strip() if value is not None else ""
+    if not text:
+        raise DataError("the time is missing")
+    found, zone, half = _ISO.fullmatch(text), None, None
+    if found:
+        year, month, day, hour, minute, second, fraction, zone = found.groups()
+    elif found := _DAY_OR_MONTH.fullmatch(text):
+        day, mark, month, year, hour, minute, second, fraction, half = found.groups()
+        if mark != "." and day_first is None:
+            raise DataError(
+                f"{shown(text)} may begin with the day or with the month: say --day-first or --no-day-first, "
+                f"or write 2024-02-28"
+            )
+        if mark != "." and not day_first:
+            day, month = month, day
+    elif (named := _named_time(text)) is not None:
+        year, month, day = named
+        hour = minute = second = fraction = None
+    else:
+        found = _EIGHT_DIGITS.fullmatch(text)
+        if found:
+            return read_time("-".join(found.groups()))
+        try:
+            return _number(float(text))
+        except ValueError:
+            raise DataError(f"{shown(text)} is no time that can be read: write 2024-02-28 13:00") from None
+    try:
+        if half is not None and not 1 <= int(hour or 0) <= 12:
+            raise ValueError("there is no such hour")
+        hours = int(hour or 0) % 12 + 12 * (half in "Pp") if half is not None else int(hour or 0)
+        moment = datetime.datetime(
+            _year(year), int(month), int(day or 1), hours, int(minute or 0), int(second or 0)
+        ) + datetime.timedelta(seconds=float(fraction or 0))
+        if zone and zone not in ("Z", "UTC"):
+            sign = -1 if zone[0] == "-" else 1
+            moment -= sign * datetime.timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
+    except (ValueError, OverflowError):
+        raise DataError(f"{shown(text)} is no time: there is no such date") from None
+    return Time("microseconds", _microseconds(moment), hour is not None, zone is not None)
+
+
+def _year(digits: str) -> int:
+    year = int(digits)
+    return year if len(digits) > 2 else year + (2000 if year < _THIS_CENTURY else 1900)
+
+
+def _named_time(text: str) -> tuple[str, str, str] | None:
+    """Year, month and day of a quarter, a week, or a date that names its month; None where it is none."""
+    if found := _QUARTER.fullmatch(text):
+        year, quarter = found[1] or found[4], found[2] or found[3]
+        return year, str(3 * int(quarter) - 2), "1"
+    if found := _NUMBERED_MONTH.fullmatch(text):
+        return found[1], found[2], "1"
+    if found := _WEEK.fullmatch(text):
+        try:
+            monday = datetime.date.fromisocalendar(int(found[1]), int(found[2]), 1)
+        except ValueError:
+            raise DataError(f"{shown(text)} is no time: there is no such week") from None
+        return f"{monday.year:04}", str(monday.month), str(monday.day)
+    if found := _DAY_OF_NAMED.fullmatch(text):
+        day, month, year = found.groups()
+    elif found := _NAMED_DAY.fullmatch(text):
+        month, day, year = found.groups()
+    elif found := _NAMED.fullmatch(text):
+        (month, year), day = found.groups(), "1"
+    else:
+        return None
+    return year, str(_NAMES.index(month.lower()) + 1), day
+
+
+def _number(value: float) -> Time:
+    # A whole number may have hundreds of digits, more than a float can have.
+    if not abs(value) < 2**53:
+        raise DataError(f"{shown(value)} is no time")
+    return Time("number", float(value))
+
+
+def _microseconds(moment: datetime.datetime) -> float:
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    return float((moment - EPOCH) // datetime.timedelta(microseconds=1))
