@@ -208,10 +208,66 @@ FILES: dict[str, tuple[str, str, str]] = {
         rows("timestamp", "x", "y", "label", of=SENSORS),
         r"`timestamp` is a time, and each row has numbers and `label`.*--columns x,y",
     ),
-    "row numbers": (
-        "iris.csv",
-        rows("", "x", "y", "label", of=[(n, *row) for n, row in enumerate(FLOWERS)]),
-        r"`` counts the rows.*--columns x,y",
+    "marks of words": (
+        "spans.jsonl",
+        json_lines({"text": "Anna met Bo", "label": [[0, 4, "PER"], [9, 11, "PER"]]}),
+        r"`label` holds lists of lists, such as \[0, 4, 'PER'\].*a list of words \(`tokens`\)",
+    ),
+    "two questions": (
+        "pairs.csv",
+        rows(
+            "id",
+            "question1",
+            "question2",
+            "is_duplicate",
+            of=[(n, f"is it {n}", f"it is {n}", n % 2) for n in range(12)],
+        ),
+        r"use --text-column question1 --second-text question2 --label-column is_duplicate, or",
+    ),
+    "a title and a body": (
+        "news.csv",
+        rows(
+            "topic",
+            "title",
+            "body",
+            "user",
+            of=[("ab"[n % 2], f"a title {n}", f"it is said {n}", f"u{n // 2}") for n in range(12)],
+        ),
+        r"use --text-column title,body --label-column topic --columns title,body, or",
+    ),
+    "a label of another name": (
+        "tweets.csv",
+        rows(
+            "tweet_id",
+            "airline_sentiment",
+            "text",
+            of=[(570306133 + n, "ab"[n % 2], f"it flew {n}") for n in range(12)],
+        ),
+        r"use --label-column airline_sentiment$",
+    ),
+    "two languages without a header": (
+        "deu.tsv",
+        rows(
+            of=[(f"go {n}.", f"geh {n}.", f"taken from the sentence number {n} of it") for n in range(12)],
+            separator="\t",
+        ),
+        r"--no-header --source-column 1 --target-column 2$",
+    ),
+    "JSON Lines by another name": (
+        "yelp.json",
+        json_lines({"text": "a", "stars": 1}),
+        r"call it yelp\.jsonl",
+    ),
+    "numbers and nothing else": ("X_train.txt", "  1.0e0  2.5\n -3.0  4\n" * 5, r"every line is 2 numbers"),
+    "words with slashes": (
+        "brown.txt",
+        "The/AT jury/NN said/VBD it/PPS ./.\n" * 9,
+        r"words with their tags, as in",
+    ),
+    "questions with labels": (
+        "train_5500.txt",
+        "".join(f"{label}:{fine} What is it ?\n" for label, fine in [("DESC", "def"), ("HUM", "ind")] * 9),
+        r"every line begins with one of 2 labels \(DESC:def, HUM:ind\)",
     ),
     "a category among numbers": (
         "people.csv",
@@ -250,7 +306,11 @@ FILES: dict[str, tuple[str, str, str]] = {
         "".join(f"__label__{n % 3} some words\n" for n in range(20)),
         r"begins with one of 3 labels",
     ),
-    "sktime": ("GunPoint_TRAIN.ts", "#x\n@problemName GunPoint\n@data\n1,2:a\n", r"sktime file.*JSON Lines"),
+    "sktime": (
+        "GunPoint_TRAIN.ts",
+        "#x\n@problemName GunPoint\n@data\n1,2:a\n",
+        r"sktime file.*--input sequences reads",
+    ),
     "captions called .txt": (
         "captions.txt",
         rows(
@@ -615,7 +675,13 @@ def test_a_parquet_of_dates_and_numbers_is_a_series(tmp_path: Path) -> None:
             "text: writing like it",
         ),
         ("t.md", "# A title\n\n- one\n- two\n", {}, "language-model", "text: writing like it"),
-        ("names.txt", "emma\nolivia\nava\n" * 9, {}, "language-model", "text: writing like it"),
+        (
+            "names.txt",
+            "emma\nolivia\nava\n" * 9,
+            {},
+            "language-model",
+            "text: writing like it; --lines makes each of its lines an example of its own",
+        ),
         (
             "people.txt",
             "Smith, John\nDoe, Jane\nRoe, Richard\n",
@@ -687,6 +753,64 @@ def test_a_parquet_of_dates_and_numbers_is_a_series(tmp_path: Path) -> None:
             "forecaster",
             "`ds` is a time, and `unique_id` and `y` are numbers: forecasting `y` of 2 series, named in "
             "`unique_id`",
+        ),
+        (
+            "iris.csv",
+            rows("", "x", "y", "label", of=[(n, *row) for n, row in enumerate(FLOWERS)]),
+            {},
+            "classifier",
+            "4 columns; `label` has 2 values: classification of the numbers in `x` and `y` (`column 1` is "
+            "not read)",
+        ),
+        (
+            "spam.csv",
+            rows(
+                "v1",
+                "v2",
+                "",
+                "",
+                of=[("ham" if n % 2 else "spam", f"win {n} now", "", "") for n in range(12)],
+            ),
+            {"text_column": "v2", "label_column": "v1"},
+            "classifier",
+            "4 columns; `v1` has 2 values: classification of `v2`",
+        ),
+        (
+            "comments.csv",
+            rows("id", "text", "label", of=[(f"{n}fe{n}", f"a word {n}", "ab"[n % 2]) for n in range(12)]),
+            {},
+            "classifier",
+            "3 columns; `label` has 2 values: classification of `text` (`id` is not read)",
+        ),
+        (
+            "emotions.tsv",
+            rows(of=[(f"so it is {n}", ("0,2", "1", "2")[n % 3]) for n in range(12)], separator="\t"),
+            {"header": False, "text_column": "1", "label_column": "2"},
+            "classifier",
+            "2 columns; `2` has several labels in a cell ('0,2', between ','): several labels for `1`",
+        ),
+        (
+            "ucr.csv",
+            rows(
+                "label",
+                *(f"t{n}" for n in range(20)),
+                of=[("ab"[n % 2], *range(n, n + 20)) for n in range(12)],
+            ),
+            {"columns": "t0,t1", "input": "sequences"},
+            "classifier",
+            "21 columns; `label` has 2 values: classification of sequences of 2 steps, one a column",
+        ),
+        (
+            "ucr.csv",
+            rows(
+                "label",
+                *(f"t{n}" for n in range(20)),
+                of=[("ab"[n % 2], *range(n, n + 20)) for n in range(12)],
+            ),
+            {},
+            "classifier",
+            "21 columns; `label` has 2 values: classification of the numbers in `t0`, `t1`, `t2`, `t3`, "
+            "`t4`, `t5`, `t6`, `t7`... (20 in all); --input sequences reads the columns as the steps of a sequence",
         ),
         (
             "umsatz.csv",

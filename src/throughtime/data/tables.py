@@ -5,6 +5,7 @@ Several files may be one table, and a file may be behind a URL: see `throughtime
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -33,6 +34,8 @@ from throughtime.patterns import is_pattern
 if TYPE_CHECKING:
     from throughtime.data.sources import Source
 
+# What a column is called that a header leaves unnamed; its number from 1 is that of the column.
+UNNAMED = re.compile(r"column \d+")
 # What a folder calls the table of its files, best first.
 METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 _SHOWN = 3
@@ -391,6 +394,8 @@ def table_names(
         raise DataError(f"{path} is empty, or its first line is: expected a header with the columns' names")
     if not header:
         return [str(number) for number in range(1, len(first) + 1)], first
+    # Tables that pandas writes have an index without a name, and spreadsheets have empty columns at the end.
+    names = [name or f"column {number}" for number, name in enumerate(names, 1)]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise DataError(f"{path} line 1: column {shown(repeated[0])} occurs twice")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -9,6 +10,11 @@ from throughtime.recognition.columns import Column
 from throughtime.recognition.survey import TableSurvey
 
 _LISTED = 8
+_WORDS_OF_A_TEXT = 2
+# A label has fewer.
+_MOST_WORDS_OF_A_LABEL = 4
+# Texts that are there to be compared; others, such as a title and a body, are read one after the other.
+_COMPARED = ({"question", "answer"}, {"premise", "hypothesis"}, {"query", "document"}, {"text", "hypothesis"})
 # Names under which people keep labels, best first.
 _LABEL_NAMES = [
     "labels",
@@ -76,7 +82,14 @@ def describe_columns(table: TableSurvey) -> str:
 
 def likely_label(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
     """The column that most likely holds the labels; None where none does."""
-    found = [column for name, column in table.columns.items() if name not in but and column.is_category]
+    found = [
+        column
+        for name, column in table.columns.items()
+        if name not in but
+        and column.is_category
+        and not column.is_time
+        and column.mean_words <= _MOST_WORDS_OF_A_LABEL
+    ]
     return min(found, key=_unlikely).name if found else None
 
 
@@ -86,17 +99,38 @@ def likely_text(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
     return max(names, key=lambda name: table.columns[name].mean_words, default=None)
 
 
+def _without_number(name: str) -> str:
+    return re.sub(r"[\d_ #-]+", "", name.lower())
+
+
+def likely_pair(table: TableSurvey) -> tuple[str, str] | None:
+    """The columns of a text and of its translation; None where there are no two. Categories are no texts."""
+    texts = [name for name in table.of_kind("text") if not table.columns[name].is_category]
+    if len(table.columns) > 2:
+        texts = [name for name in texts if table.columns[name].mean_words > 1]
+    return (texts[0], texts[1]) if len(texts) >= 2 else None
+
+
 def _unlikely(column: Column) -> tuple[int, bool, int]:
-    name = column.name.strip().lower()
     known = ("label", *_LABEL_NAMES)
-    return known.index(name) if name in known else len(known), column.mean_words > 2, column.different
+    # `airline_sentiment` is a sentiment, if no column is called so.
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column.name).lower())
+    places = [known.index(word) for word in words if word in known]
+    exact = column.name.strip().lower() in known
+    place = min(places, default=len(known)) + (0 if exact else len(known))
+    return place, column.mean_words > 2, column.different
 
 
 def likely_number(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
     """The column that most likely holds the number to predict; None where there are no numbers."""
     columns = [table.columns[name] for name in table.of_kind("number") if name not in but]
     # Tables end with what is to be predicted more often than they begin with it.
-    columns = [column for column in reversed(columns) if not column.counts_rows]
+    columns = [
+        column
+        for column in reversed(columns)
+        if not (column.counts_rows or column.counts_up or column.names_rows or column.is_time)
+        and column.different > 1
+    ]
     best = min(columns, key=lambda one: (_unlikely(one)[0], one.is_category), default=None)
     return None if best is None else best.name
 
@@ -120,13 +154,41 @@ def which_columns(
     if number is not None and number == found:
         ways.append("the same with --target number")
     elif number is not None:
-        ways.append(f"{_flags(table, number, None, texts)} --target number")
+        ways.append(f"{_flags(table, number, None, texts, is_number=True)} --target number")
     return [way for way in ways if way]
 
 
-def _flags(table: TableSurvey, found: str, label: str | None, texts: Sequence[str]) -> str:
+def _flags(
+    table: TableSurvey, found: str, label: str | None, texts: Sequence[str], is_number: bool = False
+) -> str:
     text = None if texts else likely_text(table, [found])
+    numbers = [name for name in table.of_kind("number") if name != found]
+    categories = [name for name in table.of_kind("text") if table.columns[name].is_category]
+    if is_number and numbers and text in categories and table.columns[text].mean_words <= _WORDS_OF_A_TEXT:
+        return f"{flag('label-column', found)} {flag('static-columns', *categories)}"
     flags = [flag("label-column", found)] if label != "label" else []
     if text is not None and text != "text":
         flags.insert(0, flag("text-column", text))
+    read = list(texts) or ([] if text is None else [text])
+    others = [
+        one.name
+        for one in table.columns.values()
+        if one.kind == "text" and one.name not in (*read, found) and not one.names_rows
+    ]
+    second = [one for one in others if table.columns[one].mean_words > _WORDS_OF_A_TEXT]
+    if len(read) == 1 and len(second) == 1 and table.columns[read[0]].mean_words > _WORDS_OF_A_TEXT:
+        read = sorted([read[0], second[0]], key=list(table.columns).index)
+        others.remove(second[0])
+        flags = [one for one in flags if not one.startswith("--text-column")]
+        is_pair = (
+            _without_number(read[0]) == _without_number(read[1]) or set(map(str.lower, read)) in _COMPARED
+        )
+        both = (
+            [flag("text-column", read[0]), flag("second-text", read[1])]
+            if is_pair
+            else [flag("text-column", *read)]
+        )
+        flags = [*both, *flags]
+    if others and read:
+        flags.append(flag("columns", *read))
     return " ".join(flags)

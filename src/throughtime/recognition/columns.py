@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from throughtime.data.numbers import reads_as_number
+from throughtime.data.tables import UNNAMED
 
 # Different values that are kept of a column: more than any classifier has labels for.
 _DIFFERENT = 10_000
@@ -22,10 +23,15 @@ _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?"
     r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}((T|,? )\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AP]M)?)?"
     r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
-    r"|\d{4}[- ]?Q[1-4]|Q[1-4][- /]?\d{4}|\d{4}-?M\d{1,2}|\d{4}-?W\d{1,2}"
-    rf"|(\d{{1,2}}[- ])?{_MONTH}[- ](\d{{4}}|\d\d)|{_MONTH} \d{{1,2}},? \d{{4}}",
+    r"|\d{4}[- ]?Q[1-4]|Q[1-4][- /]?\d{4}|\d{4}-?[MW]\d{1,2}"
+    rf"|(\d{{1,2}}[- ])?{_MONTH}[- ](\d{{4}}|\d\d)|{_MONTH} \d{{1,2}},? \d{{4}}"
+    rf"|(mon|tue|wed|thu|fri|sat|sun) {_MONTH} +\d{{1,2}} [\d:]{{8}}( [a-z]{{3,4}}| [+-]\d{{4}})? \d{{4}}",
     re.IGNORECASE,
 )
+# The name of a column that is an identifier.
+_CODE_NAME = re.compile(r"(^|[_ .#-])(id|Id|ID|uuid|guid|hash)$|[a-z]I[dD]$|^qid\d$")
+# Fewer codes may as well be words.
+_FEWEST_NAMED = 10
 _INDEX_NAMES = ("", "id", "index", "idx", "unnamed: 0", "row", "row_id")
 _TIME_NAMES = (
     "time", "timestamp", "date", "datetime", "ds", "ts", "seconds", "time_s", "time_ms", "t", "epoch", "year",
@@ -83,8 +89,29 @@ class Column:
     @property
     def counts_rows(self) -> bool:
         """Whether it numbers the rows, which says nothing about them."""
-        named = self.name.strip().lower() in _INDEX_NAMES
+        named = self.name.strip().lower() in _INDEX_NAMES or bool(UNNAMED.fullmatch(self.name))
         return named and self.whole and self.rises and self.different == self.filled > 2
+
+    @property
+    def names_rows(self) -> bool:
+        """Whether each row has a code of its own here, as users have, which says nothing about it."""
+        if self.filled < _FEWEST_NAMED or self.different < min(self.filled, _DIFFERENT):
+            return False
+        if self.kind == "text":
+            return self.mean_words <= 1 and bool(_CODE_NAME.search(self.name) or self._are_codes)
+        return self.kind == "number" and self.whole and bool(_CODE_NAME.search(self.name))
+
+    @property
+    def counts_up(self) -> bool:
+        """Whether it counts something in steps of one, whatever it is called."""
+        if not (self.kind == "number" and self.whole and self.rises and self.different == self.filled > 2):
+            return False
+        numbers = [float(value) for value in self.values]
+        return max(numbers) - min(numbers) == len(numbers) - 1
+
+    @property
+    def _are_codes(self) -> bool:
+        return all(any(sign.isdigit() for sign in value) for value in self.values)
 
     @property
     def is_category(self) -> bool:

@@ -8,7 +8,15 @@ from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.tables import is_table
 from throughtime.recognition.foreign import SERIES_AS_JSON
 from throughtime.recognition.match import Match
-from throughtime.recognition.plain_text import labelled_lines, marked_up, table_in_disguise, tagged_words
+from throughtime.recognition.plain_text import (
+    labelled_lines,
+    marked_up,
+    only_numbers,
+    short_lines,
+    table_in_disguise,
+    tagged_words,
+    words_with_tags,
+)
 from throughtime.recognition.survey import FolderSurvey, Survey
 from throughtime.recognition.wanted import Wanted
 from throughtime.tasks.word_tagger.conll import layout_of
@@ -83,8 +91,22 @@ def disguised_table(survey: Survey, wanted: Wanted) -> Match | None:
     prose = "--task language-model reads it as text"
     if why:
         packed = ".gz" if survey.path.suffix.lower() == ".gz" else ""
-        stem = survey.path.name.lower().removesuffix(".gz").removesuffix(survey.suffix)
+        stem = survey.path.name[: len(survey.path.name) - len(packed) - len(survey.suffix)]
         return Match(f"a table by another name: {why}", advice=f"call it {stem}{suffix}{packed}, or {prose}")
+    numbers = only_numbers(survey.suffix, survey.lines)
+    if numbers:
+        return Match(
+            f"every line is {numbers}",
+            advice="write a .csv with a header and commas between its cells: times beside the numbers of a "
+            f"series (`time,value`), or a label beside those of each example; {prose}",
+        )
+    word = words_with_tags(survey.lines)
+    if word:
+        return Match(
+            f"words with their tags, as in {word}",
+            advice="write a word, a tab and its tag on each line, and an empty line between sentences, or "
+            f"{prose}",
+        )
     why = labelled_lines(survey.lines)
     return Match(why, advice=f"make it a .tsv with the header label, tab, text, or {prose}") if why else None
 
@@ -95,7 +117,8 @@ def text(survey: Survey, wanted: Wanted) -> Match | None:
         return None
     if survey.path.suffix.lower() == ".gz":
         return Match("this is a gzip file", advice=f"unpack it first: gunzip {survey.path}")
-    return Match("text", "writing like it")
+    lines = "; --lines makes each of its lines an example of its own" if short_lines(survey.lines) else ""
+    return Match("text", f"writing like it{lines}")
 
 
 def bare_folder(survey: Survey, wanted: Wanted) -> Match | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from throughtime.data.arrays import ARRAY_SUFFIXES
@@ -9,7 +10,10 @@ from throughtime.data.audio import AUDIO_SUFFIXES
 from throughtime.data.images import IMAGE_SUFFIXES
 from throughtime.data.video import VIDEO_SUFFIXES
 
-SERIES_AS_JSON = "convert it to JSON Lines (.jsonl): a list of numbers for each channel, and a label"
+SERIES_AS_JSON = (
+    "write the numbers and the label of each example into a row of a .csv, which --input sequences reads; of "
+    "several channels, write a list for each channel and a label into a line of a .jsonl"
+)
 _SAVE_AS_TABLE = "save it as .csv (UTF-8) and name that file"
 _UNPACK = "unpack it and name the file or folder inside"
 _METADATA = "put it into a folder with a metadata.csv that names the files and their {} and name the folder"
@@ -68,6 +72,17 @@ _BY_BYTES: tuple[tuple[bytes, str, str], ...] = (
 )
 
 
+def _json_lines(path: Path, beginning: bytes) -> tuple[str, str] | None:
+    """What is said of JSON Lines that are called .json; None where the file is one document."""
+    try:
+        first = json.loads(beginning.split(b"\n", 1)[0])
+    except ValueError:
+        return None
+    if not isinstance(first, dict) or b"\n" not in beginning.strip():
+        return None
+    return "JSON Lines by another name: one object on each line", f"call it {path.stem}.jsonl"
+
+
 def what_it_is(path: Path, beginning: bytes) -> tuple[str, str] | None:
     """What a file is that no task reads by itself, and what to do; None where it may be text or a table.
 
@@ -79,7 +94,7 @@ def what_it_is(path: Path, beginning: bytes) -> tuple[str, str] | None:
     for suffixes, found in _BY_SUFFIX.items():
         # MPEG streams are called .ts, and so are TypeScript and sktime's files, which are text.
         if suffix in suffixes and not (suffix == ".ts" and b"\0" not in beginning):
-            return found
+            return _json_lines(path, beginning) or found if suffix == ".json" else found
     for first, what, advice in _BY_BYTES:
         if beginning.startswith(first):
             return what, advice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -20,6 +21,8 @@ from throughtime.recognition.wanted import Wanted
 _FEWEST = 10
 # More different numbers than this, with fractions among them, measure something; whole ones may be codes.
 _MOST_FRACTIONS, _MOST_WHOLE = 20, 1_000
+# Fewer columns with numbers for names are answers to questions rather than steps.
+_FEWEST_STEPS = 16
 _SEPARATORS = ("|", ";", ",")
 _FLAGS = frozenset(["0", "1", "true", "false", "True", "False"])
 
@@ -30,12 +33,10 @@ def label_columns(survey: Survey, wanted: Wanted) -> Match | None:
     if table is None or wanted.label(table) is not None or wanted.task not in (None, "classifier"):
         return None
     texts = wanted.texts(table) or [one for one in table.of_kind("text") if table.columns[one].mean_words > 2]
-    flags = [
-        name
-        for name, column in table.columns.items()
-        if set(column.values) <= _FLAGS and column.different == 2
-    ]
-    if not texts or len(flags) < 2:
+    found = [name for name, column in table.columns.items() if column.filled and set(column.values) <= _FLAGS]
+    # A label that none of the first rows has is a label, too.
+    flags = [name for name in found if table.columns[name].different == 2 or table.columns[name].values["0"]]
+    if not texts or sum(table.columns[name].different == 2 for name in flags) < 2:
         return None
     text = "" if "text" in texts else flag("text-column", texts[0]) + " "
     return Match(
@@ -46,11 +47,11 @@ def label_columns(survey: Survey, wanted: Wanted) -> Match | None:
 
 def several_labels(column: Column, wanted: Wanted, others: list[Column]) -> tuple[str, dict[str, str]] | None:
     """What shows that a column has several labels in a cell, and the options that follow; None where not."""
-    if column.kind in ("texts", "numbers", "lists"):
+    if column.kind in ("texts", "numbers"):
         if not any(other.lengths == column.lengths for other in others):
             return "holds lists of labels", {"target": "labels"}
         return None
-    if wanted.as_they_are or column.kind != "text":
+    if wanted.as_they_are or not column.kinds["text"]:  # of "3" and "3,7" most may be numbers
         return None
     cell, separator = _cell_with_several(column)
     if not cell:
@@ -201,6 +202,12 @@ def _truth(table: TableSurvey, wanted: Wanted, names: list[str], rest: list[str]
         return replace(labels, why=f"{begin} say with 0 or 1 which labels are given")
     if wanted.label_separator and wanted.kind in (None, "labels"):
         return replace(labels, why=f"{begin} has labels between {wanted.label_separator!r}")
+    if first.kind == "lists":
+        return Match(
+            f"{named} holds lists of lists, such as {next(iter(first.values)).split(chr(0))[0]:.60}",
+            advice="for marks of words in a text (first and last character, and what they are), write a list "
+            "of words (`tokens`) and a list of their tags (`tags`); for several labels, a list of names",
+        )
     if FILE_COLUMN not in table.columns or first.kind in ("text", "texts"):
         lists = [table.columns[name] for name in rest if table.columns[name].lengths]
         found = several_labels(first, wanted, lists)
@@ -225,7 +232,11 @@ def _texts(
     table: TableSurvey, wanted: Wanted, texts: list[str], second: list[str], rest: list[str], truth: Match
 ) -> Match:
     begin, settled = truth.why, truth.options
-    others = [one for one in rest if table.columns[one].kind not in ("number", "time", "empty")]
+    others = [
+        one
+        for one in rest
+        if table.columns[one].kind not in ("number", "time", "empty") and not table.columns[one].names_rows
+    ]
     if others and wanted.columns is None:
         more = [one for one in others if table.columns[one].kind == "text"]
         both = ""
@@ -266,7 +277,8 @@ def _not_read(table: TableSurvey, names: list[str]) -> str:
     useful = [
         one
         for one in names
-        if table.columns[one].kind in ("number", "text") and not table.columns[one].counts_rows
+        if table.columns[one].kind in ("number", "text")
+        and not (table.columns[one].counts_rows or table.columns[one].names_rows)
     ]
     return (
         f" ({said}; {flag('static-columns', *useful)} reads {_them(useful)}, too)" if useful else f" ({said})"
@@ -280,10 +292,10 @@ def _as_a_pair(texts: Sequence[str]) -> str:
 def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) -> Match:
     begin, settled = truth.why, truth.options
     columns = {name: table.columns[name] for name in rest}
-    words = [name for name, column in columns.items() if column.kind == "text"]
+    words = [name for name, column in columns.items() if column.kind == "text" and not column.names_rows]
     lists = [name for name, column in columns.items() if column.kind in ("numbers", "lists")]
     numbers = [name for name, column in columns.items() if column.kind == "number"]
-    counters = [name for name in numbers if columns[name].counts_rows]
+    counters = [name for name, column in columns.items() if column.counts_rows or column.names_rows]
     listed = {} if wanted.columns is None else {"columns": ",".join(rest)}
     if wanted.input == "text" or (words and not lists and not numbers):
         best = max(words, key=lambda one: columns[one].mean_words, default="")
@@ -309,14 +321,17 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
         texts = [one for one in words if columns[one].mean_words > 2]
         options += [_as_a_pair(texts)] if len(texts) == 2 else []
         return Match(f"{begin}; {what}", advice="; ".join(options) or "there is nothing to learn from")
+    aside = ""
     if counters and wanted.columns is None:
-        usable = [name for name in (*numbers, *lists) if name not in counters]
-        return Match(
-            f"{begin}; `{counters[0]}` counts the rows, and says nothing about them",
-            advice=f"leave it out: {flag('columns', *usable)}"
-            if usable
-            else "there is nothing else to learn from",
-        )
+        numbers = [name for name in numbers if name not in counters]
+        usable = [name for name in rest if name in (*numbers, *lists)]
+        if not usable or any("," in name for name in usable):
+            return Match(
+                f"{begin}; `{counters[0]}` counts the rows, and says nothing about them",
+                advice="take it out" if usable else "there is nothing else to learn from",
+            )
+        aside = f" ({columns_named(counters)} {'is' if len(counters) == 1 else 'are'} not read)"
+        listed = {"columns": ",".join(usable)}
     records = [name for name, column in columns.items() if column.kind == "record"]
     if records:
         return Match(
@@ -330,12 +345,28 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
         )
     kind = "sequences" if lists else "vectors"
     what = f"sequences in {columns_named(lists)}" if lists else f"the numbers in {columns_named(numbers)}"
+    if not lists and len(numbers) > 1:
+        if wanted.input == "sequences" or wanted.steps_in_columns:
+            what = f"sequences of {len(numbers):,} steps, one a column"
+            steps = {**settled, **listed, "input": "sequences", "steps_in_columns": True}
+            return Match(begin, f"{truth.learning} {what}{aside}", options=steps)
+        if _are_numbered(numbers):
+            aside += "; --input sequences reads the columns as the steps of a sequence"
     if wanted.input not in ("auto", kind):
         return Match(
             f"{begin}; the examples are {kind}",
             advice=f"leave out --input {wanted.input}, or name other columns",
         )
-    return Match(begin, f"{truth.learning} {what}", options={**settled, **listed, "input": kind})
+    return Match(begin, f"{truth.learning} {what}{aside}", options={**settled, **listed, "input": kind})
+
+
+def _are_numbered(names: Sequence[str]) -> bool:
+    """Whether columns are called by their places, as t0, t1, t2... are."""
+    ends = [re.search(r"\d+$", name) for name in names]
+    numbers = [int(end[0]) for end in ends if end is not None]
+    stems = {name[: end.start()] for name, end in zip(names, ends, strict=True) if end is not None}
+    counted = list(range(numbers[0], numbers[0] + len(names))) if numbers else []
+    return len(names) >= _FEWEST_STEPS and len(stems) == 1 and numbers == counted
 
 
 def _files(survey: Survey, table: TableSurvey, truth: Match, texts: list[str], rest: list[str]) -> Match:

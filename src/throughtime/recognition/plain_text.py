@@ -44,7 +44,13 @@ _HEADERS = frozenset(
     ]
 )
 _TAG = re.compile(r"O|[BIESLU]-[\w./-]+|_|[A-Z$.,:'`#()-]{1,6}")
+_SLASHED = re.compile(r".+/[A-Z$.,:'`()*-]{1,8}")
+# Numbers, fastText's labels, and those of TREC's questions (DESC:manner).
+_LABELS = (re.compile(r"\d+"), re.compile(r"__label__.*"), re.compile(r"[A-Z]{2,}:\w+"))
 _FEWEST_LINES = 3
+_FEWEST_SLASHED = 20
+_FEWEST_SHORT = 20
+_SHORT = 80
 # A label's line needs more lines to be believed, as a numbered list begins with numbers, too.
 _FEWEST_LABELLED = 10
 _MOST_LABELS = 50
@@ -94,6 +100,30 @@ def table_in_disguise(suffix: str, lines: Sequence[str]) -> tuple[str, str]:
     return "", ""
 
 
+def only_numbers(suffix: str, lines: Sequence[str]) -> str:
+    """What these lines are where they are numbers and nothing else; "" where they are not."""
+    rows = [line.split() for line in lines if line.strip()]
+    if suffix not in TABLE_LIKE_SUFFIXES or len(rows) < _FEWEST_LINES:
+        return ""
+    if len({len(row) for row in rows}) > 1 or not all(reads_as_number(one) for row in rows for one in row):
+        return ""
+    return f"{len(rows[0]):,} numbers" if len(rows[0]) > 1 else "a number"
+
+
+def words_with_tags(lines: Sequence[str]) -> str:
+    """A word of these lines where each has its tag behind a slash, as in the/DT; "" where they do not."""
+    words = [word for line in lines for word in line.split()]
+    tagged = [word for word in words if _SLASHED.fullmatch(word)]
+    return tagged[0] if len(words) >= _FEWEST_SLASHED and len(tagged) > 0.95 * len(words) else ""
+
+
+def short_lines(lines: Sequence[str]) -> bool:
+    """Whether these lines look like names, addresses or formulas, each of which is an example of its own."""
+    filled = [line for line in lines if line.strip()]
+    many = len(filled) >= _FEWEST_SHORT and len(filled) == len(lines)
+    return many and all(len(line) <= _SHORT and len(line.split()) <= 3 for line in filled)
+
+
 def marked_up(lines: Sequence[str]) -> bool:
     """Whether these lines are of an ARFF file, or of one of sktime's .ts files."""
     return any(line.lower().startswith(("@problemname", "@relation", "@attribute")) for line in lines)
@@ -107,7 +137,7 @@ def labelled_lines(lines: Sequence[str]) -> str:
         return ""
     first = [row[0] for row in rows]
     labels = dict.fromkeys(first)
-    is_label = all(one.isdigit() for one in labels) or all(one.startswith("__label__") for one in labels)
+    is_label = any(all(map(kind.fullmatch, labels)) for kind in _LABELS)
     # Sorted files begin with many lines of one label.
     fewest = 1 if len(rows) > _MOST_LABELS else 2
     if not is_label or not fewest <= len(labels) <= min(_MOST_LABELS, len(rows) / 2):

@@ -12,6 +12,7 @@ from throughtime.recognition.advice import (
     describe_columns,
     flag,
     likely_label,
+    likely_pair,
     likely_text,
     which_columns,
 )
@@ -29,7 +30,11 @@ def without_header(survey: Survey, wanted: Wanted) -> Match | None:
     table = survey.table
     if table is None or not table.no_header:
         return None
-    flags = next(iter(which_columns(table, None, [], numbers=False)), "--label-column N")
+    ways = which_columns(table, None, [], numbers=False)
+    pair = likely_pair(table)
+    if pair is not None and likely_label(table) is None:
+        ways = [f"{flag('source-column', pair[0])} {flag('target-column', pair[1])}"]
+    flags = next(iter(ways), "--label-column N")
     return Match(
         f"line 1 looks like a row and not like the columns' names ({table.no_header})",
         advice=f"put a line with names above it, or name columns by number: --no-header {flags}",
@@ -136,12 +141,8 @@ def any_table(survey: Survey, wanted: Wanted) -> Match | None:
     flags = []
     if wanted.task in (None, "classifier"):
         flags = which_columns(table, label, texts, numbers=wanted.kind in (None, "number"))
-    pair = [
-        name
-        for name in table.of_kind("text")
-        if table.columns[name].mean_words > 1 or len(table.columns) == 2
-    ]
-    if wanted.task in (None, "translator") and len(pair) >= 2 and label is None:
+    pair = likely_pair(table)
+    if wanted.task in (None, "translator") and pair is not None and label is None:
         flags.append(f"{flag('source-column', pair[0])} {flag('target-column', pair[1])}")
     pictures = next((name for name in _PICTURE_COLUMNS if name in table.columns), None)
     if pictures is not None and wanted.task in (None, "captioner"):

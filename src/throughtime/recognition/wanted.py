@@ -27,6 +27,7 @@ class Wanted:
         kind: of target, "label", "labels" or "number", where --target names one.
         label_separator: what stands between the labels in a cell; "" leaves it to the data.
         input: what a classifier's examples are.
+        steps_in_columns: the columns of a row are the steps of a sequence.
         any_labels: every label is meant as it is.
         errors, tokenizer: what becomes of bytes that are not text.
         lines: each line is an example of its own.
@@ -64,6 +65,7 @@ class Wanted:
     known_future: str | None = None
     past_columns: str | None = None
     day_first: bool | None = None
+    steps_in_columns: bool = False
     static_columns: str | None = None
 
     @classmethod

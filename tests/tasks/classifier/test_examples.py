@@ -51,6 +51,18 @@ def test_vectors_are_sequences_of_one_step(tmp_path: Path) -> None:
     assert [e.truth for e in examples] == ["cat", "dog"]
 
 
+def test_the_columns_of_a_row_may_be_the_steps_of_a_sequence(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("label,t0,t1,t2\nup,1,2,3\ndown,2,1,NaN\nup,1,,3\n")
+    bad = BadRows(skip=True)
+    reader = ExampleReader("sequences", steps_in_columns=True)
+    short = [[2], [1]]
+    assert [e.input.tolist() for e in reader.read(tmp_path / "a.csv", bad)] == [[[1], [2], [3]], short]
+    assert "line 4: feature 't1'" in bad.summary()
+    assert reader.read_line("2,1")[0].tolist() == short
+    filled = ExampleReader("sequences", steps_in_columns=True, fill="linear")
+    assert [*filled.read(tmp_path / "a.csv", bad)][2].input.tolist() == [[1], [2], [3]]
+
+
 def test_parquet_holds_all_of_them(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet

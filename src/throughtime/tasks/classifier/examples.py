@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.config.sound import SoundFrames
-from throughtime.data.arrays import Fill
+from throughtime.data.arrays import Fill, fill_gaps
 from throughtime.data.feature_files import read_features
 from throughtime.data.features import FeatureSpace, is_sequence_file
 from throughtime.data.file_names import FILE_COLUMN, file_of
@@ -32,6 +33,7 @@ from throughtime.data.tables import (
 from throughtime.errors import DataError
 from throughtime.targets.truth import TruthReader
 
+_NOTHING = ("", "nan", "na", "?")
 InputKind = Literal["vectors", "text", "sequences", "audio"]
 
 
@@ -98,6 +100,7 @@ class ExampleReader:
             the others.
         needs_truth: an example of which the table does not say it is a bad one.
         allow_outside: read files outside the folder of the table that names them.
+        steps_in_columns: each row of numbers is a sequence of one feature, and its columns are the steps.
     """
 
     kind: InputKind
@@ -112,6 +115,7 @@ class ExampleReader:
     space: FeatureSpace | None = None
     needs_truth: bool = True
     allow_outside: bool = False
+    steps_in_columns: bool = False
 
     def read(self, path: str | Path | JoinedTable, bad: BadRows) -> Iterator[Example]:
         """The examples of a table, or of a folder with metadata.csv, one after the other.
@@ -203,9 +207,11 @@ class ExampleReader:
     def _read_single(self, line: str) -> str | NDArray[np.float32]:
         if self.kind == "text":
             return self.check_text(line)
+        values = line.split("\t" if "\t" in line else ",")
+        if self.steps_in_columns and len(values) > 1:
+            return self._steps(dict(enumerate(values, 1)), "the line")
         if self.kind != "vectors":
             return self.read_file(line.strip())
-        values = line.split("\t" if "\t" in line else ",")
         names = self._expected(tuple(map(str, range(len(values)))))
         if len(values) != len(names):
             raise DataError(f"{len(values)} values, expected {len(names)} ({', '.join(names)})")
@@ -228,6 +234,8 @@ class ExampleReader:
         aside = {*columns.truths, *columns.static, *columns.kept}
         names = row.values if columns.only is None else columns.only
         features = {name: row.values[name] for name in names if name not in aside}
+        if self.steps_in_columns:
+            return self._steps(features, f"row {row.line}")
         if self.kind == "vectors":
             names = self._expected(tuple(features))
             array = np.array([[_number(features, name) for name in names]], dtype=np.float32)
@@ -238,6 +246,20 @@ class ExampleReader:
             array = _columns_to_array([_numbers(features, name) for name in names], names)
         self.space = self.space or FeatureSpace(names)
         return array
+
+    def _steps(self, values: Mapping[Any, Any], name: str) -> NDArray[np.float32]:
+        """The columns of a row as (T, 1). Shorter sequences have nothing, or NaN, in the last columns."""
+        numbers = [math.nan if _is_gap(value) else value for value in values.values()]
+        while numbers and _is_gap(numbers[-1]):
+            numbers.pop()
+        if not numbers:
+            raise DataError("it has no steps")
+        steps = [
+            math.nan if _is_gap(value) and self.fill != "none" else _number({key: value}, key)
+            for key, value in zip(values, numbers, strict=False)
+        ]
+        self.space = self.space or FeatureSpace(("value",))
+        return fill_gaps(np.array(steps)[:, None], self.fill, name).astype(np.float32)
 
     def _matrix(self, features: dict[str, Any]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
         """A single column that holds a list of steps, each a list of features."""
@@ -253,10 +275,11 @@ class ExampleReader:
         return found if self.space is None else self.space.names
 
 
-def is_example_file(path: Path | JoinedTable, kind: InputKind) -> bool:
+def is_example_file(path: Path | JoinedTable, kind: InputKind, steps_in_columns: bool = False) -> bool:
     """Whether a file is one example itself, and not a table of them."""
     if (
         kind not in ("sequences", "audio")
+        or (steps_in_columns and is_table(path))
         or isinstance(path, JoinedTable)
         or not path.is_file()
         or not is_sequence_file(path.name)
@@ -297,7 +320,11 @@ def _filled(values: dict[str, Any], name: str) -> Any:
     return value
 
 
-def _number(features: dict[str, Any], name: str) -> float:
+def _is_gap(value: Any) -> bool:
+    return value is None or value != value or (isinstance(value, str) and value.strip().lower() in _NOTHING)
+
+
+def _number(features: Mapping[Any, Any], name: Any) -> float:
     if features.get(name) is None:
         raise DataError(f"feature {name!r} is missing")
     try:

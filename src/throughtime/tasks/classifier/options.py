@@ -53,6 +53,11 @@ class LabelledData(SoundFrames):
     input: Literal["auto", "vectors", "text", "sequences", "audio"] = Field(
         default="auto", description="What the examples are; auto infers it from the files."
     )
+    steps_in_columns: bool = Field(
+        default=False,
+        description="Each row of numbers is a sequence, and its columns are the steps, in order. (--input "
+        "sequences implies it where a table holds single numbers.)",
+    )
     text_column: str = Field(
         default="text",
         description="The column with the text, by name or by number from 1; several between commas are read "

@@ -53,6 +53,7 @@ def example_reader(
         space=space,
         needs_truth=needs_truth,
         allow_outside=allow_outside,
+        steps_in_columns=data.steps_in_columns,
     )
 
 
