@@ -9,9 +9,25 @@ from typing import Any
 import pytest
 
 from throughtime.cells import CELLS
-from throughtime.config import CONFIGS, RecurrenceConfig, RunConfig, every_option, read_options, resolve
+from throughtime.config import (
+    CONFIGS,
+    RecurrenceConfig,
+    RunConfig,
+    between_commas,
+    every_option,
+    read_options,
+    resolve,
+)
 from throughtime.errors import OptionError, RunError
 from throughtime.presets import PRESETS, preset
+
+
+def test_a_list_of_columns_is_one_text_with_commas() -> None:
+    assert between_commas("label_column", ["a", "b"]) == "a,b"
+    assert between_commas("columns", "a,b") == "a,b"
+    assert between_commas("schedule", ["a"]) == ["a"]
+    with pytest.raises(OptionError, match="'a,b' has a comma in its name"):
+        between_commas("columns", ["a,b"])
 
 
 def test_later_layers_win_and_none_is_passed_over() -> None:

@@ -48,6 +48,7 @@ def test_labelled_texts_have_the_same_rows_in_every_form(data: Any) -> None:
 def test_the_task_names_the_columns_of_pairs() -> None:
     assert rows([("ein", "a")], task="translator") == [{"source": "ein", "target": "a"}]
     assert rows([(["a", "dog"], ["D", "N"])]) == [{"tokens": ["a", "dog"], "tags": ["D", "N"]}]
+    assert rows([(["log in", "buy"], "yes")]) == [{"text": ["log in", "buy"], "label": "yes"}]
     assert rows((TEXTS, LABELS), text_column="review", label_column="stars")[0] == {
         "review": "good",
         "stars": "yes",

@@ -274,10 +274,31 @@ FILES: dict[str, tuple[str, str, str]] = {
         rows("age", "job", "label", of=[(20 + n, "nurse" if n % 2 else "cook", n % 3) for n in range(12)]),
         r"`job` holds words.*--columns age",
     ),
-    "events": (
-        "clicks.jsonl",
-        json_lines({"events": ["open", "buy"], "label": 1}, {"events": ["open"], "label": 0}),
-        r"sequences of words or codes",
+    "a word in each row": (
+        "ner.csv",
+        rows(
+            "Sentence #",
+            "Word",
+            "POS",
+            "Tag",
+            of=[(f"Sentence: {n}", "Bo", "NNP", "B-per") for n in range(12)],
+        ),
+        r"use --group-by 'Sentence #' --word-column Word --tag-column Tag",
+    ),
+    "a click in each row": (
+        "clicks.csv",
+        rows(
+            "user_id",
+            "event",
+            "timestamp",
+            of=[(n // 3, "view", f"2024-01-01 10:00:{n:02}") for n in range(12)],
+        ),
+        r"`user_id` says whose: .*use --lines --group-by user_id --text-column event;",
+    ),
+    "a step in each row": (
+        "har.csv",
+        rows("series_id", "x", "surface", of=[(n // 6, 0.1 * n, "ab"[n // 6 % 2]) for n in range(24)]),
+        r"the rows of a `series_id` are the steps of one sequence, add --group-by series_id",
     ),
     "numbers alone": (
         "numbers.csv",
@@ -810,7 +831,36 @@ def test_a_parquet_of_dates_and_numbers_is_a_series(tmp_path: Path) -> None:
             {},
             "classifier",
             "21 columns; `label` has 2 values: classification of the numbers in `t0`, `t1`, `t2`, `t3`, "
-            "`t4`, `t5`, `t6`, `t7`... (20 in all); --input sequences reads the columns as the steps of a sequence",
+            "`t4`, `t5`, `t6`, `t7`... (20 in all); --input sequences reads the columns as the steps of a "
+            "sequence",
+        ),
+        (
+            "clicks.jsonl",
+            json_lines({"events": ["open", "buy"], "label": 1}, {"events": ["open"], "label": 0}),
+            {},
+            "classifier",
+            "2 columns; `label` has 2 values: classification of `events`",
+        ),
+        (
+            "ner.csv",
+            rows(
+                "Sentence #",
+                "Word",
+                "Tag",
+                of=[("" if n % 3 else n, f"Bo{n}", f"B-{'xy'[n % 2]}") for n in range(12)],
+            ),
+            {"group_by": "Sentence #", "word_column": "Word", "tag_column": "Tag"},
+            "word-tagger",
+            "4 groups of rows by `Sentence #`; `Word` holds lists of words, and `Tag` lists as long: a tag "
+            "for every word",
+        ),
+        (
+            "har.csv",
+            rows("series_id", "x", "surface", of=[(n % 12, 0.1 * n, "ab"[n % 2]) for n in range(24)]),
+            {"group_by": "series_id", "label_column": "surface"},
+            "classifier",
+            "12 groups of rows by `series_id`; 2 columns; `surface` has 2 values: classification of "
+            "sequences in `x`",
         ),
         (
             "umsatz.csv",

@@ -1,6 +1,7 @@
 """Every option of a run, typed and described once: command line, API and config.toml all read this."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic.fields import FieldInfo
 
@@ -8,7 +9,11 @@ from throughtime.config.options import DEFAULT_TASK, RunConfig, describe, read_o
 from throughtime.config.recurrence import RecurrenceConfig
 from throughtime.config.section import Section
 from throughtime.config.training import TrainingConfig
+from throughtime.errors import OptionError
 from throughtime.tasks import TASKS
+
+# How the names of options end that take several columns or names.
+_LISTS = ("column", "columns", "known_future", "tag_names", "once_in_group")
 
 
 class _Configs(Mapping[str, type[RunConfig]]):
@@ -40,6 +45,20 @@ def every_option() -> dict[str, dict[str, tuple[str, FieldInfo]]]:
     return found
 
 
+def between_commas(name: str, value: Any) -> Any:
+    """A list of columns or names as options have them: one text with commas. Others come back as they are.
+
+    Raises:
+        OptionError: a name has a comma itself.
+    """
+    if not name.endswith(_LISTS) or not isinstance(value, (list, tuple)):
+        return value
+    named = next((one for one in value if "," in str(one)), None)
+    if named is not None:
+        raise OptionError(f"{name}: {named!r} has a comma in its name: rename it")
+    return ",".join(map(str, value))
+
+
 __all__ = [
     "CONFIGS",
     "DEFAULT_TASK",
@@ -47,6 +66,7 @@ __all__ = [
     "RunConfig",
     "Section",
     "TrainingConfig",
+    "between_commas",
     "describe",
     "every_option",
     "read_options",

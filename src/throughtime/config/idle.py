@@ -80,7 +80,7 @@ _RULES = (
     _Rule(("decay_after",), lambda given: given["schedule"] != "zaremba", "--schedule zaremba"),
     _Rule(("patience",), lambda given: given["schedule"] != "plateau", "--schedule plateau"),
     _Rule(
-        ("longest_line", "condition_columns", "header"),
+        ("longest_line", "condition_columns", "header", "group_by"),
         lambda given: given["task"] == "language-model" and not given["lines"],
         "--lines",
     ),
@@ -99,6 +99,7 @@ _RULES = (
         lambda given: bool(given.get("lines")),
         "a text that goes on: with --lines every line is read whole",
     ),
+    _Rule(("once_in_group",), lambda given: "group_by" in given and given["group_by"] is None, "--group-by"),
     _Rule(("chunk_mode",), lambda given: given["chunk"] == 0, "a --chunk above 0"),
     _Rule(("watch_every",), lambda given: given["watch"] == "none", "--watch gradients"),
     _Rule(

@@ -32,6 +32,20 @@ AllowOutsideFiles = Annotated[
         description="Read files that a table names outside its own folder: by absolute names, `..` or links."
     ),
 ]
+GroupBy = Annotated[
+    str | None,
+    Field(
+        description="Rows with the same value in this column belong together and become one row with lists: "
+        "the words of a sentence, the clicks of a user, the steps of a recording."
+    ),
+]
+OnceInGroup = Annotated[
+    str | None,
+    Field(
+        description="With --group-by: the columns with one value for each group, such as its label, between "
+        "commas (default: those of the training data that have one)."
+    ),
+]
 Decimal = Annotated[
     Literal[",", "."] | None,
     Field(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from throughtime.data.delimited import dialect_of, read_delimited
+from throughtime.data.groups import Groups
 from throughtime.data.joined import (
     JSON_LINES,
     TABLE_SUFFIXES,
@@ -98,10 +99,12 @@ class Row:
         line: its line in the file, from 1; the row, from 1, in a Parquet file. In a table of several files
             it knows its file.
         values: by column; text in CSV and TSV, what JSON or Parquet hold elsewhere.
+        group: which group it is, where rows were joined; else "".
     """
 
     line: int
     values: dict[str, Any]
+    group: str = ""
 
 
 def is_table(path: str | Path | JoinedTable) -> bool:
@@ -129,12 +132,14 @@ class TableFormat:
         decimal: "," where numbers are written as 1.234,5 and "." where they are written as 1,234.5; None
             leaves cells as they are.
         day_first: whether 02/03/2024 is in March; None where nobody said so.
+        groups: which rows are one row of lists; None takes each by itself.
     """
 
     header: bool = True
     encoding: str = UTF8
     decimal: Decimal | None = None
     day_first: bool | None = None
+    groups: Groups | None = None
 
     @classmethod
     def of(cls, data: Any) -> TableFormat:
@@ -144,10 +149,18 @@ class TableFormat:
             getattr(data, "encoding", UTF8),
             getattr(data, "decimal", None),
             getattr(data, "day_first", None),
+            groups_of(getattr(data, "group_by", None), getattr(data, "once_in_group", None)),
         )
 
 
 USUAL = TableFormat()
+
+
+def groups_of(column: str | None, once: str | None) -> Groups | None:
+    """What the options of a run say of rows that belong together."""
+    if column is None:
+        return None
+    return Groups(column, None if once is None else tuple(filter(None, once.split(","))))
 
 
 def column_names(path: str | Path | JoinedTable, form: TableFormat = USUAL) -> list[str]:
@@ -164,7 +177,16 @@ def column_names(path: str | Path | JoinedTable, form: TableFormat = USUAL) -> l
 
 
 def _names_of(path: Path | Source, form: TableFormat) -> list[str]:
-    """The columns of one file."""
+    """The columns of one file. That which says what rows belong together is none of them."""
+    names = _all_names(path, form)
+    if form.groups is None:
+        return names
+    if form.groups.column not in names:
+        raise DataError(f"{no_column(path, form.groups.column, names)} (--group-by)")
+    return [name for name in names if name != form.groups.column]
+
+
+def _all_names(path: Path | Source, form: TableFormat) -> list[str]:
     if table_suffix(path) == ".parquet":
         return parquet_columns(path)
     if table_suffix(path) in JSON_LINES:
@@ -247,7 +269,7 @@ def rows_by_file(
         expected = expected or names
         _expect_columns(file, names, place.files[0], expected)
         rows = _rows_of(file.path, bad, columns, form, names)
-        yield (Row(FileLine(row.line, file.path), row.values) for row in rows)
+        yield (Row(FileLine(row.line, file.path), row.values, row.group) for row in rows)
 
 
 def check_columns(table: JoinedTable, form: TableFormat = USUAL) -> None:
@@ -300,12 +322,22 @@ def _rows_of(
         rows = _json_rows(path, bad, form)
     else:
         rows = _delimited_rows(path, bad, form)
+    if form.groups is not None:
+        rows = _grouped(rows, form.groups, path, bad)
     for row in rows:
         missing = [column for column in columns if row.values.get(column) is None]
         if missing:
             bad.report(path, row.line, f"column {missing[0]!r} is missing")
             continue
         yield row
+
+
+def _grouped(rows: Iterator[Row], groups: Groups, path: Path | Source, bad: BadRows) -> Iterator[Row]:
+    for group in groups.join((row.line, row.values) for row in rows):
+        if group.fault:
+            bad.report(path, group.line, group.fault)
+        else:
+            yield Row(group.line, group.values, group.name)
 
 
 def _delimited_rows(path: Path | Source, bad: BadRows, form: TableFormat) -> Iterator[Row]:

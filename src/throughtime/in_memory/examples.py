@@ -195,7 +195,9 @@ def _of_pairs(pairs: Iterable[Any], options: Options) -> Iterator[Row]:
         return _beside_rows(rest, options)
     words = _is_words(example)
     if isinstance(example, str) or words:
-        task = options.get("task") or ("word-tagger" if words else "")
+        # A label for a list of words is that of the list; a list of labels is a tag for each.
+        tags = words and not isinstance(label, str | int | float | np.generic)
+        task = options.get("task") or ("word-tagger" if tags else "")
         if task in _OF_TEXTS:
             source, target = (options.column(*one) for one in _OF_TEXTS[task])
             return ({source: one, target: other} for _, one, other in _pairs(rest))
@@ -227,9 +229,12 @@ def _is_words(example: Any) -> bool:
 def _labelled_texts(pairs: Iterable[Any], options: Options) -> Iterator[Row]:
     name = options.column("text_column", "text")
     for number, example, label in _pairs(pairs):
-        if not isinstance(example, str):
+        if not isinstance(example, str) and not _is_words(example):
             raise DataError(f"{row_name(number)}: the text is of type {type(example).__name__}")
-        yield {name: example, **_label_columns(label, options, number)}
+        yield {
+            name: example if isinstance(example, str) else list(example),
+            **_label_columns(label, options, number),
+        }
 
 
 def _beside_rows(pairs: Iterable[Any], options: Options) -> Iterator[Row]:

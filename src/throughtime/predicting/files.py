@@ -204,4 +204,10 @@ def _kind(plan: Plan, column: str) -> type:
 
 def _form(predictor: Predictor) -> TableFormat:
     """How the run's own tables are written, which those to predict for are written like."""
-    return TableFormat.of(predictor.run.config.data)
+    form = TableFormat.of(predictor.run.config.data)
+    if form.groups is not None:
+        raise OptionError(
+            f"{predictor.folder} joins rows by `{form.groups.column}` (--group-by), and parts of files would "
+            f"tear them apart: use `throughtime predict` without --out"
+        )
+    return form

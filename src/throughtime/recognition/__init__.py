@@ -19,7 +19,7 @@ from typing import Any
 from throughtime.config import CONFIGS, RunConfig, every_option, resolve
 from throughtime.config.idle import refuse_idle
 from throughtime.data.shards import unpacked_for_now
-from throughtime.data.tables import TableFormat
+from throughtime.data.tables import TableFormat, groups_of
 from throughtime.encodings import UTF8, check_encoding
 from throughtime.errors import DataError, OptionError
 from throughtime.hub.cache import is_hub_name, run_folder
@@ -74,6 +74,7 @@ def _recognise(source: str | Path, options: Mapping[str, Any], task: str | None,
         options.get("header") is not False,
         check_encoding(options.get("encoding") or UTF8),
         options.get("decimal"),
+        groups=groups_of(options.get("group_by"), options.get("once_in_group")),
     )
     if is_shards(source):
         return _from_shards(str(source), options, task, because)
@@ -110,6 +111,10 @@ def _from_survey(
         what = f"this looks like {kind.name} ({match.why})" if kind.name else match.why
         raise DataError(f"{survey.path}: {what}: {match.advice or kind.instead}")
     settled, decimal = match.options, None if survey.table is None else survey.table.decimal
+    if survey.table is not None and survey.table.groups is not None:
+        groups = survey.table.groups
+        begin += f"{survey.table.rows:,} groups of rows by `{groups.column}`; "
+        settled = {**settled, "group_by": groups.column, "once_in_group": ",".join(groups.once or ())}
     if decimal is not None and "decimal" in every_option() and kind.task in every_option()["decimal"]:
         begin += (
             f"numbers are written as {'1.234,5' if decimal == ',' else '1,234.5'} (--decimal {decimal}); "

@@ -49,6 +49,7 @@ _KINDS = {
     "time": "time",
     "numbers": "lists of numbers",
     "texts": "lists of words",
+    "times": "lists of times",
     "lists": "lists of lists",
     "record": "JSON objects",
     "empty": "empty",

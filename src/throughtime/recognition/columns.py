@@ -46,7 +46,7 @@ class Column:
         name: as the header has it; a number from 1 where there is no header.
         filled: values that are there.
         missing: values that are not.
-        kinds: how many values are of each kind: number, time, text, numbers, texts, lists, record.
+        kinds: how many values are of each kind: number, time, text, numbers, texts, times, lists, record.
         values: how often each value occurs; of the different ones only the first 10,000 are kept.
         words: of all texts together.
         lengths: of the lists, as far as they are kept.
@@ -131,7 +131,7 @@ class Column:
             return
         self.filled += 1
         self.kinds[kind] += 1
-        if kind in ("numbers", "texts", "lists"):
+        if kind in ("numbers", "texts", "times", "lists"):
             self.lengths.append(len(value))
             self._count("\0".join(map(str, value[:20])))
             return
@@ -192,7 +192,7 @@ def _kind_of(value: Any) -> str:
 def _kind_of_list(values: Any) -> str:
     first = values[:20]
     if first and all(isinstance(one, str) for one in first):
-        return "texts"
+        return "times" if all(_DATE.fullmatch(one.strip()) for one in first) else "texts"
     if all(isinstance(one, (int, float)) or one is None for one in first):
         return "numbers"
     return "lists"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from throughtime.recognition import files, frames, labelled, lines, recordings, series, unlabelled
+from throughtime.recognition import files, frames, grouped, labelled, lines, recordings, series, unlabelled
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey
 from throughtime.recognition.wanted import Wanted
@@ -54,15 +54,9 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(labelled.labels_of_their_own, rival="classifier"),
     Kind(labelled.labelled_steps, rival="classifier"),
-    Kind(
-        labelled.events,
-        name="sequences of words or codes",
-        rival="classifier",
-        instead="Throughtime does not read lists of words yet: join each list into a text, with spaces "
-        "between, and "
-        "pass --tokenizer word",
-    ),
     Kind(labelled.examples, "classifier"),
+    Kind(grouped.words_of_sentences, rival="word-tagger"),
+    Kind(grouped.event_log, rival="language-model"),
     Kind(series.series, "forecaster"),
     Kind(unlabelled.any_table),
     Kind(files.disguised_table),

@@ -125,24 +125,21 @@ def labelled_steps(survey: Survey, wanted: Wanted) -> Match | None:
     )
 
 
-def events(survey: Survey, wanted: Wanted) -> Match | None:
-    """Lists of words or of codes with a label each."""
-    table = survey.table
-    name = None if table is None else wanted.label(table)
-    if table is None or name is None or wanted.texts(table):
-        return None
-    lists = [one for one in wanted.read(table, name) if table.columns[one].kind == "texts"]
-    return Match(f"`{lists[0]}` holds lists of words, and `{name}` a label for each") if lists else None
-
-
 def examples(survey: Survey, wanted: Wanted) -> Match | None:
     """A classifier's table: texts, vectors, lists of numbers, or the names of arrays and sounds."""
     table = survey.table
     name = None if table is None else wanted.label(table)
     if table is None or name is None:
         return None
-    texts = wanted.texts(table)
     truth = wanted.truth(table)
+    texts = wanted.texts(table)
+    lists = [one for one in wanted.read(table, *truth) if table.columns[one].kind == "texts"]
+    if not texts and len(lists) > 1:
+        return Match(
+            f"`{name}` is a label, and {columns_named(lists)} hold lists of words",
+            advice=f"name the one to read: {flag('text-column', lists[0])}",
+        )
+    texts = texts or lists
     second = _second_text(table, wanted, [*truth, *texts])
     taken = {**dict.fromkeys(truth, "what is learned"), **dict.fromkeys([*texts, *second], "what is read")}
     static = wanted.beside(table, wanted.static_columns, "--static-columns", taken)
@@ -173,7 +170,8 @@ def examples(survey: Survey, wanted: Wanted) -> Match | None:
             advice=f"leave out --input {wanted.input}, or name the columns of numbers (--columns)",
         )
     if texts and wanted.input in ("auto", "text"):
-        return _texts(table, wanted, texts, second, rest, found)
+        found = _texts(table, wanted, texts, second, rest, found)
+        return _of_events(table, wanted, texts, found) if set(texts) & set(lists) else found
     return _numbers(table, wanted, rest, found)
 
 
@@ -235,7 +233,8 @@ def _texts(
     others = [
         one
         for one in rest
-        if table.columns[one].kind not in ("number", "time", "empty") and not table.columns[one].names_rows
+        if table.columns[one].kind not in ("number", "time", "times", "empty")
+        and not table.columns[one].names_rows
     ]
     if others and wanted.columns is None:
         more = [one for one in others if table.columns[one].kind == "text"]
@@ -265,6 +264,18 @@ def _texts(
     )
 
 
+def _of_events(table: TableSurvey, wanted: Wanted, texts: list[str], found: Match) -> Match:
+    """What is settled for lists of words: each of them is one token."""
+    if wanted.tokenizer not in (None, "auto", "word"):
+        return Match(
+            f"{columns_named(texts)} holds lists, and each entry is one token",
+            advice=f"leave out --tokenizer {wanted.tokenizer}",
+        )
+    if found.advice:
+        return found
+    return replace(found, options={**found.options, "text_column": ",".join(texts), "tokenizer": "word"})
+
+
 def _them(names: list[str]) -> str:
     return "it" if len(names) == 1 else "them"
 
@@ -278,7 +289,9 @@ def _not_read(table: TableSurvey, names: list[str]) -> str:
         one
         for one in names
         if table.columns[one].kind in ("number", "text")
-        and not (table.columns[one].counts_rows or table.columns[one].names_rows)
+        and not (
+            table.columns[one].counts_rows or table.columns[one].counts_up or table.columns[one].names_rows
+        )
     ]
     return (
         f" ({said}; {flag('static-columns', *useful)} reads {_them(useful)}, too)" if useful else f" ({said})"
@@ -322,6 +335,7 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
         options += [_as_a_pair(texts)] if len(texts) == 2 else []
         return Match(f"{begin}; {what}", advice="; ".join(options) or "there is nothing to learn from")
     aside = ""
+    counters += [name for name, column in columns.items() if column.kind == "times"]
     if counters and wanted.columns is None:
         numbers = [name for name in numbers if name not in counters]
         usable = [name for name in rest if name in (*numbers, *lists)]

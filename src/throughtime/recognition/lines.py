@@ -46,7 +46,7 @@ def lines_of_a_table(survey: Survey, wanted: Wanted) -> Match | None:
     lines = {text: "the lines"}
     conditions = wanted.beside(table, wanted.condition_columns, "--condition-columns", lines)
     column = table.columns[text]
-    are_events = column.kind == "texts"
+    are_events = column.kind == "texts" or (table.groups is not None and column.kind == "numbers")
     if are_events and wanted.tokenizer not in (None, "word"):
         return Match(
             f"`{text}` holds lists of events, each of which is one token",

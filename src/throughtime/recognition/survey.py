@@ -13,6 +13,7 @@ from typing import Any
 
 from throughtime.data.audio import AUDIO_SUFFIXES
 from throughtime.data.file_names import FILE_COLUMN
+from throughtime.data.groups import Groups
 from throughtime.data.images import IMAGE_SUFFIXES
 from throughtime.data.joined import JoinedTable, table_suffix
 from throughtime.data.numbers import Decimal, how_written, plain_number, reads_as_number
@@ -59,6 +60,7 @@ class TableSurvey:
         complete: whether these are all.
         no_header: why the first line looks like a row; "" where it looks like a header, or is none.
         decimal: how its numbers are written, as in `TableFormat`.
+        groups: which of its rows were joined, and the columns with one value for each group.
     """
 
     path: Path | JoinedTable
@@ -67,6 +69,7 @@ class TableSurvey:
     complete: bool
     no_header: str
     decimal: Decimal | None = None
+    groups: Groups | None = None
 
     @property
     def folder(self) -> Path:
@@ -221,16 +224,23 @@ def _look_at_table(path: Path | JoinedTable, form: TableFormat) -> TableSurvey:
     no_header = ""
     if cells is not None:
         # Read as if it had none, so that a first row with equal cells can be told from a header.
-        below = list(_columns_of(first, bad, replace(form, header=False), skip=1)[0].values())
+        unnamed = replace(form, header=False, groups=None)
+        below = list(_columns_of(first, bad, unnamed, skip=1)[0].values())
         if form.decimal is None:
             form = replace(form, decimal=_decimal_of(below, separator_of(first, form) == ","))
         no_header = _why_no_header(cells, below, form.decimal) if form.header else ""
     if no_header:
-        columns, rows, complete = _columns_of(path, BadRows(skip=True), replace(form, header=False))
+        columns, rows, complete = _columns_of(
+            path, BadRows(skip=True), replace(form, header=False, groups=None)
+        )
     else:
         column_names(first, form)  # an empty or repeated name is an error that says so
         columns, rows, complete = _columns_of(path, BadRows(skip=True), form)
-    return TableSurvey(path, columns, rows, complete, no_header, form.decimal)
+    groups = form.groups
+    if groups is not None and groups.once is None:
+        once = tuple(name for name, column in columns.items() if not column.lengths and column.filled)
+        groups = replace(groups, once=once)
+    return TableSurvey(path, columns, rows, complete, no_header, form.decimal, groups)
 
 
 def _decimal_of(columns: Sequence[Column], between_commas: bool) -> Decimal | None:
@@ -263,12 +273,23 @@ def _columns_of(
                 values += sum(
                     len(value) if isinstance(value, (list, str)) else 1 for value in row.values.values()
                 )
-                yield row.values
+                yield (
+                    row.values
+                    if form.groups is None
+                    else {name: _as_numbers(value) for name, value in row.values.items()}
+                )
 
     columns = sum_up(names, rows())
     if not count and not skip:
         raise DataError(f"{path} has no usable rows{f' ({bad.summary()})' if bad.count else ''}")
     return columns, count, complete
+
+
+def _as_numbers(value: Any) -> Any:
+    """A list of cells as numbers, where they are numbers."""
+    if isinstance(value, list) and value and all(reads_as_number(one) for one in value):
+        return [float(one) for one in value]
+    return value
 
 
 def _why_no_header(cells: list[str], columns: Sequence[Column], decimal: Decimal | None) -> str:

@@ -16,6 +16,7 @@ from throughtime.recognition.advice import (
     likely_text,
     which_columns,
 )
+from throughtime.recognition.grouped import advice_on_steps
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
@@ -153,7 +154,7 @@ def any_table(survey: Survey, wanted: Wanted) -> Match | None:
         )
         return Match(f"{missing}; {describe_columns(table)}", advice=advice)
     advice = f"use {', or '.join(flags)}" if flags else _last_resort(table, wanted)
-    return Match(f"{missing}; {describe_columns(table)}", advice=advice)
+    return Match(f"{missing}; {describe_columns(table)}", advice=advice + advice_on_steps(table))
 
 
 def _missing(table: TableSurvey, wanted: Wanted, label: str | None) -> str:

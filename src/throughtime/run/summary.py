@@ -73,7 +73,8 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
     if facts["best"] is not None:
         shown = f"{facts['best']:.4f}"
         # Of several labels at once, and of numbers, a perplexity says nothing.
-        if objective == "val_loss" and data.get("target", "label") not in ("labels", "number"):
+        of_one_label = data.get("target", "label") not in ("labels", "number")
+        if objective == "val_loss" and of_one_label and facts["task"] != "forecaster":
             shown = describe_loss(facts["best"], data.get("tokenizer") == "character")
         rows.append((f"best {objective.removeprefix('val_').replace('_', ' ')}", shown))
     sizes = facts["files"]

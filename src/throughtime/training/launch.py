@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from throughtime.config import RunConfig
+from throughtime.config import RunConfig, between_commas
 from throughtime.data.corpus_tokens import has_begun
 from throughtime.data.joined import stem_of
 from throughtime.errors import DataError, OptionError, RunError
@@ -84,6 +84,7 @@ def train(
         Interrupted: a signal came; the run can be resumed.
     """
     layers = [preset_options(preset)] if preset else []
+    options = {name: between_commas(name, value) for name, value in options.items()}
     additions = Additions.of(on_step, on_evaluation, options)
     if place_here().rank > 0:
         return follow(additions)[0]

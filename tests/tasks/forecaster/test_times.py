@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,8 @@ def test_times_to_come_are_written_as_the_table_has_them() -> None:
     assert [months.write(place) for place in (2, 3, 14)] == ["2025-01-01", "2025-02-01", "2026-01-01"]
     hour = find_frequency([moments("2024-02-28 22:00", "2024-02-28 23:00")])
     assert hour.write(26) == "2024-03-01 00:00"
+    frame = find_frequency([moments(*(datetime.datetime(2024, 1, day) for day in (1, 2, 3)))])
+    assert frame.write(0) == "2024-01-01"
     with_zone = find_frequency([moments("2024-02-28 22:00+02:00", "2024-02-28 23:00+02:00")])
     assert with_zone.write(0) == "2024-02-28 20:00Z"
     with pytest.raises(DataError, match="beyond the year 9999"):

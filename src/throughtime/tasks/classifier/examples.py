@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from throughtime.config.sound import SoundFrames
 from throughtime.data.arrays import Fill, fill_gaps
+from throughtime.data.events import events_as_text
 from throughtime.data.feature_files import read_features
 from throughtime.data.features import FeatureSpace, is_sequence_file
 from throughtime.data.file_names import FILE_COLUMN, file_of
@@ -138,6 +139,11 @@ class ExampleReader:
                 continue
             yield example
 
+    @property
+    def in_rows(self) -> bool:
+        """Whether arrays stand in the rows of tables, so that a .csv is none itself."""
+        return self.steps_in_columns or self.form.groups is not None
+
     def columns_of(self, names: Sequence[str]) -> ExampleColumns:
         """What the columns of a table are for.
 
@@ -174,10 +180,10 @@ class ExampleReader:
         """
         beside = {name: _filled(row.values, name) for name in columns.static}
         if self.kind == "text":
-            text = self.check_text("\n".join(str(row.values[name]) for name in columns.texts))
+            text = self.check_text("\n".join(_as_text(row.values[name]) for name in columns.texts))
             second = None if self.second_text is None else _filled(row.values, self.second_text)
             return Example(text, truth, text, row.line, None if second is None else str(second), beside)
-        name = str(row.values.get(FILE_COLUMN, f"row {row.line}"))
+        name = str(row.values.get(FILE_COLUMN, row.group or f"row {row.line}"))
         return Example(self._features(row, table, columns), truth, name, row.line, None, beside)
 
     def read_file(self, path: str | Path) -> NDArray[np.float32]:
@@ -275,11 +281,11 @@ class ExampleReader:
         return found if self.space is None else self.space.names
 
 
-def is_example_file(path: Path | JoinedTable, kind: InputKind, steps_in_columns: bool = False) -> bool:
+def is_example_file(path: Path | JoinedTable, kind: InputKind, in_rows: bool = False) -> bool:
     """Whether a file is one example itself, and not a table of them."""
     if (
         kind not in ("sequences", "audio")
-        or (steps_in_columns and is_table(path))
+        or (in_rows and is_table(path))
         or isinstance(path, JoinedTable)
         or not path.is_file()
         or not is_sequence_file(path.name)
@@ -318,6 +324,11 @@ def _filled(values: dict[str, Any], name: str) -> Any:
     if value is None or not str(value).strip():
         raise DataError(f"{name} is empty")
     return value
+
+
+def _as_text(value: Any) -> str:
+    """A text, or a list of events as one."""
+    return events_as_text(value) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _is_gap(value: Any) -> bool:

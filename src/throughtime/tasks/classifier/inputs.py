@@ -35,13 +35,13 @@ def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadR
         files = sorted(
             file
             for file in path.iterdir()
-            if is_example_file(file, kind, reader.steps_in_columns) and is_sound_file(file.name) == sounds
+            if is_example_file(file, kind, reader.in_rows) and is_sound_file(file.name) == sounds
         )
         if not files:
             raise DataError(f"{path} has neither metadata.csv nor {'sounds' if sounds else 'arrays'} in it")
         for file in files:
             yield from read_any(reader, kind, file, bad)
-    elif is_example_file(path, kind, reader.steps_in_columns):
+    elif is_example_file(path, kind, reader.in_rows):
         try:
             yield Example(reader.read_file(path), None, str(path), 1)
         except DataError as error:

@@ -18,6 +18,8 @@ from throughtime.config.section import (
     Decimal,
     Encoding,
     Fill,
+    GroupBy,
+    OnceInGroup,
     SkipBad,
 )
 from throughtime.config.sound import SoundFrames
@@ -100,6 +102,8 @@ class LabelledData(SoundFrames):
         default="utf-8",
         description="What the text files are encoded in: utf-8, utf-16, cp949, latin-1, cp1252, shift_jis...",
     )
+    group_by: GroupBy = None
+    once_in_group: OnceInGroup = None
     decimal: Decimal = None
     any_labels: bool = Field(
         default=False,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.conditions import Conditions
+from throughtime.data.events import events_as_text
 from throughtime.data.features import FeatureSpace
 from throughtime.data.joined import JoinedTable, file_of_line, stem_of
 from throughtime.data.lines import STANDARD_INPUT, shown, standard_input
@@ -171,7 +172,7 @@ class ClassifierRun(Run):
         """Say what texts, or arrays (T, F) of numbers, are that are at hand.
 
         Args:
-            inputs: texts, pairs of texts where the run reads two, or arrays.
+            inputs: texts, pairs of texts where the run reads two, lists of events, or arrays.
             beside: of each the values of its static columns, where the run reads any.
         Returns:
             For each its label, the label's probability, and those of all labels; or its labels and the
@@ -422,6 +423,8 @@ class ClassifierRun(Run):
         values = self.conditions.encode(beside or {}) if self.conditions else None
         if self.encoder is None:
             return Encoded(as_steps(as_float32(given, _place), self.config.data), None, values)
+        if isinstance(given, (list, tuple)):
+            given = events_as_text(given)
         return Encoded(
             self.encoder.encode(given), None if second is None else self.encoder.encode(second), values
         )

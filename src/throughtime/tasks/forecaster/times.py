@@ -227,7 +227,8 @@ def find_frequency(series: Sequence[Moments]) -> Frequency:
     if not counted:
         raise DataError(f"{first.path}: a series has to have two rows at least")
     origin = min(float(one.times[0]) for one in series if len(one.times))
-    clock = any(one.has_clock for one in series)
+    # Frames hold days as midnights.
+    clock = any(one.has_clock and bool((one.times % _DAY).any()) for one in series)
     if first.unit == "number":
         return Frequency("number", _commonest(counted), origin)
     days = {difference / _DAY for difference, _ in counted.most_common(8)}

@@ -8,7 +8,16 @@ from pydantic import Field, model_validator
 
 from throughtime.config.options import RunConfig
 from throughtime.config.recurrence import RecurrenceConfig
-from throughtime.config.section import MOST_COUNTED, MOST_TOKENS, MOST_UNITS, Encoding, Section, SkipBad
+from throughtime.config.section import (
+    MOST_COUNTED,
+    MOST_TOKENS,
+    MOST_UNITS,
+    Encoding,
+    GroupBy,
+    OnceInGroup,
+    Section,
+    SkipBad,
+)
 from throughtime.config.training import TrainingConfig
 
 # Where --chunk auto begins, before the gradient has been measured.
@@ -47,6 +56,8 @@ class TextData(Section):
         default=None,
         description="With --lines: columns that steer what is written, by name or number, between commas.",
     )
+    group_by: GroupBy = None
+    once_in_group: OnceInGroup = None
     header: bool = Field(
         default=True,
         description="The first line of a CSV or TSV file names its columns; without it they have numbers.",

@@ -14,6 +14,8 @@ from throughtime.config.section import (
     MOST_RATE,
     MOST_UNITS,
     Encoding,
+    GroupBy,
+    OnceInGroup,
     Section,
     SkipBad,
 )
@@ -43,6 +45,8 @@ class TaggedData(Section):
         description="The column with the tags, by name or by number from 1 (default: upos of CoNLL-U, the "
         "only list beside the words, else the last).",
     )
+    group_by: GroupBy = None
+    once_in_group: OnceInGroup = None
     tag_names: str | None = Field(
         default=None,
         description="The names of tags that are numbers from 0: between commas, or a file with one on each "

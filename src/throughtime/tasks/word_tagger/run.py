@@ -16,7 +16,7 @@ from throughtime.data.labels import Labels
 from throughtime.data.lines import STANDARD_INPUT, standard_input
 from throughtime.data.sequences import write_sequences
 from throughtime.data.splits import stratified_split
-from throughtime.data.tables import BadRows
+from throughtime.data.tables import BadRows, TableFormat
 from throughtime.data.word_vectors import spellings
 from throughtime.errors import DataError
 from throughtime.in_memory import takes_data, takes_frames
@@ -123,6 +123,11 @@ class WordTaggerRun(Run):
         if self.marks_spans:
             show.remark(
                 f"{Path(data.source).name} has {describe_scheme(one.tags or () for one in sentences)}"
+            )
+        elif all(name.isdigit() for name in self.labels.names):
+            show.remark(
+                "tags are numbers: --tag-names O,B-person,I-person... names them, in order from 0; where "
+                "they mark names, whole names are measured then"
             )
         self.labels.save(self.folder / LABELS)
         self._write(sentences, later, show)
@@ -380,7 +385,7 @@ class WordTaggerRun(Run):
     def _reader(self, needs_tags: bool) -> SentenceReader:
         data = self.config.data
         names = read_names(data.tag_names)
-        return SentenceReader(data.word_column, data.tag_column, names, data.encoding, needs_tags)
+        return SentenceReader(data.word_column, data.tag_column, names, TableFormat.of(data), needs_tags)
 
     def _numbers(self, sentence: Sentence) -> NDArray[np.int64]:
         return np.array([self.labels.number(tag) for tag in sentence.tags or ()], dtype=np.int64)

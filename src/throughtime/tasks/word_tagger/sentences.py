@@ -10,7 +10,15 @@ from typing import Any
 
 from throughtime.data.joined import JoinedTable, located
 from throughtime.data.lines import check_text, read_lines, shown
-from throughtime.data.tables import BadRows, TableFormat, column_names, is_table, read_rows, resolve_column
+from throughtime.data.tables import (
+    USUAL,
+    BadRows,
+    TableFormat,
+    column_names,
+    is_table,
+    read_rows,
+    resolve_column,
+)
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError
 from throughtime.tasks.word_tagger.conll import Sentence, read_conll
@@ -32,7 +40,7 @@ class SentenceReader:
     Args:
         word_column, tag_column: by name or by number from 1; None leaves it to the file.
         names: of tags that are numbers; empty takes the numbers themselves.
-        encoding: of texts.
+        form: how tables are written; texts have its encoding.
         needs_tags: a sentence without tags is a bad one.
     Attributes:
         described: what the last table's or file's columns were, in part of a line.
@@ -41,7 +49,7 @@ class SentenceReader:
     word_column: str | None = None
     tag_column: str | None = None
     names: Sequence[str] = field(default_factory=tuple)
-    encoding: str = UTF8
+    form: TableFormat = USUAL
     needs_tags: bool = True
 
     def read(self, path: str | Path, bad: BadRows) -> Iterator[Sentence]:
@@ -63,16 +71,16 @@ class SentenceReader:
             raise DataError(f"{path} is a folder: name one file of tagged sentences in it")
         if is_table(path):
             yield from self._read_table(path, bad)
-        elif not self.needs_tags and not looks_tagged(path, self.encoding):
-            lines = (line.rstrip("\r\n") for line in read_lines(path, encoding=self.encoding))
+        elif not self.needs_tags and not looks_tagged(path, self.form.encoding):
+            lines = (line.rstrip("\r\n") for line in read_lines(path, encoding=self.form.encoding))
             yield from sentences_of_text(lines, path, bad)
         else:
             yield from read_conll(
-                path, bad, self.word_column, self.tag_column, self.needs_tags, self.encoding
+                path, bad, self.word_column, self.tag_column, self.needs_tags, self.form.encoding
             )
 
     def _read_table(self, path: Path | JoinedTable, bad: BadRows) -> Iterator[Sentence]:
-        form = TableFormat(encoding=self.encoding)
+        form = self.form
         names = column_names(path, form)
         words, tags = table_columns(names, path, self.word_column, self.tag_column, self.needs_tags)
         for row in read_rows(path, bad, [words] if tags is None else [words, tags], form):
