@@ -27,6 +27,17 @@ def test_a_cell_beyond_our_limit_names_it(tmp_path: Path, monkeypatch: pytest.Mo
         list(read_delimited(path))
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [("a|b\n1|2\n", (1, 2)), ("SEP=;\r\na;b\n1;2\n", (2, 3)), ("sep=|\na|b\n1|2\n", (2, 3))],
+)
+def test_what_stands_between_cells_is_found_or_said(
+    tmp_path: Path, text: str, lines: tuple[int, int]
+) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    assert list(read_delimited(tmp_path / "a.csv")) == [(lines[0], ["a", "b"]), (lines[1], ["1", "2"])]
+
+
 def test_a_row_with_a_byte_that_is_no_text_is_left_out_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b'a,b\n"1\n2",3\n\xff,4\n5,6\n')

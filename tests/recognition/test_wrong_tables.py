@@ -274,6 +274,26 @@ FILES: dict[str, tuple[str, str, str]] = {
         rows("age", "job", "label", of=[(20 + n, "nurse" if n % 2 else "cook", n % 3) for n in range(12)]),
         r"`job` holds words.*--columns age",
     ),
+    "a title above the table": (
+        "report.csv",
+        "Exported in 2024\n" + rows("text", "label", of=[("good", 1), ("bad", 0)] * 6),
+        r"does a title or a comment stand above the line with the columns' names\?$",
+    ),
+    "months for names": (
+        "sales.csv",
+        rows("store", "2023-01", "2023-02", "2023-03", of=[(f"s{n}", n, n + 1, n + 2) for n in range(12)]),
+        r"times stand in the line of names .*frame\.set_index\('store'\)\.T",
+    ),
+    "times between spaces": (
+        "load.txt",
+        "date load\n" + "".join(f"2024-01-{day} {day}\n" for day in range(10, 30)),
+        r"every line is times and numbers: write a \.csv",
+    ),
+    "one column of numbers": (
+        "load.csv",
+        rows("load", of=[(0.5 * n,) for n in range(30)]),
+        r"number column: load: to forecast them, add a column of times",
+    ),
     "a word in each row": (
         "ner.csv",
         rows(
@@ -861,6 +881,25 @@ def test_a_parquet_of_dates_and_numbers_is_a_series(tmp_path: Path) -> None:
             "classifier",
             "12 groups of rows by `series_id`; 2 columns; `surface` has 2 values: classification of "
             "sequences in `x`",
+        ),
+        (
+            "excel.csv",
+            "sep=;\n" + rows("text", "label", of=REVIEWS, separator=";"),
+            {},
+            "classifier",
+            "2 columns; `label` has 3 values: classification of `text`",
+        ),
+        (
+            "questions.csv",
+            rows(
+                "text",
+                "label",
+                of=[("how to sort", "<c++><stl>"), ("a list", "<c++>"), ("b", "<stl><c#>")] * 4,
+            ),
+            {},
+            "classifier",
+            "2 columns; `label` has several labels in a cell ('<c++><stl>', between '><'): several labels "
+            "for `text`",
         ),
         (
             "umsatz.csv",

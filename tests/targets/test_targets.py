@@ -201,6 +201,7 @@ def test_quantiles_that_are_none_are_refused(text: str) -> None:
     ("reader", "cell", "expected"),
     [
         (TruthReader("labels", separator="|"), "a| b |a", ("a", "b")),
+        (TruthReader("labels", separator="><"), "<c++><stl>", ("c++", "stl")),
         (TruthReader("labels", separator=","), "['red', \"blue\"]", ("red", "blue")),
         (TruthReader("labels"), ["a", 3, True, 2.0], ("a", "3", "true", "2")),
         (TruthReader("labels", separator=";"), "", ()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -16,6 +17,8 @@ from throughtime.errors import DataError
 if TYPE_CHECKING:
     from throughtime.data.sources import Source
 
+# Excel reads, and some programs write, a first line that says what stands between cells.
+SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 Report = Callable[[int, str], None]
 
 
@@ -37,8 +40,8 @@ def read_delimited(
     """Read a CSV or TSV file row by row.
 
     CSV files quote as RFC 4180 says. TSV files in the wild hold bare quotes, so that there a quote is a
-    character like others. Where the first line of a CSV file has no comma, but semicolons or tabs, these
-    separate its cells: Excel writes such files in many countries.
+    character like others. Where the first line of a CSV file has no comma, but semicolons, tabs or bars,
+    these separate its cells: Excel writes such files in many countries. A first line `sep=;` says so.
 
     Args:
         path: .csv or .tsv, also with .gz behind; lines end at LF, CR or both.
@@ -52,7 +55,10 @@ def read_delimited(
     """
     path = Path(path) if isinstance(path, str) else path
     lines = read_lines(path, encoding=encoding)
-    first = next(lines, "")
+    first, number = next(lines, ""), 1
+    dialect = dialect_of(path.name, first)
+    if SEPARATOR_LINE.fullmatch(first.strip()):
+        first, number = next(lines, ""), 2
     converting: list[str] = []
 
     def naming(line: int, fault: str) -> None:
@@ -64,7 +70,7 @@ def read_delimited(
             raise DataError(f"{path} line {line}: {fault}")
         report(line, fault)
 
-    yield from delimited_rows(chain([first], lines), dialect_of(path.name, first), str(path), naming)
+    yield from delimited_rows(chain([first], lines), dialect, str(path), naming, number)
 
 
 def delimited_rows(
@@ -110,9 +116,11 @@ def dialect_of(name: str, first: str) -> Dialect:
     """How the cells of a CSV or TSV file of this name and with this first line are written."""
     if name.lower().removesuffix(".gz").endswith(".tsv"):
         return Dialect("\t", False)
+    if named := SEPARATOR_LINE.fullmatch(first.strip()):
+        return Dialect(named[1], True)
     if "," in first:
         return Dialect(",", True)
-    return Dialect(next((one for one in (";", "\t") if one in first), ","), True)
+    return Dialect(next((one for one in (";", "\t", "|") if one in first), ","), True)
 
 
 def _fault(cells: list[str]) -> str | None:

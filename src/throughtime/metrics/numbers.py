@@ -17,6 +17,8 @@ from throughtime.pictures.writing import write_picture
 
 # Figures of every column, up to so many; the mean R2 is given for any number.
 _MOST_COLUMNS = 16
+# Points between a panel and its title, for a power of ten.
+_ABOVE = 16
 _MOST_DRAWN, _MOST_POINTS = 4, 5_000
 _FIGURES = ("mae", "rmse", "r2", "rmse_of_mean", "crps", "coverage")
 
@@ -163,11 +165,15 @@ def write_scatter(
         left.set_xlabel(f"true {columns[place]}", parse_math=False)
         left.set_ylabel(f"predicted {columns[place]}", parse_math=False)
         error, fit = figures["rmse"][place], figures["r2"][place]
-        left.set_title(f"RMSE {error:.4g}, R2 {fit:.3f}, {len(truth):,} in all")
+        left.set_title(f"RMSE {error:.4g}, R2 {fit:.3f}, {len(truth):,} in all", pad=_ABOVE)
         right.axhline(0, color="#999999", linewidth=1)
         right.scatter(value, true - value, s=9, color="#D55E00", alpha=0.6, linewidths=0)
         right.set_xlabel(f"predicted {columns[place]}", parse_math=False)
         right.set_ylabel("true minus predicted")
-        right.set_title("residuals")
+        right.set_title("residuals", pad=_ABOVE)
+        for panel in (left, right):
+            # 100000 and 150000 would touch each other; 1.0 and 1.5 under 1e5 do not.
+            panel.locator_params(nbins=6)
+            panel.ticklabel_format(style="sci", scilimits=(-3, 4), useMathText=True)
     write_picture(picture, figure, dpi=120)
     return picture

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from throughtime.data.delimited import Dialect, delimited_rows, dialect_of
+from throughtime.data.delimited import SEPARATOR_LINE, Dialect, delimited_rows, dialect_of
 from throughtime.data.joined import JSON_LINES, TABLE_SUFFIXES, table_suffix
 from throughtime.data.lines import read_lines
 from throughtime.data.parquet import parquet_columns, parquet_kinds, parquet_length, parquet_rows
@@ -207,6 +207,8 @@ class _Index:
     def of_cells(self, source: Source, form: TableFormat, part_rows: int, is_whole: bool) -> TableFile:
         """A table of CSV or TSV."""
         first = next(self._lines, "")
+        if SEPARATOR_LINE.fullmatch(first.strip()):
+            raise DataError(f"{source} begins with a line {first.strip()!r}: delete it")
         dialect = dialect_of(source.name, first)
         reported = [0]
 

@@ -166,6 +166,11 @@ def sum_up(names: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> dict[str,
     return columns
 
 
+def is_time(text: str) -> bool:
+    """Whether a text says when, as people write it."""
+    return len(text) < 40 and _DATE.fullmatch(text.strip()) is not None
+
+
 def _as_float(value: Any) -> float:
     try:
         return float(value)
@@ -186,13 +191,13 @@ def _kind_of(value: Any) -> str:
         return "time"
     if reads_as_number(value):
         return "number"
-    return "time" if isinstance(value, str) and len(value) < 40 and _DATE.fullmatch(value.strip()) else "text"
+    return "time" if isinstance(value, str) and is_time(value) else "text"
 
 
 def _kind_of_list(values: Any) -> str:
     first = values[:20]
     if first and all(isinstance(one, str) for one in first):
-        return "times" if all(_DATE.fullmatch(one.strip()) for one in first) else "texts"
+        return "times" if all(map(is_time, first)) else "texts"
     if all(isinstance(one, (int, float)) or one is None for one in first):
         return "numbers"
     return "lists"

@@ -23,6 +23,8 @@ _FEWEST = 10
 _MOST_FRACTIONS, _MOST_WHOLE = 20, 1_000
 # Fewer columns with numbers for names are answers to questions rather than steps.
 _FEWEST_STEPS = 16
+# <python><pandas>, as Stack Overflow writes tags.
+_BRACKETS = re.compile(r"(<[^<>]+>)+")
 _SEPARATORS = ("|", ";", ",")
 _FLAGS = frozenset(["0", "1", "true", "false", "True", "False"])
 
@@ -179,7 +181,7 @@ def _truth(table: TableSurvey, wanted: Wanted, names: list[str], rest: list[str]
     """What the columns of the truth show; its `learning` is to be followed by what is read."""
     columns = [table.columns[name] for name in names]
     first, named = columns[0], columns_named(names)
-    begin = f"{len(table.columns)} columns; {named}"
+    begin = f"{len(table.columns)} column{'s' * (len(table.columns) != 1)}; {named}"
     labels = Match(f"{begin} has {_values(table, first)}", "several labels for", options={"target": "labels"})
     if wanted.kind == "number":
         words = [column.name for column in columns if column.kind != "number"]
@@ -423,6 +425,9 @@ def _cell_with_several(column: Column) -> tuple[str, str]:
     for cell in cells:
         if len(cell) > 2 and cell[0] + cell[-1] in ("[]", "{}"):
             return cell, ","
+    in_brackets = all(map(_BRACKETS.fullmatch, cells)) and next((one for one in cells if "><" in one), "")
+    if in_brackets:
+        return in_brackets, "><"
     for separator in _SEPARATORS:
         several = [cell for cell in cells if separator in cell]
         parts = [{part.strip() for part in cell.split(separator)} for cell in cells]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from throughtime.data.numbers import reads_as_number
+from throughtime.recognition.columns import is_time
 
 CONLL_SUFFIXES = (".conll", ".conllu", ".bio", ".bioes", ".iob", ".iob2")
 # A log, a program or a page is text whatever its lines look like.
@@ -101,12 +102,18 @@ def table_in_disguise(suffix: str, lines: Sequence[str]) -> tuple[str, str]:
 
 
 def only_numbers(suffix: str, lines: Sequence[str]) -> str:
-    """What these lines are where they are numbers and nothing else; "" where they are not."""
+    """What these lines are where they are numbers or times and nothing else; "" where they are not.
+
+    The first one may be the names of the columns.
+    """
     rows = [line.split() for line in lines if line.strip()]
-    if suffix not in TABLE_LIKE_SUFFIXES or len(rows) < _FEWEST_LINES:
+    if suffix not in TABLE_LIKE_SUFFIXES or len(rows) < _FEWEST_LINES or len({len(row) for row in rows}) > 1:
         return ""
-    if len({len(row) for row in rows}) > 1 or not all(reads_as_number(one) for row in rows for one in row):
+    cells = [one for row in rows[1:] for one in row]
+    if not any(map(reads_as_number, cells)) or not all(reads_as_number(one) or is_time(one) for one in cells):
         return ""
+    if not all(map(reads_as_number, cells)):
+        return "times and numbers"
     return f"{len(rows[0]):,} numbers" if len(rows[0]) > 1 else "a number"
 
 

@@ -281,7 +281,11 @@ def _columns_of(
 
     columns = sum_up(names, rows())
     if not count and not skip:
-        raise DataError(f"{path} has no usable rows{f' ({bad.summary()})' if bad.count else ''}")
+        title = "fields, expected" in "".join(bad.examples[:1])
+        what_to_do = (
+            ": does a title or a comment stand above the line with the columns' names?" if title else ""
+        )
+        raise DataError(f"{path} has no usable rows{f' ({bad.summary()})' if bad.count else ''}{what_to_do}")
     return columns, count, complete
 
 

@@ -16,6 +16,7 @@ from throughtime.recognition.advice import (
     likely_text,
     which_columns,
 )
+from throughtime.recognition.columns import is_time
 from throughtime.recognition.grouped import advice_on_steps
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
@@ -23,6 +24,8 @@ from throughtime.recognition.wanted import Wanted
 from throughtime.tasks.captioner.captions import CAPTION_COLUMNS
 from throughtime.tasks.word_tagger.sentences import TAG_COLUMNS, table_columns
 
+# Names that are times: two may be a version and a day.
+_FEWEST_TIMES = 3
 _PICTURE_COLUMNS = ("image", "image_path", "filename", "file", "path", "image_name", "photo")
 
 
@@ -153,7 +156,17 @@ def any_table(survey: Survey, wanted: Wanted) -> Match | None:
             f"pictures' folder"
         )
         return Match(f"{missing}; {describe_columns(table)}", advice=advice)
+    times = [name for name in table.columns if is_time(name)]
+    if len(times) >= _FEWEST_TIMES and wanted.task in (None, "forecaster"):
+        return Match(
+            f"times stand in the line of names ({times[0]}, {times[1]}...)",
+            advice="a forecaster reads a row for each time and a column for each series: turn the table (in "
+            f"pandas: frame.set_index({next(iter(table.columns))!r}).T)",
+        )
     advice = f"use {', or '.join(flags)}" if flags else _last_resort(table, wanted)
+    if wanted.task is None and len(table.of_kind("number")) == len(table.columns):
+        rows = "to forecast them, add a column of times, or of row numbers called `time`"
+        advice = f"{advice}; {rows}" if len(table.columns) > 1 else rows
     return Match(f"{missing}; {describe_columns(table)}", advice=advice + advice_on_steps(table))
 
 

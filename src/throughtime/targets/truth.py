@@ -70,8 +70,9 @@ class TruthReader:
             parts = [label_text(one) for one in cell]
         else:
             text = label_text(cell)
-            if len(text) > 1 and text[0] + text[-1] in ("[]", "{}"):
-                text = text[1:-1]  # a list as Python writes it
+            ends = ("<>",) if self.separator == "><" else ("[]", "{}")
+            if len(text) > 1 and text[0] + text[-1] in ends:
+                text = text[1:-1]  # a list as Python writes it, or tags in brackets
             found = text.split(self.separator) if self.separator else [text]
             parts = [part.strip().strip("'\"") for part in found]
         return tuple(dict.fromkeys(part for part in parts if part))

@@ -225,7 +225,9 @@ def naive_error(values: NDArray[np.float64], season: int) -> float:
         return 0.0
     errors = np.abs(values[season:] - values[:-season])
     errors = errors[~np.isnan(errors)]
-    return float(errors.mean()) if len(errors) else 0.0
+    error = float(errors.mean()) if len(errors) else 0.0
+    # A series that repeats itself exactly would have a rounding for its unit.
+    return error if error > 1e-9 * float(np.abs(np.nan_to_num(values)).max()) else 0.0
 
 
 def forward_filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
