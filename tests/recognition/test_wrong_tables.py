@@ -213,6 +213,22 @@ FILES: dict[str, tuple[str, str, str]] = {
         json_lines({"text": "Anna met Bo", "label": [[0, 4, "PER"], [9, 11, "PER"]]}),
         r"`label` holds lists of lists, such as \[0, 4, 'PER'\].*a list of words \(`tokens`\)",
     ),
+    "premises with lists beside them": (
+        "snli.jsonl",
+        "".join(
+            json_lines(
+                {
+                    "sentence1": f"it is {n}",
+                    "sentence2": f"was it {n}",
+                    "gold_label": "ab"[n % 2],
+                    "votes": ["a"],
+                },
+                times=1,
+            )
+            for n in range(12)
+        ),
+        r"--second-text sentence2 --label-column gold_label --columns sentence1,sentence2(,|$)",
+    ),
     "two questions": (
         "pairs.csv",
         rows(

@@ -100,6 +100,10 @@ def likely_text(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
     return max(names, key=lambda name: table.columns[name].mean_words, default=None)
 
 
+def _is_long(table: TableSurvey, name: str) -> bool:
+    return table.columns[name].mean_words > _WORDS_OF_A_TEXT
+
+
 def _without_number(name: str) -> str:
     return re.sub(r"[\d_ #-]+", "", name.lower())
 
@@ -174,10 +178,12 @@ def _flags(
     others = [
         one.name
         for one in table.columns.values()
-        if one.kind == "text" and one.name not in (*read, found) and not one.names_rows
+        if one.kind not in ("number", "time", "times", "empty")
+        and one.name not in (*read, found)
+        and not one.names_rows
     ]
-    second = [one for one in others if table.columns[one].mean_words > _WORDS_OF_A_TEXT]
-    if len(read) == 1 and len(second) == 1 and table.columns[read[0]].mean_words > _WORDS_OF_A_TEXT:
+    second = [one for one in others if table.columns[one].kind == "text" and _is_long(table, one)]
+    if len(read) == 1 and len(second) == 1 and _is_long(table, read[0]):
         read = sorted([read[0], second[0]], key=list(table.columns).index)
         others.remove(second[0])
         flags = [one for one in flags if not one.startswith("--text-column")]

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from throughtime.recognition import files, frames, grouped, labelled, lines, recordings, series, unlabelled
+from throughtime.recognition import (
+    files,
+    frames,
+    grouped,
+    labelled,
+    lines,
+    recordings,
+    series,
+    several,
+    unlabelled,
+)
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey
 from throughtime.recognition.wanted import Wanted
@@ -45,7 +55,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(unlabelled.captions, "captioner"),
     Kind(recordings.transcripts, "transcriber"),
     Kind(frames.clips, "tagger"),
-    Kind(labelled.label_columns, name="several labels for an example", rival="classifier"),
+    Kind(several.label_columns, name="several labels for an example", rival="classifier"),
     Kind(
         labelled.quantity,
         name="regression",

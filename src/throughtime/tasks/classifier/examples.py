@@ -182,7 +182,8 @@ class ExampleReader:
         if self.kind == "text":
             text = self.check_text("\n".join(_as_text(row.values[name]) for name in columns.texts))
             second = None if self.second_text is None else _filled(row.values, self.second_text)
-            return Example(text, truth, text, row.line, None if second is None else str(second), beside)
+            name = text if second is None else f"{text}\t{second}"  # as on standard input
+            return Example(text, truth, name, row.line, None if second is None else str(second), beside)
         name = str(row.values.get(FILE_COLUMN, row.group or f"row {row.line}"))
         return Example(self._features(row, table, columns), truth, name, row.line, None, beside)
 
