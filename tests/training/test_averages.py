@@ -18,9 +18,8 @@ from throughtime.run.position import Position
 from throughtime.training import Interrupted, resume, train
 from throughtime.training.averages import KeptWeights, MovingAverage
 from throughtime.training.callbacks import EvaluationEvent, StepEvent
-from throughtime.training.checkpoint import Checkpoint, read_tensors, save_tensors
+from throughtime.training.checkpoint import CHECKPOINT, Checkpoint, read_tensors, save_tensors
 from throughtime.training.progress import Progress
-from throughtime.training.trainer import CHECKPOINT
 
 
 @pytest.fixture

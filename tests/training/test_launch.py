@@ -16,9 +16,9 @@ from tests.training.test_trainer import SMALL, TEXT, Interrupter, assert_same_ou
 from throughtime.errors import CheckpointError, DataError, RunError
 from throughtime.run import Run
 from throughtime.training import Interrupted, resume, train
-from throughtime.training.checkpoint import Checkpoint, save_tensors
+from throughtime.training.checkpoint import CHECKPOINT, Checkpoint, save_tensors
 from throughtime.training.progress import Progress
-from throughtime.training.trainer import CHECKPOINT, Trainer
+from throughtime.training.trainer import Trainer
 
 
 class Remarks(Progress):

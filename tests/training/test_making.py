@@ -13,9 +13,8 @@ from throughtime import Cell, Recurrent
 from throughtime.cells import State
 from throughtime.run.summary import summary
 from throughtime.training import resume, train
-from throughtime.training.checkpoint import Checkpoint
+from throughtime.training.checkpoint import CHECKPOINT, Checkpoint
 from throughtime.training.making import kernels_of
-from throughtime.training.trainer import CHECKPOINT
 
 
 class Forgetful(Cell):

@@ -23,11 +23,10 @@ from throughtime.errors import OptionError, RunError
 from throughtime.places import Place, check_alone, place_here, unused_processes
 from throughtime.run.history import read_metrics
 from throughtime.training import Interrupted, resume, train
-from throughtime.training.checkpoint import Checkpoint
+from throughtime.training.checkpoint import CHECKPOINT, Checkpoint
 from throughtime.training.processes import Processes
 from throughtime.training.shares import Share
 from throughtime.training.sharing import Sharing
-from throughtime.training.trainer import CHECKPOINT
 
 ROOT = Path(__file__).parents[2]
 TASKS = ("text", "lines", "labels", "pairs", "captions", "frames", "recordings", "words", "numbers")

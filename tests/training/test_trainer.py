@@ -19,10 +19,11 @@ from throughtime.errors import CheckpointError, DataError, DivergedError, Option
 from throughtime.run import CONFIG
 from throughtime.run.history import read_metrics
 from throughtime.training import Interrupted, resume, start, train
-from throughtime.training.checkpoint import Checkpoint
+from throughtime.training.checkpoint import CHECKPOINT, Checkpoint
 from throughtime.training.log import draw_loss
+from throughtime.training.machine import resolve_precision
 from throughtime.training.progress import Progress
-from throughtime.training.trainer import CHECKPOINT, Position, clip_gradients, resolve_precision
+from throughtime.training.trainer import Position, clip_gradients
 
 TEXT = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n" * 12
 SMALL: dict[str, Any] = {

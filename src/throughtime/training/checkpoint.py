@@ -19,6 +19,8 @@ from throughtime.errors import CheckpointError
 from throughtime.files import write_atomically
 from throughtime.models.initialise import sizes_only
 
+# In a run folder.
+CHECKPOINT = Path("checkpoints") / "last.safetensors"
 _VERSION = "2"
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 

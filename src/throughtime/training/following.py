@@ -14,13 +14,13 @@ from throughtime.errors import RunError
 from throughtime.run import CONFIG, Run, run_class
 from throughtime.run.position import Position
 from throughtime.training.additions import Additions
-from throughtime.training.checkpoint import Checkpoint
+from throughtime.training.checkpoint import CHECKPOINT, Checkpoint
 from throughtime.training.machine import pick_device
 from throughtime.training.making import make_task
 from throughtime.training.processes import Processes, joined, said_elsewhere
 from throughtime.training.progress import Progress
 from throughtime.training.sharing import Sharing
-from throughtime.training.trainer import CHECKPOINT, Trainer
+from throughtime.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,11 @@ from throughtime.run.position import Position
 from throughtime.run.run import TOKENS
 from throughtime.training.additions import Additions
 from throughtime.training.callbacks import OnEvaluation, OnStep
-from throughtime.training.checkpoint import Checkpoint, check_sizes
+from throughtime.training.checkpoint import CHECKPOINT, Checkpoint, check_sizes
 from throughtime.training.folds import any_fold_trained, measure_folds
 from throughtime.training.following import Together, follow, follow_in
 from throughtime.training.log import draw_loss, still_falling
-from throughtime.training.machine import go_on_with_threads, pick_device, set_threads
+from throughtime.training.machine import go_on_with_threads, pick_device, resolve_precision, set_threads
 from throughtime.training.making import make_trainer, prepare
 from throughtime.training.own_loss import check_loss, check_task, remember_loss
 from throughtime.training.processes import Processes, joined
@@ -43,7 +43,7 @@ from throughtime.training.replacing import set_aside
 from throughtime.training.sharing import Sharing
 from throughtime.training.signals import Interrupted
 from throughtime.training.task import Task
-from throughtime.training.trainer import CHECKPOINT, WEIGHTS, Trainer, resolve_precision
+from throughtime.training.trainer import WEIGHTS, Trainer
 
 
 def train(

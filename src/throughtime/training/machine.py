@@ -1,4 +1,4 @@
-"""The processor that a training runs on, and how many threads of it."""
+"""The processor that a training runs on: how many threads of it, and in which precision."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from pathlib import Path
 
 import torch
 
-from throughtime.config import RunConfig
+from throughtime import _native
+from throughtime.config import RunConfig, TrainingConfig
 from throughtime.errors import OptionError
 from throughtime.places import Place
 from throughtime.saved import Saved
-from throughtime.training.checkpoint import Checkpoint
+from throughtime.training.checkpoint import CHECKPOINT, Checkpoint
 from throughtime.training.progress import Progress
 from throughtime.training.sharing import Sharing
-from throughtime.training.trainer import CHECKPOINT, threads_of
+
+# More than any machine has: as many that a damaged file asks for would not all start.
+_MOST_THREADS = 4096
 
 
 def pick_device(config: RunConfig, place: Place | None = None) -> torch.device:
@@ -110,3 +113,20 @@ def go_on_with_threads(
             f"the training had {before} threads and goes on with as many, to end with the same bits: this "
             f"machine has {processors} processors, and --threads {processors} would be faster"
         )
+
+
+def threads_of(saved: Saved) -> int:
+    """How many threads a checkpoint's training had: sums are split by threads, and round accordingly."""
+    return saved.integer("threads", least=1, most=_MOST_THREADS)
+
+
+def resolve_precision(config: TrainingConfig, device: torch.device) -> str:
+    """fp32 or bf16; "auto" is bf16 where the processor multiplies it faster, in PyTorch and natively."""
+    if config.precision != "auto":
+        return config.precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    # Without such instructions bf16 is emulated, and slower than fp32.
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    supported = supported or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    return "bf16" if supported and _native.isa() == "avx512_bf16" else "fp32"

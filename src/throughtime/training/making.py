@@ -22,10 +22,11 @@ from throughtime.run.sources import find_sources, record_sources
 from throughtime.trackers.following import Trackers
 from throughtime.training.additions import Additions
 from throughtime.training.initial_weights import take_weights
+from throughtime.training.machine import resolve_precision
 from throughtime.training.progress import Progress
 from throughtime.training.sharing import Sharing
 from throughtime.training.task import Task
-from throughtime.training.trainer import Trainer, resolve_precision
+from throughtime.training.trainer import Trainer
 
 
 def prepare(config: RunConfig, folder: Path, show: Progress) -> Run:

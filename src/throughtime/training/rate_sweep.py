@@ -25,12 +25,11 @@ from throughtime.presets import preset as preset_options
 from throughtime.recognition import settle
 from throughtime.training.additions import Additions
 from throughtime.training.launch import check_paths
-from throughtime.training.machine import pick_device, set_threads
+from throughtime.training.machine import pick_device, resolve_precision, set_threads
 from throughtime.training.making import make_task, prepare
 from throughtime.training.optimizer import clip_gradients, make_optimizer
 from throughtime.training.own_loss import check_task
 from throughtime.training.progress import Progress
-from throughtime.training.trainer import resolve_precision
 
 LOWEST, HIGHEST = 1e-5, 10.0
 # Twenty for each factor of ten: as many as tell a slope from the noise of batches.

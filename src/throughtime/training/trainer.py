@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime import _native
 from throughtime.config import TrainingConfig
 from throughtime.errors import CheckpointError, DivergedError
 from throughtime.run.position import Position, Window
@@ -19,14 +18,10 @@ from throughtime.saved import Saved
 from throughtime.trackers.following import Trackers
 from throughtime.training.averages import KeptWeights, MovingAverage, weights_in_place
 from throughtime.training.callbacks import Callbacks, EvaluationEvent, StepEvent
-from throughtime.training.checkpoint import (
-    Checkpoint,
-    Expected,
-    check_tensors,
-    load_weights,
-    save_tensors,
-)
+from throughtime.training.checkpoint import CHECKPOINT, Checkpoint, load_weights, save_tensors
+from throughtime.training.generators import generator_states, restore_generators, set_generators
 from throughtime.training.log import MetricsLog, NoLog
+from throughtime.training.machine import resolve_precision, threads_of
 from throughtime.training.optimizer import clip_gradients, make_optimizer, pack_optimizer, unpack_optimizer
 from throughtime.training.processes import said_elsewhere
 from throughtime.training.progress import Progress
@@ -35,12 +30,9 @@ from throughtime.training.sharing import JointStep, Sharing
 from throughtime.training.signals import Interrupted, catch_signals
 from throughtime.training.task import Task
 
-CHECKPOINT = Path("checkpoints") / "last.safetensors"
 WEIGHTS = Path("model.safetensors")
 # One entry: safetensors writes several in random order, and the same weights should give the same file.
 WEIGHTS_METADATA = {"throughtime": "1"}
-# More than any machine has: as many that a damaged file asks for would not all start.
-_MOST_THREADS = 4096
 # What the first process asks of all: to stop early, to save and stop as a callback has failed, or to save.
 _STOP, _FAILED, _SAVE = 1, 2, 4
 
@@ -129,7 +121,7 @@ class Trainer:
             optimizer = saved.part("optimizer")
             unpack_optimizer(self._optimizer, checkpoint.group("optimizer"), optimizer, self.position.step)
             self._task.restore(saved.part("task"), checkpoint.group("task"))
-        self._restore_generators(checkpoint.group("random"), path)
+        restore_generators(checkpoint.group("random"), self._device, path)
         self._log.rewind(log_bytes)
 
     def extend(self) -> None:
@@ -208,10 +200,10 @@ class Trainer:
     def _begin_as_first(self) -> None:
         """Take the weights and the generators that the first process has."""
         self._processes.take_over(list(self._model.state_dict().values()))
-        own = self._generators()
+        own = generator_states(self._device)
         self._processes.take_over(list(own.values()))
         if self._processes.count > 1:
-            self._set_generators(own)
+            set_generators(own, self._device)
 
     def _wishes(self, caught: list[int], last_checkpoint: float) -> tuple[int, int]:
         """A signal's number, and what this process asks for beside it; only the first one may."""
@@ -473,7 +465,7 @@ class Trainer:
         checkpoint.add("model", dict(self._model.state_dict()))
         checkpoint.add("optimizer", optimizer_tensors)
         checkpoint.add("task", task_tensors)
-        checkpoint.add("random", self._generators())
+        checkpoint.add("random", generator_states(self._device))
         checkpoint.add("ema", self._average.tensors)
         if self._kept.any:
             checkpoint.state["kept"] = self._kept.state()
@@ -499,35 +491,8 @@ class Trainer:
             self._processes.take_over([*weights, *optimizer_tensors.values(), *averages])
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self._device.type, torch.bfloat16, enabled=resolve_precision(self._config, self._device) == "bf16"
-        )
-
-    def _generators(self) -> dict[str, Tensor]:
-        states = {"cpu": torch.get_rng_state()}
-        if self._device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state(self._device)
-        return states
-
-    def _restore_generators(self, states: dict[str, Tensor], path: Path) -> None:
-        expected = {name: Expected.like(state) for name, state in self._generators().items()}
-        # A training may move to a GPU or away from one; then that one's generator is as the seed left it.
-        kept = {name: state for name, state in states.items() if name in expected or name != "cuda"}
-        check_tensors(
-            kept,
-            {name: own for name, own in expected.items() if name in kept or name == "cpu"},
-            path,
-            "random.",
-        )
-        try:
-            self._set_generators(kept)
-        except RuntimeError as error:
-            raise CheckpointError(f"{path}: random.cpu is no state of a generator ({error})") from None
-
-    def _set_generators(self, states: dict[str, Tensor]) -> None:
-        torch.set_rng_state(states["cpu"])
-        if "cuda" in states:
-            torch.cuda.set_rng_state(states["cuda"], self._device)
+        mixed = resolve_precision(self._config, self._device) == "bf16"
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=mixed)
 
     def _diverged(self, what: str) -> DivergedError:
         return DivergedError(
@@ -535,20 +500,3 @@ class Trainer:
             f"Start again with a lower --learning-rate (now {self._config.learning_rate:g}) or --clip-norm "
             f"(now {self._config.clip_norm:g}){self._task.advice()}"
         )
-
-
-def threads_of(saved: Saved) -> int:
-    """How many threads a checkpoint's training had: sums are split by threads, and round accordingly."""
-    return saved.integer("threads", least=1, most=_MOST_THREADS)
-
-
-def resolve_precision(config: TrainingConfig, device: torch.device) -> str:
-    """fp32 or bf16; "auto" is bf16 where the processor multiplies it faster, in PyTorch and natively."""
-    if config.precision != "auto":
-        return config.precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    # Without such instructions bf16 is emulated, and slower than fp32.
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    supported = supported or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-    return "bf16" if supported and _native.isa() == "avx512_bf16" else "fp32"

@@ -14,9 +14,9 @@ from throughtime.tasks.translator.model import Translator
 from throughtime.tasks.translator.options import PairTraining, TranslatorNetwork
 from throughtime.tasks.translator.prediction import TokenPairs, evaluate
 from throughtime.tasks.translator.training import Translation
-from throughtime.training.checkpoint import Checkpoint
+from throughtime.training.checkpoint import CHECKPOINT, Checkpoint
 from throughtime.training.progress import Progress
-from throughtime.training.trainer import CHECKPOINT, Interrupted, Trainer
+from throughtime.training.trainer import Interrupted, Trainer
 
 VOCABULARY = 6
 END, START = VOCABULARY, VOCABULARY + 1
