@@ -2,8 +2,9 @@
 
 from throughtime.data.streams import IGNORED_TARGET, ChunkLengths, ContiguousStreams, EvaluationStreams
 from throughtime.data.text import read_blocks, read_byte_blocks
-from throughtime.data.tokenizer import StreamDecoder, Tokenizer, TokenizerKind
+from throughtime.data.tokenizer import StreamDecoder, Tokenizer
 from throughtime.data.tokens import TokenFile, split, write_tokens
+from throughtime.data.vocabularies import TokenizerKind
 
 __all__ = [
     "IGNORED_TARGET",

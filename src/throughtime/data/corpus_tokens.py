@@ -27,8 +27,10 @@ from typing import Any
 
 from throughtime.data.corpus import BadRows, CorpusForm, find_corpus, pieces_of, text_blocks
 from throughtime.data.corpus_worker import Job, do
-from throughtime.data.tokenizer import Tokenizer, TokenizerKind, whole_pieces
+from throughtime.data.pieces import whole_pieces
+from throughtime.data.tokenizer import Tokenizer
 from throughtime.data.tokens import TokenFile, describe_tokens, token_type
+from throughtime.data.vocabularies import TokenizerKind
 from throughtime.errors import DataError, RunError
 from throughtime.facts import read_json
 from throughtime.files import naming, write_atomically

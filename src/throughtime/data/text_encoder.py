@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.data.tokenizer import UNKNOWN_WORD, Tokenizer
+from throughtime.data.tokenizer import Tokenizer
+from throughtime.data.vocabularies import UNKNOWN_WORD
 from throughtime.errors import DataError, UnknownTokenError
 
 # A word with the apostrophes inside it ("don't"), or one mark.

@@ -5,38 +5,37 @@ from __future__ import annotations
 import codecs
 import itertools
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.arrays import whole_numbers
 from throughtime.data.lines import check_text
+from throughtime.data.pieces import pieces, whole_pieces
 from throughtime.data.text import DecodingErrors, Progress, read_blocks, read_byte_blocks
+from throughtime.data.vocabularies import (
+    DEFAULT_BPE_VOCABULARY,
+    END_OF_LINE,
+    UNKNOWN_WORD,
+    TokenizerKind,
+    byte_of_letter,
+    byte_tokenizer,
+    character_tokenizer,
+    check_kind,
+    count_words,
+    train_bpe,
+    word_tokenizer,
+)
 from throughtime.encodings import UTF8
-from throughtime.errors import DataError, OptionError, RunError, UnknownTokenError
+from throughtime.errors import DataError, RunError, UnknownTokenError
 from throughtime.facts import read_json, shown
 from throughtime.files import write_atomically
 from throughtime.saved import Saved
-
-TokenizerKind = Literal["character", "byte", "bpe", "word"]
-
-UNKNOWN_WORD = "<unk>"
-END_OF_LINE = "<eos>"
-DEFAULT_BPE_VOCABULARY = 4096
-
-# Pieces this long keep both cores busy in the tokenizers library, whose parallelism is over pieces.
-_PIECE_CHARACTERS = 1 << 16
-# No tokeniser here lets a token span this place, whatever follows: only whitespace looks ahead.
-_SAFE_CUT = re.compile(r"(?<=\S)(?=\s)")
-# Every merge looks through all of each word that has its pair: a word of 150,000 letters takes ten seconds.
-_LONGEST_WORD = 1000
-_LONG_WORD = re.compile(rf"(?<!\S)\S{{{_LONGEST_WORD},}}|(?<!\s)\s{{{_LONGEST_WORD},}}")
 
 
 class Tokenizer:
@@ -63,7 +62,7 @@ class Tokenizer:
             self._lookup = np.full(max(code_points) + 2, -1, dtype=np.int32)
             self._lookup[code_points] = np.arange(self.vocabulary_size)
         elif kind in ("byte", "bpe"):
-            alphabet = _byte_of_letter()
+            alphabet = byte_of_letter()
             self._bytes = [bytes(alphabet[letter] for letter in text) for text in self._texts]
         else:
             self._unknown = texts.index(UNKNOWN_WORD)
@@ -96,11 +95,11 @@ class Tokenizer:
             DataError: the file cannot be read as text.
             OptionError: the kind is unknown, or vocabulary_size does not fit it.
         """
-        _check_kind(kind, vocabulary_size)
+        check_kind(kind, vocabulary_size)
         if kind == "byte":
             for _ in read_byte_blocks(path, progress=progress):
                 break  # a missing or empty file is the user's mistake here as well
-            return cls(_byte_tokenizer(), kind)
+            return cls(byte_tokenizer(), kind)
         blocks = read_blocks(path, errors, progress=progress, encoding=encoding)
         return cls.train_on_texts(
             kind, blocks if kind == "character" else whole_pieces(blocks), vocabulary_size
@@ -119,18 +118,18 @@ class Tokenizer:
             DataError: there is no text, or one that is no Unicode.
             OptionError: as for `train`.
         """
-        _check_kind(kind, vocabulary_size)
+        check_kind(kind, vocabulary_size)
         if kind == "byte":
-            return cls(_byte_tokenizer(), kind)
+            return cls(byte_tokenizer(), kind)
         texts = map(check_text, texts)
         if kind == "character":
             characters = set(itertools.chain.from_iterable(texts))
             if not characters:
                 raise DataError("there is no text to build a vocabulary from")
-            return cls(_character_tokenizer(sorted(characters)), kind)
+            return cls(character_tokenizer(sorted(characters)), kind)
         if kind == "bpe":
-            return cls(_train_bpe(texts, vocabulary_size or DEFAULT_BPE_VOCABULARY), kind)
-        return cls(_word_tokenizer(_count_words(texts), vocabulary_size), kind)
+            return cls(train_bpe(texts, vocabulary_size or DEFAULT_BPE_VOCABULARY), kind)
+        return cls(word_tokenizer(count_words(texts), vocabulary_size), kind)
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:
@@ -194,7 +193,7 @@ class Tokenizer:
                 raise _unknown_character(text, int(unknown[0]), name, line, column)
             return tokens.astype(np.int64)
         try:
-            encodings = self._library.encode_batch(list(_pieces(text)), add_special_tokens=False)
+            encodings = self._library.encode_batch(list(pieces(text)), add_special_tokens=False)
         # The library cannot be given such a text at all; what it raises depends on its version.
         except (UnicodeEncodeError, TypeError):
             raise _no_text(text, name, line) from None
@@ -334,142 +333,6 @@ class StreamDecoder:
     def flush(self) -> str:
         """Return what an unfinished character decodes to (U+FFFD), at the end of the tokens."""
         return self._bytes.decode(b"", final=True)
-
-
-def _check_kind(kind: str, vocabulary_size: int | None) -> None:
-    if kind not in get_args(TokenizerKind):
-        raise OptionError(f"tokenizer {kind!r} is unknown: use {', '.join(get_args(TokenizerKind))}")
-    if vocabulary_size is not None and kind in ("character", "byte"):
-        raise OptionError(f"vocabulary_size does not apply to the {kind} tokenizer: leave it out")
-
-
-def _byte_of_letter() -> dict[str, int]:
-    """The printable letter that byte-level tokenisers write for each byte, reversed (Radford et al. 2019)."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    letters = {chr(byte): byte for byte in printable}
-    others = (byte for byte in range(256) if byte not in printable)
-    letters.update({chr(0x100 + index): byte for index, byte in enumerate(others)})
-    return letters
-
-
-def _character_tokenizer(characters: list[str]) -> Any:
-    from tokenizers import Tokenizer as LibraryTokenizer
-    from tokenizers import decoders, models
-
-    # BPE without merges is a tokeniser of single characters.
-    library = LibraryTokenizer(models.BPE({text: token for token, text in enumerate(characters)}, []))
-    library.decoder = decoders.Fuse()
-    return library
-
-
-def _byte_tokenizer() -> Any:
-    from tokenizers import Tokenizer as LibraryTokenizer
-    from tokenizers import models
-
-    return _with_bytes(LibraryTokenizer(models.BPE(_byte_of_letter(), [])), use_regex=False)
-
-
-def _train_bpe(texts: Iterator[str], vocabulary_size: int) -> Any:
-    from tokenizers import Tokenizer as LibraryTokenizer
-    from tokenizers import models, pre_tokenizers, trainers
-
-    if vocabulary_size < 256:
-        raise OptionError(f"vocabulary_size must be 256 (the bytes) or above for bpe, not {vocabulary_size}")
-    library = _with_bytes(LibraryTokenizer(models.BPE()), use_regex=True)
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary_size,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    library.train_from_iterator(itertools.chain.from_iterable(map(_cut_long_words, texts)), trainer)
-    return library
-
-
-def _cut_long_words(text: str) -> Iterator[str]:
-    """The text in pieces that hold no very long word, or run of spaces, whole."""
-    begin = 0
-    for word in _LONG_WORD.finditer(text):
-        for end in range(word.start() + _LONGEST_WORD, word.end() + 1, _LONGEST_WORD):
-            yield text[begin:end]
-            begin = end
-    yield text[begin:]
-
-
-def _with_bytes(library: Any, use_regex: bool) -> Any:
-    from tokenizers import decoders, pre_tokenizers
-
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex)
-    library.decoder = decoders.ByteLevel()
-    return library
-
-
-def _word_tokenizer(counts: Counter[str], vocabulary_size: int | None) -> Any:
-    from tokenizers import Tokenizer as LibraryTokenizer
-    from tokenizers import models, normalizers, pre_tokenizers
-
-    if vocabulary_size is not None and vocabulary_size < 3:
-        raise OptionError(f"vocabulary_size must be 3 or above for words, not {vocabulary_size}")
-    words = sorted(counts, key=lambda word: (-counts[word], word))
-    if vocabulary_size is not None:
-        kept = [word for word in words if word not in (UNKNOWN_WORD, END_OF_LINE)][: vocabulary_size - 2]
-        words = [word for word in words if word in {UNKNOWN_WORD, END_OF_LINE, *kept}]
-    vocabulary = {word: token for token, word in enumerate(words)}
-    for needed in (UNKNOWN_WORD, END_OF_LINE):
-        vocabulary.setdefault(needed, len(vocabulary))
-    library = LibraryTokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN_WORD))
-    library.normalizer = normalizers.Replace("\n", f" {END_OF_LINE} ")
-    library.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return library
-
-
-def _count_words(texts: Iterable[str]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(text.split())
-        counts[END_OF_LINE] += text.count("\n")
-    if not counts[END_OF_LINE]:
-        del counts[END_OF_LINE]
-    if not counts:
-        raise DataError("the text holds no words, only whitespace")
-    return counts
-
-
-def whole_pieces(blocks: Iterator[str]) -> Iterator[str]:
-    """The same text, cut only where no token can span the cut."""
-    pending: list[str] = []
-    for block in blocks:
-        pending.append(block)
-        cut = _last_safe_cut(block)
-        if cut is not None:
-            yield "".join(pending)[: cut - len(block)]
-            pending = [block[cut:]]
-    if rest := "".join(pending):
-        yield rest
-
-
-def _last_safe_cut(text: str) -> int | None:
-    """The last index inside the text with whitespace behind it and something else before it."""
-    end = len(text)
-    while end > 1:
-        start = max(0, end - 4096)
-        cuts = [match.start() for match in _SAFE_CUT.finditer(text, start, end)]
-        if cuts:
-            return cuts[-1]
-        if start == 0:
-            return None
-        end = start + 1  # the window's edge itself is a place to cut
-    return None
-
-
-def _pieces(text: str) -> Iterator[str]:
-    start = 0
-    while len(text) - start > _PIECE_CHARACTERS:
-        match = _SAFE_CUT.search(text, start + _PIECE_CHARACTERS)
-        if match is None:
-            break
-        yield text[start : match.start()]
-        start = match.start()
-    yield text[start:]
 
 
 @dataclass(frozen=True)

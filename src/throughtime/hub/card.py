@@ -13,7 +13,7 @@ from typing import Any
 
 import throughtime
 from throughtime.data.sources import Source
-from throughtime.data.tokenizer import END_OF_LINE, UNKNOWN_WORD
+from throughtime.data.vocabularies import END_OF_LINE, UNKNOWN_WORD
 from throughtime.files import write_atomically
 from throughtime.run.history import read_metrics
 from throughtime.run.loss_picture import PICTURE

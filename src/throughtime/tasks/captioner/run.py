@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.tables import BadRows
-from throughtime.data.tokenizer import END_OF_LINE, UNKNOWN_WORD, Tokenizer
+from throughtime.data.tokenizer import Tokenizer
+from throughtime.data.vocabularies import END_OF_LINE, UNKNOWN_WORD
 from throughtime.errors import DataError, NotANumberError, RunError
 from throughtime.facts import read_json
 from throughtime.files import write_atomically
