@@ -7,12 +7,14 @@ done.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import secrets
 import time
 import urllib.parse
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from throughtime.errors import OptionError, ThroughtimeError
@@ -20,6 +22,11 @@ from throughtime.errors import OptionError, ThroughtimeError
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 # Statuses of servers and proxies that say nothing about the call itself.
 _AGAIN = (429, 502, 503, 504)
+# Calls that change nothing, and may be made again without a key.
+_STATELESS = frozenset(
+    f"/v1/{verb}"
+    for verb in ("completions", "classify", "tag", "translate", "caption", "transcribe", "forecast")
+)
 # What ends a stream in its middle, and may be over in a moment: another server has the session, or will.
 _BROKEN_OFF = {"session_moved", "store_unreachable", "shutting_down"}
 
@@ -89,6 +96,53 @@ class Client:
         body = {"model": model, "prompt": prompt, "max_tokens": max_tokens, **options}
         return self.call("POST", "/v1/completions", body)["choices"][0]["text"]
 
+    # ---- predictions
+
+    def predict(
+        self,
+        verb: str,
+        inputs: Iterable[Any] | None = None,
+        files: Iterable[str | Path] | None = None,
+        model: str | None = None,
+        **options: Any,
+    ) -> list[Any]:
+        """What a model says of rows or of files, in their order.
+
+        Args:
+            verb: what it does: classify, tag, translate, caption or transcribe.
+            inputs: texts, rows, or arrays (T, F).
+            files: pictures, sounds or arrays on this machine, in place of rows.
+            model: needed where the server has several that do this.
+            **options: as of the server, such as beam.
+        Raises:
+            RemoteError: it is refused, or there is no answer.
+            OSError: a file cannot be read.
+        """
+        body: dict[str, Any] = {"model": model, **options}
+        if inputs is not None:
+            body["inputs"] = [_plain(one) for one in inputs]
+        if files is not None:
+            body["files"] = [_file(Path(file)) for file in files]
+        return self.call("POST", f"/v1/{verb}", body)["results"]
+
+    def forecast(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        future: Iterable[Mapping[str, Any]] | None = None,
+        model: str | None = None,
+    ) -> list[Any]:
+        """How the series of a table go on.
+
+        Args:
+            rows: the recent ones, with the columns of the training.
+            future: rows of the steps to come, with what is known ahead.
+            model: needed where the server has several forecasters.
+        Raises:
+            RemoteError: it is refused, or there is no answer.
+        """
+        body = {"model": model, "rows": list(rows), "future": None if future is None else list(future)}
+        return self.call("POST", "/v1/forecast", body)["results"]
+
     # ---- sessions
 
     def session(
@@ -130,7 +184,7 @@ class Client:
         Raises:
             RemoteError: it is refused, or there is no answer.
         """
-        again = key is not None or method == "GET" or path == "/v1/completions"
+        again = key is not None or method == "GET" or path in _STATELESS
         for wait in self._waits(again):
             try:
                 with_key = {} if key is None else {"idempotency-key": key}
@@ -214,7 +268,7 @@ class RemoteSession:
 
     Attributes:
         id: its name.
-        position: tokens read so far, as of the last answer.
+        position: tokens, frames or samples read so far, as of the last answer.
     """
 
     def __init__(self, client: Client, facts: Mapping[str, Any]) -> None:
@@ -234,6 +288,24 @@ class RemoteSession:
         reply = self._call("step", {**given, "top": top})
         self.position = reply["position"]
         return reply.get("next", [])
+
+    def feed(self, chunk: Any, probabilities: bool = False) -> list[dict[str, Any]]:
+        """Read frames, and hear what each is; for a tagger.
+
+        Args:
+            chunk: numbers (N, F), or samples (N,) of a sound; lists or an array.
+            probabilities: tell those of all labels.
+        Returns:
+            A label with its number for each frame that is complete by now, as `run.session().feed` gives it.
+        """
+        numbers = _plain(chunk)
+        if not numbers:
+            return []
+        # Only a sound's samples are no lists themselves.
+        name = "frames" if isinstance(numbers[0], list) else "samples"
+        reply = self._call("step", {name: numbers, "probabilities": probabilities})
+        self.position = reply["position"]
+        return reply["outputs"]
 
     def write(self, tokens: int, **options: Any) -> str:
         """Write up to so many tokens; options: stop, temperature..."""
@@ -285,6 +357,17 @@ class RemoteSession:
     def delete(self) -> None:
         """End it."""
         self._client.call("DELETE", f"/v1/sessions/{self.id}")
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: an array becomes lists."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _file(path: Path) -> dict[str, str]:
+    return {"name": path.name, "data": base64.b64encode(path.read_bytes()).decode()}
 
 
 def _key() -> str:

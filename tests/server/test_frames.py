@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.server.conftest import Server
+from throughtime.client import Client, RemoteError
 from throughtime.run import Run
 from throughtime.server.scheduler import Limits
 
@@ -46,6 +47,21 @@ def test_a_stream_says_the_same_however_it_is_cut(others: Server, other_runs: Ru
         said += reply["outputs"]
         assert reply["position"] == start
     assert said == alone(other_runs, whole)
+
+
+def test_the_client_feeds_a_stream(others: Server, other_runs: Runs) -> None:
+    whole = frames(30)
+    with Client(others.url) as client:
+        session = client.session(model="moves")
+        said = session.feed(whole[:7]) + session.feed(whole[7:7]) + session.feed(whole[7:20].tolist())
+        assert session.position == 20
+        said += client.open(session.id).feed(whole[20:])
+        assert said == alone(other_runs, whole)
+        with pytest.raises(RemoteError, match="position") as refused:
+            session.feed(whole[:1], probabilities=True)
+        assert (refused.value.code, refused.value.position) == ("wrong_position", 30)
+        session.refresh()
+        assert "probabilities" in session.feed(whole[:1], probabilities=True)[0]
 
 
 def test_streams_that_step_together_never_mix(others: Server, other_runs: Runs) -> None:

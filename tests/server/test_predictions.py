@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.server.conftest import Server
+from throughtime.client import Client, RemoteError
 from throughtime.run import Run
 
 Runs = dict[str, Path]
@@ -55,6 +56,25 @@ def test_a_table_goes_on(others: Server, other_runs: Runs) -> None:
     rows[3]["load"] = "much"
     refused = others.post("/v1/forecast", {"rows": rows}, 400)
     assert "row 4 (index 3)" in refused["error"]["message"]
+
+
+def test_the_client_asks_for_predictions(others: Server, other_runs: Runs, tmp_path: Path) -> None:
+    clip = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+    np.save(tmp_path / "clip.npy", clip)
+    rows = [{"time": f"2024-06-01 {hour:02}:00", "load": hour} for hour in range(24)]
+    with Client(others.url) as client:
+        assert client.predict("classify", ["dull"]) == results(others, "classify", ["dull"])
+        assert client.predict("translate", ["1 2"], beam=2) == results(others, "translate", ["1 2"], beam=2)
+        wanted = results(others, "tag", [clip.tolist()], model="both")
+        assert client.predict("tag", [clip], model="both") == wanted
+        assert client.predict("tag", files=[tmp_path / "clip.npy"], model="both") == wanted
+        assert client.forecast(rows) == others.post("/v1/forecast", {"rows": rows})["results"]
+        photo = other_runs["photos"].parent / "pictures" / "0.png"
+        file = {"name": "0.png", "data": base64.b64encode(photo.read_bytes()).decode()}
+        wanted = others.post("/v1/caption", {"files": [file]})["results"]
+        assert client.predict("caption", files=[photo]) == wanted
+        with pytest.raises(RemoteError, match="give inputs"):
+            client.predict("classify")
 
 
 def test_answers_do_not_depend_on_who_shares_the_batch(others: Server) -> None:

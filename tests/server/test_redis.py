@@ -10,14 +10,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.server.conftest import Server, free_port, running_redis
 from tests.server.processes import ServerProcess
-from throughtime.client import Client
+from throughtime.client import Client, RemoteError
 from throughtime.errors import OptionError, RunError
 from throughtime.run import Run
 from throughtime.server.errors import ApiError
@@ -237,6 +239,68 @@ def test_calls_may_come_to_either_server(text_run: Path, start: Start) -> None:
     assert generate(servers[0], id, 9).json()["text"] == wanted
     servers[1].http.delete(f"/v1/sessions/{id}")
     assert generate(servers[0], id, 1).status_code == 410
+
+
+def test_a_stream_of_frames_may_go_on_at_either_server(other_runs: dict[str, Path], start: Start) -> None:
+    run, generator = other_runs["moves"], np.random.default_rng(0)
+    servers = [start({"moves": run}, limits=Limits(memory=1, snapshot_every=16)) for _ in range(2)]
+    clients = [Client(server.url) for server in servers]
+    # More than fit in memory, so that some come back from Redis.
+    streams = {clients[0].session().id: generator.normal(size=(40, 2)).astype("f4") for _ in range(70)}
+    said: dict[str, list[Any]] = {id: [] for id in streams}
+    for turn, (first, last) in enumerate([(0, 11), (11, 30), (30, 40)]):
+        for id, stream in streams.items():
+            said[id] += clients[turn % 2].open(id).feed(stream[first:last])
+    for id, stream in streams.items():
+        assert said[id] == Run.open(run).session().feed(stream)  # type: ignore[attr-defined]
+    for client in clients:
+        client.close()
+
+
+def test_streams_stepped_at_both_servers_at_once_lose_nothing(
+    other_runs: dict[str, Path], start: Start
+) -> None:
+    servers = [start({"moves": other_runs["moves"]}, limits=Limits(memory=1)) for _ in range(2)]
+    ids = [servers[k % 2].post("/v1/sessions", {}, 201)["id"] for k in range(70)]
+
+    def in_bodies(order: list[str]) -> int:
+        done = 0
+        for _ in range(3):
+            steps = [{"id": id, "frames": [[1.0, -1.0]]} for id in order]
+            results = servers[0].post("/v1/sessions:step", {"steps": steps})["results"]
+            done += sum("status" not in one for one in results)
+        return done
+
+    def one_by_one(order: list[str]) -> int:
+        for id in order:
+            servers[1].post(f"/v1/sessions/{id}/step", {"frames": [[1.0, -1.0]]})
+        return len(order)
+
+    with ThreadPoolExecutor(5) as pool:
+        bodies = pool.submit(in_bodies, ids)
+        done = sum(pool.map(one_by_one, [ids[k::4] for k in range(4)])) + bodies.result()
+    positions = [servers[0].http.get(f"/v1/sessions/{id}").json()["position"] for id in ids]
+    assert done == sum(positions) == 4 * len(ids)
+
+
+def test_a_stream_that_was_held_up_writes_nothing_over_another(
+    other_runs: dict[str, Path], start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, whole = other_runs["moves"], np.random.default_rng(0).normal(size=(30, 2)).astype("f4")
+    servers = [start({"moves": run}) for _ in range(2)]
+    with Client(servers[0].url) as here, Client(servers[1].url) as there:
+        first = here.session()
+        said = first.feed(whole[:10])
+        late = servers[0].serving.store
+        with monkeypatch.context() as held_up:  # it neither gives nor asks whether its lease is over
+            held_up.setattr(late, "wanted", lambda model: [])
+            late._redis.hset(f"{late._prefix}s:{first.id}", "lease", "")
+            said += there.open(first.id).feed(whole[10:20])
+            # What it would write is refused, and the call is done once more where the session is by now.
+            with pytest.raises(RemoteError, match="position"):
+                first.feed(whole[10:20])
+        first.refresh()
+        assert said + first.feed(whole[20:]) == Run.open(run).session().feed(whole)  # type: ignore[attr-defined]
 
 
 def test_the_same_key_gets_the_recorded_answer_at_the_other_server(text_run: Path, start: Start) -> None:

@@ -74,10 +74,6 @@ def _batcher(here: Serving, name: str, run: Run) -> Batcher:
     """The thread of a model that predicts, with sessions where it can follow a stream."""
     if not isinstance(run, TaggerRun):
         return Batcher(name, here.limits, here.metrics)
-    if here.store.shared:
-        # A batch does not ask other servers for its sessions yet.
-        here.no_sessions[name] = "sessions of frames need a store of one server: --store sqlite:///FILE"
-        return Batcher(name, here.limits, here.metrics)
     try:
         model = FrameModel(name, run)
     except OptionError as error:

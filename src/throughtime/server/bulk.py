@@ -46,6 +46,13 @@ class Bulk:
             for (id, _, _), (position, error, logits) in zip(self.steps, results, strict=True)
         ]
 
+    def frames_without(self, replies: list[Any], moved: set[str]) -> list[Any]:
+        """The same of what sessions of a tagger answer."""
+        return [
+            session_moved(id) if id in moved and not isinstance(reply, Exception) else reply
+            for (id, _, _), reply in zip(self.steps, replies, strict=True)
+        ]
+
 
 def parse_bulk(body: bytes) -> Bulk:
     """Read a body.

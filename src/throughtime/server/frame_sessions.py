@@ -16,7 +16,7 @@ from safetensors.numpy import save as save_tensors
 
 from throughtime.errors import CheckpointError, DataError, NotANumberError, ThroughtimeError
 from throughtime.runtime.outputs import check_output
-from throughtime.server.errors import ApiError, ambiguous_retry
+from throughtime.server.errors import ApiError, ElsewhereError, ambiguous_retry
 from throughtime.server.frame_model import FrameModel
 from throughtime.server.live_sessions import LiveSessions
 from throughtime.server.rows import Live
@@ -80,14 +80,15 @@ class FrameSessions(LiveSessions[FrameLive]):
         # Journals of sounds are as long in seconds as those of frames, and not in numbers.
         mel = model.stream.mel
         self._per_frame = 1 if mel is None else mel.hop_samples
+        self._per_position = model.width if model.reads == "frames" else 1
 
     def take_changes(self, every: int) -> list[Change]:
         return super().take_changes(every * self._per_frame)
 
-    def get_many(self, names: Sequence[str]) -> dict[str, FrameLive | ApiError]:
+    def get_many(self, names: Sequence[str], together: bool = True) -> dict[str, FrameLive | ApiError]:
         there = [name for name in names if name not in self._lost]
         lost = {name: self._lost[name] for name in names if name in self._lost}
-        return {**super().get_many(there), **lost}
+        return {**super().get_many(there, together), **lost}
 
     def committed(self) -> None:
         super().committed()
@@ -155,14 +156,25 @@ class FrameSessions(LiveSessions[FrameLive]):
 
     # ---- steps
 
-    def step(self, steps: Sequence[FrameStep]) -> list[dict[str, Any] | ThroughtimeError]:
+    def step(
+        self, steps: Sequence[FrameStep], together: bool = False
+    ) -> list[dict[str, Any] | ThroughtimeError]:
         """Move many sessions on; what each call is answered.
 
         A session may be named several times: its steps are then taken in their order.
+
+        Args:
+            steps: of the sessions.
+            together: all are of one call. Else an ElsewhereError is the reply of each whose session another
+                server still has, and of those of this session that come after it.
+        Raises:
+            ElsewhereError: another server has one of those that are stepped together.
         """
         replies: list[dict[str, Any] | ThroughtimeError | None] = [None] * len(steps)
+        found: dict[str, FrameLive | ApiError] = {}
         for now in rounds([step.id for step in steps]):
-            found = self.get_many([steps[k].id for k in now])
+            missing = [steps[k].id for k in now if not isinstance(found.get(steps[k].id), ElsewhereError)]
+            found |= self.get_many(missing, together)
             chosen = []
             for k in now:
                 try:
@@ -221,7 +233,8 @@ class FrameSessions(LiveSessions[FrameLive]):
                 results[place] = self._lost[live.id] = ApiError(500, "not_a_number", str(error))
                 continue
             if len(chunk):
-                self.read(live, Entry(live.position, 0, np.ascontiguousarray(chunk, "<f4").tobytes()))
+                content = np.ascontiguousarray(chunk, "<f4").tobytes()
+                self.read(live, Entry(live.position, 0, content, width=self._per_position))
             results[place] = Stepped(live, live.frames, own)
             live.position += len(chunk)
             live.frames += len(own)

@@ -158,8 +158,17 @@ class LiveSessions(ABC, Generic[L]):
             raise one
         return one
 
-    def get_many(self, names: Sequence[str]) -> dict[str, L | ApiError]:
-        """Sessions by their names; an error in place of one that cannot be had."""
+    def get_many(self, names: Sequence[str], together: bool = True) -> dict[str, L | ApiError]:
+        """Sessions by their names; an error in place of one that cannot be had.
+
+        Args:
+            names: of the sessions.
+            together: one call needs all of them. Else an ElsewhereError is in place of one that another
+                server still has.
+        Raises:
+            ElsewhereError: another server has one of those that are needed together.
+            ApiError: nobody knows whose the sessions are, as the store does not answer.
+        """
         if self._unsure is not None:
             raise self._unsure
         found: dict[str, L | ApiError] = {}
@@ -178,7 +187,9 @@ class LiveSessions(ABC, Generic[L]):
         elsewhere: set[str] = set()
         for first in range(0, len(missing), _AT_ONCE):
             elsewhere |= self._load(missing[first : first + _AT_ONCE], found, now)
-        if elsewhere:
+        if elsewhere and not together:
+            found.update({name: ElsewhereError(name) for name in elsewhere})
+        elif elsewhere:
             self._hold([name for name, one in found.items() if isinstance(one, Live)])
             raise ElsewhereError(min(elsewhere))
         if self._held:

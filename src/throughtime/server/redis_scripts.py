@@ -13,10 +13,10 @@ Keys, behind the store's prefix:
 
 from __future__ import annotations
 
-# An entry of a journal: position, tokens, how many of them were drawn, resets; then 4 bytes for each token.
-# Lua's is the same: I8 is 8 bytes, I4 is 4.
-ENTRY = "<QIIB"
-ENTRY_BYTES = 17
+# An entry of a journal: position, tokens or frames, numbers of each, how many were drawn, resets; then 4
+# bytes for each number. Lua's is the same: I8 is 8 bytes, I4 is 4.
+ENTRY = "<QIIIB"
+ENTRY_BYTES = 21
 # Answered calls that are remembered for each session: a client repeats its last ones.
 REMEMBERED_CALLS = 128
 
@@ -43,8 +43,8 @@ end
 local function between(journal, from, to)
   local kept, at = {}, 1
   while at <= #journal do
-    local position, count = struct.unpack('<I8I4', journal, at)
-    local size = 17 + 4 * count
+    local position, count, width = struct.unpack('<I8I4I4', journal, at)
+    local size = 21 + 4 * count * width
     if position >= from and position < to then
       kept[#kept + 1] = string.sub(journal, at, at + size - 1)
     end
@@ -105,8 +105,8 @@ function write.P(id, at)
   if more ~= '' then
     local ends, next = 0, 1
     while next <= #more do
-      local first, count = struct.unpack('<I8I4', more, next)
-      ends, next = first + count, next + 17 + 4 * count
+      local first, count, width = struct.unpack('<I8I4I4', more, next)
+      ends, next = first + count, next + 21 + 4 * count * width
     end
     call('hset', prefix .. 's:' .. id, 'end', format('%.0f', ends))
   end

@@ -55,6 +55,8 @@ _PAUSE_SECONDS = 0.25
 _BUSY_SECONDS = 1.0
 _AT_ONCE = 1024
 _ENTRY = struct.Struct(ENTRY)
+# Changes with the keys and the entries, so that no server reads another's.
+_FORMAT = 2
 
 
 class RedisStore:
@@ -74,7 +76,7 @@ class RedisStore:
     def __init__(self, address: str, durable: bool = False) -> None:
         bare, given = _parted(address)
         self.lease = _lease(given.pop("lease", ""))
-        self._prefix = given.pop("prefix", "throughtime") + ":"
+        self._prefix = f"{given.pop('prefix', 'throughtime')}:{_FORMAT}:"
         self.holder = secrets.token_hex(6)
         try:
             # Nothing is sent twice: a commit whose answer is lost may have been done.
@@ -374,17 +376,19 @@ class RedisStore:
 
 
 def _packed(entry: Entry) -> bytes:
-    return _ENTRY.pack(entry.position, len(entry.tokens) // 4, entry.drawn, entry.resets) + entry.tokens
+    head = _ENTRY.pack(entry.position, entry.count, entry.width, entry.drawn, entry.resets)
+    return head + entry.tokens
 
 
 def _entries(journal: bytes) -> list[Entry]:
     entries = []
     at = 0
     while at < len(journal):
-        position, count, drawn, resets = _ENTRY.unpack_from(journal, at)
+        position, count, width, drawn, resets = _ENTRY.unpack_from(journal, at)
         at += ENTRY_BYTES
-        entries.append(Entry(position, drawn, journal[at : at + 4 * count], bool(resets)))
-        at += 4 * count
+        end = at + 4 * count * width
+        entries.append(Entry(position, drawn, journal[at:end], bool(resets), width))
+        at = end
     return entries
 
 

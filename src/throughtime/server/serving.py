@@ -45,7 +45,7 @@ class Host(Protocol):
         """Those of the model, which only its thread may touch."""
         ...
 
-    def call(self, work: Callable[[], T]) -> Awaitable[T]:
+    def call(self, work: Callable[[], T], without: Callable[[T, set[str]], T] | None = None) -> Awaitable[T]:
         """What `work` gives, which the thread does; told once it is committed."""
         ...
 

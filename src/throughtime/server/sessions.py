@@ -282,7 +282,7 @@ async def step_many(request: Request, here: ServingHere) -> Response:
         steps = [
             FrameStep(id, chunk_of(values, reads, width), position) for id, values, position in bulk.steps
         ]
-        replies = await host.call(lambda: sessions.step(steps))
+        replies = await host.call(lambda: sessions.step(steps, together=True), without=bulk.frames_without)
         return Response(compose_frames(bulk, replies, host.model.name), media_type="application/json")
     scheduler = here.of_text_session(bulk.steps[0][0])
     results = await scheduler.call(

@@ -29,19 +29,26 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Tokens that a session took in with one call or tick.
+    """Tokens, frames or samples that a session took in with one call or tick.
 
     Args:
         position: of the session before them.
         drawn: how many of them were drawn: all or none.
-        tokens: 4 bytes each, little-endian.
+        tokens: 4 bytes each, little-endian; of a frame, as many for each of its numbers.
         resets: the state was the first one before them, as where a line begins.
+        width: numbers of a frame. A store of one server does not keep it.
     """
 
     position: int
     drawn: int
     tokens: bytes
     resets: bool = False
+    width: int = 1
+
+    @property
+    def count(self) -> int:
+        """By how much the session's position grew."""
+        return len(self.tokens) // (4 * self.width)
 
 
 @dataclass
@@ -75,7 +82,7 @@ class StoredSession:
             return self.snapshot_position
         last = self.journal[-1]
         # Entries before the snapshot are kept for a call that is not answered yet.
-        return max(self.snapshot_position, last.position + len(last.tokens) // 4)
+        return max(self.snapshot_position, last.position + last.count)
 
 
 @dataclass(frozen=True)

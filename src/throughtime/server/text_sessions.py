@@ -443,7 +443,7 @@ class TextSessions(LiveSessions[TextLive]):
             ApiError: it does not go back so far.
         """
         (stored,) = self.store.load([live.id]).values()
-        entries = [one for one in stored.journal if one.position + len(one.tokens) // 4 > position]
+        entries = [one for one in stored.journal if one.position + one.count > position]
         if position < live.position and (not entries or entries[0].position > position):
             raise ApiError(
                 410,
