@@ -12,6 +12,8 @@ import pytest
 from tests.server.conftest import Server
 from throughtime.client import Client, RemoteError
 from throughtime.run import Run
+from throughtime.server.bulk import parse_bulk
+from throughtime.server.errors import ApiError
 from throughtime.server.scheduler import Limits
 
 
@@ -290,3 +292,27 @@ def test_tokens_are_asked_for_where_there_are_some(text_run: Path, start: Callab
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "no_token")
     with Client(server.url, token="secret-secret-secret") as client:
         assert client.models()[0]["id"] == "bytes"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        (b"{", 400, "no JSON"),
+        (b"[]", 422, "the body: expected `object`"),
+        (b'{"steps": [{"id": "\\ud800", "tokens": []}]}', 400, "no JSON"),
+        (b'{"steps": [{"id": "a", "tokens": []}, {"id": "b", "tokens": [2, "1"]}]}', 422, "steps[1].tokens[1]: "),
+        (b'{"steps": [{"id": "a", "tokens": [-1]}]}', 422, "steps[0].tokens[0]: expected `int` >= 0"),
+        (b'{"steps": [{"id": "a", "tokens": [4294967296]}]}', 422, "steps[0].tokens[0]"),
+        (b'{"steps": [{"id": "a", "tokens": [true]}]}', 422, "steps[0].tokens[0]"),
+        (b'{"steps": [{"id": "a", "tokens": [1], "frames": [[1]]}]}', 422, "steps[0] must be"),
+        (b'{"steps": [{"id": "a", "tokens": [1]}, {"id": "b", "samples": [1]}]}', 422, "steps[1] must be"),
+        (b'{"steps": [{"id": "a"}]}', 422, "steps[0] must be"),
+        (b'{"steps": [{"id": "a", "tokens": [1], "seed": 1}]}', 422, "seed"),
+        (b'{"steps": [], "top": 101}', 422, "top: expected `int` <= 100"),
+        (b'{"steps": [{"id": "a", "frames": ' + b"[" * 100_000, 400, "no JSON"),
+    ],
+)  # fmt: skip
+def test_a_body_of_steps_that_is_wrong_says_where(body: bytes, status: int, says: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        parse_bulk(body)
+    assert refused.value.status == status and says in str(refused.value)

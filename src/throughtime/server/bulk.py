@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from throughtime.arrays import log_softmax
 from throughtime.server.errors import ApiError, session_moved
-from throughtime.server.replies import as_api_error, to_json
+from throughtime.server.replies import as_api_error
 from throughtime.server.text_model import TextModel
 
 _MOST = 100_000
 _MOST_TOP = 100
-_FIELDS = {"id", "tokens", "position"}
-# Where tokens end in 4 bytes.
-_TOKENS_END = 2**31
+_READS = ("tokens", "frames", "samples")
+# Of logarithms after the point: more than single numbers have.
+_DIGITS = 6
 
 
-# Of a step: the position afterwards, what was wrong, and the logits (V,).
-Result = tuple[int, ApiError | None, Any]
+# What `TextSessions.step_many` gives: of each step the position afterwards, and what was wrong; and logits
+# (N, V) of those with which nothing was.
+Stepped = tuple[list[tuple[int, ApiError | None]], NDArray[np.float32] | None]
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,17 @@ class Bulk:
     top: int
     reads: str = "tokens"
 
-    def without(self, results: list[Result], moved: set[str]) -> list[Result]:
-        """The results, with an error for each session that another server has by now."""
-        return [
-            (0, session_moved(id), None) if error is None and id in moved else (position, error, logits)
-            for (id, _, _), (position, error, logits) in zip(self.steps, results, strict=True)
+    def without(self, stepped: Stepped, moved: set[str]) -> Stepped:
+        """The same, with an error for each session that another server has by now."""
+        results, logits = stepped
+        if logits is not None:
+            read = [id for (id, _, _), (_, error) in zip(self.steps, results, strict=True) if error is None]
+            logits = logits[[id not in moved for id in read]]
+        results = [
+            (0, session_moved(id)) if error is None and id in moved else (position, error)
+            for (id, _, _), (position, error) in zip(self.steps, results, strict=True)
         ]
+        return results, logits
 
     def frames_without(self, replies: list[Any], moved: set[str]) -> list[Any]:
         """The same of what sessions of a tagger answer."""
@@ -54,6 +62,26 @@ class Bulk:
         ]
 
 
+class _Step(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One step as JSON has it. Tokens end where 4 bytes do."""
+
+    id: str
+    tokens: list[Annotated[int, msgspec.Meta(ge=0, lt=2**31)]] | msgspec.UnsetType = msgspec.UNSET
+    frames: list[Any] | msgspec.UnsetType = msgspec.UNSET
+    samples: list[Any] | msgspec.UnsetType = msgspec.UNSET
+    position: int | None = None
+
+
+class _Steps(msgspec.Struct, forbid_unknown_fields=True):
+    """A body as JSON has it."""
+
+    steps: Annotated[list[_Step], msgspec.Meta(max_length=_MOST)]
+    top: Annotated[int, msgspec.Meta(ge=0, le=_MOST_TOP)] = 1
+
+
+_BODY = msgspec.json.Decoder(_Steps)
+
+
 def parse_bulk(body: bytes) -> Bulk:
     """Read a body.
 
@@ -61,73 +89,44 @@ def parse_bulk(body: bytes) -> Bulk:
         ApiError: it is no such JSON; the message says where.
     """
     try:
-        values = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, "bad_json", f"the body is no JSON: {error}") from None
-    if not isinstance(values, dict) or not isinstance(values.get("steps"), list):
+        found = _BODY.decode(body)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        place = where.rstrip("`").lstrip(".") or None
         raise ApiError(
-            422, "bad_request", 'the body must be {"steps": [{"id": ..., "tokens": [...]}...]}', "steps"
-        )
-    if unknown := set(values) - {"steps", "top"}:
-        raise ApiError(422, "bad_request", f"unknown field {min(unknown)!r:.60}", min(unknown)[:60])
-    top = values.get("top", 1)
-    if type(top) is not int or not 0 <= top <= _MOST_TOP:
-        raise ApiError(422, "bad_request", f"top must be a whole number from 0 to {_MOST_TOP}", "top")
-    if len(values["steps"]) > _MOST:
-        raise ApiError(422, "bad_request", f"a body may hold {_MOST:,} steps at most", "steps")
-    steps = values["steps"]
-    first = steps[0] if steps and type(steps[0]) is dict else {}
-    for reads in ("frames", "samples"):
-        if reads in first:
-            return Bulk([_chunk(one, f"steps[{k}]", reads) for k, one in enumerate(steps)], top, reads)
-    return Bulk([_step(one, f"steps[{place}]") for place, one in enumerate(steps)], top)
+            422, "bad_request", f"{place or 'the body'}: {what[:1].lower()}{what[1:]:.200}", place
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError(400, "bad_json", f"the body is no JSON: {error}") from None
+    given = {name for name in _READS if found.steps and getattr(found.steps[0], name) is not msgspec.UNSET}
+    reads = min(given, default="tokens")
+    parts = attrgetter("id", "position", reads, *(name for name in _READS if name != reads))
+    steps: list[tuple[str, Sequence[Any], int | None]] = []
+    for place, one in enumerate(found.steps):
+        id, position, chunk, first, second = parts(one)
+        if chunk is msgspec.UNSET or first is not msgspec.UNSET or second is not msgspec.UNSET:
+            wanted = f'{{"id": text, "{reads}": [...], "position"?: whole number}}'
+            raise ApiError(422, "bad_request", f"steps[{place}] must be {wanted}", f"steps[{place}]")
+        steps.append((id, chunk, position))
+    return Bulk(steps, found.top, reads)
 
 
-def _chunk(value: Any, where: str, reads: str) -> tuple[str, Sequence[Any], int | None]:
-    """One step of a tagger: the session, its frames or samples, and the position that it is expected at."""
-    one = value if type(value) is dict else {}
-    id, values, position = one.get("id"), one.get(reads), one.get("position")
-    if type(id) is not str or type(values) is not list or not {"id", reads, "position"}.issuperset(one):
-        wanted = f'{{"id": text, "{reads}": [numbers], "position"?: whole number}}'
-        raise ApiError(422, "bad_request", f"{where} must be {wanted}", where)
-    if position is not None and type(position) is not int:
-        raise ApiError(422, "bad_request", f"{where}.position must be a whole number", where)
-    return id, values, position
-
-
-def _step(value: Any, where: str) -> tuple[str, Sequence[int], int | None]:
-    """One step: the session, its tokens, and the position that it is expected at."""
-    one = value if type(value) is dict else {}
-    id, tokens, position = one.get("id"), one.get("tokens"), one.get("position")
-    if type(id) is not str or type(tokens) is not list or not _FIELDS.issuperset(one):
-        wanted = '{"id": text, "tokens": [whole numbers], "position"?: whole number}'
-        raise ApiError(422, "bad_request", f"{where} must be {wanted}", where)
-    if set(map(type, tokens)) - {int} or (tokens and not 0 <= min(tokens) <= max(tokens) < _TOKENS_END):
-        raise ApiError(422, "bad_request", f"{where}.tokens must be whole numbers, 0 or above", where)
-    if position is not None and type(position) is not int:
-        raise ApiError(422, "bad_request", f"{where}.position must be a whole number", where)
-    return id, tokens, position
-
-
-def compose_bulk(bulk: Bulk, results: Sequence[tuple[int, ApiError | None, Any]], model: TextModel) -> bytes:
+def compose_bulk(bulk: Bulk, stepped: Stepped, model: TextModel) -> bytes:
     """The answer: for each step its position and the tokens to expect, or what was wrong."""
-    best, logs = _best(bulk.top, results)
-    shown: list[bytes] = []
-    row = 0
-    for (id, _, _), (position, error, logits) in zip(bulk.steps, results, strict=True):
+    results, logits = stepped
+    rows = None if logits is None or not bulk.top else zip(*_best(bulk.top, logits), strict=True)
+    shown: list[dict[str, Any]] = []
+    for (id, _, _), (position, error) in zip(bulk.steps, results, strict=True):
         if error is not None:
-            body = {"id": id, "status": error.status, **error.body()}
-            shown.append(to_json({**body, "position": position} if error.status in (409, 412) else body))
-            continue
-        if logits is None:
-            shown.append(b'{"id":"%s","position":%d}' % (id.encode(), position))
-            continue
-        tokens = b",".join(
-            b'{"token":%d,"logprob":%.6g}' % pair for pair in zip(best[row], logs[row], strict=True)
-        )
-        shown.append(b'{"id":"%s","position":%d,"next":[%s]}' % (id.encode(), position, tokens))
-        row += 1
-    return b'{"model":%s,"results":[%s]}' % (to_json(model.name), b",".join(shown))
+            shown.append({"id": id, "status": error.status, **error.body()})
+            if error.status in (409, 412):
+                shown[-1]["position"] = position
+        elif rows is None:
+            shown.append({"id": id, "position": position})
+        else:
+            tokens = [{"token": token, "logprob": log} for token, log in zip(*next(rows), strict=True)]
+            shown.append({"id": id, "position": position, "next": tokens})
+    return msgspec.json.encode({"model": model.name, "results": shown})
 
 
 def compose_frames(bulk: Bulk, replies: Sequence[Any], name: str) -> bytes:
@@ -139,15 +138,11 @@ def compose_frames(bulk: Bulk, replies: Sequence[Any], name: str) -> bytes:
             shown.append({"id": id, "status": error.status, **error.body()})
         else:
             shown.append({"id": id, "position": reply["position"], "outputs": reply["outputs"]})
-    return to_json({"model": name, "results": shown})
+    return msgspec.json.encode({"model": name, "results": shown})
 
 
-def _best(top: int, results: Sequence[tuple[int, ApiError | None, Any]]) -> tuple[list[Any], list[Any]]:
-    """The most probable tokens of each that has logits, and the logarithms of their probabilities."""
-    rows = [logits for _, error, logits in results if error is None and logits is not None]
-    if not rows or not top:
-        return [], []
-    logits = np.stack(rows)
+def _best(top: int, logits: NDArray[np.float32]) -> tuple[list[Any], list[Any]]:
+    """The most probable tokens of each row of (N, V), and the logarithms of their probabilities."""
     top = min(top, logits.shape[1])
     if top == 1:
         best = logits.argmax(axis=1)[:, None]
@@ -155,4 +150,4 @@ def _best(top: int, results: Sequence[tuple[int, ApiError | None, Any]]) -> tupl
         best = np.argpartition(-logits, top - 1, axis=1)[:, :top]
         best = np.take_along_axis(best, np.argsort(-np.take_along_axis(logits, best, 1), axis=1), 1)
     logs = np.take_along_axis(log_softmax(logits), best, 1)
-    return best.tolist(), logs.astype(float).tolist()
+    return best.tolist(), logs.astype(float).round(_DIGITS).tolist()

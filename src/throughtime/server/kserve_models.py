@@ -93,13 +93,13 @@ class TextTensors(TensorModel):
         sessions = self._host.sessions
         id = id_of(self._host.model, "sequence", request.sequence)
         live = sequence(sessions, id, request, lambda: sessions.create(id, SamplingOptions(), 0))
-        ((_, error, logits),) = sessions.step_many([(id, tokens[0].tolist(), None)], True)
+        ((_, error),), logits = sessions.step_many([(id, tokens[0].tolist(), None)], True)
         if error is not None:
             raise _as_sequence(error)
         if request.ends:
             sessions.end(live, _ENDED)
         assert logits is not None
-        return logits[None]
+        return logits
 
 
 class FrameTensors(TensorModel):

@@ -285,7 +285,7 @@ async def step_many(request: Request, here: ServingHere) -> Response:
         replies = await host.call(lambda: sessions.step(steps, together=True), without=bulk.frames_without)
         return Response(compose_frames(bulk, replies, host.model.name), media_type="application/json")
     scheduler = here.of_text_session(bulk.steps[0][0])
-    results = await scheduler.call(
+    stepped = await scheduler.call(
         lambda: scheduler.sessions.step_many(bulk.steps, bulk.top > 0), without=bulk.without
     )
-    return Response(compose_bulk(bulk, results, scheduler.model), media_type="application/json")
+    return Response(compose_bulk(bulk, stepped, scheduler.model), media_type="application/json")

@@ -237,40 +237,44 @@ class TextSessions(LiveSessions[TextLive]):
 
     def step_many(
         self, steps: Sequence[tuple[str, Sequence[int], int | None]], wants_logits: bool
-    ) -> list[tuple[int, ApiError | None, NDArray[np.float32] | None]]:
+    ) -> tuple[list[tuple[int, ApiError | None]], NDArray[np.float32] | None]:
         """Read tokens in many sessions at once.
 
         Args:
             steps: of each the session, its tokens, and the position that it is expected at.
             wants_logits: give the logits after the last token of each.
         Returns:
-            Of each the position afterwards, what was wrong, and the logits (V,).
+            Of each the position afterwards, and what was wrong; and the logits (N, V) of those with which
+            nothing was.
         """
         found = self.get_many([name for name, _, _ in steps])
-        results: list[Any] = [None] * len(steps)
-        chosen: dict[str, tuple[int, TextLive, Sequence[int]]] = {}
+        results: list[tuple[int, ApiError | None]] = [(0, None)] * len(steps)
+        places: list[int] = []
+        lives: list[TextLive] = []
+        named: set[str] = set()
         V = self.model.engine.vocabulary_size
         for place, (name, tokens, position) in enumerate(steps):
             one = found[name]
             try:
                 if isinstance(one, ApiError):
                     raise one
-                if name in chosen:
+                if name in named:
                     raise ApiError(400, "named_twice", f"the session {name!r:.100} is named twice")
                 if tokens and not 0 <= min(tokens) <= max(tokens) < V:
                     self.model.checked(tokens)
-                chosen[name] = place, self.free(one, position), tokens
+                lives.append(self.free(one, position))
+                places.append(place)
+                named.add(name)
             except ApiError as error:
-                results[place] = (one.position if isinstance(one, TextLive) else 0, error, None)
-        if not chosen:
-            return results
-        lives = [live for _, live, _ in chosen.values()]
+                results[place] = (one.position if isinstance(one, TextLive) else 0, error)
+        if not lives:
+            return results, None
         for live in lives:
             self.supersede(live)
-        logits = self.read_many(lives, [tokens for _, _, tokens in chosen.values()], wants_logits)
-        for row, (place, live, _) in enumerate(chosen.values()):
-            results[place] = (live.position, None, None if logits is None else logits[row])
-        return results
+        logits = self.read_many(lives, [steps[place][1] for place in places], wants_logits)
+        for place, live in zip(places, lives, strict=True):
+            results[place] = (live.position, None)
+        return results, logits
 
     def read_many(
         self, lives: Sequence[TextLive], tokens: Sequence[Sequence[int]], wants_logits: bool
@@ -279,7 +283,9 @@ class TextSessions(LiveSessions[TextLive]):
 
         A line begins with what stands before its first token.
         """
-        resets = [bool(one) and self.begin_line(live) for live, one in zip(lives, tokens, strict=True)]
+        resets = [False] * len(lives)
+        if self.model.writes_lines:
+            resets = [bool(one) and self.begin_line(live) for live, one in zip(lives, tokens, strict=True)]
         if any(resets):
             end = self.model.end_token
             tokens = [[end, *one] if begins else one for begins, one in zip(resets, tokens, strict=True)]  # type: ignore[list-item]
