@@ -114,7 +114,7 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def described(arrays: Path, tmp_path_factory: pytest.TempPathFactory) -> ClassifierRun:
-    options = {**SMALL, "epochs": 40}
+    options = {**SMALL, "epochs": 40, "members": 1}
     for name in ("tokenizer", "embedding", "input_dropout"):
         options.pop(name)
     out = tmp_path_factory.mktemp("described") / "run"

@@ -81,6 +81,7 @@ def runs(sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     """One trained run for each kind of input."""
     folder = tmp_path_factory.mktemp("runs")
     options = {**SMALL, **STILL, "epochs": 12, "learning_rate": 0.02, "pooling": "last", "hidden": 16}
+    options["members"] = 1
     return {
         kind: train(source, out=folder / kind, **options)  # type: ignore[misc]
         for kind, source in sources.items()

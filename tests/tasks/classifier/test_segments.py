@@ -73,7 +73,10 @@ def test_a_run_of_long_arrays_reads_segments_wherever_it_is_used(folder: Path, t
     assert any(f"{segment} steps are read as one (--segment {segment})" in text for text in show.remarks)
     assert "12 examples: none is held out" in " ".join(show.remarks)
     assert len(run.space.names) == 2
-    assert run.model.mean.tolist() == pytest.approx([*run.space.mean] * segment)
+    assert run.config.model.members == len(run.model.members) == 5
+    assert "12 sequences: 5 networks learn side by side" in " ".join(show.remarks)
+    for member in run.model.members:
+        assert member.mean.tolist() == pytest.approx([*run.space.mean] * segment)
     assert run.facts()["segment"] == segment
     by_torch = Run.open(run.folder, backend="torch")
     native, torch = (list(one.predict([folder])) for one in (run, by_torch))

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.config.small_data import holds_nothing_out
+from throughtime.config.small_data import (
+    FEWEST_FOR_ONE_NETWORK,
+    NETWORKS_OF_FEW,
+    holds_nothing_out,
+)
 from throughtime.data.conditions import ConditionSurvey
 from throughtime.data.features import FeatureSpace, statistics
 from throughtime.data.joined import place_of
@@ -131,6 +135,7 @@ class Preparation:
         steps = self._in_segments(arrays())
         examples = write_sequences(self.folder / DATA / EXAMPLES, steps, np.float32)
         targets, held_out = self._settle_target([(example.truth, late) for example, late in read])
+        self._settle_members(len(read))
         self._settle_beside(read)
         write_targets(self.folder / DATA, targets, held_out)
         assert self._space is not None
@@ -199,6 +204,17 @@ class Preparation:
                 known.update(new)
                 self._space = reader.space
                 yield example, late
+
+    def _settle_members(self, examples: int) -> None:
+        """Several networks for a few sequences, unless somebody said how many."""
+        data, given = self.config.data, self.config.given("model")
+        if data.input != "sequences" or "members" in given or examples >= FEWEST_FOR_ONE_NETWORK:
+            return
+        self.config = self.config.changed({"members": NETWORKS_OF_FEW})
+        self._show.remark(
+            f"{examples} sequences: {NETWORKS_OF_FEW} networks learn side by side, and the mean of what they "
+            f"say counts (--members {NETWORKS_OF_FEW})"
+        )
 
     def _settle_target(self, truths: list[tuple[Any, bool]]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """The truth of each example, and whether it is held out for validation."""
