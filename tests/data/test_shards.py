@@ -146,6 +146,11 @@ def announced(size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
+def about_the_next(content: bytes) -> bytes:
+    """A header that says something about the next one."""
+    return announced(len(content), tarfile.XHDTYPE) + content.ljust(-(-len(content) // 512) * 512, b"\0")
+
+
 @pytest.mark.parametrize(
     "content, told",
     [
@@ -157,6 +162,9 @@ def announced(size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
         (announced(1 << 40, tarfile.XHDTYPE), "damaged.*: a header claims"),
         (announced(1 << 40, tarfile.GNUTYPE_LONGNAME), "damaged.*: a header claims"),
         (announced(3) + bytes(512) + b"x" * 512, "damaged, or no tar"),
+        (about_the_next(b"9" * 5_000 + b" path=a\n"), "damaged, or no tar file: a header is damaged"),
+        (about_the_next(b"30 GNU.sparse.map=a,b,c,defgh\n") + announced(0), "damaged.*: a header is damaged"),
+        (about_the_next(b"11 path=abc\n") * 600, "damaged, or no tar file: a header is damaged"),
     ],
 )
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

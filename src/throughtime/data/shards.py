@@ -40,6 +40,8 @@ _WORDS = (".cls", ".txt", ".json")
 # What no file system has in a name, or takes for more than a part of one.
 _SPECIAL = re.compile(r"[\0-\x1f/\\:*?\"<>|\ud800-\udfff]")
 _LONGEST_NAME = 200
+# Folders inside each other; making and removing them takes a call within a call for each.
+_DEEPEST = 100
 # What is left free of a disk, in bytes.
 _RESERVE = 1 << 30
 # Examples that recognition looks at, from so many shards: they may be in the order of their labels.
@@ -209,7 +211,7 @@ class Shards:
             example.words[end] = check_text(content.decode("utf-8", "surrogateescape"))
             return
         parts = PurePosixPath(place, member.name).parts
-        if not all(_is_plain(part) for part in parts):
+        if len(parts) > _DEEPEST or not all(_is_plain(part) for part in parts):
             raise DataError(f"{member.name!r:.200} is no name of a file within a folder")
         path = self._folder.joinpath(*parts)
         free = shutil.disk_usage(self._folder).free

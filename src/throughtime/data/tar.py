@@ -5,14 +5,16 @@ from __future__ import annotations
 import gzip
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from throughtime.data.limits import MEMBER_BYTES
 from throughtime.data.sources import Source
 from throughtime.errors import DataError
+
+T = TypeVar("T")
 
 # Headers that say something about the next one. tarfile reads as much into memory as they claim to hold.
 _ABOUT_THE_NEXT = (
@@ -56,11 +58,12 @@ class Tar:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._archive = tarfile.open(fileobj=file, mode="r:", tarinfo=_Info)  # noqa: SIM115
+        # Which reads the first header.
+        self._archive = _read(lambda: tarfile.open(fileobj=file, mode="r:", tarinfo=_Info))  # noqa: SIM115
 
     def __iter__(self) -> Iterator[tarfile.TarInfo]:
         """Every member, but folders. Its content is read before the next one is asked for, or not at all."""
-        while (member := self._archive.next()) is not None:
+        while (member := _read(self._archive.next)) is not None:
             # tarfile keeps all of them.
             cast(Any, self._archive).members.clear()
             if not member.isdir():
@@ -89,6 +92,19 @@ class Tar:
         with path.open("xb") as file:
             for block in self.blocks(member):
                 file.write(block)
+
+
+def _read(header: Callable[[], T]) -> T:
+    """What reading headers gives.
+
+    Raises:
+        tarfile.ReadError: one is damaged. tarfile reads numbers in headers as they stand, and headers about
+            headers by calling itself.
+    """
+    try:
+        return header()
+    except (ValueError, ArithmeticError, LookupError, RecursionError) as error:
+        raise tarfile.ReadError(f"a header is damaged ({type(error).__name__})") from None
 
 
 @contextmanager
