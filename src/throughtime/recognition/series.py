@@ -144,7 +144,8 @@ def _long(
 
 
 def _aside(table: TableSurvey, read: Sequence[str]) -> str:
-    others = [name for name in table.columns if name not in read]
+    known = set(read)
+    others = [name for name in table.columns if name not in known]
     if not others:
         return ""
     return (

@@ -149,6 +149,26 @@ def test_a_row_between_two_steps_is_named() -> None:
         rows.places(find_frequency([rows]))
 
 
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ([0, 1e-9, 2e-9], "a.csv: the times are less than 0.000001 apart: write them in a smaller unit"),
+        ([0, 1e-6, 2e-6, 9e15], "a.csv line 5: the time is too many steps of 1e-06 from the first one"),
+    ],
+)
+def test_steps_that_cannot_be_counted_are_refused(times: list[float], message: str) -> None:
+    rows = moments(*times)
+    with pytest.raises(DataError, match=message):
+        rows.places(find_frequency([rows]))
+
+
+def test_the_end_of_the_last_year_is_a_day() -> None:
+    months = moments("9999-08-31", "9999-09-30", "9999-10-31", "9999-11-30", "9999-12-31")
+    assert find_frequency([months]).name == "1 month"
+    last = moments("9999-12-31 23:59:59.999999")
+    assert last.places(Frequency("months", 1.0)).tolist() == [9999 * 12 + 11]
+
+
 def test_the_calendar_turns_with_the_day_and_the_year() -> None:
     hour = Frequency("microseconds", DAY / 24, 0.0, True)
     found = hour.calendar(np.array([0, 24, 24 * 7, 6]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from throughtime.errors import DataError
 from throughtime.tasks.forecaster.baselines import fit_linear, last_value, seasonal_naive
 from throughtime.tasks.forecaster.metrics import Scores
 from throughtime.tasks.forecaster.scaling import Scaling, forward_filled, measure, naive_error
@@ -85,3 +86,26 @@ def test_the_metrics_are_those_of_a_person_with_a_pencil() -> None:
     assert found["smape"] == pytest.approx((200 * 2 / 22) / 2)
     assert (found["coverage_80"], found["coverage_95"]) == (0.5, 1.0)
     assert naive_error(np.array([1.0, 2, 4, np.nan, 8]), 2) == pytest.approx(3.5)
+
+
+def test_values_at_both_ends_of_32_bits_are_fitted_and_measured() -> None:
+    ends = np.array([3e38, -3e38] * 4)
+    one = series(np.concatenate([np.zeros(12), ends]))
+    scaling = measure([one], [12], Roles("t", ["a"]), 1, False, False, False, False)
+    shape = Shape(2, 1, 0, 0, 0)
+    training, rest = (Windows([one], scaling, NUMBERS, shape, [part]) for part in ((0, 12), (12, 20)))
+    assert np.isfinite(fit_linear(training, rest).weights).all()
+    assert naive_error(ends, 1) == pytest.approx(6e38)
+    # A series that hardly changes has no unit to measure in.
+    scores, counted = Scores(), np.ones((1, 1), np.float32)
+    scale, unit = np.ones(1, np.float32), np.array([1e-310])
+    scores.add(np.full((1, 1), 1e5), counted, np.zeros((1, 1)), None, scale, unit)
+    assert scores.result()["mase"] is None
+
+
+def test_a_static_number_far_from_the_training_is_refused() -> None:
+    one = series([0, 1, 2])
+    one.static = [3e38]
+    scaling = Scaling([], static_names=[[]], static_means=[0.0], static_deviations=[1e-3])
+    with pytest.raises(DataError, match="series 'a', static column 1, in standard deviations: 3e"):
+        scaling.static(one)

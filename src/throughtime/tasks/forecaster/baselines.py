@@ -62,10 +62,12 @@ def fit_linear(training: Windows, validation: Windows | None) -> Linear:
 def _pairs(windows: Windows, numbers: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Inputs (N, L + 1) and targets (N, H), relative to the last value."""
     batch = windows.batch(numbers)
-    last = batch.values[-1]
-    inputs = np.concatenate([(batch.values - last).T, np.ones((len(numbers), 1))], 1)
+    # In 64 bits: of values at both ends of 32 bits the difference is beyond them.
+    values = batch.values.astype(np.float64)
+    last = values[-1]
+    inputs = np.concatenate([(values - last).T, np.ones((len(numbers), 1))], 1)
     whole = batch.counted.all(1)
-    return inputs[whole].astype(np.float64), (batch.target - last[:, None])[whole].astype(np.float64)
+    return inputs[whole], (batch.target - last[:, None])[whole]
 
 
 def last_value(batch: Batch) -> NDArray[np.float64]:

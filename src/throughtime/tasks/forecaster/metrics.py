@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from throughtime.tasks.forecaster.distributions import LEVELS
 
+# Below this a series does not change, and its error is no unit to measure in.
+_LEAST_UNIT = 1e-8
 # Levels that the integral of a CRPS is taken at.
 _CRPS_LEVELS = 40
 _LOWS_AND_HIGHS = {"coverage_80": (1, 5), "coverage_95": (0, 6)}
@@ -54,8 +56,9 @@ class Scores:
         self._take("mae_scaled", scaled[there])
         size = np.abs(truth) + np.abs(point)
         self._take("smape", np.where(size > 0, 200 * error / np.where(size > 0, size, 1), 0.0)[there])
-        known = there & (naive_error > 0)[:, None]
-        self._take("mase", (error / np.where(naive_error > 0, naive_error, 1.0)[:, None])[known])
+        changes = naive_error > _LEAST_UNIT
+        known = there & changes[:, None]
+        self._take("mase", (error / np.where(changes, naive_error, 1.0)[:, None])[known])
         if quantiles is None:
             self._take("crps", error[there])
             return

@@ -21,13 +21,11 @@ from throughtime.tasks.forecaster.baselines import Linear
 from throughtime.tasks.forecaster.options import ForecasterConfig
 from throughtime.tasks.forecaster.scaling import Scaling
 from throughtime.tasks.forecaster.series import Roles, Series, SeriesTable, read_series
-from throughtime.tasks.forecaster.times import Frequency
+from throughtime.tasks.forecaster.times import FURTHEST, Frequency
 from throughtime.tasks.forecaster.windows import Shape
 
 SERIES = "series.json"
 LINEAR = "linear.npy"
-# On a grid whose times are numbers: a double knows every whole number up to here.
-_FURTHEST = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def write_part(folder: Path, part: str, table: SeriesTable) -> None:
 @dataclass(frozen=True)
 class _PartFacts:
     name: str
-    first: Annotated[int, Field(ge=-_FURTHEST, le=_FURTHEST)]
+    first: Annotated[int, Field(ge=-FURTHEST, le=FURTHEST)]
     static: list[float | str]
 
 

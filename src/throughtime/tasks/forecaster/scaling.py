@@ -40,7 +40,8 @@ class SeriesFacts:
     name: str
     shift: _Number
     scale: _Deviation
-    naive_error: _Number
+    # Of values at both ends of 32 bits it is beyond them.
+    naive_error: Annotated[FiniteFloat, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,10 @@ class Scaling:
                     f"--series-identity, which knows those only"
                 )
             found += [float(known.name == one.name) for known in self.series]
-        return np.array(found, np.float32)
+        return as_float32(
+            found,
+            lambda place: f"series {shown(one.name)}, static column {place + 1}, in standard deviations",
+        )
 
 
 def shift_and_scale(values: NDArray[np.float64], counts: bool) -> tuple[float, float]:

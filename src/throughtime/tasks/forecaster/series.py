@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -135,6 +136,7 @@ def find_roles(path: str | Path, form: TableFormat, **given: str | None) -> Role
         DataError: a column does not exist, or has two uses (the message names it).
     """
     names = column_names(path, form)
+    known = set(names)
 
     def one(option: str) -> str | None:
         wanted = given.get(option)
@@ -145,7 +147,10 @@ def find_roles(path: str | Path, form: TableFormat, **given: str | None) -> Role
         return (
             []
             if wanted is None
-            else [_existing(path, names, part, option) for part in several_columns(names, wanted)]
+            else [
+                part if part in known else _existing(path, names, part, option)
+                for part in several_columns(names, wanted)
+            ]
         )
 
     time, value = one("time_column"), one("value_column")
@@ -164,7 +169,7 @@ def find_roles(path: str | Path, form: TableFormat, **given: str | None) -> Role
     )
     used = [roles.time, *roles.targets, *roles.covariates, *roles.static]
     used += [] if roles.series is None else [roles.series]
-    twice = next((name for name in used if used.count(name) > 1), None)
+    twice = next((name for name, count in Counter(used).items() if count > 1), None)
     if twice is not None:
         raise DataError(f"{path}: column {shown(twice)} has two uses: name it in one option only")
     return roles
@@ -198,9 +203,10 @@ def read_series(
     numbers = [*roles.targets, *roles.covariates]
     needed = [roles.time, *numbers, *roles.static, *([] if roles.series is None else [roles.series])]
     names = column_names(path, form)
-    for column in needed:
-        if column not in names:
-            raise DataError(f"{path} has no column {shown(column)}; its columns are {', '.join(names[:20])}")
+    missing = set(needed).difference(names)
+    if missing:
+        column = next(column for column in needed if column in missing)
+        raise DataError(f"{path} has no column {shown(column)}; its columns are {', '.join(names[:20])}")
     unit: Unit | None = None
     for row in read_rows(path, BadRows(), form=form):
         where = place_of(path, row.line)

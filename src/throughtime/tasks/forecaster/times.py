@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import datetime
 from collections import Counter
 from collections.abc import Sequence
@@ -22,6 +23,10 @@ _MINUTE, _HOUR, _DAY = 60 * _SECOND, 3600 * _SECOND, 86400 * _SECOND
 _FEWEST_WEEKDAYS = 10
 # Numbers that are no further from the grid than this are on it.
 _ON_GRID = 1e-3
+# Decimals of the difference of two times: those behind them are rounding.
+_DECIMALS = 6
+# Steps from the beginning of the grid that are told from each other.
+FURTHEST = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,12 @@ class Moments:
                 )
             times = _weekdays(times)
         exact = (times - frequency.origin) / frequency.step
+        far = np.flatnonzero(~(np.abs(exact) < FURTHEST))
+        if len(far):
+            raise DataError(
+                f"{self._place(int(far[0]))}: the time is too many steps of {frequency.name} from the first "
+                f"one to be counted: is it right?"
+            )
         places = np.round(exact)
         off = np.flatnonzero(~(np.abs(exact - places) <= _ON_GRID))
         if len(off):
@@ -222,10 +233,15 @@ def find_frequency(series: Sequence[Moments]) -> Frequency:
     """
     counted: Counter[float] = Counter()
     for one in series:
-        counted.update(np.round(np.diff(one.times), 6).tolist())
+        counted.update(np.round(np.diff(one.times), _DECIMALS).tolist())
     first = series[0]
     if not counted:
         raise DataError(f"{first.path}: a series has to have two rows at least")
+    if not _commonest(counted):
+        raise DataError(
+            f"{first.path}: the times are less than {10**-_DECIMALS:.{_DECIMALS}f} apart: write them in a "
+            f"smaller unit"
+        )
     origin = min(float(one.times[0]) for one in series if len(one.times))
     # Frames hold days as midnights.
     clock = any(one.has_clock and bool((one.times % _DAY).any()) for one in series)
@@ -237,9 +253,8 @@ def find_frequency(series: Sequence[Moments]) -> Frequency:
         same_day = True
         for one in series:
             months.update(np.diff(_months(one.times)).tolist())
-            same_day &= len(
-                {(EPOCH + datetime.timedelta(microseconds=t)).day for t in one.times[:40]}
-            ) == 1 or all(_is_last_day(t) for t in one.times[:40])
+            dates = [_date_of(time) for time in one.times[:40]]
+            same_day &= len({date.day for date in dates}) == 1 or all(map(_is_last_day, dates))
         if same_day and min(months) > 0:
             origin = min(float(_months(one.times[:1])[0]) for one in series if len(one.times))
             return Frequency("months", _commonest(months), origin)
@@ -276,10 +291,16 @@ def _commonest(counted: Counter[float]) -> float:
 
 def _months(times: NDArray[np.float64]) -> NDArray[np.float64]:
     """Microseconds as months since the year 0."""
-    moments = [EPOCH + datetime.timedelta(microseconds=float(time)) for time in times]
-    return np.array([one.year * 12 + one.month - 1 for one in moments], np.float64)
+    dates = map(_date_of, times)
+    return np.array([one.year * 12 + one.month - 1 for one in dates], np.float64)
 
 
-def _is_last_day(time: float) -> bool:
-    moment = EPOCH + datetime.timedelta(microseconds=time)
-    return (moment + datetime.timedelta(days=1)).day == 1
+def _date_of(time: float) -> datetime.date:
+    try:
+        return (EPOCH + datetime.timedelta(microseconds=float(time))).date()
+    except OverflowError:  # the last microseconds of the year 9999, which a float rounds up
+        return datetime.date.max
+
+
+def _is_last_day(date: datetime.date) -> bool:
+    return date.day == calendar.monthrange(date.year, date.month)[1]
