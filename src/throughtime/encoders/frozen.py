@@ -226,6 +226,8 @@ def as_features(found: NDArray[Any], grid: bool, name: str) -> NDArray[Any]:
             infinite, or too large for the bits that it is kept in.
     """
     if found.ndim in (2, 3, 4):
+        if 0 in found.shape[1:]:
+            raise DataError(f"{name} gives features of shape {found.shape[1:]}, in which there is no number")
         found = as_float32(found, lambda _, *place: f"{name}: feature {list(place)}")
     if found.ndim == 4:
         # (B, C, h, w) to (B, h * w, C)
@@ -237,7 +239,10 @@ def as_features(found: NDArray[Any], grid: bool, name: str) -> NDArray[Any]:
             largest = float(np.finfo(np.float16).max)
             raise DataError(f"{name} gives features above {largest:,.0f}, and grids are kept in 16 bits")
     elif found.ndim == 3:
-        features = found.mean(1)
+        with np.errstate(over="ignore"):
+            features = found.mean(1)
+        if not np.isfinite(features).all():  # the sum is beyond 32 bits, and the mean is not
+            features = found.mean(1, dtype=np.float64).astype(np.float32)
     elif found.ndim == 2 and not grid:
         features = found
     elif found.ndim == 2:

@@ -88,6 +88,9 @@ def test_an_image_without_features_or_with_nan_is_bad(tmp_path: Path) -> None:
         ({"names": ["a"], "features": np.ones((2, 3))}, r"names are \(1,\), features \(2, 3\)"),
         ({"names": ["a"], "features": np.ones(1)}, r"features are float64 \(1,\): expected"),
         ({"names": ["a"], "features": np.array([["x", "y"]])}, "expected numbers"),
+        ({"names": np.zeros(1), "features": np.ones((1, 3))}, "names are float64: expected texts"),
+        ({"names": np.array([b"\xff"]), "features": np.ones((1, 3))}, "a name is no text: .*utf-8"),
+        ({"names": np.array([0xD800], "<u4").view("<U1"), "features": np.ones((1, 3))}, "a name is no text"),
     ],
 )
 def test_a_file_of_features_that_does_not_fit_is_refused(tmp_path: Path, arrays: dict, message: str) -> None:
@@ -116,6 +119,11 @@ def test_features_of_places_and_of_whole_images() -> None:
         as_features(np.ones((2, 3)), True, "it")
     with pytest.raises(DataError, match=r"it: feature \[0\]: inf is not a finite number"):
         as_features(np.full((2, 3), np.inf), False, "it")
+    for shape in ((2, 0), (2, 0, 3), (2, 3, 0, 0), (2, 0, 2, 2)):
+        with pytest.raises(DataError, match="in which there is no number"):
+            as_features(np.ones(shape), False, "it")
+    # The sum of these is beyond 32 bits, and their mean is not.
+    assert as_features(np.full((1, 2, 3), 3e38), False, "it").tolist() == [[np.float32(3e38)] * 3]
     with pytest.raises(DataError, match=r"gives \(2,\)"):
         as_features(np.ones(2), False, "it")
 

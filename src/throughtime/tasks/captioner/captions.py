@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -153,7 +154,7 @@ def _existing(table: Path, name: str, allow_outside: bool) -> Path:
     if not name:
         raise DataError(f"{FILE_COLUMN} is empty")
     path = file_of(table, name, allow_outside)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"image {shown(name)} not found in {table.parent}")
     return path
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.images import read_pixels
-from throughtime.data.lines import shown
+from throughtime.data.lines import check_text, shown
 from throughtime.data.npy import npz_names, read_npz
 from throughtime.data.sequences import write_blocks
 from throughtime.data.tables import BadRows
@@ -139,4 +139,10 @@ def read_features(file: str | Path) -> tuple[list[str], NDArray[Any]]:
             f"{file}: features are {features.dtype} {features.shape}: expected numbers (N, F), (N, P, F) or "
             f"(N, F, height, width)"
         )
-    return [str(name) for name in names], features
+    if names.dtype.kind not in "US":
+        raise DataError(f"{file}: names are {names.dtype}: expected texts")
+    try:
+        texts = [name.decode() if isinstance(name, bytes) else check_text(str(name)) for name in names]
+    except (DataError, ValueError) as error:
+        raise DataError(f"{file}: a name is no text: {error}") from None
+    return texts, features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ def find_images(inputs: Sequence[str | Path], bad: BadRows) -> Iterator[ImageInp
                     yield from find_images([name if name != "-" else "./-"], bad)
             continue
         path = Path(given)
-        if path.is_dir():
+        if os.path.isdir(path):
             found = sorted(inside for inside in path.iterdir() if inside.is_file() and is_image(inside))
             if not found:
                 bad.report(path, None, "no images in this folder")
@@ -70,7 +71,7 @@ def find_images(inputs: Sequence[str | Path], bad: BadRows) -> Iterator[ImageInp
                     bad.report(path, None, str(error))
                 else:
                     yield ImageInput(name, None, checked)
-        elif path.is_file():
+        elif os.path.isfile(path):
             yield ImageInput(str(given), path)
         else:
             bad.report(path, None, f"no such file (the working directory is {Path.cwd()})")
