@@ -124,6 +124,7 @@ def test_named_features_are_put_in_the_order_that_is_wanted(tmp_path: Path) -> N
         ("a.csv", b"x,z\n1,2\n", r"a\.csv has 2 features \(x, z\), expected 2 features \(x, y\)"),
         ("a.csv", b"1,2,3\n", r"a\.csv has 3 features, expected 2 features \(x, y\)"),
         ("a.csv", b"x,y\n", r"a\.csv is empty: it has no row of numbers"),
+        ("a.csv", b"x,y,x\n1,2,3\n", r"a\.csv line 1: column 'x' occurs twice"),
         ("a.csv", b"\xff\xfe\x00", r"a\.csv line 1: byte 0xff is not UTF-8"),
         ("a.npy", b"not numpy", r"a\.npy is damaged"),
         ("a.npz", b"PK\x03\x04 cut off", r"a\.npz is damaged"),
@@ -170,6 +171,9 @@ def test_columns_leave_a_timestamp_out_and_gaps_are_filled(tmp_path: Path) -> No
         read_array(path, columns="x,y")
     with pytest.raises(DataError, match=r"has no column 'z' \(--columns\); its columns are time, x, y"):
         read_array(path, columns="z")
+    path.write_text("x,y\n,four\n")
+    with pytest.raises(DataError, match=r"line 2: 'four' is not a number \(column 'y'; --columns leaves"):
+        read_array(path, fill="zero")
 
 
 def test_gaps_of_numpy_arrays_are_filled_too(tmp_path: Path) -> None:
@@ -177,6 +181,9 @@ def test_gaps_of_numpy_arrays_are_filled_too(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", values)
     assert read_array(tmp_path / "a.npy", fill="previous")[0].tolist() == [[2, 1], [2, 1], [2, 3]]
     assert read_array(tmp_path / "a.npy", columns="2", fill="linear")[0].tolist() == [[1], [2], [3]]
+    np.save(tmp_path / "long.npy", np.full((2, 1), np.longdouble("1e4000")))
+    with pytest.raises(DataError, match=r"number \[0, 0\]: inf is not a finite number"):
+        read_array(tmp_path / "long.npy", fill="zero")
     np.save(tmp_path / "b.npy", np.full((2, 1), np.nan))
     with pytest.raises(DataError, match="has no value to fill from"):
         read_array(tmp_path / "b.npy", fill="previous")

@@ -77,6 +77,15 @@ def test_a_value_that_is_no_text_or_no_date_costs_its_row(tmp_path: Path) -> Non
     assert bad.count == 2 and "line 2: a value cannot be read" in bad.summary()
 
 
+def test_texts_that_are_stored_as_bytes_are_texts_and_a_column_has_one_name(tmp_path: Path) -> None:
+    columns = [pa.array([b"good", b"\xff"]), pa.array(["a", "b"])]
+    path = write(tmp_path / "a.parquet", pa.table(dict(zip(("text", ""), columns, strict=True))))
+    assert [row.values["text"] for row in read_rows(path, BadRows())] == ["good", b"\xff"]
+    write(path, pa.Table.from_arrays(columns, ["text", "text"]))
+    with pytest.raises(DataError, match=r"a\.parquet: column 'text' occurs twice"):
+        next(read_rows(path, BadRows()))
+
+
 def test_a_long_word_that_is_repeated_is_not_unfolded(tmp_path: Path) -> None:
     words = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["x" * 10_000_000]))
     path = write(tmp_path / "a.parquet", pa.table({"text": words}), store_schema=False)

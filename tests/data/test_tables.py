@@ -69,6 +69,7 @@ def test_a_bare_quote_in_a_tsv_file_is_a_character(tmp_path: Path) -> None:
         ("a.csv", "text,label\none,a\ntwo\n", "a.csv line 3: 1 fields, expected 2"),
         ("a.jsonl", '{"text": "x", "label": 1}\n{"text": \n', "a.jsonl line 2: not JSON"),
         ("a.jsonl", '{"text": "x", "label": 1}\n[1]\n', "a.jsonl line 2: not a JSON object"),
+        ("a.jsonl", '{"text"\n{"text": "x", "label": 1}\n', "a.jsonl line 1: not JSON"),
         (
             "a.jsonl",
             '{"text": "x", "label": 1}\n{"text": "y"}\n',
@@ -99,6 +100,8 @@ def test_a_bad_row_is_named_or_skipped_with_a_count(
         ("a.csv", b"text,tag\nx,y\n", "has no column 'label'; its columns are text, tag"),
         ("a.csv", b"text,label\nx,\xff\n", "not UTF-8"),
         ("a.jsonl", b"", "is empty"),
+        ("a.jsonl", b"[1]\n2\n", "no usable rows (left out 2 bad examples: "),
+        ("a.csv", b"x," * 100_000 + b"x\n1\n", "line 1: column 'x' occurs twice"),
         ("a.csv.gz", b"not gzip", "is damaged or no gzip file"),
         ("a.parquet", b"not parquet", "cannot be read as Parquet"),
         ("a.txt", b"x", "is not a table"),

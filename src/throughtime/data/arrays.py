@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from throughtime.data.delimited import read_delimited
 from throughtime.data.lines import shown
 from throughtime.data.npy import npz_names, read_npy, read_npz
 from throughtime.data.numbers import as_float32, reads_as_number
-from throughtime.data.tables import resolve_column, several_columns
+from throughtime.data.tables import refuse_repeated, resolve_column, several_columns
 from throughtime.errors import DataError
 
 ARRAY_SUFFIXES = (".csv", ".tsv", ".npy", ".npz")
@@ -48,7 +49,7 @@ def read_array(
             finite in 32 bits (the message names its line, or its index).
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})")
     suffix = path.suffix.lower()
     if suffix not in ARRAY_SUFFIXES:
@@ -58,7 +59,8 @@ def read_array(
     else:
         values, found = _read_numpy(path, columns, fill), None
     if found is not None and names is not None and set(names) <= set(found):
-        values, found = values[:, [found.index(name) for name in names]], tuple(names)
+        place = {name: column for column, name in enumerate(found)}
+        values, found = values[:, [place[name] for name in names]], tuple(names)
     width = values.shape[1]
     if names is not None and (width != len(names) or (found is not None and found != tuple(names))):
         raise DataError(f"{path} has {_features(found, width)}, expected {_features(names, len(names))}")
@@ -112,9 +114,16 @@ def _chosen(path: Path, names: Sequence[str], columns: str | None) -> list[int]:
 
 
 def _number_of(cell: str, fill: Fill) -> float:
-    if fill != "none" and cell.strip().lower() in _MISSING:
-        return math.nan
-    return float(cell)
+    return math.nan if _is_filled(cell, fill) else float(cell)
+
+
+def _reads_as_number(cell: str, fill: Fill) -> bool:
+    return _is_filled(cell, fill) or reads_as_number(cell)
+
+
+def _is_filled(cell: str, fill: Fill) -> bool:
+    """Whether it is a gap, and another number takes its place."""
+    return fill != "none" and cell.strip().lower() in _MISSING
 
 
 def _read_delimited(
@@ -133,6 +142,7 @@ def _read_delimited(
             numbered = [str(number) for number in range(1, width + 1)]
             if not all(reads_as_number(cell) or (fill != "none" and not cell.strip()) for cell in cells):
                 names = tuple(cell.strip() for cell in cells)
+                refuse_repeated(f"{path} line {line}", names)
                 places = _chosen(path, names, columns)
                 continue
             places = _chosen(path, numbered, columns)
@@ -141,7 +151,7 @@ def _read_delimited(
         try:
             numbers.extend(_number_of(cells[place], fill) for place in places)
         except ValueError:
-            place = next(place for place in places if not reads_as_number(cells[place]))
+            place = next(place for place in places if not _reads_as_number(cells[place], fill))
             what = f"column {names[place]!r}" if names is not None else f"column {place + 1}"
             is_gap = cells[place].strip().lower() in _MISSING
             advice = "--fill fills gaps" if is_gap else "--columns leaves columns out"
@@ -173,7 +183,9 @@ def _read_numpy(path: Path, columns: str | None, fill: Fill) -> NDArray[np.float
     if columns is not None:
         as_rows = as_rows[:, _chosen(path, [str(n) for n in range(1, as_rows.shape[1] + 1)], columns)]
     if fill != "none" and as_rows.dtype.kind == "f":
-        as_rows = fill_gaps(as_rows.astype(np.float64), fill, path)
+        with np.errstate(over="ignore"):  # longer floats may hold more; it is refused below
+            as_rows = as_rows.astype(np.float64)
+        as_rows = fill_gaps(as_rows, fill, path)
     return as_float32(as_rows, lambda row, column: f"{path}: number [{row}, {column}]")
 
 

@@ -60,8 +60,21 @@ def parquet_length(path: Path | Source) -> int:
     return sum(group.rows for group in _footer(path))
 
 
+def parquet_groups(path: Path | Source) -> list[RowGroup]:
+    """What the footer of a file says of its row groups.
+
+    Raises:
+        DataError: the file is missing or no Parquet.
+    """
+    return _footer(path)
+
+
 def parquet_rows(
-    path: Path | Source, report: Callable[[int, str], None], first: int = 0, last: int | None = None
+    path: Path | Source,
+    report: Callable[[int, str], None],
+    first: int = 0,
+    last: int | None = None,
+    only: Sequence[str] | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read a file row by row.
 
@@ -71,6 +84,7 @@ def parquet_rows(
             follows in a row group whose pages are damaged. It is left out.
         first, last: read the rows behind the first `first`, up to `last`, the row's number from 1; None reads
             to the end. Row groups outside of these are passed over.
+        only: the columns to read; None reads all.
     Yields:
         The row's number, from 1, and its values by column.
     Raises:
@@ -80,7 +94,7 @@ def parquet_rows(
     texts = [column.path for column in _columns(file) if column.physical_type == "BYTE_ARRAY"]
     words = _open(path, read_dictionary=texts)
     nested = {column.path for column in _columns(file) if column.max_repetition_level}
-    names = list(file.schema_arrow.names)
+    names = list(file.schema_arrow.names if only is None else only)
     end = 0
     for number, group in enumerate(_footer(path)[: file.num_row_groups]):
         row, end = end, end + group.rows
@@ -89,7 +103,7 @@ def parquet_rows(
         _check_size(path, group, nested)
         wanted = range(max(0, first - row), min(group.rows, last - row) if last is not None else group.rows)
         row += wanted.start
-        batches = _batches(path, file, words, number, group, nested, wanted)
+        batches = _batches(path, file, words, number, group, nested, wanted, only)
         while True:
             try:
                 columns = next(batches)
@@ -121,15 +135,17 @@ def _batches(
     group: RowGroup,
     nested: set[str],
     wanted: range,
+    only: Sequence[str] | None,
 ) -> Iterator[list[Sequence[Any]]]:
     """The columns of the wanted rows of a row group, a few rows at a time."""
     rows = _rows_at_a_time(path, words, number, group, nested)
     at = 0
-    for batch in file.iter_batches(batch_size=rows, row_groups=[number]):
+    for batch in file.iter_batches(batch_size=rows, row_groups=[number], columns=only):
         start, stop = max(wanted.start - at, 0), min(wanted.stop - at, batch.num_rows)
         at += batch.num_rows
         if batch.num_columns and start < stop:
-            yield [_values(column.slice(start, stop - start)) for column in batch.columns]
+            read = batch.columns if only is None else [batch.column(name) for name in only]
+            yield [_values(column.slice(start, stop - start)) for column in read]
         if at >= wanted.stop and wanted.stop < group.rows:
             return
 
@@ -226,7 +242,12 @@ def _values(column: Any) -> Sequence[Any]:
 
 
 def _value(value: Any) -> Any:
-    """One value as Python has it."""
+    """One value as Python has it. Some programs write texts without saying that they are."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value
     if not hasattr(value, "as_py"):
         return value
     inside = getattr(value, "values", None)  # of a list; a struct has a method of this name

@@ -5,7 +5,9 @@ Several files may be one table, and a file may be behind a URL: see `throughtime
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -117,9 +119,9 @@ def is_table(path: str | Path | JoinedTable) -> bool:
 def find_metadata(source: str | Path) -> Path | None:
     """The table of the files in a folder, or such a table itself; None where there is none."""
     path = Path(source)
-    if path.name in METADATA and path.is_file():
+    if path.name in METADATA and os.path.isfile(path):
         return path
-    return next((path / name for name in METADATA if (path / name).is_file()), None)
+    return next((path / name for name in METADATA if os.path.isfile(path / name)), None)
 
 
 @dataclass(frozen=True)
@@ -188,9 +190,16 @@ def _names_of(path: Path | Source, form: TableFormat) -> list[str]:
 
 def _all_names(path: Path | Source, form: TableFormat) -> list[str]:
     if table_suffix(path) == ".parquet":
-        return parquet_columns(path)
+        names = parquet_columns(path)
+        refuse_repeated(str(path), names)
+        return names
     if table_suffix(path) in JSON_LINES:
-        return list(next(_json_rows(path, BadRows(), form)).values)
+        # Rows before the first that can be read are reported, or left out, where rows are read.
+        bad = BadRows(skip=True)
+        first = next(_json_rows(path, bad, form), None)
+        if first is None:
+            raise DataError(f"{path} has no usable rows ({bad.summary()})")
+        return list(first.values)
     return table_names(path, read_delimited(path, encoding=form.encoding), form.header)[0]
 
 
@@ -291,13 +300,14 @@ def _expect_columns(file: Source, names: Sequence[str], first: Source, expected:
     """
     if table_suffix(file) in JSON_LINES:  # where a row may leave out what it has no value for
         return
-    missing = next((name for name in expected if name not in names), None)
+    known, wanted = set(names), set(expected)
+    missing = next((name for name in expected if name not in known), None)
     if missing is not None:
         raise DataError(
             f"{file} has no column {missing!r}, which {first} has: files that are one table have the same "
             f"columns (it has {listed(names)})"
         )
-    new = next((name for name in names if name not in expected), None)
+    new = next((name for name in names if name not in wanted), None)
     if new is not None:
         raise DataError(
             f"{file} has a column {new!r}, which {first} does not have: files that are one table have the "
@@ -313,8 +323,9 @@ def _rows_of(
     Args:
         names: of its columns.
     """
+    known = set(names)
     for column in columns:
-        if column not in names:
+        if column not in known:
             raise DataError(no_column(path, column, names))
     if table_suffix(path) == ".parquet":
         rows = _parquet_rows(path, bad)
@@ -428,10 +439,15 @@ def table_names(
         return [str(number) for number in range(1, len(first) + 1)], first
     # Tables that pandas writes have an index without a name, and spreadsheets have empty columns at the end.
     names = [name or f"column {number}" for number, name in enumerate(names, 1)]
-    repeated = [name for name in names if names.count(name) > 1]
-    if repeated:
-        raise DataError(f"{path} line 1: column {shown(repeated[0])} occurs twice")
+    refuse_repeated(f"{path} line 1", names)
     return names, first
+
+
+def refuse_repeated(where: str, names: Sequence[str]) -> None:
+    """Raise DataError where two columns have one name: a row would keep the cell of one of them only."""
+    if len(set(names)) < len(names):
+        repeated = next(name for name, count in Counter(names).items() if count > 1)
+        raise DataError(f"{where}: column {shown(repeated)} occurs twice")
 
 
 def no_column(path: str | Path | Source, column: str, names: Sequence[str]) -> str:

@@ -157,12 +157,16 @@ class Column:
 def sum_up(names: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> dict[str, Column]:
     """The columns of rows, by name."""
     columns = {name: Column(name) for name in names}
+    count = 0
     for row in rows:
-        for name in row:
+        count += 1
+        for name, value in row.items():
             if name not in columns:
                 columns[name] = Column(name)
-        for name, column in columns.items():
-            column.add(row.get(name))
+            columns[name].add(value)
+    # Rows of JSON may leave out what they have no value for.
+    for column in columns.values():
+        column.missing = count - column.filled
     return columns
 
 
