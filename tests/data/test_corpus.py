@@ -125,7 +125,7 @@ def test_other_encodings_are_read_whole(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text": "\\ud800"}\n', "line 1: U+D800 is half of a surrogate pair"),
         ("a.txt", b"abc\xff", "byte 0xff at offset 3 (line 1) is not UTF-8"),
         ("a.txt.gz", b"abc", "a.txt.gz is damaged or no gzip file"),
-        ("a.parquet", b"abc", "a.parquet is damaged or no Parquet file"),
+        ("a.parquet", b"abc", "a.parquet cannot be read as Parquet"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:

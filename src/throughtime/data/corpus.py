@@ -13,16 +13,17 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 from throughtime.data.limits import LINE
-from throughtime.data.lines import check_text
+from throughtime.data.lines import check_text, shown
+from throughtime.data.parquet import parquet_columns, parquet_groups, parquet_rows
 from throughtime.data.sources import Source, find_files
 from throughtime.data.text import DecodingErrors, decode_blocks
 from throughtime.encodings import UTF8
-from throughtime.errors import DataError, MissingExtraError
-from throughtime.extras import install_command
+from throughtime.errors import DataError
 
 # Enough that starting one costs little, and few enough that a kill loses little.
 PIECE_BYTES = 64 << 20
@@ -31,7 +32,6 @@ _BLOCK = 1 << 20
 _TEXTS = (".txt", ".text", ".md")
 _JSON_LINES = (".jsonl", ".ndjson")
 _PARQUET = ".parquet"
-_ROWS_AT_A_TIME = 512
 
 Kind = Literal["text", "jsonl", "parquet"]
 Block = TypeVar("Block", str, bytes)
@@ -176,15 +176,15 @@ def _next_cut(file: BinaryIO, position: int, kind: Kind) -> int | None:
 
 
 def _row_groups(source: Source, size: int) -> Iterator[Piece]:
-    with _parquet(source) as file:
-        begin = total = 0
-        for number in range(file.metadata.num_row_groups):
-            total += file.metadata.row_group(number).total_byte_size
-            if total >= size:
-                yield Piece(source, begin, number + 1)
-                begin, total = number + 1, 0
-        if begin < file.metadata.num_row_groups:
-            yield Piece(source, begin, file.metadata.num_row_groups)
+    begin = total = 0
+    groups = parquet_groups(source.path)
+    for number, group in enumerate(groups):
+        total += sum(chunk.size for chunk in group.chunks)
+        if total >= size:
+            yield Piece(source, begin, number + 1)
+            begin, total = number + 1, 0
+    if begin < len(groups):
+        yield Piece(source, begin, len(groups))
 
 
 def byte_blocks(piece: Piece, form: CorpusForm, bad: BadRows) -> Iterator[bytes]:
@@ -288,24 +288,24 @@ def _lines(piece: Piece) -> Iterator[bytes]:
 
 
 def _parquet_rows(piece: Piece, form: CorpusForm, bad: BadRows) -> Iterator[str]:
-    with _parquet(piece.source) as file:
-        names = list(file.schema_arrow.names)
-        if form.column not in names:
-            raise DataError(
-                f"{piece.name} has no column {form.column!r}: it has {', '.join(names)[:200]} (--text-column)"
-            )
-        groups = list(range(piece.begin, piece.end or file.metadata.num_row_groups))
-        batches = file.iter_batches(_ROWS_AT_A_TIME, row_groups=groups, columns=[form.column])
-        number = 0
-        for batch in batches:
-            for value in batch.column(0):
-                number += 1
-                text = value.as_py()
-                if isinstance(text, str):
-                    yield text
-                else:
-                    where = f"{piece.name} row {number} of row group {piece.begin}"
-                    bad.add(f"{where} has no text in {form.column!r}, but {text!r:.40}")
+    path = piece.source.path
+    names = parquet_columns(path)
+    if form.column not in names:
+        raise DataError(
+            f"{piece.name} has no column {form.column!r}: it has {', '.join(names)[:200]} (--text-column)"
+        )
+    ends = list(accumulate((group.rows for group in parquet_groups(path)), initial=0))
+    first, last = ends[piece.begin], ends[-1 if piece.end is None else piece.end]
+
+    def report(row: int, fault: str) -> None:
+        bad.add(f"{piece.name} row {row}: {fault}")
+
+    for row, values in parquet_rows(path, report, first, last, [form.column]):
+        text = values[form.column]
+        if isinstance(text, str):
+            yield text
+        else:
+            bad.add(f"{piece.name} row {row} has no text in {form.column!r}, but {shown(text)}")
 
 
 @contextmanager
@@ -322,24 +322,6 @@ def opened(source: Source) -> Iterator[BinaryIO]:
         raise DataError(f"{source} is damaged or no gzip file: {error}") from None
     except OSError as error:
         raise DataError(f"{source} cannot be read: {error.strerror or error}") from None
-
-
-@contextmanager
-def _parquet(source: Source) -> Iterator[Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError(
-            f"{source} needs pyarrow: install it with `{install_command('parquet', 'pyarrow')}`"
-        ) from None
-    with opened(source) as content:
-        try:
-            with pyarrow.parquet.ParquetFile(content) as file:
-                yield file
-        except pyarrow.ArrowException as error:
-            reason = (str(error).splitlines() or [""])[0][:200]
-            raise DataError(f"{source} is damaged or no Parquet file: {reason}") from None
 
 
 def _suffix(name: str) -> str:

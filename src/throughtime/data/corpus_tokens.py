@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -40,7 +39,6 @@ VOCABULARY_BYTES = 256 << 20
 # Each takes 100 to 400 MB.
 _MOST_PROCESSES = 8
 _COPY = 1 << 20
-_HALF_WORD = re.compile(r"\S*$")
 
 Show = Callable[[str, int, int], None]
 
@@ -165,7 +163,7 @@ class Corpus:
             left = each
             for text in text_blocks(piece, self._form, bad):
                 if len(text) > left:
-                    yield _HALF_WORD.sub("\n", text[:left])
+                    yield _whole_words(text[:left])
                     break
                 yield text
                 left -= len(text)
@@ -265,6 +263,12 @@ class Corpus:
                 yield number, future.result()
                 ask()
                 self._show(what, number + 1, total)
+
+
+def _whole_words(text: str) -> str:
+    """A text that was cut, without the word at its end."""
+    words = text.rsplit(maxsplit=1)
+    return text[: len(text) - len(words[-1])] + "\n" if words and not text[-1].isspace() else text
 
 
 _AGAIN = "begin again, with `throughtime train ... --overwrite`"
