@@ -39,6 +39,11 @@ def test_an_unknown_label_is_refused_with_the_known_ones() -> None:
         Labels(["cat", "dog"]).number("cow")
 
 
+def test_more_labels_than_can_be_told_apart_are_refused() -> None:
+    with pytest.raises(DataError, match="^a.csv: there are 5,001 different labels, such as '0', and no more"):
+        Labels.of(map(str, range(5_001)), "a.csv")
+
+
 def test_values_of_tables_become_text() -> None:
     values = [1, 1.0, 0.5, True, " cat ", None, float("nan")]
     assert [label_text(value) for value in values] == ["1", "1", "0.5", "true", "cat", "", ""]

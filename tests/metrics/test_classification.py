@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from throughtime.metrics.classification import (
     accuracy,
+    add_confusion,
     class_scores,
     confusion_matrix,
     macro_f1,
@@ -73,6 +74,16 @@ def test_without_matplotlib_the_numbers_remain(tmp_path: Path, monkeypatch: pyte
     assert written == tmp_path / "confusion.json"
     assert json.loads(written.read_text())["confusion"] == [[2, 1], [0, 3]]
     assert not (tmp_path / "confusion.png").exists()
+
+
+def test_of_many_classes_only_what_occurred_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("throughtime.metrics.classification.find_spec", lambda name: None)
+    confusion = np.zeros((501, 501), np.int64)
+    add_confusion(confusion, [3, 500, 3], [4, 500, 4])
+    written = write_confusion(tmp_path / "confusion.png", confusion, [str(one) for one in range(501)])
+    assert json.loads(written.read_text())["confused"] == [[3, 4, 2], [500, 500, 1]]
 
 
 def test_labels_are_no_formulas(tmp_path: Path) -> None:

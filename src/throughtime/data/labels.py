@@ -13,6 +13,8 @@ from throughtime.facts import read_json
 from throughtime.files import write_atomically
 
 _LONGEST_NUMBER = 18
+# Their confusions are a table of as many rows and columns, 200 MB.
+MOST_LABELS = 5_000
 
 
 class Labels:
@@ -27,9 +29,22 @@ class Labels:
         self._numbers = {name: number for number, name in enumerate(self.names)}
 
     @classmethod
-    def of(cls, values: Iterable[str]) -> Labels:
-        """The different ones among the labels of examples."""
-        return cls(sorted(set(values), key=natural_order))
+    def of(cls, values: Iterable[str], source: object = "the data") -> Labels:
+        """The different ones among the labels of examples.
+
+        Args:
+            values: a label each.
+            source: where they are from, for the error.
+        Raises:
+            DataError: there are more than can be told apart.
+        """
+        names = set(values)
+        if len(names) > MOST_LABELS:
+            raise DataError(
+                f"{source}: there are {len(names):,} different labels, such as {shown(min(names))}, and no "
+                f"more than {MOST_LABELS:,} can be told apart: are they in another column?"
+            )
+        return cls(sorted(names, key=natural_order))
 
     def __len__(self) -> int:
         return len(self.names)

@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from throughtime.files import write_atomically
 
+# Of more classes than this nearly all cells are 0, and the table of them is megabytes of these.
+_CLASSES_IN_FULL = 500
+
 
 def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
     """How often each class was taken for each.
@@ -25,6 +28,11 @@ def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, classes: int) -> ND
     """
     pairs = np.asarray(truth, dtype=np.int64) * classes + np.asarray(predicted, dtype=np.int64)
     return np.bincount(pairs.ravel(), minlength=classes * classes).reshape(classes, classes)
+
+
+def add_confusion(confusion: NDArray[np.int64], truth: ArrayLike, predicted: ArrayLike) -> None:
+    """Count more predictions in a `confusion_matrix`, in time that does not depend on the classes."""
+    np.add.at(confusion, (np.asarray(truth, dtype=np.int64), np.asarray(predicted, dtype=np.int64)), 1)
 
 
 def accuracy(confusion: NDArray[np.int64]) -> float:
@@ -60,15 +68,13 @@ def macro_f1(confusion: NDArray[np.int64]) -> float:
 def write_confusion(picture: Path, confusion: NDArray[np.int64], labels: Sequence[str]) -> Path:
     """The picture, and the same numbers with the scores of each class in a .json beside it.
 
+    Of many classes the .json has `confused`: true class, predicted one and count, where that is above 0.
+
     Returns:
         The picture; the .json where matplotlib is not installed, without which the numbers remain.
     """
     table = picture.with_suffix(".json")
-    described = {
-        "labels": list(labels),
-        "confusion": confusion.tolist(),
-        "scores": score_table(confusion, labels),
-    }
+    described = {"labels": list(labels), **_counts(confusion), "scores": score_table(confusion, labels)}
     content = json.dumps(described, ensure_ascii=False, indent=1).encode()
     write_atomically(table, content)
     if find_spec("matplotlib") is None:
@@ -76,6 +82,13 @@ def write_confusion(picture: Path, confusion: NDArray[np.int64], labels: Sequenc
     from throughtime.metrics.confusion_picture import draw_confusion
 
     return draw_confusion(picture, confusion, labels)
+
+
+def _counts(confusion: NDArray[np.int64]) -> dict[str, Any]:
+    if len(confusion) <= _CLASSES_IN_FULL:
+        return {"confusion": confusion.tolist()}
+    places = np.argwhere(confusion)
+    return {"confused": np.column_stack([places, confusion[tuple(places.T)]]).tolist()}
 
 
 def score_table(confusion: NDArray[np.int64], labels: Sequence[str]) -> list[dict[str, Any]]:

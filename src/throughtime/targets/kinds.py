@@ -54,7 +54,7 @@ def labels_of(kind: str, cells: Sequence[Any], source: str | Path) -> OneLabel |
         DataError: there is nothing to tell apart.
     """
     if kind == "label":
-        labels = Labels.of(cells)
+        labels = Labels.of(cells, source)
         if not labels.names:
             raise DataError(f"{source}: not a single example is left to learn from")
         if len(labels) < 2:
@@ -63,7 +63,7 @@ def labels_of(kind: str, cells: Sequence[Any], source: str | Path) -> OneLabel |
                 f"there have to be two labels or more to tell apart"
             )
         return OneLabel(labels)
-    found = SeveralLabels.of(cells)
+    found = SeveralLabels.of(cells, source)
     if not found.names:
         raise DataError(f"{source}: not a single example has a label")
     return found

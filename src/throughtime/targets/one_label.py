@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from throughtime.arrays import log_softmax, softmax
 from throughtime.data.labels import Labels
 from throughtime.errors import RunError
-from throughtime.metrics.classification import accuracy, confusion_matrix, macro_f1, majority
+from throughtime.metrics.classification import accuracy, add_confusion, confusion_matrix, macro_f1, majority
 from throughtime.targets.target import Target
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class LabelScores:
 
     def add(self, truth: NDArray[Any], decided: NDArray[Any]) -> None:
         """See `Scores.add`."""
-        self._confusion += confusion_matrix(truth, decided, len(self._confusion))
+        add_confusion(self._confusion, truth, decided)
 
     def result(self) -> dict[str, Any]:
         """See `Scores.result`."""

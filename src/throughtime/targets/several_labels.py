@@ -56,9 +56,9 @@ class SeveralLabels(Target):
         self.thresholds = np.array([0.5] * len(self.names) if thresholds is None else thresholds)
 
     @classmethod
-    def of(cls, cells: Iterable[Sequence[str]]) -> Self:
-        """With the labels that occur in the cells of training examples."""
-        return cls(Labels.of(name for cell in cells for name in cell).names)
+    def of(cls, cells: Iterable[Sequence[str]], source: object = "the data") -> Self:
+        """With the labels that occur in the cells of training examples; arguments as of `Labels.of`."""
+        return cls(Labels.of((name for cell in cells for name in cell), source).names)
 
     @property
     def meaning(self) -> str:

@@ -32,6 +32,7 @@ def test_arrays_come_in_blocks_with_times_where_the_rate_is_known(tmp_path: Path
     assert seconds is not None
     np.testing.assert_allclose(seconds, np.arange(BLOCK + 3) / 50)
     reader.accept(frames, seconds)
+    reader.accept(frames, np.zeros(len(frames)))  # a video that shows all of its frames at one moment
     assert reader.rates == [pytest.approx(50)]
     assert FrameReader("array", FrameData()).read(tmp_path / "a.npy")[1] is None
 

@@ -70,6 +70,13 @@ def test_a_segment_is_found_from_the_wanted_overlap_on() -> None:
         assert hits.f1 == found / 2
 
 
+def test_many_short_segments_are_matched_at_once() -> None:
+    truth = find_segments(np.arange(20_000) % 2)
+    hits = match_segments(truth, find_segments(1 - np.arange(20_000) % 2), 0.5)
+    assert (hits.found, hits.invented, hits.missed) == (0, 20_000, 20_000)
+    assert edit_score(truth, truth[1:]) == 1 - 1 / 20_000
+
+
 def test_flickering_finds_a_segment_once_and_invents_the_rest() -> None:
     truth = find_segments(labels("0000000000"))
     predicted = find_segments(labels("0000001000"))

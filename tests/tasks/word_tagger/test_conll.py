@@ -99,6 +99,7 @@ def test_a_packed_file_is_unpacked(tmp_path: Path) -> None:
         ("EU\tO\nx\t \t\nboth\tO\n", r"line 2: 1 columns, expected 2"),
         ("EU\nrejects\n", r"has a single column: expected a word and its tag"),
         ("\n\n", r"has no words"),
+        ("# global.columns = FORM\nthe DT x\n", r"global.columns =` names 1 columns, and lines have 3"),
     ],
 )
 def test_a_line_that_does_not_fit_is_named(tmp_path: Path, content: str, message: str) -> None:

@@ -92,7 +92,8 @@ class FrameReader:
             self.features = frames.shape[1]
         if self.kind == "sound":
             self.rate = self._rate_read
-        if seconds is not None and len(seconds) > 1:
+        # A video may claim that all of its frames are shown at one moment.
+        if seconds is not None and seconds[-1] > seconds[0]:
             self.rates.append((len(seconds) - 1) / float(seconds[-1] - seconds[0]))
 
     def blocks(self, path: str | Path) -> Iterator[Frames]:

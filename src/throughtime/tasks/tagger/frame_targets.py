@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.arrays import read_array
-from throughtime.data.labels import Labels, natural_order
+from throughtime.data.labels import Labels
 from throughtime.errors import DataError
 from throughtime.targets.kinds import UNLABELLED, OneLabel, SeveralLabels, Target, TargetTraining, numbers_of
 from throughtime.tasks.tagger.frame_labels import NO_LABEL, SegmentRows, read_frame_labels
@@ -118,14 +118,15 @@ class TruthByName(FrameTruth):
     def settle(
         self, truth: list[NDArray[Any]], training: TargetTraining, source: str
     ) -> tuple[Target, list[NDArray[Any]]]:
-        names = sorted(self._numbers, key=natural_order)
+        labels = Labels.of(self._numbers, source)
+        names = labels.names
         if len(names) < 2:
             what = f"only the label {names[0]!r}" if names else "not a single label"
             raise DataError(f"{source}: the training clips have {what}: a tagger needs at least two")
         # Labels were numbered as they came; their sorted order is easier to read everywhere.
-        place = np.array([names.index(name) for name in self._numbers])
+        place = np.array([labels.number(name) for name in self._numbers])
         self._know(names)
-        return FrameLabels(Labels(names)), [np.where(one < 0, one, place[one]) for one in truth]
+        return FrameLabels(labels), [np.where(one < 0, one, place[one]) for one in truth]
 
     def _know(self, names: Sequence[str]) -> None:
         self._known, self._numbers = names, {name: number for number, name in enumerate(names)}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.metrics.classification import accuracy, confusion_matrix, macro_f1
+from throughtime.metrics.classification import accuracy, add_confusion, macro_f1
 from throughtime.metrics.edits import edit_distance
 from throughtime.targets.one_label import UNLABELLED
 
@@ -90,14 +90,21 @@ def match_segments(truth: list[Segment], predicted: list[Segment], overlap: floa
     """
     hits = Hits()
     taken: set[int] = set()
+    first = 0
     for segment in predicted:
         best, which = 0.0, -1
-        for index, candidate in enumerate(truth):
+        # Both are in order: what ends before this one begins is of no use to those behind it either.
+        while first < len(truth) and truth[first].stop <= segment.start:
+            first += 1
+        for index in range(first, len(truth)):
+            candidate = truth[index]
+            if candidate.start >= segment.stop:
+                break
             if candidate.label != segment.label:
                 continue
             intersection = min(segment.stop, candidate.stop) - max(segment.start, candidate.start)
             union = max(segment.stop, candidate.stop) - min(segment.start, candidate.start)
-            if intersection > 0 and intersection / union > best:
+            if intersection / union > best:
                 best, which = intersection / union, index
         if which >= 0 and best >= overlap and which not in taken:
             taken.add(which)
@@ -143,7 +150,7 @@ class FrameScores:
         labelled = truth != UNLABELLED
         if not labelled.any():
             return
-        self.confusion += confusion_matrix(truth[labelled], predicted[labelled], len(self.confusion))
+        add_confusion(self.confusion, truth[labelled], predicted[labelled])
         true_segments = find_segments(truth)
         predicted_segments = find_segments(np.where(labelled, predicted, UNLABELLED))
         self._edits.append(edit_score(true_segments, predicted_segments))

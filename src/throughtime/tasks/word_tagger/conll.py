@@ -109,6 +109,10 @@ def layout_of(
     universal = named is not None or (has_ids and width == len(_UNIVERSAL))
     if named is not None:
         names = tuple(name.lower() for name in named.removeprefix(_COLUMNS).split())
+        if len(names) != width:
+            raise DataError(
+                f"{path}: the line `{_COLUMNS}` names {len(names)} columns, and lines have {width}"
+            )
     else:
         names = _UNIVERSAL if universal else tuple(str(place) for place in range(1, width + 1))
     usual_word = names.index("form") if "form" in names else int(has_ids)

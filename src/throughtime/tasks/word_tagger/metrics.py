@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.labels import Labels
-from throughtime.metrics.classification import accuracy, confusion_matrix, macro_f1, majority
+from throughtime.metrics.classification import accuracy, add_confusion, macro_f1, majority
 from throughtime.tasks.word_tagger.entities import EntityScores, marks_spans
 from throughtime.tasks.word_tagger.prediction import Tagged
 
@@ -31,7 +31,7 @@ class TagScores:
 
     def add(self, truth: NDArray[Any], predicted: NDArray[Any]) -> None:
         """Take in the tags of a sentence, as numbers."""
-        self.confusion += confusion_matrix(truth, predicted, len(self._labels))
+        add_confusion(self.confusion, truth, predicted)
         if self.entities is not None:
             names = self._labels.names
             self.entities.add([names[tag] for tag in truth], [names[tag] for tag in predicted])

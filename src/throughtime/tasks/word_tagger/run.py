@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 LABELS, WORDS = "labels.json", "words.json"
 DATA = "data"
 PICTURE = "confusion.png"
+# A batch takes the pairs of tags for each word of each sentence: 1.6 GB for 32 sentences of 50 words.
+_MOST_WITH_CRF = 500
 
 # Sentences of files are tagged so many at a time: enough to share padding, few enough to show soon.
 _AT_A_TIME = 256
@@ -103,7 +105,7 @@ class WordTaggerRun(Run):
         held_out = self._hold_out(len(sentences))
         later = [one for one, late in zip(sentences, held_out, strict=True) if late]
         sentences = [one for one, late in zip(sentences, held_out, strict=True) if not late]
-        self.labels = Labels.of(tag for one in sentences for tag in one.tags or ())
+        self.labels = Labels.of((tag for one in sentences for tag in one.tags or ()), data.source)
         if not self.labels.names:
             why = bad.summary() or "it is empty"
             raise DataError(f"{data.source} has no sentence that can be used ({why})")
@@ -119,7 +121,12 @@ class WordTaggerRun(Run):
             known = set(self.labels.names)
             sentences += [one for one in later if not known.issuperset(one.tags or ())]
             later = [one for one in later if known.issuperset(one.tags or ())]
-            self.labels = Labels.of(tag for one in sentences for tag in one.tags or ())
+            self.labels = Labels.of((tag for one in sentences for tag in one.tags or ()), data.source)
+        if self.config.model.crf and len(self.labels) > _MOST_WITH_CRF:
+            raise DataError(
+                f"{data.source} has {len(self.labels):,} tags, and a CRF, which learns every pair of them, "
+                f"reads {_MOST_WITH_CRF:,} at most: pass --no-crf, or name another column (--tag-column)"
+            )
         if self.marks_spans:
             show.remark(
                 f"{Path(data.source).name} has {describe_scheme(one.tags or () for one in sentences)}"
