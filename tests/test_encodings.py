@@ -17,7 +17,7 @@ def test_what_python_knows_is_taken(name: str) -> None:
     assert check_encoding(name) == name
 
 
-@pytest.mark.parametrize("name", ["", "hex", "zlib", "٣", "no such", "utf-8\0"])
+@pytest.mark.parametrize("name", ["", "hex", "zlib", "٣", "no such", "utf-8\0", "idna", "punycode"])
 def test_others_are_named(name: str) -> None:
     with pytest.raises(OptionError, match="--encoding .* is unknown: use utf-8"):
         check_encoding(name)

@@ -27,7 +27,9 @@ def check_encoding(name: str) -> str:
         OptionError: there is none of this name.
     """
     try:
-        "a".encode(name).decode(name)  # an empty text is not even looked at
+        # An empty text is not even looked at. Codecs of addresses have no way to read what is broken.
+        for errors in ("strict", "replace", "surrogateescape"):
+            "a".encode(name).decode(name, errors)
         return name
     except (LookupError, TypeError, ValueError):
         raise OptionError(

@@ -23,6 +23,8 @@ def test_words_and_few_whole_numbers_are_categories_and_other_numbers_are_number
     found = survey(*rows)
     assert [one.name for one in found.categories] == ["land", "month"]
     assert found.categories[1].values == [str(month) for month in range(1, 13)]
+    tiny = survey(*({"size": n * 1e-200} for n in range(30)))
+    assert tiny.numbers[0].deviation == 1  # what 32 bits can divide by
     size, year = found.numbers
     assert (size.mean, year.mean) == pytest.approx((14.75, 1929.5))
     assert size.deviation == pytest.approx(8.66, abs=0.01)

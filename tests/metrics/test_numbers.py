@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.networks import numbers
-from throughtime.metrics.numbers import crps_of_gaussian, write_scatter
+from throughtime.metrics.numbers import NumberScores, crps_of_gaussian, write_scatter
 
 
 def test_the_scores_by_hand() -> None:
@@ -24,6 +24,12 @@ def test_the_scores_by_hand() -> None:
     assert found["rmse_of_mean of a"] == found["rmse of a"] and found["r2 of a"] == pytest.approx(0)
     assert found["rmse of b"] == 0 and found["r2 of b"] == 1 and found["r2"] == pytest.approx(0.5)
     assert "coverage of a" not in found and "crps of a" not in found
+
+
+def test_truth_that_hardly_varies_is_constant() -> None:
+    scores = NumberScores(["a"], np.zeros(1), "squared", (), lambda decided: decided.repeat(3, -1))
+    scores.add(np.array([[1e-160], [-1e-160]]), np.full((2, 1, 1), 1e5))
+    assert scores.by_column()["r2"].tolist() == [0.0]
 
 
 def test_the_crps_of_a_gaussian_is_its_integral() -> None:

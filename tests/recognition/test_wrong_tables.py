@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -1073,3 +1074,22 @@ def test_frames_that_do_not_fit_the_target_are_told_why(
 ) -> None:
     with pytest.raises(DataError, match=message):
         recognise(clips_of(tmp_path, name, content), options)
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf", b"\xff\xfe"])
+def test_a_text_without_a_character_is_empty(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(DataError, match="nothing but a byte order mark"):
+        recognise(tmp_path / "a.txt", {} if content[0] == 0xEF else {"encoding": "utf-16"})
+
+
+def test_a_pipe_is_not_learned_from(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(DataError, match="neither a file nor a folder"):
+        recognise(tmp_path / "a.txt")
+
+
+def test_rows_with_other_columns_each_are_surveyed_in_one_pass(tmp_path: Path) -> None:
+    lines = (json.dumps({"text": "a b", "label": "xy"[n % 2], f"key {n}": 1}) for n in range(3_000))
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    assert "(3,000 in all) are not read" in recognise(tmp_path / "a.jsonl").why

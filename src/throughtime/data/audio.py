@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -273,7 +274,7 @@ def open_sound(path: str | Path, rate: int | None = None) -> Iterator[Sound]:
     """
     soundfile = _soundfile()
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})")
     try:
         file = soundfile.SoundFile(path)

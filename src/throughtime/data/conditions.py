@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from throughtime.data.features import varies
 from throughtime.data.labels import label_text, natural_order
 from throughtime.data.lines import shown
 from throughtime.data.numbers import reads_as_number
@@ -196,7 +197,7 @@ class _Column:
     def settle(self) -> Condition:
         if self.numbers and (not self.whole or len(self.values) > _MOST_CODES):
             deviation = math.sqrt(self.squares / max(self.count, 1))
-            return Condition(self.name, [], self.mean, deviation if deviation > 0 else 1.0)
+            return Condition(self.name, [], self.mean, deviation if varies(deviation, self.mean) else 1.0)
         return Condition(self.name, sorted(self.values, key=natural_order))
 
 

@@ -72,8 +72,12 @@ def statistics(arrays: Iterable[NDArray[Any]]) -> tuple[NDArray[np.float64], NDA
         mean = mean + difference * (n / (count + n))
         count += n
     deviation = np.sqrt(squares / max(count, 1))
-    # Below this a feature is constant but for the rounding of float32, which must not be blown up.
-    return mean, np.where(deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6), deviation, 1.0)
+    return mean, np.where(varies(deviation, mean), deviation, 1.0)
+
+
+def varies(deviation: Any, mean: Any) -> Any:
+    """Whether numbers are more than a constant and the rounding of float32, which must not be blown up."""
+    return deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6)
 
 
 def is_sequence_file(name: str) -> bool:

@@ -119,12 +119,12 @@ def _open(path: Path | Source, newline: str, encoding: str, start: int) -> TextI
     name = "utf-8-sig" if encoding == UTF8 and not start else encoding
     how: Any = {"encoding": name, "errors": "surrogateescape", "newline": newline}
     if isinstance(path, Path):
-        if path.suffix == ".gz":
+        if path.suffix.lower() == ".gz":
             return gzip.open(path, "rt", **how)
         file = path.open("rb")
     else:
         file = path.open()
-        if path.suffix == ".gz":
+        if path.suffix.lower() == ".gz":
             return gzip.open(file, "rt", **how)
     if start:  # a pipe has no places
         file.seek(start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def decode_video(path: str | Path, size: int) -> Iterator[VideoFrame]:
     """
     av = require_av()
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{path}: no such file (the working directory is {Path.cwd()})")
     decoded = packets = 0
     first = last = None

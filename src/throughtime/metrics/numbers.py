@@ -20,6 +20,7 @@ _MOST_COLUMNS = 16
 # Points between a panel and its title, for a power of ten.
 _ABOVE = 16
 _MOST_DRAWN, _MOST_POINTS = 4, 5_000
+_LEAST_SHARE = 1e-200
 _FIGURES = ("mae", "rmse", "r2", "rmse_of_mean", "crps", "coverage")
 
 
@@ -79,7 +80,9 @@ class NumberScores:
         """
         mean = {name: total / max(self._rows, 1) for name, total in self._sums.items()}
         variance = mean["truth2"] - mean["truth"] ** 2
-        ratio = np.divide(mean["square"], variance, out=np.full_like(variance, np.nan), where=variance > 0)
+        # What varies by less than 64 bits can divide by is constant.
+        varies = variance > _LEAST_SHARE * mean["square"]
+        ratio = np.divide(mean["square"], variance, out=np.full_like(variance, np.nan), where=varies)
         found = {
             "mae": mean["absolute"],
             "rmse": np.sqrt(mean["square"]),

@@ -88,6 +88,11 @@ def _recognise(source: str | Path, options: Mapping[str, Any], task: str | None,
     path = Path(source)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
+    if not (path.is_file() or path.is_dir()):
+        raise DataError(
+            f"{path} is neither a file nor a folder, and training data is read more than once: write what it "
+            f"gives into a file, and name that"
+        )
     return _from_survey(look_at(path, form), options, task, because)
 
 

@@ -164,6 +164,8 @@ def look_at(path: Path | JoinedTable, form: TableFormat = USUAL) -> Survey:
     if found is not None:
         return Survey(path, foreign=found)
     lines = beginning.decode(form.encoding, "replace").removeprefix("\ufeff").splitlines()
+    if not lines:
+        raise DataError(f"{path} holds nothing but a byte order mark: there is nothing to read")
     # The last one may be cut.
     return Survey(
         path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ class RecordingReader:
         """
         path = Path(path)
         table = find_metadata(path)
-        if table is None and path.is_file() and is_table(path) and FILE_COLUMN in column_names(path):
+        if table is None and os.path.isfile(path) and is_table(path) and FILE_COLUMN in column_names(path):
             table = path
         if table is not None:
             yield from self._rows(table, bad, parts)
@@ -144,7 +145,7 @@ class RecordingReader:
             yield Recording(steps, frames, text or None, name, table, row.line, part)
 
     def _files(self, path: Path) -> list[Path]:
-        if not path.is_dir():
+        if not os.path.isdir(path):
             return [path]
         files = sorted(one for one in path.iterdir() if one.is_file() and is_sequence_file(one.name))
         files = [one for one in files if is_sound_file(one.name) == self.is_sound]
