@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import sys
@@ -164,15 +163,9 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output; a figure that is NaN or infinite is null."""
-    typer.echo(json_text(_finite(value), indent=1))
+    from throughtime.data.json_values import without_nan
 
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    return [_finite(part) for part in value] if isinstance(value, (list, tuple)) else value
+    typer.echo(json_text(without_nan(value), indent=1))
 
 
 def print_table(rows: list[tuple[str, str]], title: str | None = None) -> None:

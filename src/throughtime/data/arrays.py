@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.delimited import read_delimited
+from throughtime.data.joined import refuse_repeated
 from throughtime.data.lines import shown
 from throughtime.data.npy import npz_names, read_npy, read_npz
 from throughtime.data.numbers import as_float32, reads_as_number
-from throughtime.data.tables import refuse_repeated, resolve_column, several_columns
+from throughtime.data.tables import resolve_column, several_columns
 from throughtime.errors import DataError
 
 ARRAY_SUFFIXES = (".csv", ".tsv", ".npy", ".npz")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".ti
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 # Standard error is one for the whole process.
 _STANDARD_ERROR = threading.Lock()
+_UNHEARD = logging.NullHandler()
 
 
 def is_image(path: str | Path) -> bool:
@@ -122,6 +124,8 @@ def _pillow() -> tuple[Any, Any]:
         raise MissingExtraError(
             f"images need Pillow: install it with `{install_command('vision')}`"
         ) from None
+    # What it logs of a damaged file would stand beside our error, which says the same.
+    logging.getLogger("PIL").addHandler(_UNHEARD)
     return Image, ImageOps
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from throughtime.data.lines import shown
 from throughtime.data.sources import Source, find_files
 from throughtime.errors import DataError
 from throughtime.patterns import is_pattern
@@ -128,6 +130,13 @@ def table_suffix(path: Path | Source | JoinedTable) -> str:
 def listed(names: Sequence[str]) -> str:
     """The first of many columns: an error has to stay a line."""
     return ", ".join(names[:_LISTED]) + (f"... ({len(names):,} in all)" if len(names) > _LISTED else "")
+
+
+def refuse_repeated(where: str, names: Sequence[str]) -> None:
+    """Raise DataError where two columns have one name: a row would keep the cell of one of them only."""
+    if len(set(names)) < len(names):
+        repeated = next(name for name, count in Counter(names).items() if count > 1)
+        raise DataError(f"{where}: column {shown(repeated)} occurs twice")
 
 
 def _format(source: Source) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from throughtime.data.limits import NESTING
@@ -27,6 +28,15 @@ def parse_json(text: str) -> Any:
     if text.count("[") + text.count("{") > NESTING or "\\ud" in text or "\\uD" in text:
         _check(value)
     return value
+
+
+def without_nan(value: Any) -> Any:
+    """A value of lists and dictionaries as JSON can hold it: null for a number that is NaN or infinite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: without_nan(part) for name, part in value.items()}
+    return [without_nan(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 _TOO_DEEP = f"nested too deeply: {NESTING} brackets inside each other are read at most"

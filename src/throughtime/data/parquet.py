@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from throughtime.data.joined import refuse_repeated
 from throughtime.data.limits import EXAMPLE_BYTES
 from throughtime.data.parquet_footer import RowGroup, read_footer
 from throughtime.errors import DataError, MissingExtraError
@@ -30,14 +31,18 @@ def parquet_columns(path: Path | Source) -> list[str]:
     """The names of the columns. Reads the file's footer only.
 
     Raises:
-        DataError: the file is missing or no Parquet.
+        DataError: the file is missing or no Parquet, or two columns have one name.
         MissingExtraError: pyarrow is not installed.
     """
-    return list(_open(path).schema_arrow.names)
+    names = list(_open(path).schema_arrow.names)
+    refuse_repeated(str(path), names)
+    return names
 
 
 def parquet_kinds(path: Path | Source) -> list[str]:
     """What each column holds: "int", "float" or "bool" where it is a plain one, "text" for all else.
+
+    Whole numbers of 64 bits without a sign are "text": half of them are no int64.
 
     Raises:
         DataError, MissingExtraError: as of `parquet_columns`.
@@ -45,7 +50,8 @@ def parquet_kinds(path: Path | Source) -> list[str]:
     from pyarrow import types
 
     def kind(of: Any) -> str:
-        found = {"int": types.is_integer(of), "float": types.is_floating(of), "bool": types.is_boolean(of)}
+        is_whole = types.is_integer(of) and not types.is_uint64(of)
+        found = {"int": is_whole, "float": types.is_floating(of), "bool": types.is_boolean(of)}
         return next((name for name, holds in found.items() if holds), "text")
 
     return [kind(field.type) for field in _open(path).schema_arrow]

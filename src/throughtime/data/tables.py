@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -24,10 +23,11 @@ from throughtime.data.joined import (
     listed,
     located,
     place_of,
+    refuse_repeated,
     table_suffix,
 )
 from throughtime.data.json_values import parse_json
-from throughtime.data.lines import read_lines, shown
+from throughtime.data.lines import read_lines
 from throughtime.data.numbers import Decimal, plain_number
 from throughtime.data.parquet import parquet_columns, parquet_rows
 from throughtime.encodings import UTF8
@@ -190,9 +190,7 @@ def _names_of(path: Path | Source, form: TableFormat) -> list[str]:
 
 def _all_names(path: Path | Source, form: TableFormat) -> list[str]:
     if table_suffix(path) == ".parquet":
-        names = parquet_columns(path)
-        refuse_repeated(str(path), names)
-        return names
+        return parquet_columns(path)
     if table_suffix(path) in JSON_LINES:
         # Rows before the first that can be read are reported, or left out, where rows are read.
         bad = BadRows(skip=True)
@@ -441,13 +439,6 @@ def table_names(
     names = [name or f"column {number}" for number, name in enumerate(names, 1)]
     refuse_repeated(f"{path} line 1", names)
     return names, first
-
-
-def refuse_repeated(where: str, names: Sequence[str]) -> None:
-    """Raise DataError where two columns have one name: a row would keep the cell of one of them only."""
-    if len(set(names)) < len(names):
-        repeated = next(name for name, count in Counter(names).items() if count > 1)
-        raise DataError(f"{where}: column {shown(repeated)} occurs twice")
 
 
 def no_column(path: str | Path | Source, column: str, names: Sequence[str]) -> str:

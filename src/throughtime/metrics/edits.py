@@ -13,21 +13,23 @@ from numpy.typing import NDArray
 def edit_distance(truth: NDArray[Any], found: NDArray[Any]) -> int:
     """The fewest insertions, deletions and substitutions that turn one sequence into the other.
 
-    A row of the table of distances is two whole numbers of M bits, which say where it rises and where it
-    falls from one cell to the next: of 20,000 by 20,000 cells the rows take a tenth of a second.
+    A row of the table of distances is two whole numbers, whose bits say where it rises and where it falls
+    from one cell to the next: 20,000 by 20,000 cells take 0.3 s.
 
     Args:
         truth: (M,) of any type that can be compared.
         found: (N,).
     Source: Levenshtein 1966; Myers 1999, in the form of Hyyro 2003 (figure 7).
     """
+    # The bits are those of the shorter one: the distance is the same in both directions.
+    shorter, longer = sorted((truth.tolist(), found.tolist()), key=len)
     places: dict[Any, int] = {}
-    for place, one in enumerate(truth.tolist()):
+    for place, one in enumerate(shorter):
         places[one] = places.get(one, 0) | 1 << place
-    length = len(truth)
+    length = len(shorter)
     every, last = (1 << length) - 1, 1 << length >> 1
     rises, falls, distance = every, 0, length
-    for one in found.tolist():
+    for one in longer:
         equal = places.get(one, 0)
         straight = (((equal & rises) + rises) ^ rises) | equal | falls
         more, fewer = falls | (every & ~(straight | rises)), rises & straight
@@ -35,7 +37,7 @@ def edit_distance(truth: NDArray[Any], found: NDArray[Any]) -> int:
         more = more << 1 | 1
         rises = every & (fewer << 1 | ~(straight | more))
         falls = every & more & straight
-    return distance if length else len(found)
+    return distance if length else len(longer)
 
 
 @dataclass

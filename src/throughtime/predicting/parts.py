@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from throughtime.data.json_values import without_nan
 from throughtime.errors import RunError, ThroughtimeError
 from throughtime.facts import parse_json
 from throughtime.files import atomic_file, write_atomically
@@ -143,9 +144,8 @@ class LinesPart:
 
     def add(self, row: dict[str, Any]) -> None:
         """See `PartWriter`."""
-        for name in self._kept:  # JSON has no NaN
-            if row[name] != row[name]:
-                row[name] = None
+        for name in self._kept:
+            row[name] = without_nan(row[name])
         self._file.write(_ENCODER.encode(row).encode() + b"\n")
 
     def finish(self) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Rows that are predicted together: enough that sorted by length they hold little padding.
 BATCH = 1024
 ERROR = "error"
+# What a part says of each row; see `throughtime.predicting.parts`.
+_OF_PARTS = ("file", "row")
 
 
 class Predictor:
@@ -98,7 +100,7 @@ class Predictor:
             OptionError: the run's task reads no rows of tables, or an option is not for it.
         """
         found = self.run.row_predictor(**self._options)
-        if taken := [name for name in self.keep if name in (*found.kinds, ERROR)]:
+        if taken := [name for name in self.keep if name in (*found.kinds, ERROR, *_OF_PARTS)]:
             raise OptionError(f"{taken[0]!r} cannot be kept: the predictions have a column of this name")
         return found
 

@@ -155,7 +155,7 @@ def describe_table(source: Source, form: TableFormat, part_rows: int) -> TableFi
     if table_suffix(path) == ".parquet":
         columns, rows = tuple(parquet_columns(path)), parquet_length(path)
         return TableFile(source, columns, rows, kinds=tuple(parquet_kinds(path)))
-    is_whole = path.suffix == ".gz" or not form.encoding.lower().startswith(_LINES_BY_BYTES)
+    is_whole = path.suffix.lower() == ".gz" or not form.encoding.lower().startswith(_LINES_BY_BYTES)
     index = _Index(source, form)
     if table_suffix(path) in JSON_LINES:
         return index.of_json(source, part_rows, is_whole)
@@ -178,7 +178,7 @@ class _Index:
         self._lines = self._counted()
 
     def _counted(self) -> Iterator[str]:
-        if self._encoding == UTF8 and self._source.suffix != ".gz":
+        if self._encoding == UTF8 and self._source.suffix.lower() != ".gz":
             with self._source.open() as file:
                 self._byte = len(_MARK) if file.read(len(_MARK)) == _MARK else 0
         for line in read_lines(self._source.path, encoding=self._encoding):
@@ -188,20 +188,22 @@ class _Index:
 
     def of_json(self, source: Source, part_rows: int, is_whole: bool) -> TableFile:
         """A table of JSON Lines."""
-        rows, starts, columns = 0, [], ()
+        rows, starts = 0, []
+        columns: tuple[str, ...] | None = None
         start = (0, 1)
         for text in self._lines:
             if text.strip():
-                if not rows:
-                    columns = _keys(source, text)
-                    if is_whole:
-                        return TableFile(source, columns, None)
+                columns = _keys(source, text) if columns is None else columns
+                if columns is not None and is_whole:
+                    return TableFile(source, columns, None)
                 if rows % part_rows == 0:
                     starts.append(start)
                 rows += 1
             start = (self._byte, self._line + 1)
         if not rows:
             raise DataError(f"{source} is empty: there is nothing to read")
+        if columns is None:
+            raise DataError(f"{source} has no usable rows: no line is a JSON object")
         return TableFile(source, columns, rows, tuple(starts))
 
     def of_cells(self, source: Source, form: TableFormat, part_rows: int, is_whole: bool) -> TableFile:
@@ -236,8 +238,7 @@ class _Index:
         return TableFile(source, tuple(names), read + reported[0], tuple(starts), dialect)
 
 
-def _keys(source: Source, text: str) -> tuple[str, ...]:
-    """The columns of a table, as its first line of JSON has them."""
-    bad = BadRows(skip=False)
-    row = next(json_rows([(1, text)], str(source), bad))
-    return tuple(row.values)
+def _keys(source: Source, text: str) -> tuple[str, ...] | None:
+    """The columns of a table, as a line of JSON has them; None where it is none, which reading it reports."""
+    row = next(json_rows([(1, text)], str(source), BadRows(skip=True)), None)
+    return None if row is None else tuple(row.values)

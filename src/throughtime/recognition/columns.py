@@ -71,7 +71,7 @@ class Column:
         if not self.filled:
             return "empty"
         # A word among numbers is a broken number, which is refused by its line; a column of them is words.
-        return self.kinds.most_common(1)[0][0]
+        return max(self.kinds, key=self.kinds.__getitem__)
 
     @property
     def different(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 from throughtime.data.arrays import read_array
 from throughtime.data.delimited import read_delimited
 from throughtime.data.features import is_sound_file
-from throughtime.data.file_names import FILE_COLUMN
+from throughtime.data.file_names import FILE_COLUMN, file_of
 from throughtime.data.numbers import reads_as_number
+from throughtime.errors import DataError
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
@@ -42,13 +44,22 @@ def clips(survey: Survey, wanted: Wanted) -> Match | None:
     files = [name for name in names if Path(name).suffix.lower() in (*_TABLES, ".txt", *_ARRAYS)]
     if not files:
         return None
-    path = table.folder / files[0]
+    path = _inside(table, files[0], wanted.allow_outside_files)
     why = f"`{FILE_COLUMN}` names clips, and `labels` a file for each ({files[0]})"
-    # A file that is missing is refused where clips are read, with its line.
-    found = _look_at(path, wanted) if path.is_file() else Match("", "a label for every frame")
+    found = _look_at(path, wanted) if path is not None else Match("", "a label for every frame")
     aside = f"; {found.why}" if found.why else ""
     match = Match(f"{why}{aside}", found.learning, found.advice, found.options)
     return match if found.advice or found.options else _of_sounds(table, match, wanted)
+
+
+def _inside(table: TableSurvey, name: str, allow_outside: bool) -> Path | None:
+    """A file that a table names; None where it is missing or outside, which is refused where clips are read,
+    with its line."""
+    try:
+        path = file_of(table.path, name, allow_outside)
+    except DataError:
+        return None
+    return path if os.path.isfile(path) else None
 
 
 def _of_sounds(table: TableSurvey, match: Match, wanted: Wanted) -> Match:

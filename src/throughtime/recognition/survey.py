@@ -223,21 +223,25 @@ def _look_at_table(path: Path | JoinedTable, form: TableFormat) -> TableSurvey:
     bad = BadRows(skip=True)
     first = replace(path, files=path.files[:1]) if isinstance(path, JoinedTable) else path
     cells = first_cells(first, form)
-    no_header = ""
+    no_header, unnamed, read, complete = "", list[Column](), 0, False
     if cells is not None:
         # Read as if it had none, so that a first row with equal cells can be told from a header.
-        unnamed = replace(form, header=False, groups=None)
-        below = list(_columns_of(first, bad, unnamed, skip=1)[0].values())
+        found, read, complete = _columns_of(first, bad, replace(form, header=False, groups=None), skip=1)
+        unnamed = list(found.values())
         if form.decimal is None:
-            form = replace(form, decimal=_decimal_of(below, separator_of(first, form) == ","))
-        no_header = _why_no_header(cells, below, form.decimal) if form.header else ""
+            form = replace(form, decimal=_decimal_of(unnamed, separator_of(first, form) == ","))
+        no_header = _why_no_header(cells, unnamed, form.decimal) if form.header else ""
     if no_header:
         columns, rows, complete = _columns_of(
             path, BadRows(skip=True), replace(form, header=False, groups=None)
         )
-    else:
-        column_names(first, form)  # an empty or repeated name is an error that says so
-        columns, rows, complete = _columns_of(path, BadRows(skip=True), form)
+        return TableSurvey(path, columns, rows, complete, no_header, form.decimal, form.groups)
+    names = column_names(first, form)  # an empty or repeated name is an error that says so
+    if read and first is path and form == replace(form, header=True, decimal=None, groups=None):
+        # Its rows are known already, but for their names.
+        columns = {name: replace(one, name=name) for name, one in zip(names, unnamed, strict=True)}
+        return TableSurvey(path, columns, read, complete, no_header)
+    columns, rows, complete = _columns_of(path, BadRows(skip=True), form)
     groups = form.groups
     if groups is not None and groups.once is None:
         once = tuple(name for name, column in columns.items() if not column.lengths and column.filled)

@@ -37,6 +37,7 @@ class Wanted:
         static_columns: of a classifier, the columns that stand beside what it reads; of a forecaster, those
             that say what a series is.
         time_column, series_column, value_column, known_future, past_columns, day_first: of a forecaster.
+        allow_outside_files: files may lie outside the folder of the table that names them.
     """
 
     task: str | None = None
@@ -67,6 +68,7 @@ class Wanted:
     day_first: bool | None = None
     steps_in_columns: bool = False
     static_columns: str | None = None
+    allow_outside_files: bool = False
 
     @classmethod
     def of(cls, options: Mapping[str, Any], task: str | None, because: str) -> Wanted:

@@ -121,12 +121,18 @@ class ImageReader:
         else:
             frozen = self._frozen(encode)
             read = encode_input(image, frozen, frozen.image_size, bad)
-        if read is not None and read.shape != shape:
-            raise DataError(
-                f"{image.name} has features of shape {read.shape}, and the model reads {shape}: use the CNN "
-                f"that it was trained with"
-            )
+        if read is not None:
+            self.check_shape(read.shape, shape, image.name)
         return read
+
+    @staticmethod
+    def check_shape(found: tuple[int, ...], expected: tuple[int, ...], name: str) -> None:
+        """Raise DataError where features have another shape than those of the training."""
+        if found != expected:
+            raise DataError(
+                f"{name} has features of shape {found}, and the model reads {expected}: use the CNN that it "
+                f"was trained with"
+            )
 
     def _frozen(self, encode: Encode | None) -> FrozenEncoder:
         """What makes of pixels what the model reads."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.config.section import MOST_UNITS
 from throughtime.data.tables import BadRows
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.data.vocabularies import END_OF_LINE, UNKNOWN_WORD
@@ -113,6 +114,11 @@ class CaptionerRun(Run):
             raise DataError(
                 f"{source.table}: a caption has {longest} tokens, and {LONGEST_CAPTION - 1} are the most: "
                 f"cut it, or take --tokenizer word"
+            )
+        if max(array.shape[1:]) > MOST_UNITS:
+            raise DataError(
+                f"{source.table}: features of shape {array.shape[1:]} are more than a network reads: "
+                f"{MOST_UNITS:,} at most"
             )
         facts = ImageFacts(array.shape[1:], longest + 1)
         write_atomically(self.folder / IMAGES, json.dumps(asdict(facts)).encode())
@@ -266,6 +272,7 @@ class CaptionerRun(Run):
             file = Path(folder) / "images.npy"
             kept = self._images.encode_all(file, images, data.table, bad, encode)
             array = np.load(file, mmap_mode="r")
+            self._images.check_shape(array.shape[1:], self._shape, str(data.table))
             candidates = []
             for number in range(len(kept)):
                 image = np.array(array[number])

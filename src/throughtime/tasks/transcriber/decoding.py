@@ -103,6 +103,8 @@ def log_likelihood(log_probabilities: NDArray[np.floating], characters: Sequence
         characters: of the text.
     Source: Graves et al. 2006, equations 5 to 8.
     """
+    if least_steps(characters) > len(log_probabilities):
+        return -np.inf
     places, skips = _places(characters)
     steps = np.asarray(log_probabilities, np.float64)
     alpha = np.full(len(places), -np.inf)

@@ -77,9 +77,7 @@ class RecordingReader:
             DataError: a file is missing or lacks the columns; a recording is bad, and `bad` does not skip.
         """
         path = Path(path)
-        table = find_metadata(path)
-        if table is None and os.path.isfile(path) and is_table(path) and FILE_COLUMN in column_names(path):
-            table = path
+        table = _table_of(path)
         if table is not None:
             yield from self._rows(table, bad, parts)
             return
@@ -105,7 +103,7 @@ class RecordingReader:
 
     def count(self, path: str | Path, parts: Sequence[str] | None) -> int:
         """How many rows a table has of some parts; None counts all."""
-        table = find_metadata(path)
+        table = _table_of(Path(path))
         if table is None:
             return 0
         names = SPLITS if parts is not None else {}
@@ -117,7 +115,7 @@ class RecordingReader:
 
     def has_parts(self, path: str | Path) -> bool:
         """Whether a table says which recordings are for what."""
-        table = find_metadata(path)
+        table = _table_of(Path(path))
         return table is not None and SPLIT_COLUMN in column_names(table)
 
     def _rows(self, table: Path, bad: BadRows, parts: Sequence[str] | None) -> Iterator[Recording]:
@@ -153,6 +151,14 @@ class RecordingReader:
             what = "sounds" if self.is_sound else "arrays"
             raise DataError(f"{path} has neither metadata.csv nor {what} in it")
         return files
+
+
+def _table_of(path: Path) -> Path | None:
+    """The table that names recordings: a folder's metadata, or a file; None where there is none."""
+    table = find_metadata(path)
+    if table is None and os.path.isfile(path) and is_table(path) and FILE_COLUMN in column_names(path):
+        return path
+    return table
 
 
 def check_fits(one: Recording, data: TranscribedData, known: Collection[str] | None) -> None:

@@ -342,7 +342,7 @@ class TranscriberRun(Run):
             loss += float(losses.sum())
             done += len(block)
             if progress is not None:
-                progress(min(done / total, 1.0))
+                progress(min(done / max(total, 1), 1.0))
         if not scores.texts:
             raise DataError(f"{path} has no usable recording ({bad.summary()})")
         per_character = loss / scores.characters

@@ -283,6 +283,8 @@ class TranslatorRun(Run):
             if (tokens := self._tokens(pair, path, bad, is_bounded=True)) is not None:
                 arrays.append(tokens)
                 pairs.append(pair)
+        if not pairs:
+            raise DataError(f"{path} has no usable pairs ({bad.summary()})")
         begin = time.perf_counter()
         texts, sources = [pair.source for pair in pairs], [source for source, _ in arrays]
 
