@@ -153,3 +153,14 @@ def test_bad_rows_are_left_out_and_counted(tmp_path: Path) -> None:
 def test_a_piece_survives_json() -> None:
     piece = Piece(Source("s3://a/b", 3, "ETag 1"), 4, None)
     assert Piece.from_json(json.loads(json.dumps(piece.as_json()))) == piece
+
+
+def test_a_text_of_parquet_that_is_no_unicode_is_named_or_left_out(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    buffers = arrow.array([b"\xff\xfe", b"ab"], arrow.binary()).buffers()
+    texts = arrow.Array.from_buffers(arrow.string(), 2, buffers)
+    parquet.write_table(arrow.table({"n": [1, 2], "text": texts}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet row 1: a value cannot be read: 'utf-8' codec"):
+        text_of(f"{tmp_path}/*")
+    assert text_of(f"{tmp_path}/*", CorpusForm(skip_bad=True)) == "ab\n"

@@ -153,3 +153,14 @@ def test_damaged_tiff_files_are_refused_without_a_word_from_their_library(
         with pytest.raises(DataError, match="cannot be read as an image"):
             open_image(path)
     assert not capfd.readouterr().err
+
+
+def test_what_pillow_logs_of_a_damaged_picture_is_not_said_beside_the_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fields = ((256, 4), (257, 4), (258, 8), (259, 1), (262, 1), (273, 122), (277, 7), (278, 4), (279, 16))
+    directory = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in fields)
+    (tmp_path / "a.tif").write_bytes(b"II*\0\x08\0\0\0\x09\0" + directory + bytes(500))
+    with pytest.raises(DataError, match="no known image format"):
+        open_image(tmp_path / "a.tif")
+    assert capfd.readouterr().err == ""

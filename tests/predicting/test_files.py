@@ -264,6 +264,21 @@ def test_a_file_that_changes_while_it_is_read_is_refused(run: Path, tmp_path: Pa
     assert not list((tmp_path / "out").glob("part-*"))
 
 
+def test_what_is_kept_may_be_what_json_and_int64_cannot_hold(run: Path, tmp_path: Path) -> None:
+    lines = '{"text"\n{"text": "good film", "x": [Infinity, 1], "y": NaN}\n'
+    (tmp_path / "a.jsonl").write_text(lines)
+    state = predict(run, [str(tmp_path / "a.jsonl")], tmp_path / "out", keep=("x", "y"), skip_bad=True)
+    assert (state.rows, state.left_out) == (1, 1)  # the columns are those of the first line that is JSON
+    found = json.loads(rows_of(tmp_path / "out")[0])
+    assert found["x"] == [None, 1] and found["y"] is None
+    table = pa.table({"text": ["good film"], "n": pa.array([2**64 - 1], pa.uint64())})
+    parquet.write_table(table, tmp_path / "b.parquet")
+    predict(run, [str(tmp_path / "b.parquet")], tmp_path / "typed", keep=("n",), format="parquet")
+    assert parquet.read_table(tmp_path / "typed").column("n").to_pylist() == [str(2**64 - 1)]
+    with pytest.raises(OptionError, match="'row' cannot be kept"):
+        predict(run, [str(tmp_path / "a.jsonl")], tmp_path / "other", keep=("row",))
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [

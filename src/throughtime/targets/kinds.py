@@ -82,6 +82,8 @@ def numbers_of(
     Raises:
         DataError: a column never changes.
     """
+    if not len(truth):
+        raise DataError(f"{source}: not a single example is left to learn from")
     for name, column in zip(columns, np.asarray(truth).T, strict=True):
         if (column == column[0]).all():
             raise DataError(

@@ -233,6 +233,8 @@ def test_features_that_were_computed_elsewhere(photos: Path, tmp_path: Path) -> 
         next(trained.caption([photos / "test0.png"]))
     with pytest.raises(DataError, match=r"features of shape \(4,\), and the model reads \(3,\)"):
         next(trained.caption([photos / "test0.png"], encode=lambda pixels: np.ones((len(pixels), 4))))
+    with pytest.raises(DataError, match=r"features of shape \(4,\), and the model reads \(3,\)"):
+        trained.evaluate(photos, encode=lambda pixels: np.ones((len(pixels), 4)))
 
 
 def test_a_trained_cnn_is_kept_in_the_run_and_may_be_fine_tuned(photos: Path, tmp_path: Path) -> None:

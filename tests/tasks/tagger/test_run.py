@@ -490,6 +490,12 @@ def test_clips_outside_a_folder_are_read_only_where_that_is_allowed(
         with pytest.raises(DataError, match="lies outside"):
             call()
         assert call(allow_outside_files=True)
+    # Nor does recognition look into them.
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "private.csv").write_text("secret\n0.5\n")
+    (tmp_path / "inner" / "metadata.csv").write_text("file_name,labels\n0.npy,../private.csv\n")
+    assert "target" not in recognise(tmp_path / "inner").options
+    assert recognise(tmp_path / "inner", {"allow_outside_files": True}).options == {"target": "number"}
 
 
 def test_a_plain_folder_of_clips_is_labelled(arrays: Path, array_run: TaggerRun, tmp_path: Path) -> None:

@@ -46,7 +46,9 @@ def test_unseen_recordings_are_written_down(run: TranscriberRun, tmp_path: Path)
     alone = next(iter(run.predict([unseen / found[0]["input"]], words=True)))
     assert alone["text"] == found[0]["text"] and "truth" not in alone
     assert [one["word"] for one in alone["words"]] == alone["text"].split()
-    (unseen / "metadata.csv").unlink()
+    (unseen / "metadata.csv").rename(unseen / "recordings.csv")
+    assert run.evaluate(unseen / "recordings.csv", progress=lambda share: None)["recordings"] == 20
+    (unseen / "recordings.csv").unlink()
     assert len(list(run.predict([unseen]))) == 20
 
 

@@ -257,6 +257,9 @@ def test_pairs_that_are_too_long_to_translate_are_refused_or_left_out(numbers, t
         numbers.evaluate(tmp_path / "t.tsv")
     found = numbers.evaluate(tmp_path / "t.tsv", skip_bad=True)
     assert (found["pairs"], found["left_out"]) == (1, 1)
+    (tmp_path / "t.tsv").write_text(f"source\ttarget\n{long[1][0]}\t{long[1][1]}\n")
+    with pytest.raises(DataError, match=r"t\.tsv has no usable pairs \(left out 1 bad example"):
+        numbers.evaluate(tmp_path / "t.tsv", skip_bad=True)
 
 
 def test_penalties_beyond_reason_are_refused(numbers):
