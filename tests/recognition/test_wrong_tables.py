@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from throughtime.data.tables import TABLE_SUFFIXES
-from throughtime.errors import DataError
+from throughtime.errors import DataError, OptionError
 from throughtime.recognition import recognise
 
 REVIEWS = [("what a lovely film", 5), ("a bore from end to end", 1), ("it has its moments", 3)] * 5
@@ -1093,3 +1093,10 @@ def test_rows_with_other_columns_each_are_surveyed_in_one_pass(tmp_path: Path) -
     lines = (json.dumps({"text": "a b", "label": "xy"[n % 2], f"key {n}": 1}) for n in range(3_000))
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     assert "(3,000 in all) are not read" in recognise(tmp_path / "a.jsonl").why
+
+
+@pytest.mark.parametrize("option", ["columns", "text_column", "label_column", "static_columns"])
+def test_commas_alone_name_no_column(tmp_path: Path, option: str) -> None:
+    (tmp_path / "a.csv").write_text(rows("text", "label", of=REVIEWS))
+    with pytest.raises(OptionError, match="',' names no column: give names with commas between them"):
+        recognise(tmp_path / "a.csv", {option: ","})

@@ -17,9 +17,10 @@ from throughtime.targets.kinds import (
     Target,
     labels_of,
     load_target,
+    numbers_of,
     threshold_all,
 )
-from throughtime.targets.options import NumberLoss, read_quantiles
+from throughtime.targets.options import NumberLoss, TargetTraining, read_quantiles
 from throughtime.targets.truth import TruthReader
 
 N = 40
@@ -82,6 +83,8 @@ def test_a_number_too_large_to_learn_is_refused() -> None:
 def test_there_has_to_be_something_to_learn_from(kind: str) -> None:
     with pytest.raises(DataError, match="a.csv: not a single example"):
         labels_of(kind, [], "a.csv")
+    with pytest.raises(DataError, match="a.csv: not a single example"):
+        numbers_of(["x"], np.zeros(0), TargetTraining(), "a.csv")
 
 
 def test_several_labels_are_given_from_their_thresholds_on() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -116,13 +116,19 @@ def _fit(values: NDArray[Any], ends: NDArray[Any]) -> bool:
     return within and bool((ends[1:] >= ends[:-1]).all())
 
 
-def write_sequences(path: str | Path, arrays: Iterable[Any], dtype: Any = None) -> Sequences:
+def write_sequences(
+    path: str | Path,
+    arrays: Iterable[Any],
+    dtype: Any = None,
+    none: Callable[[], str] = lambda: "there is not a single example",
+) -> Sequences:
     """Write arrays (T_i, ...) that agree in everything but T_i.
 
     Args:
         path: a .npy file; the ends go to NAME.ends.npy beside it.
         arrays: read once, one after the other; they go to the disk as they come.
         dtype: of the file; None is that of the first array.
+        none: what is said where there are none, asked once they were read.
     Raises:
         DataError: there are none.
         ValueError: the arrays do not agree.
@@ -137,7 +143,7 @@ def write_sequences(path: str | Path, arrays: Iterable[Any], dtype: Any = None) 
 
     write_blocks(path, counted(), dtype)
     if not ends:
-        raise DataError("there is not a single example")
+        raise DataError(none())
     with atomic_file(_ends_path(path)) as file:
         np.save(file, np.array(ends, dtype=np.int64), allow_pickle=False)
     return Sequences.open(path)

@@ -27,11 +27,11 @@ from throughtime.data.joined import (
     table_suffix,
 )
 from throughtime.data.json_values import parse_json
-from throughtime.data.lines import read_lines
+from throughtime.data.lines import read_lines, shown
 from throughtime.data.numbers import Decimal, plain_number
 from throughtime.data.parquet import parquet_columns, parquet_rows
 from throughtime.encodings import UTF8
-from throughtime.errors import DataError
+from throughtime.errors import DataError, OptionError
 from throughtime.patterns import is_pattern
 
 if TYPE_CHECKING:
@@ -230,8 +230,17 @@ def resolve_column(names: Sequence[str], wanted: str) -> str | None:
 
 
 def several_columns(names: Sequence[str], wanted: str) -> list[str]:
-    """The columns of a list of names between commas; a column whose own name has commas is taken as it is."""
-    return [wanted] if wanted in names else [one.strip() for one in wanted.split(",") if one.strip()]
+    """The columns of a list of names between commas; a column whose own name has commas is taken as it is.
+
+    Raises:
+        OptionError: there is no name in it.
+    """
+    if wanted in names:
+        return [wanted]
+    found = [one.strip() for one in wanted.split(",") if one.strip()]
+    if not found:
+        raise OptionError(f"{shown(wanted)} names no column: give names with commas between them")
+    return found
 
 
 def read_rows(

@@ -133,7 +133,12 @@ class Preparation:
 
         # They go to the disk as they are read: sounds may be larger than memory.
         steps = self._in_segments(arrays())
-        examples = write_sequences(self.folder / DATA / EXAMPLES, steps, np.float32)
+        examples = write_sequences(
+            self.folder / DATA / EXAMPLES,
+            steps,
+            np.float32,
+            lambda: f"{self.config.data.source} has no usable examples ({self.left_out.summary()})",
+        )
         targets, held_out = self._settle_target([(example.truth, late) for example, late in read])
         self._settle_members(len(read))
         self._settle_beside(read)

@@ -55,7 +55,9 @@ class PreparedLines(HeldOut):
         `conditions` may grow while the lines are read; there are as many lines as it then has, the first of
         `held_out`.
         """
-        write_sequences(folder / LINES, lines, np.int32)
+        write_sequences(
+            folder / LINES, lines, np.int32, lambda: "no line is left to learn from: each lacks a condition"
+        )
         held_out = held_out[: len(conditions)]
         categories, numbers = as_arrays(conditions)
         for name, array in ((HELD_OUT, held_out), (CATEGORIES, categories), (NUMBERS, numbers)):

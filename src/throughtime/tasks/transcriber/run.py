@@ -86,7 +86,14 @@ class TranscriberRun(Run):
                 yield one.steps
 
         # They go to the disk as they are read: sounds may be larger than memory.
-        recordings = write_sequences(self.folder / DATA / RECORDINGS, steps(), np.float32)
+        recordings = write_sequences(
+            self.folder / DATA / RECORDINGS,
+            steps(),
+            np.float32,
+            lambda: (
+                f"{data.source} has no usable recording ({bad.summary() or 'every row is of another split'})"
+            ),
+        )
         held_out = self._held_out(np.array(late), show)
         self.alphabet = Alphabet.of(
             text for text, is_late in zip(texts, held_out, strict=True) if not is_late
