@@ -6,13 +6,18 @@ import gzip
 import io
 import os
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from throughtime.data.lines import check_text, read_lines, shown, standard_input, standard_input_blocks
+from throughtime.data.npy import map_npy, npz_names
+from throughtime.data.shards import find_shards
+from throughtime.data.tables import column_names
 from throughtime.errors import DataError
+from throughtime.tasks.tagger.frame_labels import read_frame_labels
 
 
 def given(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
@@ -110,3 +115,21 @@ def test_lines_are_whole_whatever_the_size_of_a_read(monkeypatch: pytest.MonkeyP
 def test_values_are_quoted_as_long_as_a_line() -> None:
     assert shown("a\x1b[2J") == r"'a\x1b[2J'"
     assert len(shown("x" * 10_000)) < 100 and "10,002 characters" in shown("x" * 10_000)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        column_names,
+        npz_names,
+        map_npy,
+        lambda path: find_shards(str(path)),
+        lambda path: read_frame_labels(path, 3),
+    ],
+)
+def test_what_is_read_more_than_once_is_no_pipe(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    with pytest.raises(
+        DataError, match=r"a\.csv is a pipe or a device, and such data is read more than once"
+    ):
+        read(tmp_path / "a.csv")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import itertools
+import os
 import re
 import sys
 import zlib
@@ -93,6 +94,15 @@ def standard_input_blocks() -> Iterator[list[str]]:
             yield lines
     except OSError as error:
         raise DataError(f"{STANDARD_INPUT} cannot be read: {error.strerror or error}") from None
+
+
+def expect_file(path: Path) -> None:
+    """Raise DataError for a pipe or a device, which cannot be read twice or in parts, and may never end."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise DataError(
+            f"{path} is a pipe or a device, and such data is read more than once: write what it gives into a "
+            f"file, and name that"
+        )
 
 
 def check_text(text: str) -> str:

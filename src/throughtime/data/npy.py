@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.limits import EXAMPLE_BYTES
+from throughtime.data.lines import expect_file
 from throughtime.errors import DataError
 
 # Deflated numbers become up to so many times smaller; a file of nothing but zeros 1,000 times.
@@ -107,6 +108,7 @@ def _read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.
 @contextmanager
 def _damage(path: Path) -> Iterator[None]:
     """What reading a damaged file raises, as a DataError with its name."""
+    expect_file(path)
     try:
         with warnings.catch_warnings():
             # That Python 2 wrote it is no reason to print two lines.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar, cast
 
+from throughtime.data.lines import expect_file
 from throughtime.errors import DataError, MissingExtraError, ThroughtimeError
 from throughtime.extras import install_command
 
@@ -232,6 +233,7 @@ def _local(path: Path) -> Source:
         facts = path.stat()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file or folder{_where(str(path))}") from None
+    expect_file(path)
     return Source(str(path), facts.st_size, f"mtime {facts.st_mtime_ns}")
 
 

@@ -27,7 +27,7 @@ from throughtime.data.joined import (
     table_suffix,
 )
 from throughtime.data.json_values import parse_json
-from throughtime.data.lines import read_lines, shown
+from throughtime.data.lines import expect_file, read_lines, shown
 from throughtime.data.numbers import Decimal, plain_number
 from throughtime.data.parquet import parquet_columns, parquet_rows
 from throughtime.encodings import UTF8
@@ -189,6 +189,8 @@ def _names_of(path: Path | Source, form: TableFormat) -> list[str]:
 
 
 def _all_names(path: Path | Source, form: TableFormat) -> list[str]:
+    if isinstance(path, Path):
+        expect_file(path)
     if table_suffix(path) == ".parquet":
         return parquet_columns(path)
     if table_suffix(path) in JSON_LINES:

@@ -18,6 +18,7 @@ from typing import Any
 
 from throughtime.config import CONFIGS, RunConfig, every_option, resolve
 from throughtime.config.idle import refuse_idle
+from throughtime.data.lines import expect_file
 from throughtime.data.shards import unpacked_for_now
 from throughtime.data.tables import TableFormat, groups_of
 from throughtime.encodings import UTF8, check_encoding
@@ -88,11 +89,7 @@ def _recognise(source: str | Path, options: Mapping[str, Any], task: str | None,
     path = Path(source)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")
-    if not (path.is_file() or path.is_dir()):
-        raise DataError(
-            f"{path} is neither a file nor a folder, and training data is read more than once: write what it "
-            f"gives into a file, and name that"
-        )
+    expect_file(path)
     return _from_survey(look_at(path, form), options, task, because)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from throughtime.data.delimited import read_delimited
-from throughtime.data.lines import check_text, read_lines, shown
+from throughtime.data.lines import check_text, expect_file, read_lines, shown
 from throughtime.data.numbers import reads_as_number
 from throughtime.errors import DataError
 
@@ -73,6 +73,7 @@ def read_frame_labels(
         rows = [(1, list(source.header)), *source.rows]
         return _read_table(source.table, rows, count, seconds, known, is_sound)
     path = Path(source)
+    expect_file(path)
     if path.suffix.lower() in (".csv", ".tsv"):
         return _read_table(path, list(read_delimited(path)), count, seconds, known, is_sound)
     if path.suffix.lower() == ".txt":

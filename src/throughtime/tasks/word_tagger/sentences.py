@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.data.joined import JoinedTable, located
-from throughtime.data.lines import check_text, read_lines, shown
+from throughtime.data.lines import check_text, expect_file, read_lines, shown
 from throughtime.data.tables import (
     USUAL,
     BadRows,
@@ -67,6 +67,7 @@ class SentenceReader:
             yield from self._read_table(place, bad)
             return
         path = place
+        expect_file(path)
         if path.is_dir():
             raise DataError(f"{path} is a folder: name one file of tagged sentences in it")
         if is_table(path):
