@@ -17,6 +17,8 @@ _SCHEDULERS = {
     "PET_NNODES": "the Kubeflow trainer",
     "WORLD_SIZE": "a launcher",
 }
+# Of the longest number of processes.
+_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def unused_processes(environment: Mapping[str, str] | None = None) -> str:
         return ""  # torchrun with one process
     for name, who in _SCHEDULERS.items():
         count = given.get(name, "")
-        if count.isdecimal() and int(count) > 1:
+        if count.isdecimal() and len(count) <= _DIGITS and int(count) > 1:
             return (
                 f"{name} is {count}, so {who} knows of several processes; this training is a single one, and "
                 f"shares nothing with others. Start it with torchrun to train together"
@@ -86,6 +88,8 @@ def _number(given: Mapping[str, str], name: str, least: int = 0, default: int | 
     text = given.get(name)
     if text is None and default is not None:
         return default
-    if text is None or not text.isdecimal() or int(text) < least:
-        raise OptionError(f"{name} is {text!r} in the environment, not a number from {least}: use torchrun")
+    if text is None or not text.isdecimal() or len(text) > _DIGITS or int(text) < least:
+        raise OptionError(
+            f"{name} is {text!r:.60} in the environment, not a number from {least}: use torchrun"
+        )
     return int(text)

@@ -38,6 +38,7 @@ def test_the_summary_is_json_or_a_line(run: Path, table: Path) -> None:  # noqa:
         (["a.csv", "--out", "out", "--csv"], "--csv cannot be given with --out"),
         (["a.csv", "--out", "out", "--beam", "2"], "--beam cannot be given with --out"),
         (["a.csv", "--out", "out", "--shard", "1"], "--shard '1' is not I/N, as in --shard 0/8"),
+        (["a.csv", "--out", "out", "--shard", f"1/{'9' * 5000}"], "--shard '1/999"),
         (["a.csv", "--out", "out", "--shard", "2/2"], "--shard 2/2: the first of 2 shards is 0, the last 1"),
         (["a.csv", "--out", "s3://bucket/out"], "is a URL: name a folder"),
         (["--out", "out"], "name the files to predict for"),

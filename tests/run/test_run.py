@@ -25,6 +25,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ClassifierRun:
     return tt.train(folder / "a<b.csv", task="classifier", out=folder / "run", **options)
 
 
+@pytest.mark.parametrize("backend", ["native", "torch"])
+@pytest.mark.parametrize("threads", [-1, 257, 2**63])
+def test_threads_that_no_machine_has_are_refused(run: ClassifierRun, backend: str, threads: int) -> None:
+    with pytest.raises(OptionError, match=f"threads must be from 1 to 256, or 0 .*, not {threads}"):
+        tt.load(run.folder, backend=backend, threads=threads)
+
+
 def test_a_run_is_opened_as_the_task_that_was_named(run: ClassifierRun) -> None:
     assert isinstance(tt.load(run.folder, task="classifier"), ClassifierRun)
     with pytest.raises(RunError, match="is a classifier, and this needs a tagger"):

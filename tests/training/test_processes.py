@@ -245,6 +245,8 @@ def test_a_place_is_read_from_what_launchers_set() -> None:
     assert place_here(variables) == Place(3, 4, 1, 2)
     with pytest.raises(OptionError, match="WORLD_SIZE is 'x' in the environment"):
         place_here({**variables, "WORLD_SIZE": "x"})
+    with pytest.raises(OptionError, match="RANK is '999"):
+        place_here({**variables, "RANK": "9" * 5000})
     with pytest.raises(OptionError, match="RANK is 4 of WORLD_SIZE 4"):
         place_here({**variables, "RANK": "4"})
 

@@ -85,6 +85,7 @@ Keep = Annotated[
 
 # Seconds between two lines of progress where nobody sits before a terminal.
 _A_LINE = 60.0
+_LONGEST_SHARD = 20
 
 
 def refuse_without_out(given: dict[str, Any]) -> None:
@@ -146,8 +147,9 @@ def _summary(state: State, out: Path) -> str:
 
 def _shard(text: str) -> tuple[int, int]:
     index, slash, count = text.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal()):
-        raise OptionError(f"--shard {text!r} is not I/N, as in --shard 0/8")
+    # Python reads no number of thousands of digits.
+    if not (slash and index.isdecimal() and count.isdecimal() and len(text) <= _LONGEST_SHARD):
+        raise OptionError(f"--shard {text!r:.60} is not I/N, as in --shard 0/8")
     return int(index), int(count)
 
 

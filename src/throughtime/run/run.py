@@ -31,7 +31,7 @@ from throughtime.run.own_loss import own_loss_name
 from throughtime.run.position import Position
 from throughtime.run.program_functions import ProgramFunctions
 from throughtime.run.summary import summary
-from throughtime.runtime.layers import PRECISIONS, Compute
+from throughtime.runtime.layers import PRECISIONS, Compute, check_threads
 from throughtime.runtime.weights import SCALE, Weights, read_weights
 from throughtime.saved import Saved
 from throughtime.tasks import TASKS
@@ -549,8 +549,7 @@ def _check_backend(backend: str, precision: str | None, threads: int) -> None:
         raise OptionError(f"precision {precision!r} is unknown: use {', '.join(PRECISIONS)}")
     if backend == "torch" and precision not in (None, PRECISIONS[0]):
         raise OptionError(f"precision {precision} is the native backend's: torch computes in fp32")
-    if threads < 0:
-        raise OptionError(f"threads must be 0 or above, not {threads}")
+    check_threads(threads, least=0)
 
 
 def _read_header(path: Path) -> dict[str, Any]:

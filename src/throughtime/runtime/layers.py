@@ -69,7 +69,7 @@ def check_threads(threads: int, least: int = 1) -> None:
     """Raise OptionError for a number of threads that cannot be; 0 leaves it to the engine, where it may."""
     if not _is_whole(threads) or not least <= threads <= MOST_THREADS:
         auto = "" if least else ", or 0 for what is fastest"
-        raise OptionError(f"threads must be from 1 to {MOST_THREADS}{auto}, not {threads!r}")
+        raise OptionError(f"threads must be from 1 to {MOST_THREADS}{auto}, not {threads!r:.40}")
 
 
 def check_recurrence(cell: str, layers: int, zoneout: float, activation: str) -> None:

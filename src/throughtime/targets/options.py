@@ -54,7 +54,7 @@ def read_quantiles(text: str) -> tuple[float, ...]:
     if (
         len(found) < 3
         or list(found) != sorted(set(found))
-        or not 0 < found[0] < found[-1] < 1
+        or not all(0 < one < 1 for one in found)  # NaN is below nothing
         or 0.5 not in found
     ):
         raise ValueError(

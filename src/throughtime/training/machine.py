@@ -19,6 +19,8 @@ from throughtime.training.sharing import Sharing
 # More than any machine has: as many that a damaged file asks for would not all start.
 _MOST_THREADS = 4096
 
+_DEVICES = ("cpu", "cuda", "mps", "xpu")
+
 
 def pick_device(config: RunConfig, place: Place | None = None) -> torch.device:
     """The device that the options name, once it has been tried.
@@ -44,14 +46,15 @@ def pick_device(config: RunConfig, place: Place | None = None) -> torch.device:
             )
         name = f"cuda:{place.local_rank}"
         torch.cuda.set_device(place.local_rank)
+    # PyTorch knows more names: of shapes without numbers, of what it was never built for, of modules.
+    if name.partition(":")[0] not in _DEVICES:
+        raise OptionError(f"--device {name!r:.60} is unknown: use auto, {', '.join(_DEVICES)}, or cuda:1...")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise OptionError(f"--device {name} cannot be used: {reason}; use cpu or auto") from None
-    if device.type == "meta":
-        raise OptionError(f"--device {name} holds no numbers, only shapes: use cpu or auto")
+        raise OptionError(f"--device {name} cannot be used: {reason:.200}; use cpu or auto") from None
     return device
 
 

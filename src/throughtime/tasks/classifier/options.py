@@ -152,9 +152,8 @@ class LabelledData(SoundFrames):
     def _fold_is_a_part(cls, fold: str | None) -> str | None:
         if fold is not None:
             number, _, of = fold.partition("/")
-            if not (
-                number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= 100 and int(of) > 1
-            ):
+            are_numbers = number.isdecimal() and of.isdecimal() and len(fold) < 20
+            if not (are_numbers and 1 <= int(number) <= int(of) <= 100 and int(of) > 1):
                 raise ValueError(f"fold {fold[:20]!r} is not NUMBER/OF, as in 2/5, with at most 100 folds")
         return fold
 
