@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from throughtime.arrays import real_numbers, whole_numbers
+from throughtime.arrays import log_softmax, real_numbers, softmax, whole_numbers
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,9 @@ def test_real_numbers_become_float32() -> None:
     for wrong in cast(Any, ([1j], ["a"], [None])):
         with pytest.raises(ValueError, match="inputs must be real numbers"):
             real_numbers(wrong, "inputs")
+
+
+def test_scores_at_both_ends_of_32_bits_are_probabilities_without_a_warning() -> None:
+    scores = np.array([3e38, -3e38], np.float32)
+    assert softmax(scores).tolist() == [1, 0]
+    assert log_softmax(scores).tolist() == [0, -np.inf]

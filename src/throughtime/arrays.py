@@ -12,14 +12,17 @@ _INT64 = np.dtype(np.int64)
 
 def softmax(scores: NDArray[Any], axis: int = -1) -> NDArray[Any]:
     """exp(scores) over its sum, in the scores' own type; -inf gives exactly 0."""
-    powers = np.exp(scores - scores.max(axis, keepdims=True))
-    return powers / powers.sum(axis, keepdims=True)
+    # Of finite scores the difference may be -inf, which is right; NaN is for `check_output` to refuse.
+    with np.errstate(over="ignore", invalid="ignore"):
+        powers = np.exp(scores - scores.max(axis, keepdims=True))
+        return powers / powers.sum(axis, keepdims=True)
 
 
 def log_softmax(scores: NDArray[Any]) -> NDArray[Any]:
     """The logarithm of `softmax` over the last axis."""
-    shifted = scores - scores.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    with np.errstate(over="ignore", invalid="ignore"):
+        shifted = scores - scores.max(-1, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
 def whole_numbers(values: ArrayLike, what: str) -> NDArray[np.int64]:

@@ -158,6 +158,12 @@ def test_thresholds_are_kept_beside_the_labels(tmp_path: Path) -> None:
         ),
         (
             "number",
+            '{"columns": ["a"], "mean": [1e300], "deviation": [1e300], "loss": "squared", "quantiles": [], '
+            '"interval": 0.9}',
+            "mean.0: input should be less than",
+        ),
+        (
+            "number",
             '{"columns": ["a"], "mean": [0.0], "deviation": [1.0], "loss": "quantile", "quantiles": '
             '[0.9, 0.1], "interval": 0.9}',
             "do not rise",

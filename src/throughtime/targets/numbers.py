@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat
 
 from throughtime.data.features import statistics
-from throughtime.errors import DataError, NotANumberError, OptionError, RunError
+from throughtime.data.numbers import LARGEST
+from throughtime.errors import DataError, OptionError, RunError
 from throughtime.facts import read_json
 from throughtime.files import write_atomically
 from throughtime.metrics.numbers import NumberScores, write_scatter
+from throughtime.runtime.outputs import check_finite
 from throughtime.targets.calibration import Calibration, margins_of
 from throughtime.targets.options import NumberLoss
 from throughtime.targets.target import TARGET, Target
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 _HUBER = 1.0
 # Of values whose variance is 1: what lies outside is a spread that nobody can use, and exp of it overflows.
 _LEAST_LOG_VARIANCE, _MOST_LOG_VARIANCE = -12.0, 12.0
+
+# Below that of any column that changes; see `statistics`.
+_LEAST_DEVIATION = 1e-13
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class NumberFacts:
     """
 
     columns: Annotated[tuple[str, ...], Field(min_length=1)]
-    mean: tuple[FiniteFloat, ...]
-    deviation: tuple[Annotated[FiniteFloat, Field(gt=0)], ...]
+    mean: tuple[Annotated[FiniteFloat, Field(ge=-LARGEST, le=LARGEST)], ...]
+    deviation: tuple[Annotated[FiniteFloat, Field(ge=_LEAST_DEVIATION, le=LARGEST)], ...]
     loss: NumberLoss
     quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...]
     interval: Annotated[float, Field(gt=0, lt=1)]
@@ -253,13 +258,11 @@ class Numbers(Target):
             return {"value": float, "low": float, "high": float}
         return {key: float for name in self.names for key in (name, f"{name} low", f"{name} high")}
 
+    def checked(self, outputs: NDArray[Any], name: str) -> NDArray[Any]:
+        return check_finite(outputs, name)
+
     def say(self, outputs: NDArray[np.floating]) -> dict[str, Any]:
-        if not np.isfinite(outputs).all():
-            raise NotANumberError(
-                "the model's output is not a finite number: its weights, or the numbers that it reads, are "
-                "too large to compute with"
-            )
-        rows = self.intervals(self.decide(outputs[None]))[0]
+        rows = self.intervals(self.decide(self.checked(outputs, "it")[None]))[0]
         found: dict[str, Any] = {}
         for name, row in zip(self.names, rows.tolist(), strict=True):
             keys = ("value", "low", "high") if len(self.names) == 1 else (name, f"{name} low", f"{name} high")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.runtime.outputs import check_output
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -132,6 +134,17 @@ class Target(ABC):
         """What the members of an ensemble say together: (M, N, W) to (N, W). Needs torch."""
 
     # ---- saying
+
+    def checked(self, outputs: NDArray[Any], name: str) -> NDArray[Any]:
+        """Outputs that something can be said of.
+
+        Args:
+            outputs: (..., W).
+            name: what they are for, for the error.
+        Raises:
+            NotANumberError: they are too large to compute with.
+        """
+        return check_output(outputs, name)
 
     @abstractmethod
     def decide(self, outputs: NDArray[np.floating]) -> NDArray[Any]:

@@ -25,7 +25,6 @@ from throughtime.program.network import Functions
 from throughtime.recognition import recognise
 from throughtime.run.row_prediction import RowPredictor
 from throughtime.run.run import CONFIG, Run, refuse_text
-from throughtime.runtime.outputs import check_output
 from throughtime.targets.kinds import Target, load_target, threshold_all
 from throughtime.tasks.classifier.examples import (
     Example,
@@ -189,7 +188,7 @@ class ClassifierRun(Run):
             [self.encode(one, None if beside is None else beside[place]) for place, one in enumerate(given)]
         )
         return [
-            self.say(check_output(row, f"input {number}"), self.target.kind != "number")
+            self.say(self.target.checked(row, f"input {number}"), self.target.kind != "number")
             for number, row in enumerate(rows)
         ]
 
@@ -289,7 +288,7 @@ class ClassifierRun(Run):
                 yield example, {"input": "", **{key: _empty(value) for key, value in nothing.items()}}
                 continue
             try:
-                row = check_output(next(outputs), shown(example.name))
+                row = self.target.checked(next(outputs), shown(example.name))
             except DataError as error:
                 bad.report(name, example.line, str(error))
                 continue
@@ -336,7 +335,7 @@ class ClassifierRun(Run):
             raise DataError(f"{table} has no usable examples ({bad.summary()})")
         outputs = self.outputs(arrays, progress)
         for each, name in zip(outputs, names, strict=True):
-            check_output(each, name)
+            self.target.checked(each, name)
         truth = np.concatenate(truths)
         scores = self.target.scores()
         scores.add(truth, self.target.decide(outputs))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.program.network import Functions
-from throughtime.runtime.outputs import check_output
+from throughtime.runtime.outputs import check_finite
 from throughtime.tasks.forecaster.distributions import LEVELS, Distribution
 from throughtime.tasks.forecaster.windows import Batch
 
@@ -139,7 +139,7 @@ class Forecasting:
         return self._network(function, {name: array for name, array in arrays.items() if name in ports})
 
     def _distribution(self, parameters: NDArray[Any], batch: Batch, name: str) -> Distribution:
-        return Distribution(self.kind, check_output(parameters, name), batch.shift, batch.scale)
+        return Distribution(self.kind, check_finite(parameters, name), batch.shift, batch.scale)
 
 
 def _repeated(batch: Batch, times: int) -> Batch:

@@ -249,7 +249,7 @@ class TaggerRun(Run):
         else:
             frames = self.frame_stream().read(np.asarray(clip))
             outputs = outputs_of_clip(self.network, iter([frames])) if len(frames) else []
-            said = (self.target.say(check_output(row, "the clip")) for row in outputs)
+            said = (self.target.say(self.target.checked(row, "the clip")) for row in outputs)
         return [one.get("label", one) for one in said]
 
     def read_labels(self, path: str | Path | SegmentRows, clip: str | Path) -> NDArray[Any]:
@@ -464,7 +464,7 @@ class TaggerRun(Run):
         if not self.network.looks_ahead:
             stepper = FrameStepper(self.network)
             for frames, seconds in blocks:
-                yield check_output(stepper.feed(frames), str(path)), seconds
+                yield self.target.checked(stepper.feed(frames), str(path)), seconds
             return
         times: list[NDArray[np.float64]] = []
 
@@ -474,7 +474,7 @@ class TaggerRun(Run):
                 yield frames
 
         outputs = outputs_of_clip(self.network, frames_only())
-        yield check_output(outputs, str(path)), np.concatenate(times) if times else None
+        yield self.target.checked(outputs, str(path)), np.concatenate(times) if times else None
 
     def _from_starts(self, blocks: Iterable[Frames]) -> Iterator[Frames]:
         """The blocks of a sound with the time at which each frame begins, where they had their middles."""

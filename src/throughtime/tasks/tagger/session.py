@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from throughtime.data.audio import LogMel, LogMelStream
 from throughtime.data.numbers import as_float32
 from throughtime.errors import DataError, RunError
-from throughtime.runtime.outputs import check_output
 from throughtime.targets.kinds import Target
 from throughtime.tasks.tagger.frame_predictions import check_features, check_picture
 from throughtime.tasks.tagger.frame_reader import BLOCK, Encode, log_mel, starts_of
@@ -179,6 +178,6 @@ class FrameSession:
         parts = [self._stepper.feed(frames[start : start + BLOCK]) for start in range(0, len(frames), BLOCK)]
         found = np.concatenate(parts) if parts else np.zeros((0, self._target.width), np.float32)
         for row in found:
-            check_output(row, f"frame {self._frames} of the stream")
+            self._target.checked(row, f"frame {self._frames} of the stream")
             self._frames += 1
         return found
