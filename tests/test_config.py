@@ -54,6 +54,9 @@ def test_option_names_are_unique_over_the_sections_of_a_task(task: str) -> None:
         ({"learning_rate": float("nan")}, "--learning-rate"),
         ({"cell": "ltsm"}, "cell 'ltsm' is unknown: use rnn, lstm, gru"),
         ({"tie_weights": True, "embedding": 10}, "tie_weights needs --embedding 256"),
+        ({"task": "tagger", "frame_rate": 5e-324}, "--frame-rate: input should be greater than"),
+        ({"task": "classifier", "fold": f"1/{'9' * 5000}"}, "is not NUMBER/OF, as in 2/5"),
+        ({"task": "classifier", "quantiles": "0.1,0.5,nan,0.9"}, "expected rising numbers between 0 and 1"),
         ({"projection": 256}, "projection must be below --hidden 256"),
     ],
 )

@@ -88,6 +88,7 @@ def test_other_json_is_refused_by_its_file(task: str, file: str, content: str, t
         ("tagger", "frames.json", {"labels": ["a", 2]}, "labels.1: input should be a valid string, not 2"),
         ("tagger", "frames.json", {"kind": "film"}, "kind: input should be 'video', 'array' or 'sound'"),
         ("tagger", "frames.json", {"frame_rate": "25"}, "frame_rate"),
+        ("tagger", "frames.json", {"frame_rate": 5e-324}, "frame_rate"),
         ("classifier", "features.json", {"mean": 3}, "mean: input should be a valid array, not 3"),
         ("classifier", "features.json", {"mean": [float("inf")]}, "mean.0: input should be a finite number"),
         ("classifier", "features.json", {"deviation": [0]}, "deviation.0"),

@@ -241,7 +241,7 @@ def test_damaged_snapshots_are_refused(load: tuple[ForecasterRun, Path]) -> None
     session.update({"time": "2024-03-01 00:00", "load": 1, "event": None})
     state = json.loads(session.snapshot())
     changes = ({"run": "x"}, {"version": 9}, {"values": [1.0]}, {"missing": [7]}, {"place": "x"}, {"more": 1})
-    for change in changes:
+    for change in (*changes, {"values": [], "missing": [0]}):
         with pytest.raises(CheckpointError):
             run.restore_session(json.dumps({**state, **change}).encode())
     with pytest.raises(CheckpointError, match="no JSON"):
@@ -304,6 +304,16 @@ def test_columns_known_up_to_now_need_a_direct_decoder(tmp_path: Path) -> None:
             "series.0.scale: input should be",
         ),
         ("series.json", lambda text: text.replace('"step": ', '"step": "x'), "series.json is damaged"),
+        (
+            "series.json",
+            lambda text: text.replace('"step": ', '"step": 1e-99, "x": '),
+            "frequency.step: input",
+        ),
+        (
+            "series.json",
+            lambda text: text.replace('"origin": ', '"origin": 1e99, "x": '),
+            "frequency.origin: input",
+        ),
         ("series.json", lambda text: text.replace('"training": [', '"training": [1, '), "do not fit"),
         ("series.json", lambda text: text.replace('"past": 0', '"past": 7'), "do not fit"),
         ("series.json", lambda text: text.replace('"shift": ', '"shift": 1e999'), "series.json is damaged"),

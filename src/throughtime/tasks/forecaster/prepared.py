@@ -64,7 +64,7 @@ class SeriesFile:
         static = (scaling.static_names, scaling.static_means, scaling.static_deviations)
         if any(len(one) != len(roles.static) for one in static):
             raise RunError(f"{path} is damaged: its static columns do not fit")
-        if not (scaling.series and found.frequency.step > 0) or len(found.training) != len(scaling.series):
+        if not scaling.series or len(found.training) != len(scaling.series):
             raise RunError(f"{path} is damaged: its series do not fit")
         if not (config.data.lookback and config.data.horizon and config.data.season and config.model.segment):
             raise RunError(

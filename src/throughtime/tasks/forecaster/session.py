@@ -135,7 +135,7 @@ class ForecastSession:
             rows = np.array(saved.numbers("values"), np.float64)
             if len(rows) % width or len(rows) > width * run.config.data.lookback:
                 saved.refuse("values", len(rows), f"rows of {width} numbers")
-            rows[saved.integers("missing", 0, max(len(rows) - 1, 0))] = np.nan
+            rows[saved.integers("missing", 0, len(rows) - 1)] = np.nan
             session._rows = rows.reshape(-1, width).tolist()
         return session
 

@@ -7,10 +7,11 @@ import datetime
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import FiniteFloat
+from pydantic import Field, FiniteFloat
 
 from throughtime.data.joined import file_of_line, place_of
 from throughtime.data.lines import shown
@@ -23,10 +24,11 @@ _MINUTE, _HOUR, _DAY = 60 * _SECOND, 3600 * _SECOND, 86400 * _SECOND
 _FEWEST_WEEKDAYS = 10
 # Numbers that are no further from the grid than this are on it.
 _ON_GRID = 1e-3
-# Decimals of the difference of two times: those behind them are rounding.
-_DECIMALS = 6
-# Steps from the beginning of the grid that are told from each other.
+# A double knows every whole number up to here: times, steps, and places of the grid.
 FURTHEST = 1 << 53
+# Differences of times are rounded to so many decimals, and are no smaller.
+_DECIMALS = 6
+_LEAST_STEP = 10.0**-_DECIMALS
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Frequency:
     """
 
     unit: Unit
-    step: FiniteFloat
-    origin: FiniteFloat = 0.0
+    step: Annotated[FiniteFloat, Field(ge=_LEAST_STEP, le=2 * FURTHEST)]
+    origin: Annotated[FiniteFloat, Field(ge=-FURTHEST, le=FURTHEST)] = 0.0
     has_clock: bool = False
     is_utc: bool = False
 
@@ -206,7 +208,7 @@ class Moments:
                 f"one to be counted: is it right?"
             )
         places = np.round(exact)
-        off = np.flatnonzero(~(np.abs(exact - places) <= _ON_GRID))
+        off = np.flatnonzero(~((np.abs(exact - places) <= _ON_GRID) & (np.abs(places) <= FURTHEST)))
         if len(off):
             row = int(off[0])
             raise DataError(
@@ -237,9 +239,9 @@ def find_frequency(series: Sequence[Moments]) -> Frequency:
     first = series[0]
     if not counted:
         raise DataError(f"{first.path}: a series has to have two rows at least")
-    if not _commonest(counted):
+    if _commonest(counted) < _LEAST_STEP:
         raise DataError(
-            f"{first.path}: the times are less than {10**-_DECIMALS:.{_DECIMALS}f} apart: write them in a "
+            f"{first.path}: the times are less than {_LEAST_STEP:.{_DECIMALS}f} apart: write them in a "
             f"smaller unit"
         )
     origin = min(float(one.times[0]) for one in series if len(one.times))

@@ -21,7 +21,7 @@ from throughtime.tasks.tagger.clips import Clip, list_clips, split_clips
 from throughtime.tasks.tagger.frame_labels import SegmentRows
 from throughtime.tasks.tagger.frame_reader import Encode, FrameReader, kind_of
 from throughtime.tasks.tagger.frame_targets import FrameTruth, truth_of
-from throughtime.tasks.tagger.options import FrameData, TaggerConfig
+from throughtime.tasks.tagger.options import LEAST_FRAME_RATE, FrameData, TaggerConfig
 
 if TYPE_CHECKING:
     from throughtime.training.progress import Progress
@@ -50,7 +50,7 @@ class FrameFacts:
 
     labels: tuple[str, ...]
     kind: Literal["video", "array", "sound"]
-    frame_rate: Annotated[FiniteFloat, Field(gt=0)] | None
+    frame_rate: Annotated[FiniteFloat, Field(ge=LEAST_FRAME_RATE)] | None
     mean: tuple[FiniteFloat, ...] | None
     deviation: tuple[Annotated[FiniteFloat, Field(ge=0)], ...] | None
     rate: Annotated[int, Field(ge=1, le=HIGHEST_RATE)] | None = None

@@ -20,6 +20,9 @@ from throughtime.config.section import (
 from throughtime.config.sound import SoundFrames
 from throughtime.targets.options import TargetTraining
 
+# Frames a second, which divide: a frame in eleven days.
+LEAST_FRAME_RATE = 1e-6
+
 
 class FrameData(SoundFrames):
     """Where the clips come from and how their frames are read."""
@@ -70,7 +73,7 @@ class FrameData(SoundFrames):
     fill: Fill = "none"
     frame_rate: float | None = Field(
         default=None,
-        gt=0,
+        ge=LEAST_FRAME_RATE,
         le=MOST_RATE,
         description="Feature arrays: frames per second, for labels and timelines in seconds.",
     )
