@@ -245,8 +245,10 @@ def test_other_inputs_options_or_models_are_refused(
     labels = json.loads((tmp_path / "other" / "labels.json").read_text())
     (tmp_path / "other" / "labels.json").write_text(json.dumps(labels).replace("down", "DOWN"))
     assert "begun with another model" in refused([table], tmp_path / "other")
-    (out / "_plan.json").write_text("[]")
-    assert "_plan.json is damaged" in refused([table])
+    plan = (out / "_plan.json").read_text()
+    for damaged in ("[]", plan.replace('"rows": 2', '"rows": 4'), plan.replace('"rows": 2', '"rows": "x"')):
+        (out / "_plan.json").write_text(damaged)
+        assert "_plan.json is damaged" in refused([table])
     (out / "_plan.json").unlink()
     assert "is not empty, and holds no _plan.json" in refused([table])
 

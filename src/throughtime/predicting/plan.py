@@ -110,14 +110,15 @@ class Plan:
                 yield Piece(number, place, rows, size * rows // max(file.rows, 1))
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return {
+        """As JSON can hold it, with a checksum."""
+        facts = {
             "format": 1,
             "model": self.model,
             "options": self.options,
             "part_rows": self.part_rows,
             "files": [file.as_dict() for file in self.files],
         }
+        return {**facts, "sha256": _checksum(facts)}
 
     @classmethod
     def read(cls, path: Path) -> Plan:
@@ -128,6 +129,9 @@ class Plan:
         """
         try:
             found = parse_json(path.read_text(encoding="utf-8"), dict[str, Any], str(path))
+            # Another number of rows, or another place where they begin, would be believed.
+            if found.pop("sha256") != _checksum(found):
+                raise ValueError("its checksum is not that of its content")
             return cls(
                 tuple(TableFile.of_dict(one) for one in found["files"]),
                 int(found["part_rows"]),
@@ -138,6 +142,10 @@ class Plan:
             raise RunError(f"{path} is missing: begin with an empty folder") from None
         except (OSError, KeyError, TypeError, ValueError, ThroughtimeError) as error:
             raise RunError(f"{path} is damaged ({error}): begin with an empty folder") from None
+
+
+def _checksum(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def make_plan(
