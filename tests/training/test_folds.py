@@ -60,6 +60,10 @@ def test_every_fold_is_measured_and_the_run_learns_from_everything(table: Path, 
         json.loads((part.folder / "metrics.jsonl").read_text().splitlines()[-1])["val_loss"] for part in parts
     ]
     assert folds["loss"] == held_out
+    for damaged in ("{}", '{"loss": [1e308, 1e308]}', '{"loss": [Infinity]}'):
+        (run.folder / "folds.json").write_text(damaged)
+        with pytest.raises(RunError, match=r"folds\.json is damaged"):
+            run.describe()
 
 
 class Stopping(Progress):

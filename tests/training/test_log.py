@@ -31,9 +31,13 @@ def test_lines_up_to_a_damaged_one_are_read_and_drawn(damage: bytes, tmp_path: P
 
 
 def test_what_is_no_finite_number_is_left_out(tmp_path: Path) -> None:
-    line = b'{"epoch": 1, "val_loss": NaN, "warning": "the gradient", "chunk": 8, "norm": Infinity, "x": [1]}'
-    (tmp_path / METRICS).write_bytes(line)
-    assert read_metrics(tmp_path) == [{"epoch": 1, "chunk": 8}]
+    line = (
+        b'{"epoch": 1, "val_loss": NaN, "warning": "the gradient", "chunk": 8, "norm": Infinity, "x": [1], '
+    )
+    (tmp_path / METRICS).write_bytes(
+        line + b'"val_\\u0000": 1, "val_\\ud800": 1, "val_error": 1' + b"0" * 30 + b"}"
+    )
+    assert read_metrics(tmp_path) == [{"epoch": 1, "chunk": 8, "val_error": 1e30}]
 
 
 def test_without_the_file_there_is_nothing(tmp_path: Path) -> None:

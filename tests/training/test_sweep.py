@@ -89,6 +89,9 @@ def test_what_begun_otherwise_is_refused(tmp_path: Path) -> None:
     settle_folder(tmp_path / "a", {"options": {"epochs": 2}})
     with pytest.raises(RunError, match="begun with options {'epochs': 2}, and now it is {'epochs': 3}"):
         settle_folder(tmp_path / "a", {"options": {"epochs": 3}})
+    (tmp_path / "a" / "sweep.json").write_bytes(b"\xff")
+    with pytest.raises(RunError, match=r"sweep\.json is damaged"):
+        settle_folder(tmp_path / "a", {"options": {"epochs": 2}})
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "file").touch()
     with pytest.raises(RunError, match=r"b is not empty, and holds no sweep\.json"):

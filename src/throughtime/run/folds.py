@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, FiniteFloat
 
 from throughtime.errors import RunError
 from throughtime.facts import read_json
 
 FOLDS = "folds.json"
+# Its square is a number, too.
+_Metric = Annotated[FiniteFloat, Field(ge=-1e100, le=1e100)]
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class FoldMetrics:
         path = folder / FOLDS
         if not path.exists():
             return None
-        values = read_json(path, dict[str, list[float]])
+        values = read_json(path, dict[str, list[_Metric]])
         if not values or not all(values.values()):
             raise RunError(f"{path} is damaged: a metric has no values")
         return cls(values)

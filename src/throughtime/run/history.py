@@ -10,6 +10,7 @@ from typing import Any
 METRICS = "metrics.jsonl"
 # The margins of an axis multiply what is on it: beyond this they could leave the range of floats.
 _LARGEST_DRAWN = 1e100
+_LONGEST_NAME = 200
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
@@ -31,8 +32,17 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
 
 
 def finite_numbers(entry: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a line, without warnings and without what is NaN or infinite."""
-    return {name: value for name, value in entry.items() if _is_finite_number(value)}
+    """The numbers of a line, without warnings, what is NaN or infinite, and names that nobody can read."""
+    return {
+        name: _plain(value)
+        for name, value in entry.items()
+        if _is_finite_number(value) and name.isprintable() and len(name) <= _LONGEST_NAME
+    }
+
+
+def _plain(value: float) -> float:
+    """A whole number beyond 64 bits would make NumPy, and what draws, keep objects."""
+    return value if abs(value) < 1 << 53 else float(value)
 
 
 def _is_finite_number(value: Any) -> bool:

@@ -37,9 +37,10 @@ def loss_figure(folder: Path, loss_name: str, objective: str = "val_loss") -> An
     _plot(axes[0 if own is None else -1], entries, "train_loss", "training", training)
     best = _plot(axes[0], entries, "val_loss", "validation", validation)
     if best is not None and not has_objective:
-        unit = f"{best:.4f}"
+        form = ".4f" if abs(best) < 1e6 else ".4g"
+        unit = f"{best:{form}}"
         if "nats" in loss_name:
-            unit += f" nats = {best / math.log(2):.4f} bits"
+            unit += f" nats = {best / math.log(2):{form}} bits"
         axes[0].axhline(best, color="#999999", linewidth=0.8, linestyle="--")
         axes[0].annotate(
             f"best {unit}", (0, best), (4, -12), textcoords="offset points", color="#555555", fontsize=9

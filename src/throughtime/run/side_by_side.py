@@ -112,7 +112,8 @@ def _curves(runs: Sequence[Run], names: Sequence[str]) -> Any:
             if metric == "val_loss":
                 _plot(axes, entries, "train_loss", alpha=0.35, **style)
             _plot(axes, entries, metric, marker="o", markersize=3, label=name, **style)
-        axes.set_title("loss (pale: training)" if metric == "val_loss" else _title(metric), fontsize=10)
+        title = "loss (pale: training)" if metric == "val_loss" else _title(metric)
+        axes.set_title(title, fontsize=10, parse_math=False)
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
     for text in (

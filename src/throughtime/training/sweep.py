@@ -101,7 +101,7 @@ def settle_folder(out: Path, base: dict[str, Any]) -> None:
     path = out / SWEEP
     base = json.loads(json.dumps(base))  # as it is read back: tuples are lists
     if path.exists():
-        before = parse_json(path.read_text(encoding="utf-8"), dict[str, Any], str(path))
+        before = parse_json(path.read_bytes(), dict[str, Any], str(path))
         for name in sorted({*before, *base}):
             if before.get(name) != base.get(name):
                 raise RunError(

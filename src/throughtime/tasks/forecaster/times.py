@@ -208,7 +208,7 @@ class Moments:
                 f"one to be counted: is it right?"
             )
         places = np.round(exact)
-        off = np.flatnonzero(~((np.abs(exact - places) <= _ON_GRID) & (np.abs(places) <= FURTHEST)))
+        off = np.flatnonzero(~(np.abs(exact - places) <= _ON_GRID))
         if len(off):
             row = int(off[0])
             raise DataError(
