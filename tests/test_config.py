@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from throughtime.config import (
     read_options,
     resolve,
 )
+from throughtime.config.recurrence import OF_LAYERS
 from throughtime.errors import OptionError, RunError
 from throughtime.presets import PRESETS, preset
+from throughtime.recurrent import Recurrent
 
 
 def test_a_list_of_columns_is_one_text_with_commas() -> None:
@@ -57,6 +60,7 @@ def test_option_names_are_unique_over_the_sections_of_a_task(task: str) -> None:
         ({"task": "tagger", "frame_rate": 5e-324}, "--frame-rate: input should be greater than"),
         ({"task": "classifier", "fold": f"1/{'9' * 5000}"}, "is not NUMBER/OF, as in 2/5"),
         ({"task": "classifier", "quantiles": "0.1,0.5,nan,0.9"}, "expected rising numbers between 0 and 1"),
+        ({"cell": "mogrifier", "cell_option": {"input_size": 3}}, "cell_option input_size is of the layers"),
         ({"projection": 256}, "projection must be below --hidden 256"),
     ],
 )
@@ -65,6 +69,11 @@ def test_a_wrong_option_is_named_in_one_line(options: dict[str, Any], message: s
         resolve(options)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_options_of_layers_are_those_that_no_cell_gets() -> None:
+    taken = inspect.signature(Recurrent.__init__).parameters.values()
+    assert {one.name for one in taken if one.kind != one.VAR_KEYWORD} == OF_LAYERS
 
 
 def test_every_whole_number_has_two_ends() -> None:

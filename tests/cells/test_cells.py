@@ -157,6 +157,11 @@ def test_options_out_of_range_are_refused() -> None:
         LSTM(3, 4, projection=4)
     with pytest.raises(OptionError, match="forget_bias needs biases"):
         LSTM(3, 4, bias=False, forget_bias=1.0)
+    with pytest.raises(OptionError, match="forget_bias is 1e[+]39, more than 32 bits hold"):
+        LSTM(3, 4, forget_bias=1e39)
+    for rounds in (-1, 1000, 2.5):
+        with pytest.raises(OptionError, match=f"rounds must be a whole number from 0 to 100, not {rounds}"):
+            CELLS["mogrifier"](3, 4, rounds=rounds)
     with pytest.raises(OptionError, match="use tanh or relu"):
         RNN(3, 4, activation="sigmoid")  # type: ignore[arg-type]
     assert GRU(3, 4).output_size == 4

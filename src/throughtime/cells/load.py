@@ -54,7 +54,7 @@ def _module(place: str) -> ModuleType:
         return module
     except OptionError:
         raise
-    except Exception as error:  # whatever the user's file raises while it is imported
+    except (Exception, SystemExit) as error:  # whatever the user's file raises while it is imported
         lines = [
             frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == place
         ]

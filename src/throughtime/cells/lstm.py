@@ -58,6 +58,8 @@ class LSTM(GatedCell):
             )
         if forget_bias is not None and not bias:
             raise OptionError("forget_bias needs biases: leave out bias=False or forget_bias")
+        if forget_bias is not None and not abs(forget_bias) <= torch.finfo(torch.float32).max:
+            raise OptionError(f"forget_bias is {forget_bias!r:.40}, more than 32 bits hold")
         gates = 3 if coupled else 4
         super().__init__(input_size, hidden_size, gates, (projection or hidden_size, hidden_size), bias)
         self.projection = projection

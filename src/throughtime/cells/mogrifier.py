@@ -10,6 +10,9 @@ from throughtime.cells.cell import State
 from throughtime.cells.lstm import LSTM
 from throughtime.errors import OptionError
 
+# The paper found 5 best; thousands would be matrices of gigabytes, and a step of minutes.
+_MOST_ROUNDS = 100
+
 
 class Mogrifier(LSTM):
     """Mogrifier LSTM.
@@ -27,7 +30,7 @@ class Mogrifier(LSTM):
     State:
         h (B, H), c (B, H).
     Raises:
-        OptionError: rounds is below 0.
+        OptionError: rounds is no whole number from 0 to 100.
     Source: Melis, Kočiský and Blunsom 2020, arXiv 1909.01792; with biases, as their code has them.
     """
 
@@ -39,8 +42,8 @@ class Mogrifier(LSTM):
         forget_bias: float | None = None,
         bias: bool = True,
     ) -> None:
-        if rounds < 0:
-            raise OptionError(f"rounds must be 0 or above, not {rounds}")
+        if not isinstance(rounds, int) or not 0 <= rounds <= _MOST_ROUNDS:
+            raise OptionError(f"rounds must be a whole number from 0 to {_MOST_ROUNDS}, not {rounds!r:.40}")
         super().__init__(input_size, hidden_size, forget_bias=forget_bias, bias=bias)
         sizes = [
             (hidden_size, input_size) if i % 2 == 0 else (input_size, hidden_size) for i in range(rounds)

@@ -40,8 +40,8 @@ class SLSTM(Cell):
     gate_names = ("input gate", "forget gate", "cell input", "output gate")
 
     def __init__(self, input_size: int, hidden_size: int, heads: int = 4) -> None:
-        if heads < 1 or hidden_size % heads:
-            raise OptionError(f"heads must divide hidden_size {hidden_size}, and {heads} does not")
+        if not isinstance(heads, int) or heads < 1 or hidden_size % heads:
+            raise OptionError(f"heads must divide hidden_size {hidden_size}, and {heads!r:.40} does not")
         super().__init__(input_size, hidden_size, state_sizes=(hidden_size,) * 4)
         self.heads = heads
         width = hidden_size // heads

@@ -11,6 +11,11 @@ from throughtime.config.section import MOST_LAYERS, MOST_UNITS, Section
 # Those of throughtime.cells, which takes torch to import.
 CELLS = ("rnn", "lstm", "gru", "mogrifier", "mingru", "slstm")
 _MOST_MEGABYTES = 1 << 24
+# What `throughtime.Recurrent` takes itself; all else goes on to the cell.
+OF_LAYERS = frozenset(
+    ["self", "cell", "input_size", "hidden_size", "num_layers", "bidirectional", "batch_first", "dropout"]
+    + ["locked_dropout", "zoneout", "learned_initial_state", "kernel", "gradient_memory"]
+)
 # Options that are fields of their own.
 _NAMED_OPTIONS = {
     "rnn": ("activation",),
@@ -94,6 +99,16 @@ class RecurrenceConfig(Section):
         if cell not in cls.cells and not (place and name.isidentifier()):
             raise ValueError(f"cell {cell[:60]!r} is unknown: use {', '.join(cls.cells)}, or FILE.py:CLASS")
         return cell
+
+    @field_validator("cell_option")
+    @classmethod
+    def _options_reach_the_cell(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name in options:
+            if name in OF_LAYERS:
+                raise ValueError(
+                    f"cell_option {name} is of the layers, and no cell gets it: call it otherwise"
+                )
+        return options
 
     @model_validator(mode="after")
     def _options_are_the_cells(self) -> RecurrenceConfig:

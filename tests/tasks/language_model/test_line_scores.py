@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.tasks.language_model.line_runs import trained
-from throughtime.errors import OptionError
+from throughtime.errors import NotANumberError, OptionError
 from throughtime.tasks.language_model import line_scores
 from throughtime.tasks.language_model.line_run import LineModelRun
 from throughtime.tasks.language_model.line_scores import Bursts
@@ -65,6 +65,19 @@ def test_a_character_that_training_never_saw_costs_and_is_counted(run: LineModel
     assert odd.nats == pytest.approx(plain.nats + math.log(run.line_facts.tokens + 1))
     assert odd.surprise > plain.surprise + 5
     assert odd.tokens == plain.tokens + 1
+
+
+def test_logits_at_both_ends_of_32_bits_are_no_scores(
+    run: LineModelRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(self: line_scores.EngineLines, tokens: np.ndarray) -> np.ndarray:
+        logits = np.full((*tokens.shape, self.vocabulary_size), -3e38, np.float32)
+        logits[..., ::2] = 3e38
+        return logits
+
+    monkeypatch.setattr(line_scores.EngineLines, "read", read)
+    with pytest.raises(NotANumberError, match="output for the lines is not a number"):
+        run.score_texts(["kato"])
 
 
 def test_the_figures_of_a_file_are_the_means_of_its_lines(run: LineModelRun, tmp_path: Path) -> None:

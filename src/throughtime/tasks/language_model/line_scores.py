@@ -15,7 +15,7 @@ from throughtime.data.tokenizer import Tokenizer
 from throughtime.errors import UnknownTokenError
 from throughtime.notebooks import table
 from throughtime.runtime.engine import Engine
-from throughtime.runtime.outputs import check_output
+from throughtime.runtime.outputs import check_finite
 from throughtime.runtime.stepper import EngineState
 from throughtime.tasks.language_model.line_writing import end_token
 from throughtime.tasks.language_model.lines import Line
@@ -141,7 +141,6 @@ def score_lines(
     def scored() -> Iterator[LineScore]:
         states = first_states(conditions)
         found = _score_pool(network, [tokens for _, tokens, _ in pool], end, states)
-        check_output(found, "the lines")
         for (line, tokens, unknown), (nats, surprise) in zip(pool, found, strict=True):
             extra = unknown * unknown_nats
             yield LineScore(
@@ -211,7 +210,7 @@ def _losses(
     """The loss of each target, and the one that the model expected there, in nats; (N, T) each."""
     flat = logits.reshape(-1, logits.shape[-1])
     found = _native.surprise(flat, np.ascontiguousarray(targets.reshape(-1)), threads)
-    both = found.astype(np.float64).reshape(*targets.shape, 2)
+    both = check_finite(found, "the lines").astype(np.float64).reshape(*targets.shape, 2)
     return both[..., 0], both[..., 1]
 
 
