@@ -67,6 +67,9 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ("classifier", "held_out.npy", lambda old: old | True),
         ("classifier", "examples.npy", lambda old: old[:, :1]),
         ("classifier", "examples.npy", lambda old: old.view("V4")),
+        ("classifier", "examples.npy", lambda old: old.astype(np.float64)),
+        ("classifier", "examples.npy", lambda old: old.astype(">f4")),
+        ("tagger", "training.frames.npy", lambda old: old.astype(np.longdouble)),
         ("tagger", "training.labels.npy", lambda old: old + 2),
         ("tagger", "training.labels.npy", lambda old: old - 2),
         ("tagger", "training.labels.ends.npy", lambda old: np.array([1, 2, old[-1]])),
@@ -78,6 +81,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ("captioner", "training.captions.npy", lambda old: old - 9000),
         ("captioner", "training.images.npy", lambda old: old[:, :2]),
         ("captioner", "training.images.npy", lambda old: old.astype("S4")),
+        ("captioner", "training.images.npy", lambda old: old.astype(">f4")),
     ],
 )
 def test_a_training_that_goes_on_refuses_data_that_is_not_its_own(

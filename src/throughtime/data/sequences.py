@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from throughtime.data.npy import map_npy, read_npy
 from throughtime.errors import DataError, RunError
@@ -70,7 +70,7 @@ class Sequences:
             raise RunError(str(error)) from None
         if not _fit(values, ends):
             raise RunError(f"{path} is damaged: the ends of its sequences do not fit")
-        return cls(values, ends, str(path))
+        return cls(values, ends.astype(np.int64), str(path))
 
     def expect_numbers(self, least: int, below: int) -> None:
         """Hold whole numbers, one a step, against what they count: tokens, labels.
@@ -78,7 +78,8 @@ class Sequences:
         Raises:
             RunError: they are something else, or one is not in [least, below).
         """
-        self.expect_steps((), "iu")
+        if self._values.shape[1:] or self._values.dtype.kind not in "iu":
+            raise self._strange("a whole number")
         if not self._values.size:
             return
         # As Python's numbers: the types differ in width and sign.
@@ -90,21 +91,23 @@ class Sequences:
                 f"numbers from {least} to {below - 1}"
             )
 
-    def expect_steps(self, shape: tuple[int, ...], kinds: str) -> None:
+    def expect_steps(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         """Hold what one step is against what the network reads.
 
         Args:
             shape: of a step.
-            kinds: of its numbers, as NumPy's `dtype.kind`.
+            dtype: of its numbers, to the width and the order of their bytes: PyTorch takes them as they are.
         Raises:
             RunError: it is something else.
         """
-        found = self._values.shape[1:]
-        if found != shape or self._values.dtype.kind not in kinds:
-            raise RunError(
-                f"{self._name} does not belong to this run, or is damaged: each step is {self._values.dtype} "
-                f"{found}, expected {shape}"
-            )
+        if self._values.shape[1:] != shape or self._values.dtype != np.dtype(dtype):
+            raise self._strange(f"{np.dtype(dtype)} {shape}")
+
+    def _strange(self, expected: str) -> RunError:
+        return RunError(
+            f"{self._name} does not belong to this run, or is damaged: each step is {self._values.dtype} "
+            f"{self._values.shape[1:]}, expected {expected}"
+        )
 
 
 def _fit(values: NDArray[Any], ends: NDArray[Any]) -> bool:

@@ -75,6 +75,10 @@ class Caption:
     alternatives: tuple[tuple[str, float], ...] = ()
 
 
+# Pixels, features of a frozen CNN, and features computed elsewhere.
+_OF_IMAGES = tuple(map(np.dtype, (np.uint8, np.float16, np.float32)))
+
+
 class CaptionerRun(Run):
     """A trained captioner in its folder.
 
@@ -160,10 +164,10 @@ class CaptionerRun(Run):
             parts.append(CaptionExamples.open(folder, "validation"))
         for part in parts:
             part.captions.expect_numbers(0, self.tokenizer.vocabulary_size)
-            if part.images.shape[1:] != self._shape or part.images.dtype.kind not in "fu":
+            if part.images.shape[1:] != self._shape or part.images.dtype not in _OF_IMAGES:
                 raise RunError(
                     f"{folder} is damaged: its images are {part.images.dtype} {part.images.shape[1:]}, "
-                    f"expected {self._shape} as in {IMAGES}"
+                    f"expected {self._shape} as in {IMAGES}, of 8 bits, or floats of 16 or 32"
                 )
         training = parts[0]
         if isinstance(model.encoder, ReadyFeatures) and model.training:

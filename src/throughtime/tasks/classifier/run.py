@@ -141,7 +141,7 @@ class ClassifierRun(Run):
                 if tokens is not None:
                     tokens.expect_numbers(0, self.encoder.unknown + 1)
         else:
-            prepared.examples.expect_steps((self._width,), "f")
+            prepared.examples.expect_steps((self._width,), np.float32)
         what = _WHAT[self.kind]
         return Classification(model, prepared, self.target, self.config.training, what)  # type: ignore[arg-type]
 

@@ -129,7 +129,7 @@ class _PartFacts:
 
 def _read_part(folder: Path, part: str, known: SeriesFile) -> list[Series]:
     rows = Sequences.open(folder / f"{part}.npy")
-    rows.expect_steps((1 + len(known.roles.covariates),), "f")
+    rows.expect_steps((1 + len(known.roles.covariates),), np.float64)
     facts = read_json(folder / f"{part}.json", list[_PartFacts])
     if len(facts) != len(rows) or any(len(one.static) != len(known.roles.static) for one in facts):
         raise RunError(f"{folder / part}.json is damaged: its series do not fit")

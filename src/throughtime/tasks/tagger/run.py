@@ -159,9 +159,9 @@ class TaggerRun(Run):
         for part in parts:
             self.target.check(part.labels.values, str(folder))
             if self._mean is None:
-                part.frames.expect_steps((self._frame_size, self._frame_size, 3), "u")
+                part.frames.expect_steps((self._frame_size, self._frame_size, 3), np.uint8)
             else:
-                part.frames.expect_steps((self.features,), "f")
+                part.frames.expect_steps((self.features,), np.float32)
         return Tagging(
             model,  # type: ignore[arg-type]
             parts[0],

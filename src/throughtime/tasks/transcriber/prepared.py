@@ -44,7 +44,7 @@ class PreparedRecordings(HeldOut):
             RunError: a file is missing, damaged, or does not fit the others.
         """
         recordings, texts = Sequences.open(folder / RECORDINGS), Sequences.open(folder / TEXTS)
-        recordings.expect_steps((features,), "f")
+        recordings.expect_steps((features,), np.float32)
         texts.expect_numbers(BLANK + 1, characters)
         try:
             held_out = read_npy(folder / HELD_OUT)
