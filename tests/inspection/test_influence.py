@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from throughtime.errors import NotANumberError
 from throughtime.inspection.influence import (
     by_lag,
     caption_influence,
     influence,
     language_model_influence,
+    shares,
     translation_influence,
 )
 from throughtime.tasks.language_model.model import LanguageModel
@@ -109,3 +111,9 @@ def test_a_captions_influence_reaches_the_image_and_no_later_word(image_input: s
     assert (features.sum(axis=1) > 0).all()
     np.testing.assert_array_equal(np.triu(words, 1), 0)
     assert (np.diag(words) > 0).all()
+
+
+def test_where_nothing_mattered_there_are_no_shares() -> None:
+    assert shares(np.array([[1.0, 3.0], [0.0, 0.0]])).tolist() == [[0.25, 0.75], [0, 0]]
+    with pytest.raises(NotANumberError, match="output for the influence is not a number"):
+        shares(np.array([[1.0, np.inf]]))

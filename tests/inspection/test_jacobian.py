@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from tests.inspection.test_flow import LinearRNN, linear
 from throughtime import Recurrent
-from throughtime.errors import OptionError
+from throughtime.errors import NotANumberError, OptionError
 from throughtime.inspection import LayerJacobian, recurrent_spectrum
 
 
@@ -123,3 +124,12 @@ def test_a_span_outside_the_sequence_is_refused() -> None:
         jacobian.singular_values(2, 5)
     with pytest.raises(OptionError, match="skip"):
         jacobian.lyapunov_exponents(1, skip=4)
+
+
+def test_a_jacobian_that_is_not_finite_is_said() -> None:
+    network: Any = Recurrent("rnn", 2, 3, activation="relu")
+    with torch.no_grad():
+        network.cells[0].weight_hh.fill_(3e38)
+    jacobian = LayerJacobian(network, torch.ones(2, 1, 2))
+    with pytest.raises(NotANumberError, match="the Jacobian of step 1 is not finite"):
+        jacobian.singular_values(1)

@@ -150,11 +150,11 @@ def _draw(path: Path, found: Any) -> None:
 
 
 def _draw_influence(path: Path, found: Any) -> None:
+    from throughtime.inspection.influence import shares
     from throughtime.pictures.alignment import draw_alignment
 
-    shares = found.influence / found.influence.sum(axis=1, keepdims=True)
     columns = ["(image)", "START", *found.words]
-    draw_alignment(shares, columns, [*found.words, "END"], path, "share of the influence")
+    draw_alignment(shares(found.influence), columns, [*found.words, "END"], path, "share of the influence")
     error_console().print(f"Drawn in {path}", soft_wrap=True)
 
 

@@ -113,7 +113,7 @@ def _draw_influence(run: TranslatorRun, translator: TextTranslator, result: Tran
     from throughtime.run import require_torch
 
     require_torch()
-    from throughtime.inspection.influence import translation_influence
+    from throughtime.inspection.influence import shares, translation_influence
     from throughtime.pictures.alignment import draw_alignment
 
     source = translator.encode(result.source)
@@ -123,7 +123,7 @@ def _draw_influence(run: TranslatorRun, translator: TextTranslator, result: Tran
     source_words = [*(run.source_tokenizer.token_text(int(token)) for token in source), "END"]
     target_words = [*(run.target_tokenizer.token_text(int(token)) for token in target[:-1]), "END"]
     draw_alignment(
-        together / together.sum(axis=1, keepdims=True),
+        shares(together),
         [*source_words, "START", *target_words[:-1]],
         target_words,
         path,

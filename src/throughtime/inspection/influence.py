@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from throughtime.inspection.windows import embed
+from throughtime.runtime.outputs import check_finite
 
 
 def influence(log_probability: Callable[[Tensor], Tensor], inputs: Tensor) -> NDArray[np.float64]:
@@ -64,6 +65,16 @@ def by_lag(norms: NDArray[np.float64]) -> NDArray[np.float64]:
     """(T,): the mean share of each lag, 0 the last input, from influences (T, N)."""
     shares = norms / np.maximum(norms.sum(axis=0, keepdims=True), np.finfo(float).tiny)
     return shares.mean(axis=1)[::-1]
+
+
+def shares(norms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Influences (T, S) as shares of each row; zeros where nothing mattered, as to a saturated network.
+
+    Raises:
+        NotANumberError: one is not finite.
+    """
+    whole = check_finite(norms, "the influence").sum(axis=1, keepdims=True)
+    return norms / np.maximum(whole, np.finfo(float).tiny)
 
 
 def influence_by_step(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from throughtime.cells import State
-from throughtime.errors import OptionError
+from throughtime.errors import NotANumberError, OptionError
 from throughtime.inspection.trace import LayerTrace, as_recurrent, trace
 
 # Subspace iteration converges like (s_{k+extra} / s_k)^2 a round; this many settle the leading values.
@@ -68,13 +68,14 @@ class LayerJacobian:
             return torch.func.jvp(function, (at,), (vector,))[1]
 
         with torch.no_grad():
-            return torch.func.vmap(one, in_dims=1, out_dims=1)(vectors.to(at))
+            return _checked(torch.func.vmap(one, in_dims=1, out_dims=1)(vectors.to(at)), step)
 
     def pull(self, step: int, vectors: Tensor) -> Tensor:
         """J_t^T U, for U (S, k)."""
         at = self._states[step]
         back = torch.func.vjp(self._function(step), at)[1]
-        return torch.func.vmap(lambda vector: back(vector)[0], in_dims=1, out_dims=1)(vectors.to(at)).detach()
+        pulled = torch.func.vmap(lambda vector: back(vector)[0], in_dims=1, out_dims=1)(vectors.to(at))
+        return _checked(pulled.detach(), step)
 
     def dense(self, step: int) -> Tensor:
         """(S, S), the whole Jacobian of a step; S pushes."""
@@ -95,7 +96,7 @@ class LayerJacobian:
         for _ in range(_ROUNDS):
             pushed, scale = self._span(basis, range(start, stop), forwards=True)
             U, R = torch.linalg.qr(pushed)
-            found = torch.linalg.svdvals(R).double() * math.exp(scale)
+            found = torch.linalg.svdvals(R).double() * math.exp(min(scale, 700.0))
             pulled, _ = self._span(U, reversed(range(start, stop)), forwards=False)
             basis = torch.linalg.qr(pulled)[0]
             if torch.allclose(found[:count], values[:count], rtol=1e-7, atol=0):
@@ -160,7 +161,7 @@ class LayerJacobian:
         for step in steps:
             vectors = self.push(step, vectors) if forwards else self.pull(step, vectors)
             scale = vectors.abs().max().item()
-            if scale == 0 or not math.isfinite(scale):
+            if scale == 0:
                 return vectors, logarithm
             vectors, logarithm = vectors / scale, logarithm + math.log(scale)
         return vectors, logarithm
@@ -173,6 +174,14 @@ class LayerJacobian:
     def _check_span(self, start: int, stop: int) -> None:
         if not 0 <= start < stop <= self.steps:
             raise OptionError(f"the span [{start}, {stop}) is not within the {self.steps} steps")
+
+
+def _checked(found: Tensor, step: int) -> Tensor:
+    if not found.isfinite().all():
+        raise NotANumberError(
+            f"the Jacobian of step {step} is not finite: the network's weights are too large to look into"
+        )
+    return found
 
 
 def recurrent_spectrum(module: nn.Module, layer: int = 0) -> dict[str, NDArray[np.complex128]]:
