@@ -92,6 +92,12 @@ def test_a_stop_in_a_fold_goes_on_there_and_ends_the_same(table: Path, tmp_path:
     assert stop.value.folder == tmp_path / "run"
     assert (tmp_path / "run" / "folds" / "2").exists()
     assert not (tmp_path / "run" / "model.safetensors").exists()
+    metrics = tmp_path / "run" / "folds" / "1" / "metrics.jsonl"
+    before = metrics.read_bytes()
+    metrics.write_bytes(bytes(len(before)))
+    with pytest.raises(RunError, match=r"fold 1 of 3: .*metrics\.jsonl is damaged: it has no evaluation"):
+        resume(tmp_path / "run")
+    metrics.write_bytes(before)
     resumed, _ = resume(tmp_path / "run")
     assert resumed.describe()["folds"] == whole.describe()["folds"]
     weights = "model.safetensors"

@@ -128,6 +128,11 @@ def test_wrong_sweeps_are_named(text: str, message: str) -> None:
         values_of("--sweep", every_option(), text)
 
 
+def test_more_trainings_than_anybody_waits_for_are_refused() -> None:
+    with pytest.raises(OptionError, match="ask for 3,000,000,000 trainings, and 10,000 are the most"):
+        combinations({"hidden": [1, 2, 3]}, range(10**9))
+
+
 def test_folders_are_named_by_values_and_never_mixed() -> None:
     assert folder_name({"learning_rate": 0.001, "cell": "gru"}, 3) == "learning-rate=0.001_cell=gru_seed=3"
     names = {folder_name({"cell": cell}, 1) for cell in ("a.py:X", "a.py/X", "a.py-X")}

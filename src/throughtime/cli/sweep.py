@@ -106,7 +106,7 @@ def _trials(
 ) -> tuple[list[Any], str]:
     """Every training with its options, all of which are checked before the first begins."""
     from throughtime.training.launch import with_evaluations
-    from throughtime.training.sweep import Trial, combinations, folder_name, values_of
+    from throughtime.training.sweep import MOST_TRAININGS, Trial, combinations, folder_name, values_of
 
     swept: dict[str, list[Any]] = {}
     for text in sweep:
@@ -123,7 +123,7 @@ def _trials(
         swept[name] = values
     trials, why = [], ""
     first = given.get("seed")
-    for values, place in combinations(swept, range(seeds or 1)):
+    for values, place in combinations(swept, range(min(seeds or 1, MOST_TRAININGS + 1))):
         config, why = settle({**given, **values, "threads": threads})
         config = with_evaluations(config)  # without them there is nothing to rank by
         seed = (config.training.seed if first is None else first) + place

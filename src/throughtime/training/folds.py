@@ -16,7 +16,7 @@ from throughtime.errors import RunError
 from throughtime.files import write_atomically
 from throughtime.run import CONFIG, Run
 from throughtime.run.folds import FOLDS, FoldMetrics
-from throughtime.run.history import read_metrics
+from throughtime.run.history import METRICS, read_metrics
 from throughtime.run.position import Position
 from throughtime.run.run import CHECKPOINT
 from throughtime.training.progress import Progress
@@ -50,6 +50,7 @@ def measure_folds(config: RunConfig, folder: Path, show: Progress, begin: Begin,
         options = config.changed({"folds": 0, "fold": f"{number}/{count}", "keep": "last"})
         try:
             run, _ = go_on(part, show) if (part / CONFIG).exists() else begin(options, part, show)
+            metrics = _last_evaluation(run.folder)
         except Interrupted as stop:
             raise Interrupted(stop.signal_number, folder, stop.step) from None
         except RunError as error:
@@ -57,7 +58,6 @@ def measure_folds(config: RunConfig, folder: Path, show: Progress, begin: Begin,
                 f"fold {number} of {count}: {error}. `throughtime train --resume {folder}` then goes on with "
                 f"the other folds"
             ) from error
-        metrics = _last_evaluation(run.folder)
         show.remark(f"fold {number} of {count}: {_listed(metrics)}")
         for name, value in metrics.items():
             found.setdefault(name, []).append(value)
@@ -74,7 +74,11 @@ def any_fold_trained(folder: Path) -> bool:
 
 def _last_evaluation(folder: Path) -> dict[str, float]:
     """The metrics of the weights that a run kept."""
-    last = next(entry for entry in reversed(read_metrics(folder)) if "val_loss" in entry)
+    last = next((entry for entry in reversed(read_metrics(folder)) if "val_loss" in entry), None)
+    if last is None:
+        raise RunError(
+            f"{folder / METRICS} is damaged: it has no evaluation; delete {folder} to train it again"
+        )
     return {name.removeprefix("val_"): value for name, value in last.items() if name.startswith("val_")}
 
 

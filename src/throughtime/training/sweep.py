@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -28,6 +29,8 @@ from throughtime.run.run import CHECKPOINT, CONFIG, WEIGHTS, Run
 from throughtime.training.signals import Interrupted, catch_signals
 
 SWEEP = "sweep.json"
+# Of one sweep; each has a folder, and its options are checked before the first begins.
+MOST_TRAININGS = 10_000
 # Seconds until a process that was asked to save and end is made to: a large checkpoint takes a while.
 _PATIENCE = 60
 
@@ -75,7 +78,16 @@ Report = Callable[[Trial, Outcome, bool], None]
 def combinations(
     sweep: Mapping[str, Sequence[Any]], seeds: Sequence[int]
 ) -> list[tuple[dict[str, Any], int]]:
-    """Every combination of values with every seed, in order."""
+    """Every combination of values with every seed, in order.
+
+    Raises:
+        OptionError: they are more than anybody waits for.
+    """
+    count = math.prod(map(len, sweep.values())) * len(seeds)
+    if count > MOST_TRAININGS:
+        raise OptionError(
+            f"--sweep and --seeds ask for {count:,} trainings, and {MOST_TRAININGS:,} are the most"
+        )
     values = [dict(zip(sweep, chosen, strict=True)) for chosen in itertools.product(*sweep.values())]
     return [(each, seed) for each in values for seed in seeds]
 
