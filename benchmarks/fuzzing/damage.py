@@ -15,7 +15,7 @@ _LINES = (text.put_snippet, text.replace_number, text.change_lines, text.other_e
 _TABLE = (*_LINES, text.replace_cell, text.replace_cell, text.replace_number, text.other_separators)
 _JSON_LINES = (text.change_json_line, text.change_json_line, text.change_json_line, *_LINES)
 _JSON = (text.change_json, text.change_json, text.change_json, text.replace_number, text.put_snippet)
-_NPY = (archives.npy_header, archives.npy_header, archives.npy_values)
+_NPY = (archives.npy_header, archives.npy_header, archives.npy_values, archives.npy_type)
 # Most of what is wrong inside of a checkpoint stands in its metadata, as JSON.
 _TENSORS = (*[archives.safetensors_metadata] * 2, archives.safetensors_tensor, archives.safetensors_header)
 

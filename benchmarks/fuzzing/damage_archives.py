@@ -16,6 +16,8 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
+import numpy as np
+
 from fuzzing.damage_bytes import NUMBERS, Damage, set_number
 from fuzzing.damage_text import change_json
 
@@ -26,6 +28,7 @@ _BLOCK = 1 << 20
 # fmt: off
 _DTYPES = ("<f4", "<f8", "<f2", ">f8", "<i8", "<u1", "|b1", "<c8", "<c16", "<U1", "<U999999999", "|S0",
            "|O", "<M8[s]", "|V8", "<f16", "x", "")
+_NUMBER_TYPES = ("<f4", "<f8", "<f2", ">f4", ">f8", "<f16", "<i4", "<i8", ">i8", "<u8", "|u1", "|b1", "<c8")
 _TENSOR_TYPES = {"F32": 4, "F64": 8, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1,
                  "F8_E4M3": 1}
 # As torch writes them.
@@ -189,6 +192,15 @@ def npy_values(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
     return _with(data, where, _odd_float(random))
 
 
+def npy_type(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
+    """The same numbers in another type, or with their bytes in another order."""
+    array = np.load(io.BytesIO(data), allow_pickle=False)
+    file = io.BytesIO()
+    with np.errstate(all="ignore"):
+        np.save(file, array.astype(random.choice(_NUMBER_TYPES)), allow_pickle=False)
+    return file.getvalue()
+
+
 def _npy(header: dict[str, Any]) -> bytes:
     return _npy_of(repr(header))
 
@@ -262,6 +274,10 @@ def safetensors_tensor(random: Random, data: bytes, others: Sequence[bytes]) -> 
         other = random.choice(list(tensors))
         header[name], header[other] = header[other], header[name]
         tensors[name], tensors[other] = tensors[other], tensors[name]
+    elif what < 0.85:
+        # Finite, all of them, and what is computed from them is not.
+        large = struct.pack("<f", random.choice((3.4e38, -3.4e38, 1e30)))
+        tensors[name] = (large * (len(tensors[name]) // 4 + 1))[: len(tensors[name])]
     else:
         count = random.choice((1, 1, 3, 1000))
         for _ in range(count):
