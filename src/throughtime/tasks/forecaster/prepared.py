@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from throughtime.data.npy import read_npy
+from throughtime.data.npy import map_npy
 from throughtime.data.sequences import Sequences, write_sequences
 from throughtime.data.tables import TableFormat
 from throughtime.errors import DataError, RunError
@@ -183,18 +183,31 @@ def read_linear(folder: Path, config: ForecasterConfig) -> Linear:
     Raises:
         RunError: it is missing or damaged.
     """
+    weights = np.array(map_linear(folder, config))
+    if not np.isfinite(weights).all():
+        raise RunError(f"{folder / LINEAR} is damaged: a weight is not finite")
+    return Linear(weights)
+
+
+def map_linear(folder: Path, config: ForecasterConfig) -> NDArray[np.float32]:
+    """Its weights, mapped into memory, whose sizes are those of the options.
+
+    Raises:
+        RunError: as of `read_linear`.
+    """
     path = folder / LINEAR
     try:
-        weights = read_npy(path)
+        weights = map_npy(path)
     except FileNotFoundError:
         raise RunError(f"{path} is missing: the run folder is incomplete") from None
     except DataError as error:
         raise RunError(str(error)) from None
     if weights.shape != (config.data.lookback + 1, config.data.horizon) or weights.dtype != np.float32:
-        raise RunError(f"{path} is damaged, or of another run: it has shape {weights.shape}")
-    if not np.isfinite(weights).all():
-        raise RunError(f"{path} is damaged: a weight is not finite")
-    return Linear(weights)
+        raise RunError(
+            f"{path} is damaged, or of another run than config.toml: it has shape {weights.shape}, for a "
+            f"lookback of {config.data.lookback:,} and a horizon of {config.data.horizon:,}"
+        )
+    return weights
 
 
 def joined(before: SeriesTable, table: SeriesTable) -> tuple[list[Series], list[tuple[int, int]]]:

@@ -112,6 +112,9 @@ class ForecasterRun(Run):
 
     def load(self) -> None:
         self.known = SeriesFile.load(self.folder / SERIES, self.config)
+        if (self.folder / prepared.LINEAR).exists():
+            # An autoregressive network would go on to any horizon that config.toml says.
+            prepared.map_linear(self.folder, self.config)
 
     def build_model(self) -> nn.Module:
         from throughtime.tasks.forecaster.model import AutoregressiveForecaster, Forecaster
