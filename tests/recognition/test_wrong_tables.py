@@ -364,11 +364,18 @@ FILES: dict[str, tuple[str, str, str]] = {
         "".join(f"__label__{n % 3} some words\n" for n in range(20)),
         r"begins with one of 3 labels",
     ),
-    "sktime": (
-        "GunPoint_TRAIN.ts",
+    "sktime by another name": (
+        "GunPoint_TRAIN.txt",
         "#x\n@problemName GunPoint\n@data\n1,2:a\n",
-        r"sktime file.*--input sequences reads",
+        r"sktime file.*call it GunPoint_TRAIN\.ts or GunPoint_TRAIN\.arff",
     ),
+    "sktime with times": ("a.ts", "@timeStamps true\n@data\n(0,1):a\n", r"a time beside each number"),
+    "ARFF in ARFF": (
+        "a.arff",
+        "@relation r\n@attribute a relational\n@data\n",
+        r"line 2: an attribute that is",
+    ),
+    "ARFF without data": ("a.arff", "@relation r\n@attribute a real\n", r"no line @data"),
     "captions called .txt": (
         "captions.txt",
         rows(
@@ -378,7 +385,9 @@ FILES: dict[str, tuple[str, str, str]] = {
         ),
         r"call it captions\.csv",
     ),
-    "one JSON document": ("data.json", '[{"text": "a", "label": 1}]', r"one JSON document.*\.jsonl"),
+    "one JSON document": ("data.json", '{"a": [{"text": "a", "label": 1}]}', r"one JSON document.*\.jsonl"),
+    "a list of no objects": ("data.json", "[1, 2]", r"has no usable rows.*not a JSON object"),
+    "a list cut off": ("data.json", '[{"text": "a"', r"data\.json: not JSON"),
     "a spreadsheet": ("data.xlsx", "PK\x03\x04", r"a spreadsheet.*save it as \.csv"),
     "a spreadsheet called .csv": ("data.csv", "PK\x03\x04" + "x" * 99, r"a ZIP archive or a spreadsheet"),
     "a sound": ("beep.wav", "RIFF", r"one sound.*metadata\.csv"),
@@ -580,6 +589,29 @@ def test_a_parquet_of_dates_and_numbers_is_a_series(tmp_path: Path) -> None:
             {"header": False, "text_column": "1", "label_column": "2"},
             "classifier",
             "2 columns; `2` has 3 values: classification of `1`",
+        ),
+        (
+            "r.json",
+            json.dumps([{"text": text, "label": stars} for text, stars in REVIEWS]),
+            {},
+            "classifier",
+            "2 columns; `label` has 3 values: classification of `text`",
+        ),
+        (
+            "motions.ts",
+            "# of a watch\n@problemName x\n@classLabel true a b\n@data\n"
+            + "".join(f"1,2,{n}:0,?,{n}:{'ab'[n % 2]}\n" for n in range(9)),
+            {},
+            "classifier",
+            "3 columns; `label` has 2 values: classification of sequences in `x0` and `x1`",
+        ),
+        (
+            "gun.arff",
+            "% of hands\n@RELATION gun\n@ATTRIBUTE 'at 1' numeric\n@attribute b REAL\n"
+            "@attribute label {1,2}\n@DATA\n" + "".join(f"{n},{n}.5,{1 + n % 2}\n" for n in range(9)),
+            {},
+            "classifier",
+            "3 columns; `label` has 2 values: classification of the numbers in `at 1` and `b`",
         ),
         (
             "i.csv",

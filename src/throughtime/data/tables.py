@@ -26,10 +26,12 @@ from throughtime.data.joined import (
     refuse_repeated,
     table_suffix,
 )
+from throughtime.data.json_array import is_json_array, read_json_array
 from throughtime.data.json_values import parse_json
 from throughtime.data.lines import expect_file, read_lines, shown
 from throughtime.data.numbers import Decimal, plain_number
 from throughtime.data.parquet import parquet_columns, parquet_rows
+from throughtime.data.series_files import is_series_file, read_series
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError, OptionError
 from throughtime.patterns import is_pattern
@@ -113,7 +115,18 @@ def is_table(path: str | Path | JoinedTable) -> bool:
     """Whether the name is that of a table, or a pattern or URL, which stand for tables here."""
     if isinstance(path, JoinedTable) or is_pattern(path):
         return True
-    return table_suffix(Path(path)) in TABLE_SUFFIXES
+    return table_suffix(Path(path)) in TABLE_SUFFIXES or _is_other_table(Path(path))
+
+
+def _is_other_table(path: Path) -> bool:
+    """Whether a file is a table in a format that only a single file on this machine may have."""
+    return is_series_file(path) or is_json_array(path)
+
+
+def _other_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row]:
+    read = read_json_array if is_json_array(path) else read_series
+    for line, values in read(path, lambda line, fault: bad.report(path, line, fault), form.encoding):
+        yield Row(line, values)
 
 
 def find_metadata(source: str | Path) -> Path | None:
@@ -193,10 +206,11 @@ def _all_names(path: Path | Source, form: TableFormat) -> list[str]:
         expect_file(path)
     if table_suffix(path) == ".parquet":
         return parquet_columns(path)
-    if table_suffix(path) in JSON_LINES:
+    if table_suffix(path) in JSON_LINES or (isinstance(path, Path) and _is_other_table(path)):
         # Rows before the first that can be read are reported, or left out, where rows are read.
         bad = BadRows(skip=True)
-        first = next(_json_rows(path, bad, form), None)
+        rows = _json_rows if table_suffix(path) in JSON_LINES else _other_rows
+        first = next(rows(path, bad, form), None)  # type: ignore[arg-type]
         if first is None:
             raise DataError(f"{path} has no usable rows ({bad.summary()})")
         return list(first.values)
@@ -251,8 +265,8 @@ def read_rows(
     """Read a table row by row.
 
     Args:
-        path: .csv, .tsv, .jsonl, .ndjson (also with .gz behind), or .parquet; or a pattern or URL, whose
-            files are read one after the other.
+        path: .csv, .tsv, .jsonl, .ndjson (also with .gz behind), or .parquet; a .json list of objects, or
+            series in .ts or .arff; or a pattern or URL, whose files are read one after the other.
         bad: what happens to rows that cannot be read.
         columns: columns that have to exist.
         form: how the table is written.
@@ -340,6 +354,8 @@ def _rows_of(
         rows = _parquet_rows(path, bad)
     elif table_suffix(path) in JSON_LINES:
         rows = _json_rows(path, bad, form)
+    elif isinstance(path, Path) and _is_other_table(path):
+        rows = _other_rows(path, bad, form)
     else:
         rows = _delimited_rows(path, bad, form)
     if form.groups is not None:

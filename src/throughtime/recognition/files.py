@@ -6,7 +6,6 @@ from pathlib import Path
 
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.tables import is_table
-from throughtime.recognition.foreign import SERIES_AS_JSON
 from throughtime.recognition.match import Match
 from throughtime.recognition.plain_text import (
     labelled_lines,
@@ -86,7 +85,8 @@ def disguised_table(survey: Survey, wanted: Wanted) -> Match | None:
     if not survey.is_text or wanted.target is not None:
         return None
     if marked_up(survey.lines):
-        return Match("this is an ARFF or sktime file", advice=SERIES_AS_JSON)
+        stem = survey.path.name.removesuffix(survey.path.suffix)
+        return Match("this is an ARFF or sktime file", advice=f"call it {stem}.ts or {stem}.arff")
     why, suffix = table_in_disguise(survey.suffix, survey.lines)
     prose = "--task language-model reads it as text"
     if why:

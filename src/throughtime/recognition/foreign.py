@@ -10,10 +10,6 @@ from throughtime.data.audio import AUDIO_SUFFIXES
 from throughtime.data.images import IMAGE_SUFFIXES
 from throughtime.data.video import VIDEO_SUFFIXES
 
-SERIES_AS_JSON = (
-    "write the numbers and the label of each example into a row of a .csv, which --input sequences reads; of "
-    "several channels, write a list for each channel and a label into a line of a .jsonl"
-)
 _SAVE_AS_TABLE = "save it as .csv (UTF-8) and name that file"
 _UNPACK = "unpack it and name the file or folder inside"
 _METADATA = "put it into a folder with a metadata.csv that names the files and their {} and name the folder"
@@ -37,7 +33,6 @@ _BY_SUFFIX: dict[tuple[str, ...], tuple[str, str]] = {
         "another program's table",
         "save it as .parquet or .csv",
     ),
-    (".arff", ".tsfile"): ("an ARFF or sktime file", SERIES_AS_JSON),
     (".db", ".sqlite", ".sqlite3"): ("a database", "write the table out as .csv"),
     (".json",): (
         "one JSON document",
