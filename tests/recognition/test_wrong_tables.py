@@ -444,17 +444,22 @@ FOLDERS: dict[str, tuple[Callable[[Path], Path], str]] = {
         r"call it metadata\.csv",
     ),
     "sounds alone": (lambda path: folder_of(path, "a.wav", "b.wav"), r"2 sounds.*file_name,label"),
-    "sounds in classes": (
-        lambda path: folder_of(path, "yes/a.wav", "no/b.wav"),
+    "parts of the data": (
+        lambda path: folder_of(path, "train/a.wav", "test/b.wav"),
+        r"parts of the data \(test, train\): name one: .*train$",
+    ),
+    "parts with classes": (
+        lambda path: folder_of(path, "train/pos/1.txt", "test/pos/1.txt"),
+        r"parts of the data \(test, train\): name one: .*train$",
+    ),
+    "texts and sounds": (
+        lambda path: folder_of(path, "yes/a.wav", "no/b.wav", "c/c.txt"),
         r"2 folders of sounds \(no, yes\)",
     ),
     "videos alone": (lambda path: folder_of(path, "a.mp4"), r"1 video without.*file_name,labels"),
     "one table": (lambda path: folder_of(path, "a.csv"), r"one table: name the table: .*a\.csv"),
     "series alone": (lambda path: folder_of(path, "a.csv", "b.csv"), r"2 tables without.*file_name,label"),
-    "texts in classes": (
-        lambda path: folder_of(path, "pos/1.txt", "neg/1.txt"),
-        r"2 folders of texts.*one table",
-    ),
+    "texts of one class": (lambda path: folder_of(path, "pos/1.txt"), r"a folder without metadata\.csv"),
     "texts alone": (lambda path: folder_of(path, "a.txt", "b.txt"), r"2 texts.*name one file"),
     "captions and labels": (
         lambda path: folder_of(path, metadata="file_name,caption,label\na.jpg,a cat,1\n"),

@@ -20,7 +20,7 @@ def file_of(table: Path | JoinedTable, name: Any, allow_outside: bool) -> Path:
     of them would show what is in it.
 
     Args:
-        table: the table.
+        table: the table, or a folder that is read as one.
         name: as it is in the table; relative to the table's folder.
         allow_outside: accept absolute names, `..`, and symbolic links that lead out of the folder.
     Raises:
@@ -31,7 +31,7 @@ def file_of(table: Path | JoinedTable, name: Any, allow_outside: bool) -> Path:
             f"{shown(name)} is a file that several tables, or one behind a URL, name: name one table on this "
             f"machine"
         )
-    folder, text = table.parent, str(name).strip()
+    folder, text = table if table.is_dir() else table.parent, str(name).strip()
     if not text or "\0" in text:
         raise DataError(f"{shown(name)} is not the name of a file")
     path = folder / text

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from throughtime.data.class_folders import is_class_folder, read_class_folder
 from throughtime.data.delimited import dialect_of, read_delimited
 from throughtime.data.groups import Groups
 from throughtime.data.joined import (
@@ -119,11 +120,14 @@ def is_table(path: str | Path | JoinedTable) -> bool:
 
 
 def _is_other_table(path: Path) -> bool:
-    """Whether a file is a table in a format that only a single file on this machine may have."""
-    return is_series_file(path) or is_json_array(path)
+    """Whether it is a table in a format that only a file or a folder on this machine may have."""
+    return is_series_file(path) or is_json_array(path) or is_class_folder(path)
 
 
 def _other_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row]:
+    if is_class_folder(path):
+        yield from (Row(line, values) for line, values in read_class_folder(path, form.encoding))
+        return
     read = read_json_array if is_json_array(path) else read_series
     for line, values in read(path, lambda line, fault: bad.report(path, line, fault), form.encoding):
         yield Row(line, values)
@@ -266,7 +270,8 @@ def read_rows(
 
     Args:
         path: .csv, .tsv, .jsonl, .ndjson (also with .gz behind), or .parquet; a .json list of objects, or
-            series in .ts or .arff; or a pattern or URL, whose files are read one after the other.
+            series in .ts or .arff; a folder with a folder for each label; or a pattern or URL, whose files
+            are read one after the other.
         bad: what happens to rows that cannot be read.
         columns: columns that have to exist.
         form: how the table is written.

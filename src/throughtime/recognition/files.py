@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from throughtime.data.class_folders import SPLITS
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.tables import is_table
 from throughtime.recognition.match import Match
@@ -137,6 +138,13 @@ def bare_folder(survey: Survey, wanted: Wanted) -> Match | None:
         return Match(
             f"a folder of {_counted(media)} without metadata.csv",
             advice=f"if {table} says what they are, call it metadata{suffix}, with the column {FILE_COLUMN}",
+        )
+    if len(folder.inside) >= 2 and SPLITS.issuperset(name.lower() for name in folder.inside):
+        parts = sorted(folder.inside)
+        part = next((name for name in parts if name.lower().startswith("train")), parts[0])
+        return Match(
+            f"a folder of parts of the data ({', '.join(parts)})",
+            advice=f"name one: {Path(str(survey.path), part)}",
         )
     classes = _classes(folder)
     if classes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.data.audio import AUDIO_SUFFIXES
+from throughtime.data.class_folders import is_class_folder
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.groups import Groups
 from throughtime.data.images import IMAGE_SUFFIXES
@@ -75,7 +76,7 @@ class TableSurvey:
     def folder(self) -> Path:
         """Where the files are that it names; those of several tables are refused when they are looked at."""
         assert isinstance(self.path, Path)
-        return self.path.parent
+        return self.path if self.path.is_dir() else self.path.parent
 
     def of_kind(self, *kinds: str) -> list[str]:
         """The names of the columns of some kinds."""
@@ -145,6 +146,8 @@ def look_at(path: Path | JoinedTable, form: TableFormat = USUAL) -> Survey:
         return _look_at_files(path, form)
     if path.is_dir():
         metadata = find_metadata(path)
+        if metadata is None and is_class_folder(path):
+            return Survey(path, table=_look_at_table(path, form))
         if metadata is None:
             return Survey(path, folder=_look_into(path))
         return Survey(path, table=_look_at_table(metadata, form))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from throughtime.config.sound import SoundFrames
 from throughtime.data.arrays import Fill, fill_gaps
+from throughtime.data.class_folders import is_class_folder
 from throughtime.data.events import events_as_text
 from throughtime.data.feature_files import read_features
 from throughtime.data.features import FeatureSpace, is_sequence_file
@@ -307,8 +308,11 @@ def table_of(path: str | Path | JoinedTable) -> Path | JoinedTable:
     if path.is_dir():
         if (found := find_metadata(path)) is not None:
             return found
+        if is_class_folder(path):
+            return path
         raise DataError(
-            f"{path} has no metadata.csv (or .tsv, .jsonl, .parquet) that names its files and labels"
+            f"{path} has no metadata.csv (or .tsv, .jsonl, .parquet) that names its files and labels, and no "
+            f"folder for each label"
         )
     if not path.exists():
         raise DataError(f"{path}: no such file or folder (the working directory is {Path.cwd()})")

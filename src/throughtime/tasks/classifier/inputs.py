@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from throughtime.data.class_folders import TEXT_SUFFIXES, is_class_folder
 from throughtime.data.features import is_sound_file
 from throughtime.data.joined import JoinedTable, located
 from throughtime.data.lines import read_lines
@@ -20,7 +21,8 @@ def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadR
         reader: of examples whose truth need not be known.
         kind: what the examples are.
         path: a table, a pattern or URL of tables, a folder with metadata.csv, a single array or sound, a
-            folder of these without metadata, or a .txt file of texts.
+            folder of these without metadata, a .txt file with a text in each line, or a folder of .txt files
+            with a text each.
         bad: what happens to examples that cannot be used.
     """
     place = located(path)
@@ -30,7 +32,17 @@ def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadR
     path = place
     if kind == "text" and path.suffix.lower() == ".txt" and path.is_file():
         yield from read_inputs(reader, path, read_lines(path, encoding=reader.form.encoding), bad)
-    elif path.is_dir() and find_metadata(path) is None and kind in ("sequences", "audio"):
+    elif kind == "text" and _is_bare(path):
+        files = sorted(one for one in path.iterdir() if one.suffix.lower() in TEXT_SUFFIXES)
+        if not files:
+            raise DataError(f"{path} has neither metadata.csv nor .txt files in it")
+        for file in files:
+            try:
+                text = reader.check_text("".join(read_lines(file, encoding=reader.form.encoding)))
+                yield Example(text, None, text, 1)
+            except DataError as error:
+                bad.report(file, None, str(error))
+    elif kind in ("sequences", "audio") and _is_bare(path):
         sounds = kind == "audio"
         files = sorted(
             file
@@ -48,6 +60,11 @@ def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadR
             bad.report(path, None, str(error))
     else:
         yield from reader.read(path, bad)
+
+
+def _is_bare(path: Path) -> bool:
+    """Whether a folder says nothing of its files."""
+    return path.is_dir() and find_metadata(path) is None and not is_class_folder(path)
 
 
 def read_inputs(
