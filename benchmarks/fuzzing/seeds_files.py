@@ -74,6 +74,28 @@ def _tables() -> None:
         table(f"{name}.jsonl", rows)
         table(f"{name}.jsonl.gz", rows)
         table(f"{name}.parquet", rows)
+    for name, rows in (("remarks", remarks), ("sequences", sequences)):
+        write(f"{name}.json", json.dumps(rows, indent=1).encode())
+    clicks = [
+        {"user": f"u{row // 3}", "event": WORDS[row % 5], "label": "xy"[row // 3 % 2]} for row in range(36)
+    ]
+    for suffix in ("csv", "jsonl", "parquet"):
+        table(f"clicks.{suffix}", clicks)
+    prices = (f"{1 + row}.{row:03},5;{row % 3},25;{'xy'[row % 2]}\n" for row in range(12))
+    write("prices.csv", ("area;floor;label\n" + "".join(prices)).encode())
+    for number, (label, word) in enumerate((label, word) for label in ("good", "bad") for word in WORDS):
+        write(f"classes/{label}/{number}.txt", f"{word} film\n{label}".encode())
+    _series(sequences)
+
+
+def _series(rows: list[dict[str, Any]]) -> None:
+    """Labelled series in the two formats of the UCR archive."""
+    lists = [(",".join(map(str, row["a"])), ",".join(map(str, row["b"])), row["label"]) for row in rows]
+    begin = "# of a watch\n@problemName motions\n@timeStamps false\n@classLabel true x y\n@data\n"
+    write("motions.ts", (begin + "".join(f"{a}:{b}:{label}\n" for a, b, label in lists)).encode())
+    begin = "% of a watch\n@relation motions\n@attribute 'a 1' numeric\n@attribute a2 real\n"
+    begin += "@attribute a3 numeric\n@attribute label {x,y}\n@data\n"
+    write("motions.arff", (begin + "".join(f"{b},{label}\n" for _, b, label in lists)).encode())
 
 
 def table(path: str, rows: list[dict[str, Any]]) -> None:
