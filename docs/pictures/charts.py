@@ -32,7 +32,8 @@ from matplotlib.figure import Figure
 
 from throughtime.tasks.forecaster.picture import Fan, fan_chart
 from throughtime.tasks.forecaster.prediction import Forecast
-from throughtime.tasks.forecaster.times import Frequency, read_time
+from throughtime.tasks.forecaster.times import Frequency
+from throughtime.tasks.forecaster.written_times import read_time
 
 MEASURED = Path(__file__).with_name("measured.json")
 
@@ -288,7 +289,7 @@ def _coloured_text(text: str, values: list[float], palette: str) -> Figure:
 def forecast() -> Figure:
     """A day to come with its intervals, as `throughtime forecast --chart` draws it, beside what came."""
     found = measured()["forecast"]
-    _, first, _ = read_time(found["first"])
+    first = read_time(found["first"]).value
     hour = Frequency("microseconds", 3.6e9, first, True)
     low, point, high = (np.array(found[name]) for name in ("low_80", "forecast", "high_80"))
     levels = [found["low_95"], low, point, point, point, high, found["high_95"]]
