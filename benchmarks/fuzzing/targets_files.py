@@ -38,22 +38,19 @@ def tables() -> Iterator[Target]:
     for suffix in ("jsonl", "parquet", "jsonl.gz"):
         path = f"sequences.{suffix}"
         yield Target(f"table .{suffix}", "tables", path, (), _train(path))
-    for path, run in (("remarks.json", "remarks"), ("sequences.json", "arrays")):
-        yield Target("table .json", "tables", path, (f"runs/{run}/",), (*_train(path), *_predict(run, path)))
+    remarks = (*_train("remarks.json"), *_predict("remarks", "remarks.json"))
+    yield Target("table .json", "tables", "remarks.json", ("runs/remarks/",), remarks)
+    yield Target("table .json", "tables", "sequences.json", (), _train("sequences.json"))
     for path in ("motions.ts", "motions.arff"):
-        commands = (*_train(path), *_train(path, "--input sequences"), *_predict("arrays", path))
-        yield Target("series file", "tables", path, ("runs/arrays/",), commands, 2)
+        commands = (*_train(path), *_train(path, "--input sequences"))
+        yield Target("series file", "tables", path, (), commands, 2)
     for suffix in ("csv", "jsonl", "parquet"):
         path = f"clicks.{suffix}"
-        commands = (*_train(path), *_train(path, "--text-column event --group-by user"))
+        commands = _train(path, "--text-column event --group-by user")
         commands += _train(path, "--lines --text-column event --group-by user")
         yield Target("rows in groups", "tables", path, (), commands)
-    commands = (
-        *_train("prices.csv"),
-        *_train("prices.csv", "--decimal ,"),
-        *_predict("vectors", "prices.csv"),
-    )
-    yield Target("decimal commas", "tables", "prices.csv", ("runs/vectors/",), commands)
+    commands = (*_train("prices.csv"), *_train("prices.csv", "--decimal ,"))
+    yield Target("decimal commas", "tables", "prices.csv", (), commands)
     commands = (*_train("classes"), *_predict("remarks", "classes"), *_predict("remarks", "classes/good"))
     needs = ("runs/remarks/", "classes/")
     yield Target("folder of labels", "texts", "classes/good/1.txt", needs, commands)
