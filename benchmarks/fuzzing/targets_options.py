@@ -59,7 +59,7 @@ def _training() -> Iterator[Target]:
             name
             for section in CONFIGS[task].sections().values()
             for name, field in section.model_fields.items()
-            if name not in _SIZES | _OTHERS and field.annotation is not bool
+            if name not in _SIZES | _OTHERS and field.annotation not in (bool, bool | None)
         ]
         flags = " ".join(f"--{name.replace('_', '-')}" for name in names)
         command = f"train {source} --task {task} {PREPARE} | {flags} --preset --device"

@@ -57,6 +57,21 @@ def test_what_counts_as_a_folder_for_each_label(
     assert is_class_folder(write(tmp_path, **contents)) is is_one
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.ts", "@classLabel true x\n@data\nx\n1:x\n", r"a\.ts line 3: no numbers stand before its label"),
+        ("a.jsonl", '{"label": "x"}\n' * 3, r"a\.jsonl.*"),
+    ],
+)
+def test_a_row_with_nothing_but_a_label_is_no_example(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        tt.train(tmp_path / name, out=tmp_path / "run", input="sequences", **SMALL)
+
+
 def test_a_fault_names_the_file(tmp_path: Path) -> None:
     folder = write(tmp_path, a__1__txt="x", b__1__txt="y", b__2__txt=b"\xff\xfe")
     bad = BadRows(skip=True)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from throughtime.errors import CheckpointError
+from throughtime.errors import CheckpointError, NotANumberError
 from throughtime.runtime import Engine, Stream
 from throughtime.runtime.sampling import SamplingOptions
 from throughtime.runtime.weights import parse_weights, write_weights
@@ -273,3 +273,11 @@ def test_a_closed_stream_says_so() -> None:
     with pytest.raises(ValueError, match="closed"):
         stream.generate(1)
     assert model.open() % 2**32 == 0  # its slot was given back
+
+
+def test_weights_that_are_too_large_are_an_error_that_says_so() -> None:
+    weights = {**tensors(), "output.weight": np.full((V, H), 3e38, np.float32)}
+    stream = Stream(Engine.from_tensors({"layers": 1, "embedding": E}, weights), OPTIONS, seed=4)
+    stream.read([1])
+    with pytest.raises(NotANumberError, match="too large to compute with: logits row 0"):
+        stream.generate(3)

@@ -14,6 +14,7 @@ from throughtime.data.lines import shown
 from throughtime.errors import DataError
 
 Decimal = Literal[",", "."]
+DECIMALS: tuple[Decimal, ...] = (",", ".")
 LARGEST = float(np.finfo(np.float32).max)
 
 # Numbers as people write them: a sign, a currency, groups of three digits, a decimal mark.

@@ -86,6 +86,9 @@ def _ts_rows(
         label = last.strip()
         if not has_label:
             dimensions.append(last)
+        if not dimensions:
+            report(line, "no numbers stand before its label")
+            continue
         width = width or len(dimensions)
         if len(dimensions) != width:
             report(line, f"{len(dimensions)} dimensions, expected {width}")

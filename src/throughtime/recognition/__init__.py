@@ -19,6 +19,7 @@ from typing import Any
 from throughtime.config import CONFIGS, RunConfig, every_option, resolve
 from throughtime.config.idle import refuse_idle
 from throughtime.data.lines import expect_file
+from throughtime.data.numbers import DECIMALS
 from throughtime.data.shards import unpacked_for_now
 from throughtime.data.tables import TableFormat, groups_of
 from throughtime.encodings import UTF8, check_encoding
@@ -71,6 +72,8 @@ def recognise(source: str | Path, options: Mapping[str, Any] | None = None) -> R
 
 
 def _recognise(source: str | Path, options: Mapping[str, Any], task: str | None, because: str) -> Recognised:
+    if options.get("decimal") not in (None, *DECIMALS):
+        raise OptionError(f"--decimal must be a comma or a point, not {str(options['decimal'])!r:.40}")
     form = TableFormat(
         options.get("header") is not False,
         check_encoding(options.get("encoding") or UTF8),

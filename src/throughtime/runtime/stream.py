@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from throughtime.arrays import whole_numbers
-from throughtime.errors import CheckpointError, OptionError
+from throughtime.errors import CheckpointError, NotANumberError, OptionError
 from throughtime.facts import shown
 from throughtime.runtime import generators
 from throughtime.runtime.draws import Draws
@@ -101,8 +101,20 @@ class Stream:
         """Draw tokens (count,), each read before the next is drawn; fewer where one is a stop token.
 
         A call that a signal's handler ends leaves the stream as it was, see `Engine.advance`.
+
+        Raises:
+            ValueError: the count is below 0, or the slot is closed.
+            NotANumberError: the next token's logits are no numbers, as of a state that is too large.
         """
-        tokens, counts, _ = self.engine.advance(self.slot, [count], together=True)
+        try:
+            tokens, counts, _ = self.engine.advance(self.slot, [count], together=True)
+        except ValueError as error:
+            if not str(error).startswith("logits "):
+                raise
+            raise NotANumberError(
+                f"the next token cannot be drawn, as the weights or the state are too large to compute with: "
+                f"{error}"
+            ) from None
         return tokens[0, : counts[0]]
 
     @property

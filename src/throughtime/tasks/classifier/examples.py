@@ -242,6 +242,8 @@ class ExampleReader:
         aside = {*columns.truths, *columns.static, *columns.kept}
         names = row.values if columns.only is None else columns.only
         features = {name: row.values[name] for name in names if name not in aside}
+        if not features:
+            raise DataError("there is nothing beside its label")
         if self.steps_in_columns:
             return self._steps(features, f"row {row.line}")
         if self.kind == "vectors":
