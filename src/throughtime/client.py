@@ -115,12 +115,13 @@ class Client:
             model: needed where the server has several that do this.
             **options: as of the server, such as beam.
         Raises:
+            OptionError: an input is nothing that JSON can hold.
             RemoteError: it is refused, or there is no answer.
             OSError: a file cannot be read.
         """
         body: dict[str, Any] = {"model": model, **options}
         if inputs is not None:
-            body["inputs"] = [_plain(one) for one in inputs]
+            body["inputs"] = list(inputs)
         if files is not None:
             body["files"] = [_file(Path(file)) for file in files]
         return self.call("POST", f"/v1/{verb}", body)["results"]
@@ -244,7 +245,9 @@ class Client:
     def _send(
         self, method: str, path: str, body: Any, headers: Mapping[str, str]
     ) -> http.client.HTTPResponse:
-        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        content = (
+            body if isinstance(body, bytes) or body is None else json.dumps(body, default=_as_lists).encode()
+        )
         self._connection.request(method, self._base + path, content, {**self._headers, **headers})
         answer = self._connection.getresponse()
         if answer.length is None and not answer.chunked:
@@ -298,11 +301,11 @@ class RemoteSession:
         Returns:
             A label with its number for each frame that is complete by now, as `run.session().feed` gives it.
         """
-        numbers = _plain(chunk)
+        numbers = list(chunk)
         if not numbers:
             return []
-        # Only a sound's samples are no lists themselves.
-        name = "frames" if isinstance(numbers[0], list) else "samples"
+        # A sound's samples are single numbers.
+        name = "frames" if hasattr(numbers[0], "__len__") else "samples"
         reply = self._call("step", {name: numbers, "probabilities": probabilities})
         self.position = reply["position"]
         return reply["outputs"]
@@ -359,11 +362,11 @@ class RemoteSession:
         self._client.call("DELETE", f"/v1/sessions/{self.id}")
 
 
-def _plain(value: Any) -> Any:
-    """What JSON can hold: an array becomes lists."""
+def _as_lists(value: Any) -> Any:
+    """An array, wherever it stands in a body, as JSON can hold it."""
     if hasattr(value, "tolist"):
         return value.tolist()
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+    raise OptionError(f"{type(value).__name__} is nothing that JSON can hold: give texts, numbers and lists")
 
 
 def _file(path: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import throughtime as tt
+from throughtime.data import class_folders
 from throughtime.data.class_folders import is_class_folder, read_class_folder
 from throughtime.data.tables import BadRows, read_rows
 from throughtime.errors import DataError
@@ -31,7 +32,7 @@ def test_the_first_rows_show_every_label(tmp_path: Path) -> None:
     folder = write(tmp_path, neg__1__txt="bad", neg__2__txt="worse\nstill", pos__9__txt="good")
     (folder / ".cache").mkdir()
     (folder / "README.md").write_text("reviews")
-    rows = list(read_class_folder(folder))
+    rows = list(read_class_folder(folder, lambda line, fault: None))
     assert [values["label"] for _, values in rows] == ["neg", "pos", "neg"]
     assert [values["text"] for _, values in rows] == ["bad", "good", "worse\nstill"]
     assert [line.file.name for line, _ in rows] == ["1.txt", "9.txt", "2.txt"]  # type: ignore[attr-defined]
@@ -46,7 +47,8 @@ def test_the_first_rows_show_every_label(tmp_path: Path) -> None:
         ({"a__1__txt": "x"}, False),
         ({"a__1__txt": "x", "b__1__wav": "y"}, False),
         ({"a__1__txt": "x", "b__1__txt": "y", "c__1__md": "z"}, False),
-        ({"train__1__txt": "x", "test__1__txt": "y"}, False),
+        ({"train__1__txt": "x", "test__1__txt": "y", "more__1__txt": "z"}, False),
+        ({"train__1__txt": "x", "car__1__txt": "y"}, True),
         ({"a__1__csv": "x", "b__1__csv": "y"}, False),
         ({"a__1__jpg": "x", "b__1__jpg": "y"}, False),
     ],
@@ -61,7 +63,7 @@ def test_what_counts_as_a_folder_for_each_label(
     ("name", "content", "message"),
     [
         ("a.ts", "@classLabel true x\n@data\nx\n1:x\n", r"a\.ts line 3: no numbers stand before its label"),
-        ("a.jsonl", '{"label": "x"}\n' * 3, r"a\.jsonl.*"),
+        ("a.jsonl", '{"label": "x"}\n' * 3, r"a\.jsonl: .*there is nothing to learn from"),
     ],
 )
 def test_a_row_with_nothing_but_a_label_is_no_example(
@@ -70,6 +72,18 @@ def test_a_row_with_nothing_but_a_label_is_no_example(
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=message):
         tt.train(tmp_path / name, out=tmp_path / "run", input="sequences", **SMALL)
+
+
+def test_a_file_of_another_kind_is_not_left_out_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path, a__1__txt="x", b__1__txt="y", b__2__pdf="%PDF")
+    # As where it stands behind those files that are looked at.
+    monkeypatch.setattr(class_folders, "kind_in_classes", lambda path: class_folders.TEXT_SUFFIXES)
+    with pytest.raises(DataError, match=r"b/2\.pdf line 1: the other files are \.txt"):
+        list(read_rows(folder, BadRows(), ["text", "label"]))
+    bad = BadRows(skip=True)
+    assert len(list(read_rows(folder, bad, ["text", "label"]))) == 2 and bad.count == 1
 
 
 def test_a_fault_names_the_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.server.conftest import Server
 from throughtime.client import Client, RemoteError
+from throughtime.errors import OptionError
 from throughtime.run import Run
 
 Runs = dict[str, Path]
@@ -67,6 +68,7 @@ def test_the_client_asks_for_predictions(others: Server, other_runs: Runs, tmp_p
         assert client.predict("translate", ["1 2"], beam=2) == results(others, "translate", ["1 2"], beam=2)
         wanted = results(others, "tag", [clip.tolist()], model="both")
         assert client.predict("tag", [clip], model="both") == wanted
+        assert client.predict("tag", [list(clip)], model="both") == wanted
         assert client.predict("tag", files=[tmp_path / "clip.npy"], model="both") == wanted
         assert client.forecast(rows) == others.post("/v1/forecast", {"rows": rows})["results"]
         photo = other_runs["photos"].parent / "pictures" / "0.png"
@@ -75,6 +77,8 @@ def test_the_client_asks_for_predictions(others: Server, other_runs: Runs, tmp_p
         assert client.predict("caption", files=[photo]) == wanted
         with pytest.raises(RemoteError, match="give inputs"):
             client.predict("classify")
+        with pytest.raises(OptionError, match="set is nothing that JSON can hold"):
+            client.predict("classify", [{"a film"}])
 
 
 def test_answers_do_not_depend_on_who_shares_the_batch(others: Server) -> None:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
 from throughtime.data.audio import AUDIO_SUFFIXES
+from throughtime.data.delimited import Report
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.joined import FileLine
-from throughtime.data.lines import read_lines
+from throughtime.data.lines import read_whole
 from throughtime.encodings import UTF8
+from throughtime.errors import DataError
 
 TEXT_SUFFIXES = (".txt",)
 # A .csv may be a table of examples as well as an array.
 _ARRAYS = (".npy", ".npz")
-# Folders of these names are parts of the data, and no labels.
-SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
+_SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
 # Files of each folder that are looked at to see what it holds.
 _LOOKED_AT = 100
+
+
+def are_parts(names: Iterable[str]) -> bool:
+    """Whether folders are parts of the data and no labels; a single one called train may be a label."""
+    return sum(name.lower() in _SPLITS for name in names) >= 2
 
 
 def is_class_folder(path: Path) -> bool:
@@ -31,7 +37,7 @@ def kind_in_classes(path: Path) -> tuple[str, ...] | None:
     """The suffixes of the files that a folder for each label holds; None where it is no such folder."""
     try:
         folders = _folders(path) if path.is_dir() else []
-        if len(folders) < 2 or SPLITS.issuperset(one.name.lower() for one in folders):
+        if len(folders) < 2 or are_parts(one.name for one in folders):
             return None
         kinds = {_kind_of(folder) for folder in folders}
     except OSError:
@@ -56,25 +62,30 @@ def _files(folder: Path) -> Iterator[Path]:
     return (one for one in folder.iterdir() if not one.name.startswith(".") and one.is_file())
 
 
-def read_class_folder(path: Path, encoding: str = UTF8) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_class_folder(
+    path: Path, report: Report, encoding: str = UTF8
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """The files of such a folder as rows: one of each label in turn, so that the first rows show them all.
 
     Args:
         path: of which `is_class_folder` is true.
+        report: is told of each file that cannot be read, or is of another kind.
         encoding: of texts.
     Yields:
         For each file a line that knows it, and `text` or `file_name` with `label`.
-    Raises:
-        DataError: a text cannot be read.
     """
     kind = kind_in_classes(path) or ()
-    each = [
-        sorted(one for one in _files(folder) if one.name.lower().endswith(kind)) for folder in _folders(path)
-    ]
+    each = [sorted(_files(folder)) for folder in _folders(path)]
     for file in filter(None, chain.from_iterable(zip_longest(*each))):
-        label = file.parent.name
+        line, label = FileLine(1, file), file.parent.name
+        if not file.name.lower().endswith(kind):
+            report(line, f"the other files are {' or '.join(kind)}")
+            continue
+        values = {FILE_COLUMN: f"{label}/{file.name}"}
         if kind == TEXT_SUFFIXES:
-            values = {"text": "".join(read_lines(file, encoding=encoding))}
-        else:
-            values = {FILE_COLUMN: f"{label}/{file.name}"}
-        yield FileLine(1, file), {**values, "label": label}
+            try:
+                values = {"text": read_whole(file, encoding)}
+            except DataError as error:
+                report(line, str(error))
+                continue
+        yield line, {**values, "label": label}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from throughtime.data.delimited import Report
 from throughtime.data.json_values import parse_json
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError
@@ -13,8 +14,6 @@ from throughtime.errors import DataError
 # It is read whole, and takes ten times its size in memory.
 _MOST_BYTES = 64 << 20
 _LINES = "write one object on each line of a .jsonl file, as `jq -c '.[]' data.json > data.jsonl` does"
-
-Report = Callable[[int, str], None]
 
 
 def is_json_array(path: Path) -> bool:

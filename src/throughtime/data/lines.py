@@ -61,6 +61,22 @@ def read_lines(
         raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
+def read_whole(path: Path, encoding: str = UTF8) -> str:
+    """A text file that is one example.
+
+    Raises:
+        DataError: as of `read_lines`, or the text is longer than a line may be.
+    """
+    lines: list[str] = []
+    length = 0
+    for line in read_lines(path, encoding=encoding):
+        lines.append(line)
+        length += len(line)
+        if length > LINE.value:
+            raise DataError(f"{path} has more than {LINE.value:,} characters, and is read as one text")
+    return "".join(lines)
+
+
 def standard_input() -> Iterator[str]:
     """The lines of standard input without their ends, each as soon as it is there.
 

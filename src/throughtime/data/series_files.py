@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from throughtime.data.delimited import Report
 from throughtime.data.lines import read_lines, shown
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError
-
-if TYPE_CHECKING:
-    from throughtime.data.sources import Source
 
 SERIES_SUFFIXES = (".ts", ".arff")
 # The column of what a series is, as tables of ours have it.
@@ -23,8 +21,6 @@ _LABEL = "label"
 _LONGEST_HEADER = 2_000
 _MISSING = {"?", "nan", ""}
 _ATTRIBUTE = re.compile(r"@attribute\s+('[^']*'|\"[^\"]*\"|[^\s{]+)\s*(.*)", re.IGNORECASE)
-
-Report = Callable[[int, str], None]
 
 
 def is_series_file(path: Path) -> bool:
@@ -39,9 +35,7 @@ def is_series_file(path: Path) -> bool:
         return False
 
 
-def read_series(
-    path: Path | Source, report: Report, encoding: str = UTF8
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_series(path: Path, report: Report, encoding: str = UTF8) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read the rows of such a file.
 
     Args:
@@ -62,7 +56,7 @@ def read_series(
 
 
 def _ts_rows(
-    path: Path | Source, lines: Iterator[tuple[int, str]], report: Report
+    path: Path, lines: Iterator[tuple[int, str]], report: Report
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     known: dict[str, str] = {}
     for line, text in lines:
@@ -117,7 +111,7 @@ def _numbers(text: str) -> list[float | None]:
 
 
 def _arff_rows(
-    path: Path | Source, lines: Iterator[tuple[int, str]], report: Report
+    path: Path, lines: Iterator[tuple[int, str]], report: Report
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     names: list[str] = []
     for line, text in lines:

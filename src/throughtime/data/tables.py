@@ -125,10 +125,9 @@ def _is_other_table(path: Path) -> bool:
 
 
 def _other_rows(path: Path, bad: BadRows, form: TableFormat) -> Iterator[Row]:
-    if is_class_folder(path):
-        yield from (Row(line, values) for line, values in read_class_folder(path, form.encoding))
-        return
     read = read_json_array if is_json_array(path) else read_series
+    if is_class_folder(path):
+        read = read_class_folder
     for line, values in read(path, lambda line, fault: bad.report(path, line, fault), form.encoding):
         yield Row(line, values)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from throughtime.data.class_folders import SPLITS
+from throughtime.data.class_folders import are_parts
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.tables import is_table
 from throughtime.recognition.match import Match
@@ -139,7 +139,7 @@ def bare_folder(survey: Survey, wanted: Wanted) -> Match | None:
             f"a folder of {_counted(media)} without metadata.csv",
             advice=f"if {table} says what they are, call it metadata{suffix}, with the column {FILE_COLUMN}",
         )
-    if len(folder.inside) >= 2 and SPLITS.issuperset(name.lower() for name in folder.inside):
+    if are_parts(folder.inside):
         parts = sorted(folder.inside)
         part = next((name for name in parts if name.lower().startswith("train")), parts[0])
         return Match(

@@ -8,7 +8,7 @@ from pathlib import Path
 from throughtime.data.class_folders import TEXT_SUFFIXES, is_class_folder
 from throughtime.data.features import is_sound_file
 from throughtime.data.joined import JoinedTable, located
-from throughtime.data.lines import read_lines
+from throughtime.data.lines import read_lines, read_whole
 from throughtime.data.tables import BadRows, find_metadata
 from throughtime.errors import DataError
 from throughtime.tasks.classifier.examples import Example, ExampleReader, InputKind, is_example_file
@@ -38,7 +38,7 @@ def read_any(reader: ExampleReader, kind: InputKind, path: str | Path, bad: BadR
             raise DataError(f"{path} has neither metadata.csv nor .txt files in it")
         for file in files:
             try:
-                text = reader.check_text("".join(read_lines(file, encoding=reader.form.encoding)))
+                text = reader.check_text(read_whole(file, reader.form.encoding))
                 yield Example(text, None, text, 1)
             except DataError as error:
                 bad.report(file, None, str(error))
