@@ -187,6 +187,15 @@ def test_search_stops_once_nothing_can_improve():
     assert steps < 5
 
 
+def test_a_search_that_might_never_end_is_refused_before_its_first_step():
+    with pytest.raises(OptionError, match=r"10,000 tokens at most, .* not 9,223,372,036,854,775,807"):
+        beam_search(_no_step, np.log([0.5, 0.5]), None, _no_step, width=2, max_length=2**63 - 1, end_token=1)
+
+
+def _no_step(*_):
+    raise AssertionError("a step was taken")
+
+
 def test_impossible_tokens_are_never_part_of_a_result():
     first = np.array([0.0, -np.inf, -np.inf])
     found = beam_search(

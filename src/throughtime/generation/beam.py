@@ -19,6 +19,8 @@ MAX_PENALTY = 10.0
 MAX_REWARD = 100.0
 # Wider than in any paper. Ten thousand beginnings of a thousand tokens take minutes, and gigabytes.
 MAX_WIDTH = 1000
+# Nothing of a search is seen before its end, and a model that gives the end token too little never comes to one.
+MAX_LENGTH = 10_000
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def beam_search(
         state: of one row, that of `first_log_probabilities`.
         select: (state, indices (W,) int64) -> the state whose row i is row indices[i] of the old one.
         width: from 1 to `MAX_WIDTH`; the number of beginnings kept, and of results at most.
-        max_length: 1 or above; in tokens, with the end token.
+        max_length: from 1 to `MAX_LENGTH`; in tokens, with the end token.
         end_token: in [0, V); None where sequences end by length only.
         length_penalty: alpha, from 0 to `MAX_PENALTY`; the score is
             log-probability / ((5 + length) / 6) ** alpha. 0 ranks by probability, which favours short
@@ -79,6 +81,8 @@ def beam_search(
         word reward He et al. 2016 ("Improved Neural Machine Translation with SMT Features"), its bound
         Huang, Zhao and Ma 2017 ("When to Finish?").
     """
+    if max_length > MAX_LENGTH:
+        raise OptionError(f"a beam search writes {MAX_LENGTH:,} tokens at most, an end among them, not {max_length:,}")
     first = np.atleast_2d(np.asarray(first_log_probabilities, dtype=np.float64))
     _check(first, (1, first.shape[-1]), position=1)
     return beam_search_batch(
@@ -117,7 +121,7 @@ def beam_search_batch(
         step, select, width, end_token, length_penalty, word_reward, rewarded_length: as for `beam_search`.
         first_log_probabilities: (B, V), one row a source.
         state: of B rows.
-        max_lengths: B lengths, each as `max_length` of `beam_search`.
+        max_lengths: B lengths, each 1 or above and with the end token; sources bound them, no constant does.
         penalties: state of W rows -> (W,), each 0 or below, that is added to the score of a sequence which
             ends with a token drawn from this state: the coverage penalty of Wu et al. 2016.
     Returns:
