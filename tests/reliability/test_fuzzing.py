@@ -87,10 +87,23 @@ def outcome_of(function: Callable[[], None], monkeypatch: pytest.MonkeyPatch) ->
     return found[1]
 
 
+def collect(error: type[Exception]) -> None:
+    """Let garbage raise an error, of which Python's own hook tells and not pytest's."""
+
+    class Garbage:
+        def __del__(self) -> None:
+            raise error("while it was collected")
+
+    sys.unraisablehook = sys.__unraisablehook__
+    Garbage()
+
+
 @pytest.mark.parametrize(
     ("function", "kind"),
     [
         (lambda: None, "accepted"),
+        (lambda: collect(RecursionError), "accepted"),
+        (lambda: collect(KeyError), "traceback"),
         (refuse, "refused"),
         (refuse_in_lines, "not one line"),
         (raise_error, "traceback"),

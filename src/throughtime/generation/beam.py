@@ -19,7 +19,7 @@ MAX_PENALTY = 10.0
 MAX_REWARD = 100.0
 # Wider than in any paper. Ten thousand beginnings of a thousand tokens take minutes, and gigabytes.
 MAX_WIDTH = 1000
-# Nothing of a search is seen before its end, and a model that gives the end token too little never comes to one.
+# Nothing of a search is seen before its end, which a model that gives the end token too little never reaches.
 MAX_LENGTH = 10_000
 
 
@@ -82,7 +82,8 @@ def beam_search(
         Huang, Zhao and Ma 2017 ("When to Finish?").
     """
     if max_length > MAX_LENGTH:
-        raise OptionError(f"a beam search writes {MAX_LENGTH:,} tokens at most, an end among them, not {max_length:,}")
+        most = f"{MAX_LENGTH:,} tokens at most, an end among them"
+        raise OptionError(f"a beam search writes {most}, not {max_length:,}")
     first = np.atleast_2d(np.asarray(first_log_probabilities, dtype=np.float64))
     _check(first, (1, first.shape[-1]), position=1)
     return beam_search_batch(
