@@ -658,6 +658,15 @@ def test_rows_with_other_columns_each_are_surveyed_in_one_pass(tmp_path: Path) -
     assert "(3,000 in all) are not read" in recognise(tmp_path / "a.jsonl").why
 
 
+def test_a_number_of_hundreds_of_digits_in_joined_rows_is_one(tmp_path: Path) -> None:
+    lines = (
+        json.dumps({"id": n // 2, "x": 10 ** (400 * (n == 3)), "label": "ab"[n // 6]}) for n in range(12)
+    )
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    found = recognise(tmp_path / "a.jsonl", {"group_by": "id", "label_column": "label"})
+    assert "6 groups of rows by `id`" in found.why and found.task == "classifier"
+
+
 @pytest.mark.parametrize("option", ["columns", "text_column", "label_column", "static_columns"])
 def test_commas_alone_name_no_column(tmp_path: Path, option: str) -> None:
     (tmp_path / "a.csv").write_text(rows("text", "label", of=REVIEWS))

@@ -56,11 +56,9 @@ def read_number(value: Any) -> float:
         DataError: it is none.
     """
     try:
-        found = float(value)
+        found = as_float(value)
     except (TypeError, ValueError):
         raise DataError(f"{shown(value)} is not a number") from None
-    except OverflowError:  # a whole number of hundreds of digits
-        found = math.inf
     if not abs(found) <= LARGEST:
         raise DataError(_why(found))
     return found
@@ -100,12 +98,22 @@ def how_written(texts: Iterable[str], between_commas: bool) -> Decimal | None:
 def reads_as_number(value: Any) -> bool:
     """Whether a table's value is meant as a number, be it NaN."""
     try:
-        float(value)
-    except OverflowError:
-        return True
+        as_float(value)
     except (TypeError, ValueError):
         return False
     return True
+
+
+def as_float(value: Any) -> float:
+    """`float(value)`, and infinity for a whole number of hundreds of digits, as for the text of one.
+
+    Raises:
+        TypeError, ValueError: it is no number.
+    """
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _why(number: float) -> str:

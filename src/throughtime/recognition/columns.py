@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from throughtime.data.numbers import reads_as_number
+from throughtime.data.numbers import as_float, reads_as_number
 from throughtime.data.tables import UNNAMED
 
 # Different values that are kept of a column: more than any classifier has labels for.
@@ -140,7 +140,7 @@ class Column:
         if kind == "text":
             self.words += len(text.split())
         elif kind in ("number", "time"):
-            self._follow(_as_float(value) if kind == "number" else text, kind)
+            self._follow(as_float(value) if kind == "number" else text, kind)
 
     def _count(self, text: str) -> None:
         if text in self.values or len(self.values) < _DIFFERENT:
@@ -173,13 +173,6 @@ def sum_up(names: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> dict[str,
 def is_time(text: str) -> bool:
     """Whether a text says when, as people write it."""
     return len(text) < 40 and _DATE.fullmatch(text.strip()) is not None
-
-
-def _as_float(value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # a whole number of hundreds of digits
-        return math.inf
 
 
 def _kind_of(value: Any) -> str:

@@ -17,7 +17,7 @@ from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.groups import Groups
 from throughtime.data.images import IMAGE_SUFFIXES
 from throughtime.data.joined import JoinedTable, table_suffix
-from throughtime.data.numbers import Decimal, how_written, plain_number, reads_as_number
+from throughtime.data.numbers import Decimal, as_float, how_written, plain_number, reads_as_number
 from throughtime.data.sources import Source
 from throughtime.data.tables import (
     USUAL,
@@ -301,7 +301,7 @@ def _columns_of(
 def _as_numbers(value: Any) -> Any:
     """A list of cells as numbers, where they are numbers."""
     if isinstance(value, list) and value and all(reads_as_number(one) for one in value):
-        return [float(one) for one in value]
+        return [as_float(one) for one in value]
     return value
 
 
