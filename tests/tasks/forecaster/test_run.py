@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.tasks.forecaster.tables import load_table, sales_table, waves, write
+from tests.tasks.forecaster.tables import hours, load_table, sales_table, waves, write
 from throughtime.config import resolve
 from throughtime.errors import CheckpointError, DataError, OptionError, RunError
 from throughtime.run import Run
@@ -208,6 +208,31 @@ def test_the_odd_value_is_on_top(load: tuple[ForecasterRun, Path], tmp_path: Pat
     # The value after it may be as odd: it is forecast from the odd one.
     assert time in [one.time for one in sorted(found, key=lambda one: -one.score)[:2]]
     assert found[-1].time == lines[-25].split(",")[0]  # the last value has a score, too
+
+
+def test_names_that_are_known_ahead_are_read_and_asked_for(tmp_path: Path) -> None:
+    times, table = hours(400), tmp_path / "load.csv"
+    named = ["Easter" if hour % 31 < 3 else "" for hour in range(400)]
+    rows = [
+        (t, hour % 24 + 30 * bool(name), name)
+        for hour, (t, name) in enumerate(zip(times, named, strict=True))
+    ]
+    write(table, ("time", "load", "event"), *rows)
+    run = trained(tmp_path / "run", table, known_future="event", epochs=10, batch=8, learning_rate=0.01)
+    ahead = write(
+        tmp_path / "ahead.csv", ("time", "event"), *zip(hours(404)[400:], ["Easter"] * 4, strict=True)
+    )
+    quiet = write(tmp_path / "quiet.csv", ("time", "event"), *zip(hours(404)[400:], [""] * 4, strict=True))
+    busy, usual = ([row["forecast"] for row in run.forecast(table, future=one)] for one in (ahead, quiet))
+    assert min(np.subtract(busy, usual)) > 5
+    session = ForecasterRun.open(run.folder).session()
+    for time, value, name in rows:
+        session.update({"time": time, "load": value, "event": name})
+    assert [row["forecast"] for row in session.forecast([{"event": "Easter"}] * 4)] == busy
+    with pytest.raises(DataError, match="'event': 'Xmas' is a name that the training table does not have"):
+        session.forecast([{"event": "Xmas"}] * 4)
+    with pytest.raises(DataError, match=r"'event' of .* is not given, and a forecast"):
+        list(run.forecast(table))
 
 
 def test_a_session_says_what_a_file_says_and_goes_on_after_a_snapshot(

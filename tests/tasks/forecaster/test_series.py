@@ -11,7 +11,7 @@ import pytest
 from tests.tasks.forecaster.tables import hours, write
 from throughtime.data.tables import USUAL, TableFormat
 from throughtime.errors import DataError
-from throughtime.tasks.forecaster.series import Roles, find_roles, read_series
+from throughtime.tasks.forecaster.series import Roles, find_roles, read_series, with_names
 
 WIDE = Roles("time", ["a", "b"])
 LONG = Roles("day", ["y"], "id", static=["size"])
@@ -85,3 +85,41 @@ def test_columns_are_named_once_and_have_to_exist(tmp_path: Path) -> None:
         find_roles(path, USUAL, time_column="time", columns="a,b", known_future="a")
     with pytest.raises(DataError, match=r"no column 'c' \(--past-columns\)"):
         find_roles(path, USUAL, time_column="time", columns="a", past_columns="c")
+
+
+def test_names_beside_the_targets_are_a_number_for_each(tmp_path: Path) -> None:
+    columns = ("time", "a", "event", "kind", "price")
+    rows = [
+        ("2024-01-01", 1, "", 0, 5),
+        ("2024-01-03", 2, "Easter", "b", ""),
+        ("2024-01-04", 3, "None", 0, 6),
+    ]
+    path = write(tmp_path / "a.csv", columns, *rows)
+    roles = with_names(path, Roles("time", ["a"], known=["event", "kind"], past=["price"]), USUAL)
+    assert roles.names == {"event": ["Easter"], "kind": ["0", "b"]}
+    assert roles.owners(roles.covariates) == ["event", "kind", "kind", "price"]
+    none, gap = [0, 1, 0, 5], [np.nan] * 4
+    table = read_series(path, roles, USUAL)
+    expected = [none, gap, [1, 0, 1, np.nan], [0, 1, 0, 6]]
+    np.testing.assert_array_equal(table.series[0].covariates, expected)
+    other = write(tmp_path / "b.csv", columns, ("2024-01-01", 1, "Eastern", 0, 5))
+    with pytest.raises(
+        DataError, match=r"line 2: column 'event': 'Eastern' is a name that .* has 'Easter'\."
+    ):
+        read_series(other, roles, USUAL, table.frequency)
+
+
+def test_a_mistake_among_many_numbers_is_no_name(tmp_path: Path) -> None:
+    rows = [(f"2024-01-{day:02}", 1, f"{day}.5" if day != 20 else "2O.5") for day in range(1, 31)]
+    path = write(tmp_path / "a.csv", ("time", "a", "price"), *rows)
+    roles = with_names(path, Roles("time", ["a"], known=["price"]), USUAL)
+    assert roles.names == {}
+    with pytest.raises(DataError, match=r"line 21: column 'price': '2O.5' is not a number"):
+        read_series(path, roles, USUAL)
+
+
+def test_a_column_of_all_too_many_names_is_refused(tmp_path: Path) -> None:
+    rows = [(number, 1, f"name {number}") for number in range(200)]
+    path = write(tmp_path / "a.csv", ("time", "a", "note"), *rows)
+    with pytest.raises(DataError, match=r"line 102: column 'note' has more than 100 names"):
+        with_names(path, Roles("time", ["a"], past=["note"]), USUAL)

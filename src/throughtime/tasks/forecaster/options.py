@@ -60,12 +60,13 @@ class SeriesData(Section):
     value_column: str | None = Field(default=None, description="Long tables: the column of the values.")
     known_future: str | None = Field(
         default=None,
-        description="Columns that are known ahead, such as holidays or prices, names between commas. A "
-        "forecast needs their future values.",
+        description="Columns that are known ahead, such as holidays or prices, between commas; they hold "
+        "numbers or names. A forecast needs their future values.",
     )
     past_columns: str | None = Field(
         default=None,
-        description="Columns that help and are known only up to now, such as measured weather.",
+        description="Columns that help and are known only up to now, such as measured weather; numbers or "
+        "names.",
     )
     static_columns: str | None = Field(
         default=None,

@@ -59,7 +59,8 @@ class SeriesFile:
         scaling, roles = found.scaling, found.roles
         sizes = (len(scaling.means), len(scaling.deviations))
         counts = (scaling.known, scaling.past)
-        if sizes != (len(roles.covariates),) * 2 or counts != (len(roles.known), len(roles.past)):
+        widths = roles.width(roles.known), roles.width(roles.past)
+        if sizes != (sum(widths),) * 2 or counts != widths:
             raise RunError(f"{path} is damaged: its columns and their means do not fit")
         static = (scaling.static_names, scaling.static_means, scaling.static_deviations)
         if any(len(one) != len(roles.static) for one in static):
@@ -129,7 +130,7 @@ class _PartFacts:
 
 def _read_part(folder: Path, part: str, known: SeriesFile) -> list[Series]:
     rows = Sequences.open(folder / f"{part}.npy")
-    rows.expect_steps((1 + len(known.roles.covariates),), np.float64)
+    rows.expect_steps((1 + known.roles.width(known.roles.covariates),), np.float64)
     facts = read_json(folder / f"{part}.json", list[_PartFacts])
     if len(facts) != len(rows) or any(len(one.static) != len(known.roles.static) for one in facts):
         raise RunError(f"{folder / part}.json is damaged: its series do not fit")
@@ -248,10 +249,7 @@ def read_future(path: str | Path, known: SeriesFile, form: TableFormat) -> Serie
     """
     if not known.roles.known:
         raise DataError(f"{path}: this model has no columns that are known ahead: leave out --future")
-    if known.roles.series is None:
-        roles = Roles(known.roles.time, known.roles.known[:1], None, known.roles.known[1:])
-    else:
-        roles = Roles(known.roles.time, known.roles.known[:1], known.roles.series, known.roles.known[1:])
+    roles = replace(known.roles, targets=[], past=[], static=[])
     return read_series(path, roles, form, known.frequency)
 
 
@@ -263,7 +261,8 @@ def with_future(
     Raises:
         DataError: what is known ahead is not given for every step to come (the message says where).
     """
-    count = len(known.roles.known)
+    owners = known.roles.owners(known.roles.known)
+    count = len(owners)
     covariates = np.full((last + horizon, one.covariates.shape[1]), np.nan)
     covariates[: min(len(one), last + horizon)] = one.covariates[: last + horizon]
     covariates[last:, count:] = np.nan  # what is known only up to now
@@ -271,15 +270,14 @@ def with_future(
         other = next((a for a in ahead.series if known.roles.series is None or a.name == one.name), None)
         if other is None:
             raise DataError(f"{ahead.path} has no series {one.name!r:.60}, which {path} has")
-        rows = np.concatenate([other.values[:, None], other.covariates], 1)
         places = one.first + np.arange(last, last + horizon) - other.first
         inside = (places >= 0) & (places < len(other))
-        covariates[last + np.flatnonzero(inside), :count] = rows[places[inside]]
+        covariates[last + np.flatnonzero(inside), :count] = other.covariates[places[inside]]
     missing: NDArray[np.bool_] = np.isnan(covariates[last:, :count])
     if missing.any():
         step, column = map(int, np.argwhere(missing)[0])
         raise DataError(
-            f"{path}: {known.roles.known[column]!r:.60} of {known.frequency.write(one.first + last + step)} "
+            f"{path}: {owners[column]!r:.60} of {known.frequency.write(one.first + last + step)} "
             f"is not given, and a forecast of series {one.name!r:.60} needs it: add rows with empty targets "
             f"for the {horizon} steps to come, or name a table of them (--future)"
         )

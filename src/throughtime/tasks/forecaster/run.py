@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.data.lines import shown
 from throughtime.data.tables import BadRows, TableFormat
 from throughtime.errors import DataError, MissingExtraError, OptionError
 from throughtime.in_memory import Data, known_options, on_disk, takes_data, takes_frames
@@ -26,7 +27,7 @@ from throughtime.tasks.forecaster.options import ForecasterConfig
 from throughtime.tasks.forecaster.prediction import Forecast, Forecasting
 from throughtime.tasks.forecaster.prepared import SERIES, Prepared, SeriesFile
 from throughtime.tasks.forecaster.scaling import measure
-from throughtime.tasks.forecaster.series import Series, SeriesTable, find_roles, read_series
+from throughtime.tasks.forecaster.series import Series, SeriesTable, find_roles, read_series, with_names
 from throughtime.tasks.forecaster.session import ForecastSession
 from throughtime.tasks.forecaster.windows import Windows
 
@@ -68,6 +69,11 @@ class ForecasterRun(Run):
             "static_columns",
         )  # fmt: skip
         roles = find_roles(data.source, form, **{name: getattr(data, name) for name in columns})
+        roles = with_names(data.source, roles, form)
+        for column, found in roles.names.items():
+            listed = ", ".join(map(shown, found[:10])) + (", ..." if len(found) > 10 else "")
+            count = f"{len(found)} name{'s' * (len(found) > 1)}"
+            show.remark(f"{data.source}: column {shown(column)} has {count}: {listed}")
         table = read_series(data.source, roles, form)
         self.config = settle_sizes(self.config, table, roles)
         data = self.config.data

@@ -54,8 +54,8 @@ class Scaling:
         calendar: whether the calendar is read.
         joint: whether every series reads the others.
         identity: whether the network is told which series it reads.
-        known, past: how many covariates are known ahead, and how many are not.
-        means, deviations: of the covariates.
+        known, past: how many numbers of a step are known ahead beside its calendar, and how many are not.
+        means, deviations: of these numbers; 0 and 1 where they stand for a name.
         static: for each static column the names in it, or an empty list where it holds numbers.
         static_means, static_deviations: of each static column; unused where it holds names.
     """
@@ -198,8 +198,9 @@ def measure(
         facts.append(SeriesFacts(one.name, shift, scale, naive_error(one.values[:length], season)))
     rows = np.concatenate([one.covariates[:length] for one, length in zip(series, training, strict=True)])
     means, deviations = [], []
-    for column in rows.T:
-        mean, deviation = shift_and_scale(column, False)
+    for owner, column in zip(roles.owners(roles.covariates), rows.T, strict=True):
+        # A rare name would be many deviations from its mean.
+        mean, deviation = (0.0, 1.0) if owner in roles.names else shift_and_scale(column, False)
         means.append(mean)
         deviations.append(deviation)
     names: list[list[str]] = []
@@ -218,8 +219,8 @@ def measure(
         static_means.append(mean)
         static_deviations.append(deviation)
     return Scaling(
-        facts, counts, calendar, joint, identity, len(roles.known), len(roles.past), means, deviations, names,
-        static_means, static_deviations,
+        facts, counts, calendar, joint, identity, roles.width(roles.known), roles.width(roles.past), means,
+        deviations, names, static_means, static_deviations,
     )  # fmt: skip
 
 

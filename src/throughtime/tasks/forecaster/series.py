@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from throughtime.data.joined import place_of
 from throughtime.data.lines import shown
-from throughtime.data.numbers import read_number
+from throughtime.data.numbers import read_number, reads_as_number
 from throughtime.data.tables import (
     BadRows,
     TableFormat,
@@ -30,6 +30,10 @@ from throughtime.tasks.forecaster.written_times import Unit, read_time
 
 # How other programs write that there is no value.
 _NOTHING = ("", "na", "n/a", "nan", "null", "none")
+# Names that a column beside the targets may have, each an input of the network; and how many numbers may
+# stand among them, as where 0 says that a day is no holiday.
+_MOST_NAMES = 100
+_MOST_NUMBERS_AMONG_NAMES = 10
 # Rows of a grid that may be made for each row that is there: a year mistyped would fill all memory.
 _MOST_GAPS = 100
 
@@ -45,6 +49,7 @@ class Roles:
         known: known ahead.
         past: known up to now.
         static: the same in all rows of a series.
+        names: of each known or past column that holds names, those that the training table has.
     """
 
     time: str
@@ -53,11 +58,39 @@ class Roles:
     known: list[str] = field(default_factory=list)
     past: list[str] = field(default_factory=list)
     static: list[str] = field(default_factory=list)
+    names: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     @property
     def covariates(self) -> list[str]:
-        """The columns of numbers beside the targets: first those that are known ahead."""
+        """The columns beside the targets that change: first those that are known ahead."""
         return [*self.known, *self.past]
+
+    def width(self, columns: Sequence[str]) -> int:
+        """How many numbers some of these columns are: one each, or one for each name."""
+        return len(self.owners(columns))
+
+    def owners(self, columns: Sequence[str]) -> list[str]:
+        """For each number that is read of these columns, its column."""
+        return [column for column in columns for _ in self.names.get(column, ("",))]
+
+    def read(self, column: str, value: Any) -> list[float]:
+        """The numbers that a cell of a known or past column is.
+
+        An empty cell is NaN among numbers, and none of the names among names.
+
+        Raises:
+            DataError: it is no number, or none of the names.
+        """
+        names = self.names.get(column)
+        if names is None:
+            return [_cell(value)]
+        text = _text(value)
+        if text and text not in names:
+            raise DataError(
+                f"{shown(value)} is a name that the training table does not have; it has "
+                f"{', '.join(map(shown, names[:10]))}. Leave the cell empty where it is none of them"
+            )
+        return [float(text == name) for name in names]
 
 
 @dataclass
@@ -175,6 +208,42 @@ def find_roles(path: str | Path, form: TableFormat, **given: str | None) -> Role
     return roles
 
 
+def with_names(path: str | Path, roles: Roles, form: TableFormat) -> Roles:
+    """The roles, with the names that the known and past columns of a training table hold.
+
+    A column holds names where a cell is no number, unless many different numbers stand beside it: that cell
+    is a mistake then, of which `read_series` tells.
+
+    Raises:
+        DataError: the table cannot be read, or a column has too many names.
+    """
+    values: dict[str, set[str]] = {column: set() for column in roles.covariates}
+    numbers: dict[str, set[str]] = {column: set() for column in roles.covariates}
+    if not values:
+        return roles
+    for row in read_rows(path, BadRows(), form=form):
+        for column, known in values.items():
+            text = _text(row.values.get(column))
+            if not text or text in known or len(numbers[column]) > _MOST_NUMBERS_AMONG_NAMES:
+                continue
+            if reads_as_number(text):
+                numbers[column].add(text)
+            known.add(text)
+            if len(known) > _MOST_NAMES:
+                raise DataError(
+                    f"{place_of(path, row.line)}: column {shown(column)} has more than {_MOST_NAMES} names: "
+                    f"leave it out, or write it as numbers"
+                )
+    return replace(
+        roles,
+        names={
+            column: sorted(known)
+            for column, known in values.items()
+            if known != numbers[column] and len(numbers[column]) <= _MOST_NUMBERS_AMONG_NAMES
+        },
+    )
+
+
 def _existing(path: str | Path, names: Sequence[str], wanted: str, option: str) -> str:
     found = resolve_column(names, wanted)
     if found is None:
@@ -200,8 +269,9 @@ def read_series(
             a cell is no number (the message names the line).
     """
     raw: dict[str, _Raw] = {}
-    numbers = [*roles.targets, *roles.covariates]
-    needed = [roles.time, *numbers, *roles.static, *([] if roles.series is None else [roles.series])]
+    covariates = roles.covariates
+    needed = [roles.time, *roles.targets, *covariates, *roles.static]
+    needed += [] if roles.series is None else [roles.series]
     names = column_names(path, form)
     missing = set(needed).difference(names)
     if missing:
@@ -223,7 +293,14 @@ def read_series(
         one.lines.append(row.line)
         one.has_clock |= has_clock
         one.has_zone |= has_zone
-        one.rows.append([_cell(row.values.get(column), where, column) for column in numbers])
+        column = ""
+        try:
+            numbers = [_cell(row.values.get(column := target)) for target in roles.targets]
+            for column in covariates:
+                numbers += roles.read(column, row.values.get(column))
+        except DataError as error:
+            raise DataError(f"{where}: column {shown(column)}: {error}") from None
+        one.rows.append(numbers)
         if roles.static:
             one.take_static([row.values.get(column) for column in roles.static], where, roles.static, name)
     assert unit is not None
@@ -290,19 +367,20 @@ def _name(value: Any, where: str, column: str) -> str:
     return name
 
 
-def _cell(value: Any, where: str, column: str) -> float:
+def _cell(value: Any) -> float:
     """A number, or NaN where there is none."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return math.nan
-    if isinstance(value, str) and value.strip().lower() in _NOTHING:
+    if value != value or (not isinstance(value, (int, float)) and not _text(value)):
         return math.nan
     try:
         return read_number(value)
     except DataError as error:
-        raise DataError(
-            f"{where}: column {shown(column)}: {error}; leave the cell empty where there is none, and write "
-            f"names as a column of 0 and 1 for each"
-        ) from None
+        raise DataError(f"{error}; leave the cell empty where there is none") from None
+
+
+def _text(value: Any) -> str:
+    """What a cell says; "" where it says that there is nothing."""
+    text = "" if value is None else str(value).strip()
+    return "" if text.lower() in _NOTHING else text
 
 
 def _place(table: SeriesTable, name: str, raw: _Raw, when: Moments, roles: Roles) -> None:
@@ -322,6 +400,8 @@ def _place(table: SeriesTable, name: str, raw: _Raw, when: Moments, roles: Roles
     table.added += length - len(places)
     table.empty += int(np.isnan(rows[:, :count]).sum())
     table.empty_covariates += int(np.isnan(rows[:, count:]).sum())
+    if not roles.targets:
+        table.series.append(Series(name, first, np.full(length, np.nan), grid))
     for column, target in enumerate(roles.targets):
         values = grid[:, column]
         own = target if roles.series is None else name

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from throughtime.data.numbers import read_number
 from throughtime.errors import CheckpointError, DataError
 from throughtime.saved import Saved
-from throughtime.tasks.forecaster.series import Series
+from throughtime.tasks.forecaster.series import Roles, Series
 
 if TYPE_CHECKING:
     from throughtime.tasks.forecaster.run import ForecasterRun
@@ -84,20 +83,21 @@ class ForecastSession:
         data = run.config.data
         if self._place is None or len(self._rows) < data.lookback:
             raise DataError(f"a forecast reads {data.lookback:,} rows, and {len(self._rows):,} came so far")
-        count, targets = len(known.roles.known), len(known.roles.targets)
-        ahead = np.full((data.horizon, len(known.roles.covariates)), np.nan)
+        roles = known.roles
+        count, targets = roles.width(roles.known), len(roles.targets)
+        ahead = np.full((data.horizon, roles.width(roles.covariates)), np.nan)
         if count:
             if len(future) < data.horizon:
-                raise DataError(f"forecast() needs {data.horizon} rows with {', '.join(known.roles.known)}")
+                raise DataError(f"forecast() needs {data.horizon} rows with {', '.join(roles.known)}")
             for step, values in enumerate(future[: data.horizon]):
-                ahead[step, :count] = [_number(values, name) for name in known.roles.known]
+                ahead[step, :count] = _numbers(values, roles.known, roles)
             if np.isnan(ahead[:, :count]).any():
-                raise DataError(f"a row to come lacks a value of {', '.join(known.roles.known)}")
+                raise DataError(f"a row to come lacks a value of {', '.join(roles.known)}")
         rows = np.array(self._rows)
         first = self._place - len(rows) + 1
         series = [
             Series(name, first, rows[:, column], np.concatenate([rows[:, targets:], ahead]))
-            for column, name in enumerate(known.roles.targets)
+            for column, name in enumerate(roles.targets)
         ]
         return run.forecast_series(series)
 
@@ -131,7 +131,8 @@ class ForecastSession:
             if saved.text("run") != _identity(run):
                 raise CheckpointError("the snapshot is of another run")
             session._place = saved.optional_integer("place", -(2**62), 2**62)
-            width = len(run.known.roles.targets) + len(run.known.roles.covariates)
+            roles = run.known.roles
+            width = len(roles.targets) + roles.width(roles.covariates)
             rows = np.array(saved.numbers("values"), np.float64)
             if len(rows) % width or len(rows) > width * run.config.data.lookback:
                 saved.refuse("values", len(rows), f"rows of {width} numbers")
@@ -149,23 +150,25 @@ class ForecastSession:
         unit, time, clock, _ = read_time(values[roles.time], self._run.config.data.day_first)
         moments = Moments(unit, np.array([time]), [1], clock, "the row,")
         place = int(moments.places(self._run.known.frequency)[0])
-        return place, [_number(values, name) for name in (*roles.targets, *roles.covariates)]
+        return place, _numbers(values, (*roles.targets, *roles.covariates), roles)
 
 
-def _number(values: Mapping[str, Any], name: str) -> float:
-    if name not in values:
-        raise DataError(f"the row lacks {name!r:.60}")
-    value = values[name]
-    if value is None or value != value:
-        return float("nan")
-    try:
-        return read_number(value)
-    except DataError as error:
-        raise DataError(f"{name!r:.60}: {error}") from None
+def _numbers(values: Mapping[str, Any], columns: Sequence[str], roles: Roles) -> list[float]:
+    found: list[float] = []
+    for column in columns:
+        if column not in values:
+            raise DataError(f"the row lacks {column!r:.60}")
+        try:
+            found += roles.read(column, values[column])
+        except DataError as error:
+            raise DataError(f"{column!r:.60}: {error}") from None
+    return found
 
 
 def _identity(run: ForecasterRun) -> str:
     """What tells the sessions of one model from those of another: its columns, grid and sizes."""
     data = run.config.data
-    facts = json.dumps([data.lookback, data.horizon, str(run.known.roles), str(run.known.frequency)])
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+    roles = run.known.roles
+    facts = [data.lookback, data.horizon, str(roles), str(run.known.frequency)]
+    facts += [roles.names] if roles.names else []
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
