@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from itertools import pairwise
 
 import pytest
 from typer.testing import CliRunner
 
-from throughtime.cli.app import build
+from throughtime.cli.app import COMMANDS, build
 from throughtime.cli.train_help import MAIN_OPTIONS
 from throughtime.config import CONFIGS, every_option
 
@@ -55,3 +57,19 @@ def test_no_name_is_cut(width: int) -> None:
 
 def test_brackets_in_examples_are_no_markup() -> None:
     assert "vowels=[aeiou]" in help_of("inspect", "--help")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_description_fills_the_lines_and_no_example_is_broken(command: str, width: int) -> None:
+    text = help_of(command, "--help", width=width)
+    lines = [line.strip() for line in text[: text.index("Examples:")].splitlines()][2:]
+    for line, below in pairwise(lines):
+        if line and below:
+            # The margin of the two kinds of help is 2 and 1 wide, on each side.
+            assert len(line) + 1 + len(below.split()[0]) > min(width, 80) - 4, (line, below)
+    shown = {line.strip() for line in text.splitlines()}
+    examples = re.findall(
+        r"^  (throughtime .*)", import_module(f"throughtime.cli.{COMMANDS[command][0]}").HELP, re.M
+    )
+    assert examples and all(one in shown for one in examples)

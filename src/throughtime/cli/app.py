@@ -67,15 +67,21 @@ def build(wanted: set[str]) -> typer.Typer:
         if name in wanted:
             module = import_module(f"throughtime.cli.{module_name}")
             kind = getattr(module, "COMMAND", TyperCommand)
-            app.command(name, help=_escaped(module.HELP), short_help=summary, cls=kind)(module.command())
+            app.command(name, help=_laid_out(module.HELP), short_help=summary, cls=kind)(module.command())
         else:
             app.command(name, help=summary)(_not_loaded)
     return app
 
 
-def _escaped(text: str) -> str:
-    """A help text in which brackets are no markup: an example may hold a pattern such as [aeiou]."""
-    return re.sub(r"(\[[a-z#/@][^\[\]]*\])", r"\\\1", text)
+def _laid_out(text: str) -> str:
+    r"""A help text that fills a terminal of any width, and in which brackets are no markup.
+
+    The lines of a paragraph become one, but for those under \b. An example may hold a pattern such as
+    [aeiou].
+    """
+    paragraphs = text.strip().split("\n\n")
+    joined = (one if one.startswith("\b") else one.replace("\n", " ") for one in paragraphs)
+    return re.sub(r"(\[[a-z#/@][^\[\]]*\])", r"\\\1", "\n\n".join(joined))
 
 
 def run() -> None:

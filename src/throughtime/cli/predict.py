@@ -48,8 +48,8 @@ Examples:
   throughtime predict runs/digits recording.wav --csv
   echo "Angela Merkel visited Paris." | throughtime predict runs/names
   throughtime predict runs/dictation recording.wav --beam 8
-  throughtime predict runs/gestures clip.mp4 --timeline out.png --labels clip.csv
-  throughtime predict runs/reviews 's3://bucket/reviews/*.parquet' --out predicted
+  throughtime predict runs/gestures a.mp4 --timeline a.png --labels a.csv
+  throughtime predict runs/reviews 's3://bucket/*.parquet' --out predicted
 """
 
 

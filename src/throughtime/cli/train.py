@@ -43,7 +43,7 @@ Examples:
   throughtime train 's3://bucket/reviews/*.parquet'
   throughtime train 'texts/*.jsonl' --text-column body --tokenizer bpe
   throughtime train --resume runs/mine
-  throughtime train reviews.csv --seeds 3 --sweep lr=1e-3,2e-3 hidden=256,512 --out sweeps/a
+  throughtime train reviews.csv --seeds 3 --sweep lr=1e-3,2e-3 hidden=256,512
 """
 
 
