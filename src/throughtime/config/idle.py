@@ -100,6 +100,7 @@ _RULES = (
         "a text that goes on: with --lines every line is read whole",
     ),
     _Rule(("once_in_group",), lambda given: "group_by" in given and given["group_by"] is None, "--group-by"),
+    _Rule(("aggregate",), lambda given: "every" in given and given["every"] is None, "--every"),
     _Rule(("chunk_mode",), lambda given: given["chunk"] == 0, "a --chunk above 0"),
     _Rule(("watch_every",), lambda given: given["watch"] == "none", "--watch gradients"),
     _Rule(

@@ -92,17 +92,20 @@ def _wide_or_long(
         return _long(table, wanted, time, numbers, used, why)
     times = table.columns[time]
     repeated = times.filled - times.different
+    if wanted.every is not None:
+        repeated = 0  # the rows of a step are joined
     if repeated and repeated * _SELDOM <= times.filled:
         twice = next(one for one, count in times.values.items() if count > 1)
         return Match(
             f"{why}; {repeated:,} of {times.filled:,} times {'is' if repeated == 1 else 'are'} there "
             f"already, such as {twice}",
-            advice="keep one row for each time (when a clock is put back, an hour comes twice: write times "
-            "with their zone)",
+            advice="keep one row for each time, or join those of each step: --every hour (when a clock is "
+            "put back, an hour comes twice: write times with their zone)",
         )
     if repeated and times.different < _MOST_DIFFERENT:
         return Match(
-            f"{why}; the same times occur again and again", advice=_long_advice(table, time, numbers, used)
+            f"{why}; the same times occur again and again",
+            advice=f"{_long_advice(table, time, numbers, used)}; or join the rows of each step: --every day",
         )
     if wanted.columns is not None:
         targets = [

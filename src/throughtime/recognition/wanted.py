@@ -36,7 +36,8 @@ class Wanted:
         second_text: the column with the second text of a pair.
         static_columns: of a classifier, the columns that stand beside what it reads; of a forecaster, those
             that say what a series is.
-        time_column, series_column, value_column, known_future, past_columns, day_first: of a forecaster.
+        time_column, series_column, value_column, known_future, past_columns, day_first, every: of a
+            forecaster.
         allow_outside_files: files may lie outside the folder of the table that names them.
     """
 
@@ -66,6 +67,7 @@ class Wanted:
     known_future: str | None = None
     past_columns: str | None = None
     day_first: bool | None = None
+    every: str | None = None
     steps_in_columns: bool = False
     static_columns: str | None = None
     allow_outside_files: bool = False

@@ -19,6 +19,9 @@ from throughtime.config.section import (
 )
 from throughtime.config.training import TrainingConfig
 from throughtime.encodings import UTF8
+from throughtime.tasks.forecaster.steps import EXAMPLES, parse_step
+
+Aggregate = Literal["mean", "sum", "last", "min", "max", "count"]
 
 # Steps of a window, and of a forecast: a year of minutes would be 525,600.
 MOST_STEPS = 1 << 17
@@ -48,6 +51,16 @@ class SeriesData(Section):
         default=None,
         description="Whether dates such as 02/03/2024 begin with the day (default: what the training data "
         "shows).",
+    )
+    every: str | None = Field(
+        default=None,
+        description="Bring rows at any times to steps of this length: 10min, 1h, day, week, month. Without "
+        "it, they have to be at regular times.",
+    )
+    aggregate: Aggregate = Field(
+        default="mean",
+        description="What the value of such a step is made of: the mean, sum, last, smallest or largest "
+        "value of its rows, or their number. A step without rows is 0 for sum and count, and else missing.",
     )
     columns: str | None = Field(
         default=None,
@@ -175,6 +188,8 @@ class ForecasterConfig(RunConfig):
     @model_validator(mode="after")
     def _fits_together(self) -> ForecasterConfig:
         data, model = self.data, self.model
+        if data.every is not None and parse_step(data.every) is None:
+            raise ValueError(f"--every has to be a time, {EXAMPLES}, or a number, not {data.every!r:.60}")
         if model.decoder == "autoregressive" and model.segment > 1:
             raise ValueError("--decoder autoregressive says one step after the other: leave out --segment")
         if data.lookback and model.segment and data.lookback % model.segment:

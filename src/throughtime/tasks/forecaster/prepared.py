@@ -18,9 +18,10 @@ from throughtime.errors import DataError, RunError
 from throughtime.facts import read_json
 from throughtime.files import write_atomically
 from throughtime.tasks.forecaster.baselines import Linear
-from throughtime.tasks.forecaster.options import ForecasterConfig
+from throughtime.tasks.forecaster.options import ForecasterConfig, SeriesData
 from throughtime.tasks.forecaster.scaling import Scaling
 from throughtime.tasks.forecaster.series import Roles, Series, SeriesTable, read_series
+from throughtime.tasks.forecaster.steps import Steps
 from throughtime.tasks.forecaster.times import FURTHEST, Frequency
 from throughtime.tasks.forecaster.windows import Shape
 
@@ -241,7 +242,7 @@ def joined(before: SeriesTable, table: SeriesTable) -> tuple[list[Series], list[
     return found, ranges
 
 
-def read_future(path: str | Path, known: SeriesFile, form: TableFormat) -> SeriesTable:
+def read_future(path: str | Path, known: SeriesFile, data: SeriesData) -> SeriesTable:
     """A table with the columns that are known ahead, of the steps to come.
 
     Raises:
@@ -250,7 +251,7 @@ def read_future(path: str | Path, known: SeriesFile, form: TableFormat) -> Serie
     if not known.roles.known:
         raise DataError(f"{path}: this model has no columns that are known ahead: leave out --future")
     roles = replace(known.roles, targets=[], past=[], static=[])
-    return read_series(path, roles, form, known.frequency)
+    return read_series(path, roles, TableFormat.of(data), known.frequency, Steps.of(data))
 
 
 def with_future(

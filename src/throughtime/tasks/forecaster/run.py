@@ -29,6 +29,7 @@ from throughtime.tasks.forecaster.prepared import SERIES, Prepared, SeriesFile
 from throughtime.tasks.forecaster.scaling import measure
 from throughtime.tasks.forecaster.series import Series, SeriesTable, find_roles, read_series, with_names
 from throughtime.tasks.forecaster.session import ForecastSession
+from throughtime.tasks.forecaster.steps import Steps
 from throughtime.tasks.forecaster.windows import Windows
 
 if TYPE_CHECKING:
@@ -74,12 +75,13 @@ class ForecasterRun(Run):
             listed = ", ".join(map(shown, found[:10])) + (", ..." if len(found) > 10 else "")
             count = f"{len(found)} name{'s' * (len(found) > 1)}"
             show.remark(f"{data.source}: column {shown(column)} has {count}: {listed}")
-        table = read_series(data.source, roles, form)
+        steps = Steps.of(data)
+        table = read_series(data.source, roles, form, steps=steps)
         self.config = settle_sizes(self.config, table, roles)
         data = self.config.data
         validation = None
         if data.validation is not None:
-            validation = read_series(data.validation, roles, form, table.frequency)
+            validation = read_series(data.validation, roles, form, table.frequency, steps)
         for one in (table, validation):
             if one is not None and one.remarks():
                 show.remark(one.remarks())
@@ -303,17 +305,16 @@ class ForecasterRun(Run):
     # ---- how
 
     def _read(self, path: str | Path) -> SeriesTable:
-        known = self.known
-        return read_series(path, known.roles, TableFormat.of(self.config.data), known.frequency)
+        known, data = self.known, self.config.data
+        return read_series(path, known.roles, TableFormat.of(data), known.frequency, Steps.of(data))
 
     def _recent(self, path: str | Path, future: str | Path | None, bad: BadRows) -> list[Series]:
         """The series of a table, cut behind their last value, with what is known of the steps to come.
 
         The columns of a wide table are cut at the same row: they are forecast from the same moment.
         """
-        form = TableFormat.of(self.config.data)
-        ahead = None if future is None else prepared.read_future(future, self.known, form)
         data = self.config.data
+        ahead = None if future is None else prepared.read_future(future, self.known, data)
         table, found = self._read(path), []
         ends = [_end(one) for one in table.series]
         if self.known.roles.series is None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from throughtime.data.joined import place_of
 from throughtime.data.lines import shown
-from throughtime.data.numbers import read_number, reads_as_number
+from throughtime.data.numbers import LARGEST, read_number, reads_as_number
 from throughtime.data.tables import (
     BadRows,
     TableFormat,
@@ -25,6 +25,7 @@ from throughtime.data.tables import (
     several_columns,
 )
 from throughtime.errors import DataError
+from throughtime.tasks.forecaster.steps import Steps
 from throughtime.tasks.forecaster.times import Frequency, Moments, find_frequency
 from throughtime.tasks.forecaster.written_times import Unit, read_time
 
@@ -127,6 +128,8 @@ class SeriesTable:
         added: rows that the grid has and the table does not.
         empty_covariates: cells of other columns without a value.
         newest_first: the table's rows are in the order from the last to the first.
+        rows: those that are there, of all series.
+        joined: what rows at any times became; "" where they were regular.
     """
 
     path: str
@@ -136,25 +139,30 @@ class SeriesTable:
     added: int = 0
     empty_covariates: int = 0
     newest_first: bool = False
+    rows: int = 0
+    joined: str = ""
 
     def remarks(self) -> str:
         """What is missing, and in which order the rows were, in a line; "" where there is nothing to say."""
-        parts: list[str] = []
+        missing: list[str] = []
         if self.empty:
-            parts.append(f"{self.empty:,} empty cell{'s' * (self.empty > 1)}")
+            missing.append(f"{self.empty:,} empty cell{'s' * (self.empty > 1)}")
         if self.added:
-            parts.append(
+            missing.append(
                 f"{self.added:,} missing row{'s' * (self.added > 1)} of a step of {self.frequency.name}"
             )
-        text = f"{' and '.join(parts)}: masked, neither learned from nor measured" if parts else ""
-        if self.empty_covariates:
-            text += "; " if text else ""
-            text += f"{self.empty_covariates:,} empty cells beside the targets take the value before them"
+        parts: list[str] = []
         if self.newest_first:
-            text = "the newest row comes first: read from the last row to the first" + (
-                f"; {text}" if text else ""
+            parts.append("the newest row comes first: read from the last row to the first")
+        if self.joined:
+            parts.append(self.joined)
+        if missing:
+            parts.append(f"{' and '.join(missing)}: masked, neither learned from nor measured")
+        if self.empty_covariates:
+            parts.append(
+                f"{self.empty_covariates:,} empty cells beside the targets take the value before them"
             )
-        return f"{self.path}: {text}" if text else ""
+        return f"{self.path}: {'; '.join(parts)}" if parts else ""
 
 
 def find_roles(path: str | Path, form: TableFormat, **given: str | None) -> Roles:
@@ -255,7 +263,11 @@ def _existing(path: str | Path, names: Sequence[str], wanted: str, option: str) 
 
 
 def read_series(
-    path: str | Path, roles: Roles, form: TableFormat, frequency: Frequency | None = None
+    path: str | Path,
+    roles: Roles,
+    form: TableFormat,
+    frequency: Frequency | None = None,
+    steps: Steps | None = None,
 ) -> SeriesTable:
     """Read a table of series.
 
@@ -264,6 +276,7 @@ def read_series(
         roles: of its columns.
         form: how it is written.
         frequency: the grid; None finds it.
+        steps: what rows at any times are brought to; None where they are regular.
     Raises:
         DataError: a column is missing; a time cannot be read, occurs twice, is out of order or off the grid;
             a cell is no number (the message names the line).
@@ -312,12 +325,20 @@ def read_series(
         Moments(unit, np.array(one.times), one.lines, one.has_clock, str(path), name, one.has_zone)
         for name, one in raw.items()
     ]
-    for one in moments:
-        one.check_order()
-    frequency = find_frequency(moments) if frequency is None else frequency
+    if steps is None:
+        for one in moments:
+            one.check_order()
+    if frequency is None:
+        has_zone = any(one.has_zone for one in moments)
+        frequency = find_frequency(moments) if steps is None else steps.frequency(unit, has_zone)
     table = SeriesTable(str(path), frequency, [], newest_first=newest_first)
     for (name, one), when in zip(raw.items(), moments, strict=True):
-        _place(table, name, one, when, roles)
+        _place(table, name, one, when, roles, steps)
+    if steps is not None:
+        rows, joined = sum(len(one.times) for one in raw.values()), table.rows
+        table.joined = (
+            f"{rows:,} rows joined into {joined:,} steps of {frequency.name} (--aggregate {steps.aggregate})"
+        )
     return table
 
 
@@ -383,21 +404,35 @@ def _text(value: Any) -> str:
     return "" if text.lower() in _NOTHING else text
 
 
-def _place(table: SeriesTable, name: str, raw: _Raw, when: Moments, roles: Roles) -> None:
+def _place(
+    table: SeriesTable, name: str, raw: _Raw, when: Moments, roles: Roles, steps: Steps | None
+) -> None:
     """Put the rows of a table, or of one series of a long one, on the grid."""
-    places = when.places(table.frequency)
+    count, rows = len(roles.targets), np.array(raw.rows, np.float64)
+    places = when.places(table.frequency, within=steps is not None)
+    lines = np.array(when.lines)
+    if steps is not None:
+        order = np.argsort(when.times, kind="stable")
+        lines = lines[order][np.unique(places[order], return_index=True)[1]]
+        places, rows = steps.join(places[order], rows[order], count)
+        too_large = np.flatnonzero(np.abs(np.nan_to_num(rows)).max(1, initial=0) > LARGEST)
+        if len(too_large):
+            where = place_of(when.path, int(lines[too_large[0]]))
+            raise DataError(f"{where}: the sum of the step that begins here is too large for 32 bits")
     first, length = int(places[0]), int(places[-1] - places[0]) + 1
     if length > _MOST_GAPS * max(len(places), 10):
         row = int(np.argmax(np.diff(places))) + 1
         raise DataError(
-            f"{place_of(when.path, when.lines[row])}: {int(places[row] - places[row - 1]):,} steps of "
+            f"{place_of(when.path, int(lines[row]))}: {int(places[row] - places[row - 1]):,} steps of "
             f"{table.frequency.name} after the row before it: is the time right?"
         )
-    rows = np.array(raw.rows, np.float64)
     grid = np.full((length, rows.shape[1]), np.nan)
+    if steps is not None and steps.empty_is_zero:
+        grid[:, :count] = 0.0
+    else:
+        table.added += length - len(places)
     grid[places - first] = rows
-    count = len(roles.targets)
-    table.added += length - len(places)
+    table.rows += len(places)
     table.empty += int(np.isnan(rows[:, :count]).sum())
     table.empty_covariates += int(np.isnan(rows[:, count:]).sum())
     if not roles.targets:

@@ -18,12 +18,23 @@ from throughtime.data.lines import shown
 from throughtime.errors import DataError
 from throughtime.tasks.forecaster.written_times import EPOCH, Unit
 
-_SECOND = 1_000_000
-_MINUTE, _HOUR, _DAY = 60 * _SECOND, 3600 * _SECOND, 86400 * _SECOND
+SECOND = 1_000_000
+MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86400 * SECOND
+_NATURAL = {"1s": SECOND, "10s": 10 * SECOND, "1min": MINUTE, "5min": 5 * MINUTE, "10min": 10 * MINUTE}
+_NATURAL |= {
+    "15min": 15 * MINUTE,
+    "30min": 30 * MINUTE,
+    "1h": HOUR,
+    "6h": 6 * HOUR,
+    "day": DAY,
+    "week": 7 * DAY,
+}
 # A weekend has to show before days without one are taken for weekdays.
 _FEWEST_WEEKDAYS = 10
 # Numbers that are no further from the grid than this are on it.
 _ON_GRID = 1e-3
+# In floating point 0.3 is a little less than three steps of 0.1.
+_ROUNDING = 1e-9
 # A double knows every whole number up to here: times, steps, and places of the grid.
 FURTHEST = 1 << 53
 # Differences of times are rounded to so many decimals, and are no smaller.
@@ -58,10 +69,10 @@ class Frequency:
             return 1
         if self.unit == "weekdays":
             return 5
-        if self.step < _DAY:
-            steps = _DAY / self.step
+        if self.step < DAY:
+            steps = DAY / self.step
             return round(steps) if steps == round(steps) and steps <= 1440 else 1
-        return {1: 7, 7: 52}.get(round(self.step / _DAY), 1)
+        return {1: 7, 7: 52}.get(round(self.step / DAY), 1)
 
     @property
     def name(self) -> str:
@@ -72,10 +83,10 @@ class Frequency:
             return _counted(self.step / 12, "year") if self.step % 12 == 0 else _counted(self.step, "month")
         if self.unit == "weekdays":
             return "1 weekday"
-        for size, word in ((_DAY * 7, "week"), (_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
+        for size, word in ((DAY * 7, "week"), (DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
             if self.step % size == 0:
                 return _counted(self.step / size, word)
-        return _counted(self.step / _SECOND, "second")
+        return _counted(self.step / SECOND, "second")
 
     def place(self, time: float) -> float:
         """The place of a time on the grid; a whole number where it is on it."""
@@ -122,8 +133,8 @@ class Frequency:
             return ["month"] if self.step < 12 else []
         if self.unit == "weekdays":
             return ["weekday", "month"]
-        names = ["hour"] if self.step < _DAY else []
-        return [*names, *(["weekday"] if self.step < 7 * _DAY else []), "month"]
+        names = ["hour"] if self.step < DAY else []
+        return [*names, *(["weekday"] if self.step < 7 * DAY else []), "month"]
 
     def _moment(self, value: float) -> datetime.datetime:
         try:
@@ -131,7 +142,7 @@ class Frequency:
                 months = round(value)
                 return datetime.datetime(months // 12, months % 12 + 1, 1)
             if self.unit == "weekdays":
-                value = float(np.busday_offset(EPOCH.date(), round(value)).astype(np.int64)) * _DAY
+                value = float(np.busday_offset(EPOCH.date(), round(value)).astype(np.int64)) * DAY
             return EPOCH + datetime.timedelta(microseconds=round(value))
         except (OverflowError, ValueError):
             raise DataError("the forecast reaches beyond the year 9999") from None
@@ -175,15 +186,17 @@ class Moments:
             more += "" if self.series else "column (--series-column) and that of the values (--value-column)"
             raise DataError(
                 f"{self._place(row)}: the time{of} is that of {self._above(row)}: "
-                f"keep one row for each time{more}"
+                f"keep one row for each time, or join those of each step (train --every day){more}"
             )
         raise DataError(
             f"{self._place(row)}: the time{of} is before that of {self._above(row)}: sort the rows by time"
         )
 
-    def places(self, frequency: Frequency) -> NDArray[np.int64]:
+    def places(self, frequency: Frequency, within: bool = False) -> NDArray[np.int64]:
         """The places of the rows on the grid of a frequency, (T,).
 
+        Args:
+            within: a row may lie between two steps, and belongs to the one that has begun.
         Raises:
             DataError: one is off the grid (the message names its line).
         """
@@ -193,7 +206,7 @@ class Moments:
         if frequency.unit == "months":
             times = _months(times)
         elif frequency.unit == "weekdays":
-            weekend = np.flatnonzero(_on_weekend(times) | (times % _DAY != 0))
+            weekend = np.flatnonzero(_on_weekend(times) | (times % DAY != 0))
             if len(weekend):
                 raise DataError(
                     f"{self._place(int(weekend[0]))}: the training data has Mondays to Fridays only, and "
@@ -207,15 +220,25 @@ class Moments:
                 f"{self._place(int(far[0]))}: the time is too many steps of {frequency.name} from the first "
                 f"one to be counted: is it right?"
             )
+        if within:
+            return np.floor(exact + _ROUNDING).astype(np.int64)
         places = np.round(exact)
         off = np.flatnonzero(~(np.abs(exact - places) <= _ON_GRID))
         if len(off):
             row = int(off[0])
             raise DataError(
-                f"{self._place(row)}: the rows are {frequency.name} apart, and this one is "
-                f"between two such steps: bring the data to regular steps first (mean or last value of each)"
+                f"{self._place(row)}: the rows are {frequency.name} apart, and this one is between two such "
+                f"steps: train with --every {self._natural_step()}, which takes the mean of each step "
+                f"(--aggregate), or bring the data to regular steps first"
             )
         return places.astype(np.int64)
+
+    def _natural_step(self) -> str:
+        """A round step that most of the rows are not further apart than, as --every takes it."""
+        apart = float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
+        if self.unit == "number":
+            return f"{apart:g}"
+        return next((name for name, size in _NATURAL.items() if apart <= size), "month")
 
     def _place(self, row: int) -> str:
         return place_of(self.path, self.lines[row])
@@ -246,10 +269,10 @@ def find_frequency(series: Sequence[Moments]) -> Frequency:
         )
     origin = min(float(one.times[0]) for one in series if len(one.times))
     # Frames hold days as midnights.
-    clock = any(one.has_clock and bool((one.times % _DAY).any()) for one in series)
+    clock = any(one.has_clock and bool((one.times % DAY).any()) for one in series)
     if first.unit == "number":
         return Frequency("number", _commonest(counted), origin)
-    days = {difference / _DAY for difference, _ in counted.most_common(8)}
+    days = {difference / DAY for difference, _ in counted.most_common(8)}
     if days <= {28, 29, 30, 31, 59, 60, 61, 62, 89, 90, 91, 92, 181, 182, 183, 184, 365, 366} and not clock:
         months: Counter[float] = Counter()
         same_day = True
@@ -261,7 +284,7 @@ def find_frequency(series: Sequence[Moments]) -> Frequency:
             origin = min(float(_months(one.times[:1])[0]) for one in series if len(one.times))
             return Frequency("months", _commonest(months), origin)
     step = _commonest(counted)
-    if step == _DAY and not clock and _are_weekdays([one.times for one in series]):
+    if step == DAY and not clock and _are_weekdays([one.times for one in series]):
         return Frequency("weekdays", 1.0, float(_weekdays(np.array([origin]))[0]))
     return Frequency("microseconds", step, origin, clock, any(one.has_zone for one in series))
 
@@ -269,12 +292,12 @@ def find_frequency(series: Sequence[Moments]) -> Frequency:
 def _are_weekdays(series: Sequence[NDArray[np.float64]]) -> bool:
     """Whether weekends are what is missing from days."""
     times = np.concatenate(series)
-    weekends = sum(int((np.diff(one) == 3 * _DAY).sum()) for one in series)
+    weekends = sum(int((np.diff(one) == 3 * DAY).sum()) for one in series)
     return len(times) >= _FEWEST_WEEKDAYS and weekends > 0 and not _on_weekend(times).any()
 
 
 def _days(times: NDArray[np.float64]) -> NDArray[np.datetime64]:
-    return np.floor(times / _DAY).astype(np.int64).astype("datetime64[D]")
+    return np.floor(times / DAY).astype(np.int64).astype("datetime64[D]")
 
 
 def _on_weekend(times: NDArray[np.float64]) -> NDArray[np.bool_]:
