@@ -45,6 +45,9 @@ class Saved:
         if kind is None and unknown:
             raise CheckpointError(f"{self.path} holds {self._full(unknown[0])}, which this run does not have")
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
     def integer(self, name: str, least: int = 0, most: int = LARGEST) -> int:
         """A whole number in [least, most]."""
         return self._integer(name, self._take(name), least, most)

@@ -16,8 +16,9 @@ from throughtime.data.sources import Source
 from throughtime.data.vocabularies import END_OF_LINE, UNKNOWN_WORD
 from throughtime.files import write_atomically
 from throughtime.run.history import read_metrics
+from throughtime.run.layout import WEIGHTS
 from throughtime.run.loss_picture import PICTURE
-from throughtime.run.run import WEIGHTS, Run
+from throughtime.run.run import Run
 from throughtime.run.summary import summary
 from throughtime.tasks import TASKS
 

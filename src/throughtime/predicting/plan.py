@@ -265,7 +265,7 @@ def write_once(path: Path, content: bytes) -> None:
 
 def fingerprint(folder: Path) -> str:
     """What tells a model from another: a hash of all files of a run folder that predicting reads."""
-    from throughtime.run.run import CHECKPOINT, WEIGHTS
+    from throughtime.run.layout import CHECKPOINT, WEIGHTS
 
     read = [path for path in folder.iterdir() if path.name in _READ]
     if not (folder / WEIGHTS).exists():

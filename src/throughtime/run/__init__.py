@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from throughtime.errors import OptionError
-from throughtime.run.run import CONFIG, PREPARED, WEIGHTS, Run, require_torch
+from throughtime.run.layout import CONFIG, PREPARED, WEIGHTS
+from throughtime.run.run import Run, require_torch
 from throughtime.tasks import TASKS
 
 __all__ = ["CONFIG", "PREPARED", "WEIGHTS", "Run", "require_torch", "run_class"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from throughtime.errors import RunError
 from throughtime.files import describe_os_error, is_unfinished, naming, refuse_link, refuse_odd_name
-from throughtime.run.run import CHECKPOINT, PREPARED
+from throughtime.run.layout import CHECKPOINT, PREPARED
 
 LOCK = ".lock"
 

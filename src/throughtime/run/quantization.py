@@ -11,8 +11,9 @@ from throughtime.errors import OptionError, RunError
 from throughtime.files import copy_atomically, is_unfinished, refuse_odd_name, write_atomically
 from throughtime.hub.cache import refuse_hub_name
 from throughtime.hub.card import write_hub_files
+from throughtime.run.layout import CHECKPOINT, PREPARED, WEIGHTS
 from throughtime.run.lock import LOCK
-from throughtime.run.run import CHECKPOINT, PREPARED, WEIGHTS, Run
+from throughtime.run.run import Run
 from throughtime.runtime.quantize import PRECISIONS, quantise
 from throughtime.tasks.language_model.run import LanguageModelRun
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -12,28 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from throughtime.config import RunConfig
-from throughtime.config.idle import idle_options
 from throughtime.config.small_data import LEAST_STEPS, fit_to_data
-from throughtime.errors import CheckpointError, MissingExtraError, OptionError, RunError
+from throughtime.errors import MissingExtraError, OptionError, RunError
 from throughtime.extras import install_command
-from throughtime.facts import parse_json
 from throughtime.files import refuse_odd_name
 from throughtime.hub.cache import is_hub_name, parse_name, run_folder
 from throughtime.notebooks import table
 from throughtime.program.files import PROGRAM, read_program, write_program
 from throughtime.program.network import Functions, NetworkProgram
-from throughtime.run.folds import FoldMetrics
+from throughtime.run.description import describe
 from throughtime.run.history import read_metrics
-from throughtime.run.own_loss import own_loss_name
-from throughtime.run.position import Position
+from throughtime.run.layout import CHECKPOINT, CONFIG, OF_MODEL, WEIGHTS
 from throughtime.run.program_functions import ProgramFunctions
 from throughtime.run.summary import summary
 from throughtime.runtime.layers import PRECISIONS, Compute, check_threads
-from throughtime.runtime.weights import SCALE, Weights, read_weights
-from throughtime.saved import Saved
+from throughtime.runtime.weights import Weights, read_weights
 from throughtime.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -47,14 +41,6 @@ if TYPE_CHECKING:
     from throughtime.training.task import Task
 
 BACKENDS = ("native", "torch")
-CONFIG = "config.toml"
-WEIGHTS = "model.safetensors"
-CHECKPOINT = Path("checkpoints") / "last.safetensors"
-# What the names of the model's tensors begin with in a checkpoint.
-_OF_MODEL = "model."
-# The folders of what `Run.prepare` makes of the user's data for training.
-TOKENS = "tokens"
-PREPARED = ("data", TOKENS)
 
 
 class Run(ABC):
@@ -387,7 +373,7 @@ class Run(ABC):
         """The run's weights for `throughtime.runtime`."""
         if not self.is_unfinished:
             return read_weights(self.folder / WEIGHTS)
-        weights = read_weights(self.folder / CHECKPOINT).part(_OF_MODEL)
+        weights = read_weights(self.folder / CHECKPOINT).part(OF_MODEL)
         program = read_program(self.folder / PROGRAM)
         weights.programs = {} if program is None else dict(program.cells)
         return weights
@@ -433,72 +419,7 @@ class Run(ABC):
         Raises:
             RunError: the weights or the checkpoint are damaged.
         """
-        if self.is_unfinished:
-            every = _read_header(self.folder / CHECKPOINT)["shapes"]
-            named = [name for name in every if name.startswith(_OF_MODEL)]
-            shapes = {name.removeprefix(_OF_MODEL): every[name] for name in named}
-        else:
-            shapes = _read_header(self.folder / WEIGHTS)["shapes"]
-        state = self._training_state()
-        position = None if state is None else self._position(state)
-        counted = [
-            shape
-            for name, shape in shapes.items()
-            if name not in self.parameters_tied()
-            and not (name.endswith(SCALE) and name.removesuffix(SCALE) in shapes)
-        ]
-        folds = FoldMetrics.load(self.folder)
-        return {
-            "run": str(self.folder),
-            "task": self.task,
-            "config": self.config.model_dump(),
-            "idle_options": idle_options(self.config),
-            **self.facts(),
-            "folds": None if folds is None else folds.values,
-            "own_loss": own_loss_name(self.folder),
-            "parameters": sum(math.prod(shape) for shape in counted),
-            **{
-                name: None if position is None else getattr(position, name)
-                for name in ("step", "epoch", "tokens", "seconds", "finished", "best")
-            },
-            "trained_on": None if state is None else self._trained_on(state),
-            "files": {
-                str(path.relative_to(self.folder)): path.stat().st_size
-                for path in sorted(self.folder.rglob("*"))
-                if path.is_file()
-            },
-        }
-
-    def training_position(self) -> Position | None:
-        """How far training has come; None without a checkpoint.
-
-        Raises:
-            RunError: the checkpoint is damaged.
-        """
-        state = self._training_state()
-        return None if state is None else self._position(state)
-
-    def _position(self, state: dict[str, Any]) -> Position:
-        saved = Saved(state, self.folder / CHECKPOINT)
-        return Position.restore(saved.part("position"), self.config.training.epochs)
-
-    def _trained_on(self, state: dict[str, Any]) -> dict[str, Any]:
-        """What the last bits of a training depend on beside the options; "" for kernels is not known."""
-        saved = Saved(state, self.folder / CHECKPOINT)
-        kernels = saved.text("kernels") if "kernels" in state else ""  # older checkpoints do not say
-        return {
-            "kernels": kernels,
-            "threads": saved.integer("threads", least=1),
-            "torch": saved.text("torch"),
-        }
-
-    def _training_state(self) -> dict[str, Any] | None:
-        """What a checkpoint says beside its tensors; None without one."""
-        path = self.folder / CHECKPOINT
-        if not path.exists():
-            return None
-        text = _read_header(path)["metadata"].get("state", "")
-        return parse_json(text, dict[str, Any], f"{path} (its state)")
+        return describe(self)
 
     @property
     def history(self) -> Any:
@@ -550,15 +471,6 @@ def _check_backend(backend: str, precision: str | None, threads: int) -> None:
     if backend == "torch" and precision not in (None, PRECISIONS[0]):
         raise OptionError(f"precision {precision} is the native backend's: torch computes in fp32")
     check_threads(threads, least=0)
-
-
-def _read_header(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(str(path), framework="np") as file:
-            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-            return {"shapes": shapes, "metadata": file.metadata() or {}}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged or cut off: {error}") from None
 
 
 def refuse_text(inputs: object, function: str) -> None:

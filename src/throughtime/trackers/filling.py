@@ -9,9 +9,9 @@ from pathlib import Path
 from throughtime.config import RunConfig
 from throughtime.errors import RunError, ThroughtimeError
 from throughtime.run.history import METRICS, read_metrics
+from throughtime.run.layout import CONFIG
 from throughtime.run.lock import writing
 from throughtime.run.loss_picture import PICTURE
-from throughtime.run.run import CONFIG
 from throughtime.trackers import make_tracker
 from throughtime.trackers.following import KnownRun, KnownRuns, errors_for_output, log_line
 from throughtime.trackers.tensorboard import event_files

@@ -17,8 +17,8 @@ from throughtime.files import write_atomically
 from throughtime.run import CONFIG, Run
 from throughtime.run.folds import FOLDS, FoldMetrics
 from throughtime.run.history import METRICS, read_metrics
+from throughtime.run.layout import CHECKPOINT
 from throughtime.run.position import Position
-from throughtime.run.run import CHECKPOINT
 from throughtime.training.progress import Progress
 from throughtime.training.signals import Interrupted
 

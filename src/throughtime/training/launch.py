@@ -24,10 +24,10 @@ from throughtime.program.files import PROGRAM
 from throughtime.recognition import settle
 from throughtime.run import CONFIG, PREPARED, Run, run_class
 from throughtime.run.history import METRICS, read_metrics
+from throughtime.run.layout import TOKENS
 from throughtime.run.lock import is_empty, writing
 from throughtime.run.loss_picture import PICTURE
 from throughtime.run.position import Position
-from throughtime.run.run import TOKENS
 from throughtime.training.additions import Additions
 from throughtime.training.callbacks import OnEvaluation, OnStep
 from throughtime.training.checkpoint import CHECKPOINT, Checkpoint, check_sizes

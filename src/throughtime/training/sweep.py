@@ -25,7 +25,9 @@ from throughtime.facts import parse_json
 from throughtime.files import describe_os_error, refuse_odd_name, write_atomically
 from throughtime.processes import threads_of_children
 from throughtime.run import run_class
-from throughtime.run.run import CHECKPOINT, CONFIG, WEIGHTS, Run
+from throughtime.run.description import training_position
+from throughtime.run.layout import CHECKPOINT, CONFIG, WEIGHTS
+from throughtime.run.run import Run
 from throughtime.training.signals import Interrupted, catch_signals
 
 SWEEP = "sweep.json"
@@ -136,7 +138,7 @@ def outcome_of(trial: Trial) -> Outcome | None:
     """How a training ended; None where it is not finished."""
     if not (trial.folder / WEIGHTS).exists() or not (trial.folder / CHECKPOINT).exists():
         return None
-    position = run_of(trial).training_position()
+    position = training_position(run_of(trial))
     if position is None or not position.finished:
         return None
     return Outcome(position.best, position.seconds)

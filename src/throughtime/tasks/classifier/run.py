@@ -23,8 +23,9 @@ from throughtime.errors import DataError, OptionError, RunError
 from throughtime.in_memory import takes_data, takes_frames
 from throughtime.program.network import Functions
 from throughtime.recognition import recognise
+from throughtime.run.layout import CONFIG
 from throughtime.run.row_prediction import RowPredictor
-from throughtime.run.run import CONFIG, Run, refuse_text
+from throughtime.run.run import Run, refuse_text
 from throughtime.targets.kinds import Target, load_target, threshold_all
 from throughtime.tasks.classifier.examples import (
     Example,

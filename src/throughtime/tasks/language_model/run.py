@@ -25,7 +25,8 @@ from throughtime.generation.text import Stepper, most_probable, random_seed, str
 from throughtime.in_memory import takes_data
 from throughtime.notebooks import table
 from throughtime.patterns import is_pattern
-from throughtime.run.run import WEIGHTS, Run
+from throughtime.run.layout import WEIGHTS
+from throughtime.run.run import Run
 from throughtime.runtime.folder import NetworkOptions
 from throughtime.runtime.outputs import check_output
 from throughtime.tasks.language_model.options import LanguageModelConfig
