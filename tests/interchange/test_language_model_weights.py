@@ -109,6 +109,7 @@ def test_what_is_no_such_model_is_refused_and_leaves_nothing(tmp_path: Path) -> 
         (state, TOKENIZER, {"embedding": "head.weight"}, "which matrix is the embedding"),
         (nn.LSTM(3, 5, bidirectional=True).state_dict(), TOKENIZER, {}, "has seen the next token"),
         (nn.Linear(3, 5).state_dict(), TOKENIZER, {}, "no recurrent layer"),
+        ({f"weight_ih_l{'1' * 5000}": torch.ones(8, 2)}, TOKENIZER, {}, r"begin with weight_ih_l1{49}$"),
     ]:
         with pytest.raises(DataError, match=message):
             import_language_model(weights, tokenizer, tmp_path / "run", **options)

@@ -667,6 +667,12 @@ def test_a_number_of_hundreds_of_digits_in_joined_rows_is_one(tmp_path: Path) ->
     assert "6 groups of rows by `id`" in found.why and found.task == "classifier"
 
 
+def test_a_column_may_be_called_by_thousands_of_digits(tmp_path: Path) -> None:
+    lines = (json.dumps({"x" + "1" * 5000: n, "y": n * n, "label": "ab"[n % 2]}) for n in range(12))
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    assert recognise(tmp_path / "a.jsonl").task == "classifier"
+
+
 @pytest.mark.parametrize("option", ["columns", "text_column", "label_column", "static_columns"])
 def test_commas_alone_name_no_column(tmp_path: Path, option: str) -> None:
     (tmp_path / "a.csv").write_text(rows("text", "label", of=REVIEWS))

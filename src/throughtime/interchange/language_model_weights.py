@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,7 @@ def _around(
     unknown = [name for name in others if name not in (embedding, output, bias)]
     if unknown:
         raise DataError(
-            f"{source} holds {unknown[0]} {others[unknown[0]].shape} besides embedding, recurrent layer and "
+            f"{source} holds {unknown[0]:.60} {others[unknown[0]].shape} besides embedding, recurrent layer and "
             f"output layer: such a network is not a language model of Throughtime"
         )
     tensors = {"output.weight": others[output]}
@@ -134,7 +135,9 @@ def _bias_of(matrix: str) -> str:
 
 
 def _unfit(source: str, which: str, shape: tuple[int, int], others: Mapping[str, Array]) -> str:
-    shapes = ", ".join(f"{name} {array.shape}" for name, array in others.items()) or "nothing else"
+    shapes = (
+        ", ".join(f"{name:.60} {array.shape}" for name, array in islice(others.items(), 10)) or "nothing else"
+    )
     return (
         f"{source}: which matrix is the {which}, {shape} for {shape[0]} tokens, cannot be told among "
         f"{shapes} (--{which} names it)"

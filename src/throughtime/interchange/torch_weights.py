@@ -12,7 +12,7 @@ from throughtime.interchange.recurrence_weights import GATES, Array, CellWeights
 from throughtime.interchange.weight_files import as_array, read_weight_file
 
 _NAME = re.compile(
-    r"(?P<prefix>(?:.*\.)?)(?P<name>weight_(?:ih|hh|hr)|bias_(?:ih|hh))(?:_l(?P<layer>\d+)(?P<reverse>_reverse)?)?"
+    r"(?P<prefix>(?:.*\.)?)(?P<name>weight_(?:ih|hh|hr)|bias_(?:ih|hh))(?:_l(?P<layer>\d{1,4})(?P<reverse>_reverse)?)?"
 )
 
 
@@ -95,7 +95,7 @@ def _layers_by_prefix(weights: Mapping[str, Any]) -> dict[str, dict[tuple[int, i
 
 
 def _nothing(weights: Mapping[str, Any]) -> str:
-    names = ", ".join(list(weights)[:3]) or "nothing"
+    names = ", ".join(f"{name:.60}" for name in list(weights)[:3]) or "nothing"
     return f"no recurrent layer of torch.nn (weight_ih_l0, weight_hh_l0...); they begin with {names}"
 
 

@@ -342,7 +342,8 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
 
 def _are_numbered(names: Sequence[str]) -> bool:
     """Whether columns are called by their places, as t0, t1, t2... are."""
-    ends = [re.search(r"\d+$", name) for name in names]
+    # More digits count no columns, and thousands of them are no number to Python.
+    ends = [re.search(r"(?<!\d)\d{1,9}$", name) for name in names]
     numbers = [int(end[0]) for end in ends if end is not None]
     stems = {name[: end.start()] for name, end in zip(names, ends, strict=True) if end is not None}
     counted = list(range(numbers[0], numbers[0] + len(names))) if numbers else []
