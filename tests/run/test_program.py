@@ -95,3 +95,14 @@ def test_weights_of_another_vocabulary_are_refused(tmp_path: Path, text: str) ->
     Tokenizer.train_on_texts("character", [text]).save(tmp_path / "tokenizer.json")
     with pytest.raises(RunError, match=r"model.safetensors does not fit tokenizer.json: it knows \d+ tokens"):
         Run.open(tmp_path).sample(length=3)
+
+
+@pytest.mark.parametrize("name", ["new_h", "logits"])
+def test_a_program_that_lacks_what_a_translation_needs_is_refused(tmp_path: Path, name: str) -> None:
+    run = make_run(tmp_path, "translator", hidden=4)
+    assert list(run.translate(["a"]))
+    text = (tmp_path / PROGRAM).read_text()
+    assert f'"{name}"' in text
+    (tmp_path / PROGRAM).write_text(text.replace(f'"{name}"', '"other"'))
+    with pytest.raises(RunError, match=rf"program.json.*{name}"):
+        list(Run.open(tmp_path).translate(["a"]))

@@ -112,8 +112,8 @@ def _around(
     unknown = [name for name in others if name not in (embedding, output, bias)]
     if unknown:
         raise DataError(
-            f"{source} holds {unknown[0]:.60} {others[unknown[0]].shape} besides embedding, recurrent layer and "
-            f"output layer: such a network is not a language model of Throughtime"
+            f"{source} holds {unknown[0]:.60} {others[unknown[0]].shape} besides embedding, recurrent layer "
+            f"and output layer: such a network is not a language model of Throughtime"
         )
     tensors = {"output.weight": others[output]}
     tensors["output.bias"] = others.get(bias, np.zeros(vocabulary, np.float32))

@@ -87,8 +87,8 @@ class TranslationSearcher:
         for name, part in state.carried.items():
             axis = self._axis(name)
             inputs[name] = part.reshape(*part.shape[:axis], A, -1, *part.shape[axis + 1 :])
-        found = {}
-        for name, part in self._network("step", inputs).items():
+        found = self._network("step", inputs)
+        for name, part in found.items():
             axis = self._axis(name.removeprefix("new_"))
             found[name] = part.reshape(*part.shape[:axis], len(tokens), *part.shape[axis + 2 :])
         carried = {name: found[f"new_{name}"] for name in state.carried}
