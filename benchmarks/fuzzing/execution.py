@@ -348,7 +348,7 @@ def _restore(folder: str, snapshot: str) -> None:
     run: Any = Run.open(folder, threads=1)
     session = run.restore_session(Path(snapshot).read_bytes())
     if hasattr(session, "forecast"):
-        session.forecast([{"holiday": 0}] * 3)
+        session.forecast([{"holiday": 0, "kind": "sale"}] * 3)
         session.snapshot()
         return
     with session:

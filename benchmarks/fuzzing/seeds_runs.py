@@ -55,7 +55,7 @@ _RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "hours": (
         _FORECASTER,
         "hours.csv",
-        {"columns": "load,price", "known_future": "holiday", "lookback": 12, "horizon": 3},
+        {"columns": "load,price", "known_future": "holiday,kind", "lookback": 12, "horizon": 3},
     ),
     "shops": (
         _FORECASTER,

@@ -24,20 +24,21 @@ def make_sequences() -> None:
 
 
 def _series() -> None:
-    """Hours of a load with a holiday that is known ahead; two shops below each other."""
+    """Hours of a load with a holiday and a kind of hour that are known ahead; two shops below each other."""
     rows: list[dict[str, Any]] = [
         {
             "time": f"2024-01-{1 + hour // 24:02} {hour % 24:02}:00",
             "load": round(10 + 3 * np.sin(hour / 4).item() + hour % 5, 2),
             "price": 0.5 * (hour % 7),
             "holiday": hour // 24 % 2,
+            "kind": "sale" if hour % 9 == 0 else "",
         }
         for hour in range(72)
     ]
     for suffix in TABLES:
         table(f"hours.{suffix}", rows)
     table("recent.csv", rows[-20:])
-    ahead = [{"time": f"2024-01-04 0{hour}:00", "holiday": 1} for hour in range(3)]
+    ahead = [{"time": f"2024-01-04 0{hour}:00", "holiday": 1, "kind": ""} for hour in range(3)]
     table("ahead.csv", ahead)
     shops = [
         {"shop": shop, "day": f"2024-02-{day + 1:02}", "region": region, "sales": (3 * day + size) % 11}

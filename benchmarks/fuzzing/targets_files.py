@@ -58,7 +58,7 @@ def tables() -> Iterator[Target]:
 
 def series() -> Iterator[Target]:
     """Numbers over time, wide and long."""
-    hours = "--known-future holiday --lookback 12 --horizon 3"
+    hours = "--known-future holiday,kind --lookback 12 --horizon 3"
     shops = "--series-column shop --value-column sales --static-columns region --lookback 6 --horizon 2"
     for name, options, ahead in (("hours", hours, "--future ahead.csv"), ("shops", shops, "")):
         for suffix in TABLES:
@@ -67,7 +67,10 @@ def series() -> Iterator[Target]:
             commands = (f"train {path} {options} {PREPARE}", f"{read} --anomalies --json")
             commands += (f"{read} {ahead} --json", f"{read} {ahead} --csv --skip-bad")
             commands += (f"eval runs/{name} {path} {ONE_THREAD} --json",)
-            if not ahead:
+            if ahead:
+                joined = "--columns load --every 2h --aggregate sum --lookback 6 --horizon 2"
+                commands += (f"train {path} {joined} {PREPARE}",)
+            else:
                 commands += (f"train {path} --series-column shop --value-column sales {PREPARE}",)
             yield Target(f"series .{suffix}", "series", path, (f"runs/{name}/", "ahead.csv"), commands, 1.5)
     known = (f"forecast runs/hours recent.csv --future ahead.csv {ONE_THREAD} --json",)
