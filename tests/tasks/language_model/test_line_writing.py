@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import throughtime as tt
 from tests.tasks.language_model.line_runs import trained
-from throughtime.errors import CheckpointError, OptionError, UnknownTokenError
+from throughtime.errors import CheckpointError, OptionError, RunError, UnknownTokenError
 from throughtime.tasks.language_model import line_writing
 from throughtime.tasks.language_model.line_run import LineModelRun
 from throughtime.tasks.language_model.line_session import LineSession
@@ -168,3 +171,11 @@ def test_a_run_is_loaded_as_what_it_is(steered: LineModelRun) -> None:
     run = tt.load(steered.folder)
     assert isinstance(run, LineModelRun)
     assert run.describe()["conditions"] == {"land": ["north", "south"], "size": "a number"}
+
+
+def test_a_vocabulary_without_a_line_end_is_damaged(tmp_path: Path) -> None:
+    folder = trained(tmp_path, tokenizer="word", epochs=1).folder
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "normalizer": None}))
+    with pytest.raises(RunError, match=r"tokenizer\.json is damaged: it has no token for a line's end"):
+        LineModelRun.open(folder)

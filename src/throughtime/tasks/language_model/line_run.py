@@ -16,7 +16,7 @@ from throughtime.data import Tokenizer
 from throughtime.data.conditions import Conditions, ConditionSurvey, as_arrays
 from throughtime.data.splits import stratified_split
 from throughtime.data.tables import BadRows, TableFormat, is_table
-from throughtime.errors import DataError, OptionError
+from throughtime.errors import DataError, OptionError, RunError, UnknownTokenError
 from throughtime.generation import SamplingOptions
 from throughtime.generation.text import random_seed
 from throughtime.in_memory import takes_data
@@ -184,6 +184,12 @@ class LineModelRun(LanguageModelRun):
 
     def load(self) -> None:
         super().load()
+        try:
+            end_token(self.tokenizer)
+        except (IndexError, UnknownTokenError):
+            raise RunError(
+                f"{self.folder / TOKENIZER} is damaged: it has no token for a line's end"
+            ) from None
         self.conditions = Conditions.load(self.folder / CONDITIONS)
         self.line_facts = LineFacts.load(self.folder / FACTS)
 
