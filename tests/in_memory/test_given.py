@@ -14,6 +14,7 @@ from throughtime.errors import DataError, OptionError, ThroughtimeError
 from throughtime.in_memory import is_in_memory, staged
 from throughtime.run.history import read_metrics
 from throughtime.tasks.language_model.run import LanguageModelRun
+from throughtime.training.progress import Progress
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("quick_trainings")
@@ -148,6 +149,19 @@ def test_errors_name_the_row_and_leave_no_folder(
     with pytest.raises(ThroughtimeError, match=message):
         tt.train(data, out=tmp_path / "run", **{**SMALL, **options})
     assert not list(tmp_path.iterdir())
+
+
+def test_remarks_name_no_file_that_nobody_wrote(tmp_path: Path) -> None:
+    class Remembering(Progress):
+        remarks = ""
+
+        def remark(self, text: str) -> None:
+            self.remarks += f"{text}\n"
+
+    show, load = Remembering(), [None if n == 7 else n % 5 for n in range(60)]
+    data = {"time": list(range(60)), "load": load}
+    tt.train(data, task="forecaster", out=tmp_path / "run", **{**SMALL, "show": show})
+    assert "the data: 1 empty cell: masked" in show.remarks and "given" not in show.remarks
 
 
 def test_a_path_stays_a_path(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from throughtime.training.machine import go_on_with_threads, pick_device, resolv
 from throughtime.training.making import make_trainer, prepare
 from throughtime.training.own_loss import check_loss, check_task, remember_loss
 from throughtime.training.processes import Processes, joined
-from throughtime.training.progress import Progress
+from throughtime.training.progress import InOtherWords, Progress
 from throughtime.training.replacing import set_aside
 from throughtime.training.sharing import Sharing
 from throughtime.training.signals import Interrupted
@@ -172,7 +172,8 @@ def _start(
             # Before the data is read, so that a run that is killed in between can be begun again.
             config.save(folder / CONFIG, only_given=True)
             config = _cross_validated(config, folder, show, additions)
-            run = prepare(config, folder, show)
+            reading = show if given is None else InOtherWords(show, given.in_words)
+            run = prepare(config, folder, reading)
             trainer, task = make_trainer(run, device, show, additions, sharing, begins=True)
         except BaseException:
             if any_fold_trained(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from throughtime.units import duration
@@ -57,6 +58,25 @@ class Progress:
 
     def finished(self, position: Position) -> None:
         """Training is complete."""
+
+
+class InOtherWords(Progress):
+    """What the reading of data shows, with each remark in other words.
+
+    Args:
+        show: where it goes.
+        words: a remark -> what is shown of it.
+    """
+
+    def __init__(self, show: Progress, words: Callable[[str], str]) -> None:
+        self._show = show
+        self._words = words
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        self._show.preparing(what, done, total)
+
+    def remark(self, text: str) -> None:
+        self._show.remark(self._words(text))
 
 
 class ConsoleProgress(Progress):
