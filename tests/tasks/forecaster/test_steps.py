@@ -119,6 +119,12 @@ def test_columns_beside_the_targets_have_the_last_of_a_step(tmp_path: Path) -> N
     np.testing.assert_array_equal(one.covariates, [[5, 0], [np.nan, np.nan], [7, 0]])
 
 
+def test_a_step_that_is_too_short_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ("time", "a"), *((moment, 1) for moment in random_moments(50, 5)))
+    with pytest.raises(DataError, match=r"line \d+: [\d,]+ steps of 1 second .* --every not too short\?"):
+        read_series(path, Roles("time", ["a"]), USUAL, steps=Steps("1s", "mean"))
+
+
 def test_a_sum_beyond_32_bits_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", ("time", "a"), *((f"2024-01-0{day}", 3e38) for day in (1, 8, 9)))
     with pytest.raises(DataError, match=r"line 3: the sum of the step that begins here is too large"):

@@ -424,7 +424,8 @@ def _place(
         row = int(np.argmax(np.diff(places))) + 1
         raise DataError(
             f"{place_of(when.path, int(lines[row]))}: {int(places[row] - places[row - 1]):,} steps of "
-            f"{table.frequency.name} after the row before it: is the time right?"
+            f"{table.frequency.name} after the row before it: is the time right"
+            f"{'?' if steps is None else ', and the step of --every not too short?'}"
         )
     grid = np.full((length, rows.shape[1]), np.nan)
     if steps is not None and steps.empty_is_zero:
