@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,3 +107,36 @@ def test_a_program_that_lacks_what_a_translation_needs_is_refused(tmp_path: Path
     (tmp_path / PROGRAM).write_text(text.replace(f'"{name}"', '"other"'))
     with pytest.raises(RunError, match=rf"program.json.*{name}"):
         list(Run.open(tmp_path).translate(["a"]))
+
+
+def in_other_letters(given: Any, old: str, new: str) -> Any:
+    """What JSON holds, with another letter for a free size."""
+    if isinstance(given, list):
+        return [in_other_letters(one, old, new) for one in given]
+    if isinstance(given, dict):
+        return {name: in_other_letters(one, old, new) for name, one in given.items()}
+    return new if given == old else given
+
+
+@pytest.mark.parametrize("task", ["translator", "captioner"])
+def test_a_program_of_other_sizes_than_a_search_needs_is_refused(tmp_path: Path, task: str) -> None:
+    run = make_run(tmp_path, task, hidden=4)
+    assert run.network
+    content = json.loads((tmp_path / PROGRAM).read_text())
+    functions = content["network"]["functions"]
+    functions["step"] = in_other_letters(functions["step"], "B", "Q")
+    (tmp_path / PROGRAM).write_text(json.dumps(content))
+    with pytest.raises(RunError, match="damaged: "):
+        damaged = Run.open(tmp_path).network
+        damaged.searcher().begin([np.array([1])])
+
+
+def test_a_function_without_inputs_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "classifier", hidden=4, input="text")
+    run.classify(TEXTS)
+    content = json.loads((tmp_path / PROGRAM).read_text())
+    nothing = {"inputs": {}, "nodes": [], "outputs": [], "ports": [[], []]}
+    content["network"]["functions"]["sequence"] = nothing
+    (tmp_path / PROGRAM).write_text(json.dumps(content))
+    with pytest.raises(RunError, match=r"program\.json"):
+        Run.open(tmp_path).classify(TEXTS)

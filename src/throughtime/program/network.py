@@ -57,6 +57,27 @@ class Port:
     meaning: str = ""
     below: int | str | None = None
 
+    @property
+    def width(self) -> int | str:
+        """The last of the sizes.
+
+        Raises:
+            RunError: there is none, as no network has it.
+        """
+        if not self.shape:
+            raise RunError(f"the network's program is damaged: {self.name!r:.60} has no size")
+        return self.shape[-1]
+
+    def axis(self, letter: str) -> int:
+        """Which of the sizes a letter stands for.
+
+        Raises:
+            RunError: none of them.
+        """
+        if letter not in self.shape:
+            raise RunError(f"the network's program is damaged: {self.name!r:.60} has no size {letter}")
+        return self.shape.index(letter)
+
     def describe(self) -> dict[str, Any]:
         """As JSON can hold it."""
         known = {"name": self.name, "dtype": self.dtype, "shape": list(self.shape), "meaning": self.meaning}

@@ -274,7 +274,11 @@ class Run(ABC):
             RunError: the weights are damaged or do not fit config.toml.
             MissingExtraError: the backend is torch, and it is not installed.
         """
-        return self.predictor(self.functions)
+        functions = self.functions
+        try:
+            return self.predictor(functions)
+        except IndexError:
+            raise RunError(f"{self.folder / PROGRAM} is damaged: a function lacks its inputs") from None
 
     def predictor(self, network: Functions) -> Any:
         """What predictions are made with, from the network's functions."""
@@ -330,7 +334,7 @@ class Run(ABC):
                 named = program.functions[function]
                 ports = {port.name: port for port in (*named.inputs, *named.outputs)}
             port = ports.get(name)
-            found = None if port is None else port.below or port.shape[-1]
+            found = None if port is None else port.below or port.width
             if found != size:
                 raise RunError(
                     f"{self.folder / PROGRAM}: {name} of {function} has {found} values, and the run {size}: "

@@ -27,8 +27,8 @@ class CaptionWriter:
         self._network = network
         self.vocabulary_size = vocabulary_size
         self._start = vocabulary_size + 1
-        (self._images,) = (port.name for port in network.functions["encoder"].inputs)
-        self._axes = {port.name: port.shape.index("B") for port in network.functions["step"].inputs}
+        self._images = network.functions["encoder"].inputs[0].name
+        self._axes = {port.name: port.axis("B") for port in network.functions["step"].inputs}
         self._attends = "grid" in self._axes
 
     def begin(self, images: NDArray[Any]) -> tuple[NDArray[np.float32], State]:

@@ -71,7 +71,7 @@ class TranslationSearcher:
         B = len(lengths)
         carried = {name: part for name, part in found.items() if name not in _MEMORY}
         if "feed" in self._ports:
-            carried["feed"] = np.zeros((B, self._ports["feed"].shape[-1]), np.float32)
+            carried["feed"] = np.zeros((B, self._ports["feed"].width), np.float32)
         places = len(source) if self._coverage_penalty else 0
         return SearchState(carried, memory, np.arange(B), np.zeros((B, places), np.float32))
 
@@ -150,7 +150,7 @@ class TranslationSearcher:
 
     def _axis(self, name: str) -> int:
         """Which axis of an input or an output of a step counts the sources; hypotheses are the next."""
-        return self._ports[name].shape.index("B") if name in self._ports else 0
+        return self._ports[name].axis("B") if name in self._ports else 0
 
     def _padded(self, sources: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Tokens (S, B) with END behind each, and the lengths (B,)."""
