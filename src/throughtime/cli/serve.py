@@ -24,7 +24,7 @@ output; a line of JSON for each request goes to standard error.
 Examples:
   throughtime serve runs/shakespeare
   throughtime serve bard=runs/shakespeare code=runs/python --port 8001
-  throughtime serve runs/shakespeare --precision int8 --store redis://10.0.0.5
+  throughtime serve runs/bard --precision int8 --store sqlite:///sessions.db
   throughtime serve runs/shakespeare --host 0.0.0.0 --tokens tokens.txt
 """
 

@@ -149,6 +149,33 @@ def test_a_run_keeps_its_steps(tmp_path: Path) -> None:
     assert run.evaluate(path)["windows"] > 0
 
 
+def test_irregular_numbers_are_told_of_a_step_that_is_one(tmp_path: Path) -> None:
+    numbers = [0, 2_592_000, 5_184_000, 7_000_000, 9_592_000]
+    path = write(tmp_path / "a.csv", ("time", "a"), *((number, 1) for number in numbers))
+    with pytest.raises(DataError, match="train with --every 2592000, which"):
+        read_series(path, Roles("time", ["a"]), USUAL)
+
+
+def test_what_is_known_ahead_is_joined_as_well(tmp_path: Path) -> None:
+    moments = random_moments(900, 6)
+    rows = [(moment, 1, "sale" if moment.weekday() == 4 else "") for moment in moments]
+    path = write(tmp_path / "a.csv", ("time", "orders", "event"), *rows)
+    run = train(
+        path, tmp_path / "run", task="forecaster", time_column="time", columns="orders", known_future="event",
+        every="day", aggregate="count", hidden=4, epochs=1, horizon=2, lookback=8, threads=1,
+        tensorboard=False,
+    )  # fmt: skip
+    assert isinstance(run, ForecasterRun)
+    coming = [moments[-1].date() + datetime.timedelta(days=days) for days in (1, 2)]
+    hours = [(f"{day} {hour}:30", name) for day in coming for hour, name in (("08", ""), ("17", "sale"))]
+    ahead = write(tmp_path / "b.csv", ("time", "event"), *hours)
+    found = list(run.forecast(path, future=ahead))
+    assert [row["time"] for row in found] == [str(day) for day in coming]
+    missing = write(tmp_path / "c.csv", ("time", "event"), *hours[:2])
+    with pytest.raises(DataError, match=rf"'event' of {coming[1]} is not given"):
+        list(run.forecast(path, future=missing))
+
+
 @pytest.mark.parametrize(
     ("apart", "said"), [(40, "1min"), (7 * 60, "10min"), (5000, "6h"), (40_000, "day"), (10**7, "month")]
 )

@@ -237,7 +237,7 @@ class Moments:
         """A round step that most of the rows are not further apart than, as --every takes it."""
         apart = float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
         if self.unit == "number":
-            return f"{apart:g}"
+            return f"{apart:.{_DECIMALS}f}".rstrip("0").rstrip(".")  # not as 1e+06
         return next((name for name, size in _NATURAL.items() if apart <= size), "month")
 
     def _place(self, row: int) -> str:
