@@ -65,6 +65,15 @@ def test_the_servers_of_a_compose_file_share_a_redis_that_keeps_what_it_says() -
     assert set(balanced) == {"one", "two"}
 
 
+def test_a_balancer_finds_a_server_that_came_back_at_another_address() -> None:
+    config = (DEPLOY / "haproxy.cfg").read_text()
+    (resolvers,) = re.findall(r"^resolvers (\w+)\n((?: +.*\n)+)", config, re.MULTILINE)
+    assert "parse-resolv-conf" in resolvers[1]
+    defaults = re.findall(r"^ +default-server (.*)$", config, re.MULTILINE)
+    assert len(defaults) == config.count("\nbackend ") == 2
+    assert all(f"resolvers {resolvers[0]} init-addr last,libc,none" in one for one in defaults)
+
+
 def test_objects_of_kubernetes_name_each_other() -> None:
     objects = yaml_of("kubernetes.yaml")
     named = {(one["kind"], one["metadata"]["name"]): one for one in objects}

@@ -222,6 +222,16 @@ def test_sigterm_lets_what_runs_come_to_its_end(text_run: Path, tmp_path: Path) 
     assert len(texts) == 1 and "a" + texts[0] == Run.open(text_run).sample("a", 20_000, seed=2)
 
 
+def test_a_balancer_that_asks_every_second_does_not_fill_the_log(text_run: Path, tmp_path: Path) -> None:
+    one = ServerProcess(text_run, f"sqlite:///{tmp_path / 's.db'}")
+    for path in ("/ready", "/health", "/v1/models"):
+        assert one.http.get(path).status_code == 200
+    assert one.end(signal.SIGTERM) == 0
+    assert one.process.wait() == 0
+    lines = [json.loads(line) for line in one.said if line.startswith("{")]
+    assert [line["path"] for line in lines] == ["/v1/models"]
+
+
 def test_a_store_has_one_server_and_a_port_one_listener(text_run: Path, tmp_path: Path) -> None:
     one = ServerProcess(text_run, f"sqlite:///{tmp_path / 's.db'}")
     try:

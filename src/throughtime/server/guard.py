@@ -122,7 +122,8 @@ class Guard:
         self._metrics.requests.labels(scope["method"], path, status).inc()
         self._metrics.seconds.labels(path).observe(seconds)
         self._metrics.events.inc(sent)
-        if log.isEnabledFor(logging.INFO):
+        # Balancers ask every second whether the server is well: that it is, is no news.
+        if log.isEnabledFor(logging.INFO) and not (scope["path"] in _OPEN and status < 400):
             client = scope.get("client") or ("", 0)
             facts = {
                 "time": round(time.time(), 3),
