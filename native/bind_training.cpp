@@ -69,7 +69,7 @@ void bind_training(nb::module_& module) {
           },
           "numbers"_a.noconvert(), "arrays"_a, "isa"_a = "", "precision"_a = "fp32")
       .def("run", run, "weights"_a, "sequences"_a, "steps"_a, "batch"_a, "backward"_a, "threads"_a)
-      .def_prop_ro("work", &TrainingStep::work);
+      .def("members_of", &TrainingStep::members_of, "batch"_a);
   module.def("multiply_rounded", multiply, "rows"_a, "matrix"_a, "bias"_a, "out"_a, "sizes"_a, "adds"_a,
              "threads"_a, "isa"_a = "");
   module.def("training_memory", memory, "floats"_a);

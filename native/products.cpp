@@ -182,7 +182,7 @@ void multiply_rounded(const Kernels& kernels, const ProductOperand& rows, const 
   Buffer<float> packed = arena().take(product.panel_lanes() * static_cast<std::size_t>(product.panels()));
   const int blocks = (M + kBlock - 1) / kBlock, panels = product.panels();
   const int parts = std::min(panels, kMostParts);
-  run_team(threads, [&](const Member& member) {
+  run_team_beside_torch(threads, [&](const Member& member) {
     product.round_rows(as_pairs(x), member);
     product.pack(as_pairs(packed), member);
     const auto all = static_cast<std::size_t>(M);

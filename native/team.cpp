@@ -6,6 +6,7 @@
 #include <thread>
 
 #if defined(__unix__) || defined(__APPLE__)
+#include <dlfcn.h>
 #include <unistd.h>
 #endif
 #if defined(__x86_64__)
@@ -56,9 +57,9 @@ void wait_on(int& spins) {
   pause();
 }
 
-// The caller's share of a team's work. noexcept: what it would unwind, the barrier among it, is in use by the
+// One member's share of a team's work. noexcept: what it would unwind, the barrier among it, is in use by the
 // other members.
-void run_first(const std::function<void(const Member&)>& body, const Member& member) noexcept {
+void run_member(const std::function<void(const Member&)>& body, const Member& member) noexcept {
   FlushDenormals flush;
   body(member);
 }
@@ -98,7 +99,7 @@ class Pool {
     call_.store(((call_.load(std::memory_order_relaxed) >> 8) + 1) << 8 | static_cast<unsigned>(members - 1),
                 std::memory_order_release);
     call_.notify_all();
-    run_first(body, {0, members, &barrier});
+    run_member(body, {0, members, &barrier});
     for (int spins = 0; left_.load(std::memory_order_acquire) != 0;) wait_on(spins);
   }
 
@@ -126,6 +127,55 @@ class Pool {
   const std::function<void(const Member&)>* body_ = nullptr;
 };
 
+// OpenMP as GCC calls it, which the runtimes of Clang and Intel offer, too, on Linux. Nothing is linked: what
+// PyTorch has loaded is found by name.
+struct OpenMp {
+  void (*parallel)(void (*)(void*), void*, unsigned, unsigned) = nullptr;
+  int (*thread)() = nullptr;
+  int (*threads)() = nullptr;
+  int process = 0;
+
+  bool complete() const { return parallel != nullptr && thread != nullptr && threads != nullptr; }
+};
+
+template <class Function>
+void find(const char* name, Function& function) {
+#if defined(__unix__) || defined(__APPLE__)
+  function = reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+#else
+  function = nullptr;
+#endif
+}
+
+// None where there is none, or where the process was forked from one whose OpenMP may have had threads: they
+// are not in this one, and a call would wait for them.
+const OpenMp* open_mp() {
+  static std::mutex mutex;
+  static OpenMp found;
+  const std::lock_guard lock(mutex);
+  if (!found.complete()) {
+    find("GOMP_parallel", found.parallel);
+    find("omp_get_thread_num", found.thread);
+    find("omp_get_num_threads", found.threads);
+    found.process = process();
+  }
+  return found.complete() && found.process == process() ? &found : nullptr;
+}
+
+struct Region {
+  const OpenMp& open_mp;
+  const std::function<void(const Member&)>& body;
+  Barrier barrier;
+};
+
+// A member's share of a region. noexcept as run_member is.
+void run_share(void* data) noexcept {
+  auto& region = *static_cast<Region*>(data);
+  const int members = region.open_mp.threads();
+  region.barrier.expect(members);
+  run_member(region.body, {region.open_mp.thread(), members, &region.barrier});
+}
+
 std::mutex pool_in_use;
 
 // Never destroyed: its threads may outlive the objects of the program's end.
@@ -135,7 +185,7 @@ Pool* pool = nullptr;
 
 void Barrier::wait() {
   const unsigned round = round_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_.load(std::memory_order_relaxed)) {
     arrived_.store(0, std::memory_order_relaxed);
     round_.fetch_add(1, std::memory_order_release);
     return;
@@ -160,6 +210,14 @@ void run_team(int threads, const std::function<void(const Member&)>& body) {
   }
   FlushDenormals flush;
   body({0, 1, nullptr});
+}
+
+void run_team_beside_torch(int threads, const std::function<void(const Member&)>& body) {
+  threads = std::clamp(threads, 1, kMostThreads);
+  const OpenMp* found = threads > 1 ? open_mp() : nullptr;
+  if (found == nullptr) return run_team(threads, body);
+  Region region{*found, body, Barrier(threads)};
+  found->parallel(run_share, &region, static_cast<unsigned>(threads), 0);
 }
 
 }  // namespace throughtime

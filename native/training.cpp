@@ -1,6 +1,7 @@
 #include "training.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -9,8 +10,9 @@
 namespace throughtime {
 namespace {
 
-// Below this many multiply-adds a step takes about as long as the barriers of more threads.
-constexpr double kSmallStep = 6e5;
+// Multiply-adds that take as long as a member more makes the barriers of a step. Two cores of an AVX-512
+// machine: with 8,000 a member and more, two are faster than one.
+constexpr double kMember = 8e3;
 // What calls leave behind for the next ones at most: 1 GiB.
 constexpr std::size_t kMostHeld = std::size_t{1} << 28;
 
@@ -27,6 +29,11 @@ int unit_step_of(const BatchGroup& group) {
 int panels_of(const BatchGroup& group, const BatchSegment& segment) {
   const int step = unit_step_of(group);
   return (segment.rows + step - 1) / step;
+}
+
+// What members share out of a phase's units: shares begin where panels of 32 may.
+std::size_t blocks_of(const BatchLanes& lanes) {
+  return static_cast<std::size_t>((lanes.size + 2 * kLanes - 1) / (2 * kLanes));
 }
 
 std::uint32_t* as_pairs(float* lanes) { return reinterpret_cast<std::uint32_t*>(lanes); }
@@ -109,9 +116,20 @@ TrainingStep::TrainingStep(TrainingSpec spec, const Kernels& kernels, Precision 
       work_ += static_cast<double>(segment.rows) * segment.columns * static_cast<double>(group.places.size());
 }
 
+// n members take work / n + n * kMember, which is least at this many.
+int TrainingStep::members_of(int batch) const {
+  std::size_t shares = 1;
+  for (const BatchPhase& phase : spec_.phases) {
+    for (const BatchLanes& lanes : phase.units) shares = std::max(shares, blocks_of(lanes));
+    if (!phase.rows.empty()) shares = std::max(shares, static_cast<std::size_t>(batch));
+  }
+  const auto best = static_cast<std::size_t>(std::sqrt(work_ * batch / kMember));
+  return static_cast<int>(std::clamp(best, std::size_t{1}, shares));
+}
+
 void TrainingStep::run(const std::vector<const float*>& weights, const std::vector<Sequence>& sequences,
                        int steps, int batch, bool backward, int threads) const {
-  if (work_ * batch < kSmallStep) threads = 1;
+  threads = std::min(threads, members_of(batch));
   Call call;
   call.batch = batch;
   for (const BatchGroup& group : spec_.groups) {
@@ -154,7 +172,7 @@ void TrainingStep::run(const std::vector<const float*>& weights, const std::vect
   }
   call.bases.assign(static_cast<std::size_t>(threads), std::vector<float*>(kBatchFirst + sequences.size()));
 
-  run_team(threads, [&](const Member& member) {
+  run_team_beside_torch(threads, [&](const Member& member) {
     pack(call, member, weights);
     float** bases = call.bases[static_cast<std::size_t>(member.index)].data();
     bases[kBatchScratch] = call.scratch.data();
@@ -287,8 +305,7 @@ void TrainingStep::run_units(Call& call, const Member& member, std::size_t phase
   int columns_rounded = 0;
   for (std::size_t k = 0; k < spec_.phases[phase].units.size(); ++k) {
     const BatchLanes& lanes = spec_.phases[phase].units[k];
-    // Shares begin where panels of 32 units may.
-    const auto blocks = static_cast<std::size_t>((lanes.size + 2 * kLanes - 1) / (2 * kLanes));
+    const std::size_t blocks = blocks_of(lanes);
     const int begin = static_cast<int>(member.begin(blocks)) * 2 * kLanes;
     const int end = std::min(static_cast<int>(member.end(blocks)) * 2 * kLanes, lanes.size);
     if (begin >= end) continue;

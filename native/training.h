@@ -114,8 +114,8 @@ class TrainingStep {
 
   const TrainingSpec& spec() const { return spec_; }
   std::size_t sequences() const { return spec_.inputs.size() + spec_.outputs.size(); }
-  // Multiply-adds of one sequence's step.
-  double work() const { return work_; }
+  // How many threads are worth their barriers for so many sequences.
+  int members_of(int batch) const;
 
   // Runs all steps. Safe to call from several threads at once.
   void run(const std::vector<const float*>& weights, const std::vector<Sequence>& sequences, int steps,
@@ -133,7 +133,7 @@ class TrainingStep {
   TrainingSpec spec_;
   const Kernels& kernels_;
   Precision precision_;
-  double work_ = 0;
+  double work_ = 0;  // multiply-adds of one sequence's step
 };
 
 // Memory for calls that follow one another: what one gives back the next one takes, without asking the system

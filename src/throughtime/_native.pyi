@@ -65,7 +65,6 @@ class Layer:
     ) -> tuple[NDArray[np.float32], tuple[NDArray[np.float32], ...]]: ...
 
 class TrainingStep:
-    work: float
     def __init__(
         self,
         numbers: NDArray[np.int64],
@@ -73,6 +72,7 @@ class TrainingStep:
         isa: str = "",
         precision: str = "fp32",
     ) -> None: ...
+    def members_of(self, batch: int) -> int: ...
     def run(
         self,
         weights: Sequence[int],

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,7 +161,7 @@ def test_the_number_of_threads_changes_no_bit_of_the_scan() -> None:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             plan, captured = planned(scan)
-            assert plan.forward.work * 24 > 6e5
+            assert plan.forward.members_of(24) >= 3
             fixed = [dict(cell.named_parameters())[name].detach() for name in ("weight_hh", "bias_hh")]
             torch.manual_seed(0)
             streams = [torch.randn(4, 24, 480)]
@@ -171,6 +175,49 @@ def test_the_number_of_threads_changes_no_bit_of_the_scan() -> None:
         torch.set_num_threads(before)
     for one in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(one, found[0], strict=True))
+
+
+def test_a_step_has_the_threads_that_are_worth_their_barriers() -> None:
+    plan, _ = planned(scan_of(cell_of("gru", 64, 64), 4, 8))
+    members = [plan.forward.members_of(batch) for batch in (1, 8, 32, 4096)]
+    assert members[0] == 1 and members == sorted(members)
+    # 64 units are shared out by 32.
+    assert members[1:] == [2, 2, 2]
+
+
+_BESIDE_TORCH = """
+import os, signal
+import torch, throughtime as tt
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+def train(T):
+    layer = tt.Recurrent("gru", 96, 96, kernel="native")
+    layer(torch.ones(T, 16, 96))[0].sum().backward()
+    return all(one.grad.abs().sum().item() > 0 for one in layer.parameters())
+
+torch.mm(torch.ones(500, 500), torch.ones(500, 500))
+train(9)
+before = threads()
+assert before > 1 and all(train(T) for T in range(9, 40)) and threads() == before, (before, threads())
+if (child := os.fork()) == 0:
+    # PyTorch's own operations would wait for threads that are not in this process; a scan must not.
+    signal.alarm(30)
+    torch.set_num_threads(1)
+    torch.get_num_threads = lambda: 2
+    os._exit(0 if train(9) else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux shows them")
+def test_a_scan_runs_on_the_threads_that_torch_has() -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    found = subprocess.run(
+        [sys.executable, "-c", _BESIDE_TORCH], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert found.returncode == 0, found.stderr
 
 
 def test_a_chunk_run_twice_gives_the_same_bits() -> None:
