@@ -73,14 +73,17 @@ def main() -> None:
     report = Report(arguments.seed, seeds.digest, arguments.keep)
     begin = time.monotonic()
     pool = Pool(seeds, targets, arguments.seed, arguments.workers)
-    for number, target, outcome in pool.run(_numbers(arguments, targets), begin + arguments.seconds):
-        if report.add(number, target, outcome):
-            report.save(number, seeds, targets)
-            said = f"{outcome.kind} {outcome.error} {outcome.where}  (input {number}, {target.name})"
-            print(said, file=sys.stderr)
-        if arguments.only is not None:
-            report.save(number, seeds, targets)
-            print(json.dumps(outcome.as_json(), indent=1))
+    try:
+        for number, target, outcome in pool.run(_numbers(arguments, targets), begin + arguments.seconds):
+            if report.add(number, target, outcome):
+                report.save(number, seeds, targets)
+                said = f"{outcome.kind} {outcome.error} {outcome.where}  (input {number}, {target.name})"
+                print(said, file=sys.stderr)
+            if arguments.only is not None:
+                report.save(number, seeds, targets)
+                print(json.dumps(outcome.as_json(), indent=1))
+    except KeyboardInterrupt:
+        print("stopped: what follows counts the inputs until then", file=sys.stderr)
     seconds = time.monotonic() - begin
     print(report.table())
     for line in report.failures():
