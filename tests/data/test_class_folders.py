@@ -104,7 +104,7 @@ def test_texts_are_learned_measured_and_predicted(tmp_path: Path) -> None:
     folder = write(tmp_path / "reviews", **texts)
     found = recognise(folder)
     assert found.task == "classifier"
-    assert found.why == "2 columns; `label` has 2 values: classification of `text`"
+    assert found.why == "2 columns; `label` has 2 values (neg, pos): classification of `text`"
     run = tt.train(folder, out=tmp_path / "run", task="classifier", **SMALL)
     assert run.evaluate(folder)["examples"] == 18
     rows = list(run.predict([folder]))
@@ -120,7 +120,7 @@ def test_arrays_are_read_beside_their_folder(tmp_path: Path) -> None:
         (tmp_path / "moves" / label).mkdir(parents=True, exist_ok=True)
         np.save(tmp_path / "moves" / label / f"{number}.npy", np.ones((5, 2), np.float32) * number)
     found = recognise(tmp_path / "moves")
-    assert found.why.startswith("2 columns; `label` has 2 values: classification of arrays in ")
+    assert found.why.startswith("2 columns; `label` has 2 values (down, up): classification of arrays in ")
     run = tt.train(tmp_path / "moves", out=tmp_path / "run", task="classifier", **SMALL)
     assert run.evaluate(tmp_path / "moves")["examples"] == 12
     assert len(list(run.predict([tmp_path / "moves"]))) == 12

@@ -32,7 +32,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "a day and a clock": (
         "power.csv",
         rows("Date", "Time", "kW", of=[("2006-12-16", f"17:{n:02}:00", n * 0.5) for n in range(40)]),
-        r"write the day of `Date` and the clock of `Time` into one column",
+        r"where `Time` is the hour of `Date`, use --time-column Date,Time; or",
     ),
     "no label": (
         "reviews.csv",
@@ -267,12 +267,12 @@ FILES: dict[str, tuple[str, str, str]] = {
     "a title above the table": (
         "report.csv",
         "Exported in 2024\n" + rows("text", "label", of=[("good", 1), ("bad", 0)] * 6),
-        r"does a title or a comment stand above the line with the columns' names\?$",
+        r"a title or a comment stands above line 2, .* as in tail -n \+2 report\.csv > NEW\.csv$",
     ),
     "months for names": (
         "sales.csv",
         rows("store", "2023-01", "2023-02", "2023-03", of=[(f"s{n}", n, n + 1, n + 2) for n in range(12)]),
-        r"times stand in the line of names .*frame\.set_index\('store'\)\.T",
+        r"times stand in the line of names .*melt\(\['store'\].*--series-column store --value-column value$",
     ),
     "times between spaces": (
         "load.txt",
@@ -404,7 +404,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "photos, other columns": (
         lambda path: folder_of(path, "a.jpg", metadata="image,caption\na.jpg,a cat\nb.jpg,a dog\n"),
-        r"call the columns file_name and caption",
+        r"`image` names pictures \(a\.jpg\).*call `image` file_name, and what is said of each caption",
     ),
     "photos, another table": (
         lambda path: folder_of(path, "a.jpg", metadata="image,caption\na.jpg,a cat\n", table="captions.csv"),

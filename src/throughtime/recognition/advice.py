@@ -95,9 +95,15 @@ def likely_label(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
 
 
 def likely_text(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
-    """The column with the longest texts; None where there is no text."""
-    names = [name for name in table.of_kind("text") if name not in but]
-    return max(names, key=lambda name: table.columns[name].mean_words, default=None)
+    """The column with the longest texts; None where there is no text. A code of each row is none."""
+    texts = [table.columns[name] for name in table.of_kind("text") if name not in but]
+    # Formulas and sequences are long, and have no words.
+    best = max(
+        (column for column in texts if not column.names_rows and column.different > 1),
+        key=lambda one: (one.mean_words if one.mean_words > _WORDS_OF_A_TEXT else 0, one.mean_characters),
+        default=None,
+    )
+    return None if best is None else best.name
 
 
 def _is_long(table: TableSurvey, name: str) -> bool:
@@ -110,7 +116,8 @@ def _without_number(name: str) -> str:
 
 def likely_pair(table: TableSurvey) -> tuple[str, str] | None:
     """The columns of a text and of its translation; None where there are no two. Categories are no texts."""
-    texts = [name for name in table.of_kind("text") if not table.columns[name].is_category]
+    columns = [table.columns[name] for name in table.of_kind("text")]
+    texts = [one.name for one in columns if not (one.is_category or one.names_rows)]
     if len(table.columns) > 2:
         texts = [name for name in texts if table.columns[name].mean_words > 1]
     return (texts[0], texts[1]) if len(texts) >= 2 else None
@@ -163,9 +170,21 @@ def which_columns(
     return [way for way in ways if way]
 
 
+def _numbered_pair(table: TableSurvey, but: str) -> list[str]:
+    """Two texts whose names differ in a number only, as sentence1 and sentence2; [] where there are none."""
+    names = [name for name in table.of_kind("text") if name != but and _is_long(table, name)]
+    stems = sorted({_without_number(name) for name in names}, key=len)
+    pairs = ([name for name in names if _without_number(name) == stem] for stem in stems)
+    return next((pair for pair in pairs if len(pair) == 2), [])
+
+
 def _flags(
     table: TableSurvey, found: str, label: str | None, texts: Sequence[str], is_number: bool = False
 ) -> str:
+    pair = [] if texts else _numbered_pair(table, found)
+    if pair and len([one for one in table.of_kind("text") if _is_long(table, one)]) > 2:
+        read = f"{flag('text-column', pair[0])} {flag('second-text', pair[1])} {flag('columns', *pair)}"
+        return f"{read} {flag('label-column', found)}" if label != "label" else read
     text = None if texts else likely_text(table, [found])
     numbers = [name for name in table.of_kind("number") if name != found]
     categories = [name for name in table.of_kind("text") if table.columns[name].is_category]

@@ -6,7 +6,7 @@ import datetime
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,8 @@ _DATE = re.compile(
 _CODE_NAME = re.compile(r"(^|[_ .#-])(id|Id|ID|uuid|guid|hash)$|[a-z]I[dD]$|^qid\d$")
 # Fewer codes may as well be words.
 _FEWEST_NAMED = 10
+# Fewer columns with numbers for names are answers to questions rather than steps.
+_FEWEST_STEPS = 16
 _INDEX_NAMES = ("", "id", "index", "idx", "unnamed: 0", "row", "row_id")
 _TIME_NAMES = (
     "time", "timestamp", "date", "datetime", "ds", "ts", "seconds", "time_s", "time_ms", "t", "epoch", "year",
@@ -123,6 +125,12 @@ class Column:
         """Words a text."""
         return self.words / max(self.kinds["text"], 1)
 
+    @property
+    def mean_characters(self) -> float:
+        """Characters a value, of which no more than 200 count."""
+        counted = sum(self.values.values())
+        return sum(len(value) * count for value, count in self.values.items()) / max(counted, 1)
+
     def add(self, value: Any) -> None:
         """Take another row's value into account."""
         kind = _kind_of(value)
@@ -173,6 +181,16 @@ def sum_up(names: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> dict[str,
 def is_time(text: str) -> bool:
     """Whether a text says when, as people write it."""
     return len(text) < 40 and _DATE.fullmatch(text.strip()) is not None
+
+
+def are_numbered(names: Sequence[str]) -> bool:
+    """Whether columns are called by their places, as t0, t1, t2... are."""
+    # More digits count no columns, and thousands of them are no number to Python.
+    ends = [re.search(r"(?<!\d)\d{1,9}$", name) for name in names]
+    numbers = [int(end[0]) for end in ends if end is not None]
+    stems = {name[: end.start()] for name, end in zip(names, ends, strict=True) if end is not None}
+    counted = list(range(numbers[0], numbers[0] + len(names))) if numbers else []
+    return len(names) >= _FEWEST_STEPS and len(stems) == 1 and numbers == counted
 
 
 def _kind_of(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from throughtime.data.corpus import find_corpus, is_corpus_file, kind_of
@@ -12,6 +13,7 @@ from throughtime.data.tables import TableFormat, column_names
 from throughtime.errors import DataError
 from throughtime.patterns import is_pattern
 from throughtime.recognition.match import Match
+from throughtime.recognition.plain_text import only_numbers, table_in_disguise, tagged_words, words_with_tags
 
 # Options that say what a row is for besides its text.
 _LABELLED = ("label_column", "second_text", "target", "static_columns")
@@ -78,8 +80,25 @@ def _corpus(pattern: str, options: Mapping[str, Any]) -> Match:
             raise DataError(
                 f"{pattern}: --text-column is for JSON Lines and Parquet, and these are {files} of text"
             )
+        if not (options.get("task") or options.get("tokenizer")):
+            _expect_prose(pattern, found[0])
         return Match(f"{files} of text", "writing like it")
     return Match(f"{files} with rows", f"writing like {options.get('text_column') or 'text'}")
+
+
+def _expect_prose(pattern: str, source: Source) -> None:
+    """Refuse a corpus whose first file is something else than prose."""
+    with source.open("rb") as file:
+        beginning = file.read(_BEGINNING).decode("utf-8", "replace")
+    lines = beginning.rpartition("\n")[0].splitlines()[:_LINES]  # the last one may be cut
+    suffix = Path(source.name.lower()).suffix
+    why = tagged_words(suffix, lines) or table_in_disguise(suffix, lines)[0]
+    why = why or only_numbers(suffix, lines) or words_with_tags(lines)
+    if why:
+        raise DataError(
+            f"{pattern}: several files are read as prose, and {source} is none ({why}): name one file, and "
+            f"another with --validation; --task language-model reads them as text"
+        )
 
 
 def _is_table(source: Source) -> bool:
@@ -97,5 +116,6 @@ def _shown(size: int) -> str:
     return f"{size / unit:,.1f} {name}" if unit > 1 else f"{size:,} bytes"
 
 
+_BEGINNING, _LINES = 1 << 16, 200
 _NO_CORPUS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))

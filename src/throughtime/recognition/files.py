@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from throughtime.data.class_folders import are_parts
@@ -21,6 +22,8 @@ from throughtime.recognition.survey import FolderSurvey, Survey
 from throughtime.recognition.wanted import Wanted
 from throughtime.tasks.word_tagger.conll import layout_of
 
+# Names of tables that say what the files beside them are.
+_ABOUT_FILES = ("labels", "label", "metadata", "meta", "index", "annotations", "targets")
 # What a metadata.csv says of the files in a folder, by their kind.
 _METADATA_OF = {
     "picture": f"{FILE_COLUMN},caption, a picture and what is said of it a row",
@@ -129,11 +132,22 @@ def bare_folder(survey: Survey, wanted: Wanted) -> Match | None:
         return None
     if not folder.files and not folder.inside:
         return Match("the folder is empty", advice="put the training data into it")
+    parts = {Path(name).stem.lower(): name for name in (*folder.tables, *folder.texts)}
+    if are_parts(parts) and "train" in parts and not folder.files["sound"]:
+        held_out = next((parts[one] for one in ("valid", "validation", "dev", "val") if one in parts), None)
+        also = f" --validation {shlex.quote(str(Path(str(survey.path), held_out)))}" if held_out else ""
+        return Match(
+            f"a folder of parts of the data ({', '.join(sorted(parts.values()))})",
+            advice=f"name one: {shlex.quote(str(Path(str(survey.path), parts['train'])))}{also}",
+        )
     misnamed = [name for name in folder.tables if name.lower() not in ("metadata.csv",)]
     found = {kind: count for kind, count in folder.files.items() if kind in _METADATA_OF}
     media = {kind: count for kind, count in found.items() if kind != "table"}
-    if media and len(misnamed) == 1:
-        table = misnamed[0]
+    others = {kind: count for kind, count in found.items() if kind != "table" or len(misnamed) > 1}
+    about = next((one for one in misnamed if Path(one).stem.lower() in _ABOUT_FILES), None)
+    if (media and len(misnamed) == 1) or (about is not None and others):
+        table = about or misnamed[0]
+        media = media or {"table": len(misnamed) - 1}
         suffix = table[table.rfind(".") :].lower()
         return Match(
             f"a folder of {_counted(media)} without metadata.csv",
@@ -161,12 +175,29 @@ def bare_folder(survey: Survey, wanted: Wanted) -> Match | None:
         kind = max(media or found, key=lambda one: found[one])
         return Match(
             f"a folder of {_counted(media or found)} without metadata.csv",
-            advice=f"put a metadata.csv beside them, with the header {_METADATA_OF[kind]}",
+            advice=f"put a metadata.csv beside them, with the header {_METADATA_OF[kind]}"
+            + (
+                f"; or name one of them: {Path(str(survey.path), folder.tables[0])}"
+                if kind == "table"
+                else ""
+            ),
         )
     if folder.files["text"]:
+        each = (
+            "; where each file is a label, and each of its lines an example: "
+            '(echo text,label; for f in *.txt; do sed "s/$/,${f%.txt}/" "$f"; done) > ../all.csv'
+        )
         return Match(
             f"a folder with {_counted({'text': folder.files['text']})}",
-            advice=f"name one file ({folder.example['text']}), or all of them: '{survey.path}/*.txt'",
+            advice=f"name one file ({folder.example['text']}), or all of them: '{survey.path}/*.txt'"
+            f"{each if folder.files['text'] > 1 else ''}",
+        )
+    bare = [name for name, files in folder.inside.items() if files["other"] == files.total() > 0]
+    if len(bare) > 1:
+        return Match(
+            f"{len(bare)} folders ({', '.join(bare[:4])}{'...' if len(bare) > 4 else ''}) of files of no "
+            "known kind",
+            advice='the names of texts end in .txt: for f in */*; do mv "$f" "$f.txt"; done',
         )
     return Match(
         "a folder without metadata.csv",
@@ -195,7 +226,10 @@ def _for_classes(kind: str) -> str:
         )
     if kind == "video":
         return f"put a metadata.csv into the folder, with the columns {_METADATA_OF['video']}"
-    return f"put a metadata.csv into the folder, with the columns {FILE_COLUMN},label, as in {kind}/a,LABEL"
+    return (
+        f"put a metadata.csv into the folder, with the columns {FILE_COLUMN},label, as this does there: "
+        f'(echo {FILE_COLUMN},label; for f in */*; do echo "$f,${{f%%/*}}"; done) > metadata.csv'
+    )
 
 
 def _counted(files: dict[str, int]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from throughtime.data.features import is_sequence_file, is_sound_file
 from throughtime.data.file_names import FILE_COLUMN
@@ -12,7 +12,7 @@ from throughtime.data.images import is_image
 from throughtime.data.tables import several_columns
 from throughtime.errors import DataError
 from throughtime.recognition.advice import columns_named, flag
-from throughtime.recognition.columns import Column
+from throughtime.recognition.columns import Column, are_numbered
 from throughtime.recognition.match import Match
 from throughtime.recognition.several import FLAGS, cell_with_several, several_labels
 from throughtime.recognition.survey import Survey, TableSurvey
@@ -22,8 +22,8 @@ from throughtime.recognition.wanted import Wanted
 _FEWEST = 10
 # More different numbers than this, with fractions among them, measure something; whole ones may be codes.
 _MOST_FRACTIONS, _MOST_WHOLE = 20, 1_000
-# Fewer columns with numbers for names are answers to questions rather than steps.
-_FEWEST_STEPS = 16
+# More labels are not named in a line.
+_NAMED = 12
 
 
 def quantity(survey: Survey, wanted: Wanted) -> Match | None:
@@ -271,10 +271,13 @@ def _as_a_pair(texts: Sequence[str]) -> str:
 def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) -> Match:
     begin, settled = truth.why, truth.options
     columns = {name: table.columns[name] for name in rest}
-    words = [name for name, column in columns.items() if column.kind == "text" and not column.names_rows]
+    texts = {name: column for name, column in columns.items() if column.kind == "text"}
+    same = [name for name, column in texts.items() if column.different == 1 and len(rest) > 1]
+    words = [name for name, column in texts.items() if not (column.names_rows or name in same)]
     lists = [name for name, column in columns.items() if column.kind in ("numbers", "lists")]
     numbers = [name for name, column in columns.items() if column.kind == "number"]
     counters = [name for name, column in columns.items() if column.counts_rows or column.names_rows]
+    counters += same  # nor does a word that every row has say anything
     listed = {} if wanted.columns is None else {"columns": ",".join(rest)}
     if wanted.input == "text" or (words and not lists and not numbers):
         best = max(words, key=lambda one: columns[one].mean_words, default="")
@@ -297,8 +300,8 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
             options.append(f"{flag('static-columns', *words)} reads {_them(words)} beside the numbers")
         best = max(words, key=lambda one: columns[one].mean_words, default="")
         options += [flag("text-column", best) + " reads the text only"] if best else []
-        texts = [one for one in words if columns[one].mean_words > 2]
-        options += [_as_a_pair(texts)] if len(texts) == 2 else []
+        long = [one for one in words if columns[one].mean_words > 2]
+        options += [_as_a_pair(long)] if len(long) == 2 else []
         return Match(f"{begin}; {what}", advice="; ".join(options) or "there is nothing to learn from")
     aside = ""
     counters += [name for name, column in columns.items() if column.kind == "times"]
@@ -330,7 +333,7 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
             what = f"sequences of {len(numbers):,} steps, one a column"
             steps = {**settled, **listed, "input": "sequences", "steps_in_columns": True}
             return Match(begin, f"{truth.learning} {what}{aside}", options=steps)
-        if _are_numbered(numbers):
+        if are_numbered(numbers):
             aside += "; --input sequences reads the columns as the steps of a sequence"
     if wanted.input not in ("auto", kind):
         return Match(
@@ -338,16 +341,6 @@ def _numbers(table: TableSurvey, wanted: Wanted, rest: list[str], truth: Match) 
             advice=f"leave out --input {wanted.input}, or name other columns",
         )
     return Match(begin, f"{truth.learning} {what}{aside}", options={**settled, **listed, "input": kind})
-
-
-def _are_numbered(names: Sequence[str]) -> bool:
-    """Whether columns are called by their places, as t0, t1, t2... are."""
-    # More digits count no columns, and thousands of them are no number to Python.
-    ends = [re.search(r"(?<!\d)\d{1,9}$", name) for name in names]
-    numbers = [int(end[0]) for end in ends if end is not None]
-    stems = {name[: end.start()] for name, end in zip(names, ends, strict=True) if end is not None}
-    counted = list(range(numbers[0], numbers[0] + len(names))) if numbers else []
-    return len(names) >= _FEWEST_STEPS and len(stems) == 1 and numbers == counted
 
 
 def _files(survey: Survey, table: TableSurvey, truth: Match, texts: list[str], rest: list[str]) -> Match:
@@ -386,6 +379,8 @@ def _files(survey: Survey, table: TableSurvey, truth: Match, texts: list[str], r
 
 def _values(table: TableSurvey, column: Column) -> str:
     more = "" if table.complete else f" in the first {table.rows:,} rows"
+    if isinstance(table.path, Path) and table.path.is_dir() and column.different <= _NAMED:
+        more = f" ({', '.join(sorted(column.values))}){more}"  # any folder is taken for a label
     if column.different == 2 or column.different < 2:
         return f"{column.different} value{'s' * (column.different != 1)}{more}"
     return f"{column.different:,} values{more}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from throughtime.data.numbers import reads_as_number
@@ -45,10 +47,19 @@ _HEADERS = frozenset(
     ]
 )
 _TAG = re.compile(r"O|[BIESLU]-[\w./-]+|_|[A-Z$.,:'`#()-]{1,6}")
-_SLASHED = re.compile(r".+/[A-Z$.,:'`()*-]{1,8}")
+# The Penn Treebank writes tags in capitals, the Brown corpus in small letters (np-tl, nn$, ppss+bem).
+_SLASHED = re.compile(r".+/[A-Za-z$.,:'`()*+-]{1,12}")
 # Numbers, fastText's labels, and those of TREC's questions (DESC:manner).
 _LABELS = (re.compile(r"\d+"), re.compile(r"__label__.*"), re.compile(r"[A-Z]{2,}:\w+"))
 _FEWEST_LINES = 3
+_SEPARATORS = (
+    ("\t", "tabs", ".tsv"),
+    (",", "commas", ".csv"),
+    (";", "semicolons", ".csv"),
+    ("|", "bars", ".csv"),
+)
+# Of the cells of a column of numbers; the others are missing, whatever is written there.
+_MOST_CELLS = 0.9
 _FEWEST_SLASHED = 20
 _FEWEST_SHORT = 20
 _SHORT = 80
@@ -80,25 +91,40 @@ def table_in_disguise(suffix: str, lines: Sequence[str]) -> tuple[str, str]:
         return "", ""
     if all(row.lstrip().startswith("{") and row.rstrip().endswith("}") for row in rows):
         return "every line is a JSON object", ".jsonl"
-    for separator, name, right in (
-        ("\t", "tabs", ".tsv"),
-        (",", "commas", ".csv"),
-        (";", "semicolons", ".csv"),
-    ):
-        cells = [row.split(separator) for row in rows]
+    for separator, name, right in _SEPARATORS:
+        cells = list(csv.reader(rows, delimiter=separator))
         if len(cells[0]) < 2:
             continue
-        names = [cell.strip().strip('"').lower() for cell in cells[0]]
+        names = [cell.strip().lower() for cell in cells[0]]
         known = sum(name in _HEADERS for name in names) * 2 >= len(names)
         wide = all(len(row) >= len(names) for row in cells)
         # Prose has commas, too, but not as many in each line, and no header.
         same = len({len(row) for row in cells}) == 1
-        numbers = same and any(
-            all(reads_as_number(row[place]) for row in cells[1:]) for place in range(len(cells[0]))
-        )
-        if (same and separator == "\t") or (known and wide) or numbers:
+        if (same and separator == "\t") or (known and wide) or (same and _has_numbers(cells[1:])):
             return f"its lines are {len(cells[0])} cells between {name}", right
     return "", ""
+
+
+def _has_numbers(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether nearly all cells of some column are numbers, also with a decimal comma."""
+    return bool(rows) and any(
+        sum(reads_as_number(row[place].strip().replace(",", ".", 1)) for row in rows)
+        >= _MOST_CELLS * len(rows)
+        for place in range(len(rows[0]))
+    )
+
+
+def line_of_names(lines: Sequence[str]) -> int:
+    """The line, from 1, that begins the table below a title; 1 where there is no title."""
+    found = 1, 0
+    for separator, _, _ in _SEPARATORS:
+        widths = [len(row) for row in csv.reader(lines, delimiter=separator)]
+        width, count = Counter(widths).most_common(1)[0]
+        line = widths.index(width)
+        # Where neither a lone cell nor a blank line is above it, the rows have commas that no one quoted.
+        if width > 1 and count > found[1] and len(widths) == len(lines) and {0, 1} & {*widths[:line]}:
+            found = line + 1, count
+    return found[0]
 
 
 def only_numbers(suffix: str, lines: Sequence[str]) -> str:

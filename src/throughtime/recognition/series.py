@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, takewhile
 
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.tables import resolve_column, several_columns
 from throughtime.errors import DataError
 from throughtime.recognition.advice import columns_named, describe_columns, flag
+from throughtime.recognition.columns import Column
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
@@ -19,26 +20,21 @@ from throughtime.tasks.forecaster.written_times import day_first_of
 # Of a column that may hold whole texts: fewer words on average are names and categories.
 _WORDS_OF_A_TEXT = 3
 _TASK = "forecaster"
-# What people call the column that tells series from each other, and that of their values, best first.
-_SERIES_NAMES = (
-    "unique_id",
-    "series",
-    "series_id",
-    "item_id",
-    "store",
-    "id",
-    "sensor",
-    "name",
-    "symbol",
-    "ticker",
+# Words in the names of columns that tell series from each other.
+_SERIES_WORD = re.compile(
+    "series|store|item|product|sku|shop|dept|department|family|category|sensor|station|device|meter|name|"
+    "symbol|ticker|country|region|state|province|city|county|zone|location|site|id"
 )
 # Libraries and data sets that follow Nixtla's call them so.
 _NIXTLA = ("unique_id", "ds", "y")
 _SELDOM = 20  # Of so many times one may come twice by mistake; where more do, there are several series.
 _MOST_DIFFERENT = 10_000  # Of more, a survey does not keep which came twice.
 _DAY_OR_MONTH = re.compile(r"\d{1,2}[-/]\d{1,2}[-/]\d")
-_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
+_CLOCK = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}(\.\d+)?)?")
+# Names of the column of values, best first.
 _VALUE_NAMES = ("y", "value", "target", "sales", "demand", "count", "quantity")
+# Where a time stands in several columns: their names, in order.
+_PARTS = (("year", "yr"), ("month", "mo", "mnth"), ("day", "dom"), ("hour", "hr", "h"), ("minute", "min"))
 
 
 def series(survey: Survey, wanted: Wanted) -> Match | None:
@@ -49,8 +45,16 @@ def series(survey: Survey, wanted: Wanted) -> Match | None:
     meant = wanted.task == _TASK
     if not meant and (wanted.label(table) is not None or wanted.texts(table)):
         return None
-    time = _time(table, wanted)
+    times = _times(table, wanted)
+    time = times[0] if times else None
     texts = [name for name in table.of_kind("text") if table.columns[name].mean_words > _WORDS_OF_A_TEXT]
+    parts = [] if time is not None else _parts(table)
+    if parts and not texts:
+        return Match(
+            f"{columns_named(parts)} say when together",
+            advice=f"to forecast, use {flag('time-column', *parts)}; to predict one of the columns from the "
+            "others, name it (--label-column)",
+        )
     if time is None:
         return None if not meant else Match(
             f"no column says when; {describe_columns(table)}",
@@ -58,7 +62,7 @@ def series(survey: Survey, wanted: Wanted) -> Match | None:
         )  # fmt: skip
     if texts and not meant:
         return None
-    numbers = [name for name in table.of_kind("number") if name != time]
+    numbers = [name for name in table.of_kind("number") if name not in times]
     if not numbers:
         if not meant:
             return None
@@ -68,7 +72,8 @@ def series(survey: Survey, wanted: Wanted) -> Match | None:
         )
     used = _used(table, wanted)
     are = "is a number" if len(numbers) == 1 else "are numbers"
-    why = f"`{time}` is a time, and {columns_named(numbers)} {are}"
+    say = "is a time" if len(times) == 1 else "say when"
+    why = f"{columns_named(times)} {say}, and {columns_named(numbers)} {are}"
     day_first = day_first_of(table.columns[time].values) if wanted.day_first is None else wanted.day_first
     if day_first is None:
         example = next(iter(table.columns[time].values))
@@ -76,24 +81,29 @@ def series(survey: Survey, wanted: Wanted) -> Match | None:
             f"{why}; {example} may begin with the day or with the month",
             advice="say which: --day-first or --no-day-first",
         )
-    found = _wide_or_long(table, wanted, time, numbers, used, why)
+    found = _wide_or_long(table, wanted, times, numbers, used, why)
     # Only where it matters, so that it does not stand in the options of every other run.
     matters = any(_DAY_OR_MONTH.match(one) for one in islice(table.columns[time].values, 100))
     return replace(found, options={**found.options, "day_first": day_first}) if matters else found
 
 
 def _wide_or_long(
-    table: TableSurvey, wanted: Wanted, time: str, numbers: Sequence[str], used: Sequence[str], why: str
+    table: TableSurvey,
+    wanted: Wanted,
+    when: Sequence[str],
+    numbers: Sequence[str],
+    used: Sequence[str],
+    why: str,
 ) -> Match:
     unsaid = wanted.series_column is None and wanted.value_column is None and wanted.columns is None
     if unsaid and set(_NIXTLA) <= set(table.columns):
         wanted = replace(wanted, series_column=_NIXTLA[0], value_column=_NIXTLA[2])
     if wanted.series_column is not None or wanted.value_column is not None:
-        return _long(table, wanted, time, numbers, used, why)
-    times = table.columns[time]
+        return _long(table, wanted, when, numbers, used, why)
+    time, times = when[0], table.columns[when[0]]
     repeated = times.filled - times.different
-    if wanted.every is not None:
-        repeated = 0  # the rows of a step are joined
+    if wanted.every is not None or len(when) > 1:
+        repeated = 0  # the rows of a step are joined; of a day in several columns, the clock tells
     if repeated and repeated * _SELDOM <= times.filled:
         twice = next(one for one, count in times.values.items() if count > 1)
         return Match(
@@ -108,12 +118,12 @@ def _wide_or_long(
             advice=f"{_long_advice(table, time, numbers, used)}; or join the rows of each step: --every day",
         )
     if wanted.columns is not None:
-        targets = [
-            _existing(table, one, "--columns") for one in several_columns(list(table.columns), wanted.columns)
-        ]
-        targets = [name for name in targets if name != time]
+        targets = [name for name in _several(table, wanted.columns, "--columns") if name not in when]
     else:
+        # A row's number, as pandas writes it, says nothing; an only column may be what counts.
         targets = [name for name in numbers if name not in used]
+        counters = {one.name for one in table.columns.values() if one.counts_rows or one.counts_up}
+        targets = [name for name in targets if name not in counters] or targets
     if not targets:
         return Match(why, advice="every number has another use: name those to forecast (--columns)")
     named = next((name for name in targets if "," in name), None)
@@ -123,26 +133,36 @@ def _wide_or_long(
         )
     return Match(
         why,
-        f"forecasting {columns_named(targets)}{_aside(table, [time, *targets, *used])}",
-        options={"time_column": time, "columns": ",".join(targets)},
+        f"forecasting {columns_named(targets)}{_aside(table, [*when, *targets, *used])}",
+        options={"time_column": ",".join(when), "columns": ",".join(targets)},
     )
 
 
 def _long(
-    table: TableSurvey, wanted: Wanted, time: str, numbers: Sequence[str], used: Sequence[str], why: str
+    table: TableSurvey,
+    wanted: Wanted,
+    when: Sequence[str],
+    numbers: Sequence[str],
+    used: Sequence[str],
+    why: str,
 ) -> Match:
     """Series below each other."""
     if wanted.series_column is None or wanted.value_column is None:
         lacks = "--series-column" if wanted.series_column is None else "--value-column"
-        return Match(why, advice=f"{lacks} is missing: {_long_advice(table, time, numbers, used)}")
-    owner = _existing(table, wanted.series_column, "--series-column")
+        return Match(why, advice=f"{lacks} is missing: {_long_advice(table, when[0], numbers, used)}")
+    owners = _several(table, wanted.series_column, "--series-column")
     value = _existing(table, wanted.value_column, "--value-column")
-    count = table.columns[owner].different
+    more = "" if table.complete else " or more"
+    count = f"{table.columns[owners[0]].different:,}{more} " if len(owners) == 1 else "the "
     return Match(
         why,
-        f"forecasting `{value}` of {count:,}{'' if table.complete else ' or more'} series, named in `{owner}`"
-        f"{_aside(table, [time, owner, value, *used])}",
-        options={"time_column": time, "series_column": owner, "value_column": value},
+        f"forecasting `{value}` of {count}series, named in {columns_named(owners)}"
+        f"{_aside(table, [*when, *owners, value, *used])}",
+        options={
+            "time_column": ",".join(when),
+            "series_column": ",".join(owners),
+            "value_column": value,
+        },
     )
 
 
@@ -159,28 +179,72 @@ def _aside(table: TableSurvey, read: Sequence[str]) -> str:
 
 def _long_advice(table: TableSurvey, time: str, numbers: Sequence[str], used: Sequence[str]) -> str:
     rest = [name for name in table.columns if name != time and name not in used]
-    clock = next((name for name in table.of_kind("time") if name in rest), None)
-    if clock is not None and all(_CLOCK.fullmatch(one) for one in islice(table.columns[clock].values, 100)):
-        return f"write the day of `{time}` and the clock of `{clock}` into one column, as 2024-02-28 13:00"
-    texts = [name for name in table.of_kind("text") if name in rest]
-    named = [name for name in rest if name.strip().lower() in _SERIES_NAMES]
-    owner = next(iter([*named, *texts]), None)
-    free = [name for name in numbers if name in rest and name != owner]
-    if owner is None or not free:
+    clock = next((name for name in rest if _is_clock(table.columns[name])), None)
+    if clock is not None:
+        return f"where `{clock}` is the hour of `{time}`, use {flag('time-column', time, clock)}"
+    owners = _owners(table, time, rest)
+    free = [name for name in numbers if name in rest and name not in owners]
+    free = [name for name in free if not (table.columns[name].counts_rows or table.columns[name].names_rows)]
+    if not owners or not free:
         return (
             "where series lie below each other, name their column and that of the values: --series-column, "
             "--value-column"
         )
     value = next((name for name in free if name.strip().lower() in _VALUE_NAMES), free[0])
     return (
-        f"where series lie below each other, use {flag('series-column', owner)} {flag('value-column', value)}"
+        f"where series lie below each other, use {flag('series-column', *owners)} "
+        f"{flag('value-column', value)}"
     )
 
 
-def _time(table: TableSurvey, wanted: Wanted) -> str | None:
+def _owners(table: TableSurvey, time: str, names: Sequence[str]) -> list[str]:
+    """The columns that most likely tell series apart: as few as could be as many series as there are."""
+    times = table.columns[time]
+    texts = set(table.of_kind("text"))
+    likely = [name for name in names if any(map(_SERIES_WORD.fullmatch, _words_of(name)))]
+    likely = [name for name in likely if name in texts or table.columns[name].whole]
+    likely += [name for name in names if name in texts and name not in likely]
+    found: list[str] = []
+    series = 1
+    for name in likely:
+        column = table.columns[name]
+        if column.filled < times.filled or column.names_rows or column.counts_rows:
+            continue
+        if table.complete and (series * times.different >= times.filled or column.different == 1):
+            continue
+        found, series = [*found, name], series * column.different
+    return found
+
+
+def _words_of(name: str) -> list[str]:
+    return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+
+
+def _is_clock(column: Column) -> bool:
+    """Whether a column holds clocks, or hours from 0 to 23."""
+    values = list(islice(column.values, 100))
+    if values and all(map(_CLOCK.fullmatch, values)):
+        return True
+    hours = {str(hour) for hour in range(24)}
+    return column.name.strip().lower() in _PARTS[3] and bool(values) and hours.issuperset(values)
+
+
+def _parts(table: TableSurvey) -> list[str]:
+    """The columns of a year, a month and what follows; [] where a time stands in one column, or in none."""
+    by_name = {name.strip().lower(): name for name in reversed(table.columns)}
+    found = [next((by_name[one] for one in names if one in by_name), None) for names in _PARTS]
+    known = list(takewhile(lambda name: name is not None, found))
+    return [name for name in known if name is not None] if len(known) > 1 else []
+
+
+def _times(table: TableSurvey, wanted: Wanted) -> list[str]:
     if wanted.time_column is not None:
-        return _existing(table, wanted.time_column, "--time-column")
-    return next((name for name, column in table.columns.items() if column.is_time), None)
+        return _several(table, wanted.time_column, "--time-column")
+    return [name for name, column in table.columns.items() if column.is_time][:1]
+
+
+def _several(table: TableSurvey, named: str, flag_name: str) -> list[str]:
+    return [_existing(table, one, flag_name) for one in several_columns(list(table.columns), named)]
 
 
 def _used(table: TableSurvey, wanted: Wanted) -> list[str]:
@@ -190,7 +254,7 @@ def _used(table: TableSurvey, wanted: Wanted) -> list[str]:
         given = getattr(wanted, option)
         if given is not None:
             flag_name = f"--{option.replace('_', '-')}"
-            found += [_existing(table, one, flag_name) for one in several_columns(list(table.columns), given)]
+            found += _several(table, given, flag_name)
     return found
 
 

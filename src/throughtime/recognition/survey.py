@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shlex
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.groups import Groups
 from throughtime.data.images import IMAGE_SUFFIXES
 from throughtime.data.joined import JoinedTable, table_suffix
+from throughtime.data.lines import read_lines
 from throughtime.data.numbers import Decimal, as_float, how_written, plain_number, reads_as_number
 from throughtime.data.sources import Source
 from throughtime.data.tables import (
@@ -36,6 +38,7 @@ from throughtime.encodings import UTF8, guess_encoding
 from throughtime.errors import DataError
 from throughtime.recognition.columns import Column, sum_up
 from throughtime.recognition.foreign import what_it_is
+from throughtime.recognition.plain_text import line_of_names
 
 # Enough to see what the labels are; reading them takes a tenth of a second.
 _ROWS = 5_000
@@ -92,12 +95,14 @@ class FolderSurvey:
         inside: the same for the folders inside it, by their names.
         tables: the tables in it.
         example: a file's name, by kind.
+        texts: the texts in it.
     """
 
     files: Counter[str]
     inside: dict[str, Counter[str]]
     tables: list[str]
     example: dict[str, str]
+    texts: list[str]
 
 
 @dataclass(frozen=True)
@@ -290,12 +295,20 @@ def _columns_of(
 
     columns = sum_up(names, rows())
     if not count and not skip:
-        title = "fields, expected" in "".join(bad.examples[:1])
-        what_to_do = (
-            ": does a title or a comment stand above the line with the columns' names?" if title else ""
-        )
-        raise DataError(f"{path} has no usable rows{f' ({bad.summary()})' if bad.count else ''}{what_to_do}")
+        line = _line_of_names(path, form) if "fields, expected" in "".join(bad.examples[:1]) else 0
+        if line > 1:
+            raise DataError(
+                f"{path}: a title or a comment stands above line {line}, which has the columns' names: leave "
+                f"it out, as in tail -n +{line} {shlex.quote(path.name)} > NEW{table_suffix(path)}"
+            )
+        quotes = ": a cell that holds a comma has to stand in quotes" if line else ""
+        raise DataError(f"{path} has no usable rows{f' ({bad.summary()})' if bad.count else ''}{quotes}")
     return columns, count, complete
+
+
+def _line_of_names(path: Path | JoinedTable, form: TableFormat) -> int:
+    first = path.files[0] if isinstance(path, JoinedTable) else path
+    return line_of_names(list(islice(read_lines(first, encoding=form.encoding), _LINES)))
 
 
 def _as_numbers(value: Any) -> Any:
@@ -332,7 +345,7 @@ def _counted(first: int, count: int) -> list[str]:
 def _look_into(folder: Path) -> FolderSurvey:
     files: Counter[str] = Counter()
     inside: dict[str, Counter[str]] = {}
-    tables: list[str] = []
+    tables, texts = list[str](), list[str]()
     example: dict[str, str] = {}
     for path in islice(sorted(folder.iterdir()), _FILES):
         if path.name.startswith("."):
@@ -346,7 +359,9 @@ def _look_into(folder: Path) -> FolderSurvey:
         example.setdefault(kind, path.name)
         if kind == "table":
             tables.append(path.name)
-    return FolderSurvey(files, inside, tables, example)
+        elif kind == "text":
+            texts.append(path.name)
+    return FolderSurvey(files, inside, tables, example, texts)
 
 
 def _kind_of_file(name: str) -> str:

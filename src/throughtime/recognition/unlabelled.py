@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from throughtime.data.audio import AUDIO_SUFFIXES
+from throughtime.data.features import is_sequence_file, is_sound_file
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.images import is_image
 from throughtime.data.joined import JoinedTable, table_suffix
+from throughtime.data.video import VIDEO_SUFFIXES
 from throughtime.recognition.advice import (
     columns_named,
     describe_columns,
@@ -16,7 +20,8 @@ from throughtime.recognition.advice import (
     likely_text,
     which_columns,
 )
-from throughtime.recognition.columns import is_time
+from throughtime.recognition.columns import are_numbered, is_time
+from throughtime.recognition.foreign import OTHER_SOUNDS
 from throughtime.recognition.grouped import advice_on_steps
 from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
@@ -26,7 +31,6 @@ from throughtime.tasks.word_tagger.sentences import TAG_COLUMNS, table_columns
 
 # Names that are times: two may be a version and a day.
 _FEWEST_TIMES = 3
-_PICTURE_COLUMNS = ("image", "image_path", "filename", "file", "path", "image_name", "photo")
 
 
 def without_header(survey: Survey, wanted: Wanted) -> Match | None:
@@ -38,6 +42,8 @@ def without_header(survey: Survey, wanted: Wanted) -> Match | None:
     pair = likely_pair(table)
     if pair is not None and likely_label(table) is None:
         ways = [f"{flag('source-column', pair[0])} {flag('target-column', pair[1])}"]
+    if survey.path.is_dir():
+        return _no_file_column(table)
     flags = next(iter(ways), "--label-column N")
     return Match(
         f"line 1 looks like a row and not like the columns' names ({table.no_header})",
@@ -141,6 +147,8 @@ def any_table(survey: Survey, wanted: Wanted) -> Match | None:
     if wanted.task == "language-model":
         return None
     label, texts = wanted.label(table), wanted.texts(table)
+    if survey.path.is_dir() and FILE_COLUMN not in table.columns:
+        return _names_files(table) or _no_file_column(table)
     missing = _missing(table, wanted, label)
     flags = []
     if wanted.task in (None, "classifier"):
@@ -148,26 +156,79 @@ def any_table(survey: Survey, wanted: Wanted) -> Match | None:
     pair = likely_pair(table)
     if wanted.task in (None, "translator") and pair is not None and label is None:
         flags.append(f"{flag('source-column', pair[0])} {flag('target-column', pair[1])}")
-    pictures = next((name for name in _PICTURE_COLUMNS if name in table.columns), None)
-    if pictures is not None and wanted.task in (None, "captioner"):
-        advice = (
-            f"pictures and captions: call the columns {FILE_COLUMN} and caption, and the file "
-            "metadata.csv, in the "
-            f"pictures' folder"
-        )
-        return Match(f"{missing}; {describe_columns(table)}", advice=advice)
-    times = [name for name in table.columns if is_time(name)]
-    if len(times) >= _FEWEST_TIMES and wanted.task in (None, "forecaster"):
-        return Match(
-            f"times stand in the line of names ({times[0]}, {times[1]}...)",
-            advice="a forecaster reads a row for each time and a column for each series: turn the table (in "
-            f"pandas: frame.set_index({next(iter(table.columns))!r}).T)",
-        )
+    found = _names_files(table)
+    if found is not None:
+        return found
+    if wanted.task in (None, "forecaster") and label is None:
+        found = _series_in_rows(table)
+        if found is not None:
+            return found
     advice = f"use {', or '.join(flags)}" if flags else _last_resort(table, wanted)
     if wanted.task is None and len(table.of_kind("number")) == len(table.columns):
         rows = "to forecast them, add a column of times, or of row numbers called `time`"
         advice = f"{advice}; {rows}" if len(table.columns) > 1 else rows
     return Match(f"{missing}; {describe_columns(table)}", advice=advice + advice_on_steps(table))
+
+
+def _no_file_column(table: TableSurvey) -> Match:
+    return Match(
+        f"{Path(str(table.path)).name} has no column `{FILE_COLUMN}` ({describe_columns(table)})",
+        advice=f"its first line has to name the columns, as in {FILE_COLUMN},label or {FILE_COLUMN},text, "
+        "and each row a file, as in wavs/a.wav; or name the table itself, if it says all",
+    )
+
+
+def _names_files(table: TableSurvey) -> Match | None:
+    """A table that names files under another name than `file_name`, or elsewhere than in their folder."""
+    if FILE_COLUMN in table.columns:
+        return None
+    for name in table.of_kind("text"):
+        first = next(iter(table.columns[name].values))
+        kinds = (
+            (is_image(first), "pictures", "caption"),
+            (is_sound_file(first) or Path(first).suffix.lower() in OTHER_SOUNDS, "sounds", "label, or text"),
+            (is_sequence_file(first), "arrays", "label"),
+            (Path(first).suffix.lower() in VIDEO_SUFFIXES, "videos", "labels"),
+        )
+        what, column = next(((what, column) for fits, what, column in kinds if fits), ("", ""))
+        if what:
+            suffix = table_suffix(table.path)
+            other = Path(first).suffix.lower() in OTHER_SOUNDS
+            convert = f"convert them to {', '.join(AUDIO_SUFFIXES)}; " if other else ""
+            return Match(
+                f"`{name}` names {what} ({first}), and these are read from a folder with a metadata{suffix}; "
+                f"{describe_columns(table)}",
+                advice=f"{convert}call `{name}` {FILE_COLUMN}, and what is said of each {column}; call the "
+                f"table metadata{suffix}, put it where the names in it begin, and name that folder",
+            )
+    return None
+
+
+def _series_in_rows(table: TableSurvey) -> Match | None:
+    """A series in each row: its times, or the numbers of its steps, stand in the line of names."""
+    times = [name for name in table.columns if is_time(name)]
+    steps = [name for name in table.of_kind("number") if re.search(r"\d$", name)]
+    keys = [name for name in table.columns if name not in (*times, *steps)]
+    name = Path(str(table.path)).name
+    if len(times) >= _FEWEST_TIMES:
+        which = [one for one in keys if table.columns[one].kind == "text"]
+        return Match(
+            f"times stand in the line of names ({times[0]}, {times[1]}...)",
+            advice="a forecaster reads a row for each time: turn the table, in pandas with "
+            f'read_csv({name!r}).melt({keys}, var_name="time", value_name="value")'
+            '.to_csv("turned.csv", index=False)'
+            f", and add {flag('series-column', *which or keys)} --value-column value",
+        )
+    key = next((one for one in keys if table.columns[one].different == table.rows), None)
+    if key is None or not are_numbered(steps):
+        return None
+    return Match(
+        f"each row looks like a series, named in `{key}`, with its steps in {steps[0]}, {steps[1]}...",
+        advice="a forecaster reads a row for each time and a column for each series: turn the table, in "
+        f"pandas with read_csv({name!r}, index_col={key!r}).loc[:, {steps[0]!r}:].T.reset_index(drop=True)"
+        '.rename_axis("time").to_csv("turned.csv"); to learn a label for each row, name it '
+        "(--label-column LABEL --input sequences)",
+    )
 
 
 def _missing(table: TableSurvey, wanted: Wanted, label: str | None) -> str:

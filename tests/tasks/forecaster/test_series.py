@@ -19,7 +19,7 @@ LONG = Roles("day", ["y"], "id", static=["size"])
 
 def test_gaps_are_marked_and_counted_and_never_zeros(tmp_path: Path) -> None:
     times = hours(6)
-    rows = [(times[0], 1, ""), (times[1], "NA", 2), (times[4], 3, "nan"), (times[5], 0, 4)]
+    rows = [(times[0], 1, ""), (times[1], "NA", 2), (times[4], 3, "?"), (times[5], 0, 4)]
     table = read_series(write(tmp_path / "a.csv", ("time", "a", "b"), *rows), WIDE, USUAL)
     np.testing.assert_array_equal(table.series[0].values, [1, np.nan, np.nan, np.nan, 3, 0])
     np.testing.assert_array_equal(table.series[1].values, [np.nan, 2, np.nan, np.nan, np.nan, 4])
@@ -42,6 +42,44 @@ def test_a_long_table_holds_series_of_their_own_lengths(tmp_path: Path) -> None:
     table = read_series(write(tmp_path / "a.csv", ("id", "day", "y", "size"), *rows), LONG, USUAL)
     assert [(one.name, one.first, one.static) for one in table.series] == [("x", 0, ["big"]), ("y", 1, [2.0])]
     np.testing.assert_array_equal(table.series[1].values, [5, np.nan, 6])
+
+
+def test_series_are_told_apart_by_several_columns(tmp_path: Path) -> None:
+    header = ("day", "store", "item", "y")
+    rows = [(f"2024-01-0{day}", store, item, day) for store in "ab" for item in ("1", "") for day in (1, 2)]
+    path = write(tmp_path / "a.csv", header, *rows)
+    given = {"time_column": "day", "value_column": "y"}
+    roles = find_roles(path, USUAL, series_column="store,item", **given)
+    assert [one.name for one in read_series(path, roles, USUAL).series] == ["a/1", "a", "b/1", "b"]
+    few = find_roles(path, USUAL, series_column="store", **given)
+    with pytest.raises(DataError, match=r"line 4: the times of 'a' come again and again: name every column"):
+        read_series(path, few, USUAL)
+
+
+@pytest.mark.parametrize(
+    ("parts", "last"),
+    [
+        ({"day": ["16/12/2006"] * 3, "clock": ["17:24:00", "17:25:00", "17:26:00"]}, "2006-12-16 17:26"),
+        ({"day": ["10/03/2004"] * 3, "clock": ["18.00.00", "19.00.00", "20.00.00"]}, "2004-03-10 20:00"),
+        ({"day": ["2011-01-01"] * 3, "hour": [0, 1, 2]}, "2011-01-01 02:00"),
+        (
+            {"year": [2010] * 3, "month": [1] * 3, "day": [31] * 3, "hour": ["9.0", 10, 11]},
+            "2010-01-31 11:00",
+        ),
+        ({"year": [1949] * 3, "month": ["January", "February", "March"]}, "1949-03-01"),
+    ],
+)
+def test_a_time_may_stand_in_several_columns(tmp_path: Path, parts: dict[str, list[Any]], last: str) -> None:
+    rows = [(*values, number) for number, values in enumerate(zip(*parts.values(), strict=True))]
+    path = write(tmp_path / "a.csv", (*parts, "y"), *rows)
+    form = TableFormat(day_first=True)
+    roles = find_roles(path, form, time_column=",".join(parts), columns="y")
+    assert read_series(path, roles, form).frequency.write(2) == last
+    half = write(tmp_path / "b.csv", (*parts, "y"), ("2024-01-01", *[""] * (len(parts) - 1), 1))
+    with pytest.raises(
+        DataError, match=rf"line 2: column '{','.join(parts)}': a part of the time is missing"
+    ):
+        read_series(half, roles, form)
 
 
 @pytest.mark.parametrize(

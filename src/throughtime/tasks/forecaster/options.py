@@ -45,7 +45,9 @@ class SeriesData(Section):
         description="Share of the rows, the last in time, kept for validation; 0 for none.",
     )
     time_column: str | None = Field(
-        default=None, description="The column that says when, by name or number from 1."
+        default=None,
+        description="The column that says when, by name or number from 1; several between commas where a "
+        "time stands in parts: a day and a clock, or year, month, day and hour.",
     )
     day_first: bool | None = Field(
         default=None,
@@ -68,7 +70,9 @@ class SeriesData(Section):
         "numbers that have no other use.",
     )
     series_column: str | None = Field(
-        default=None, description="Long tables: the column that names the series of a row."
+        default=None,
+        description="Long tables: the column that names the series of a row, or several between commas that "
+        "tell series apart together, such as store and item.",
     )
     value_column: str | None = Field(default=None, description="Long tables: the column of the values.")
     known_future: str | None = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -27,10 +27,10 @@ from throughtime.data.tables import (
 from throughtime.errors import DataError
 from throughtime.tasks.forecaster.steps import Steps
 from throughtime.tasks.forecaster.times import Frequency, Moments, find_frequency
-from throughtime.tasks.forecaster.written_times import Unit, read_time
+from throughtime.tasks.forecaster.written_times import Time, Unit, join_time, read_time
 
 # How other programs write that there is no value.
-_NOTHING = ("", "na", "n/a", "nan", "null", "none")
+_NOTHING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?", ".", "-", "--")
 # Names that a column beside the targets may have, each an input of the network; and how many numbers may
 # stand among them, as where 0 says that a day is no holiday.
 _MOST_NAMES = 100
@@ -51,6 +51,8 @@ class Roles:
         past: known up to now.
         static: the same in all rows of a series.
         names: of each known or past column that holds names, those that the training table has.
+        time_rest: the columns where the rest of a time stands: a clock, or the month and the day of a year.
+        series_rest: the columns that tell series apart together with `series`.
     """
 
     time: str
@@ -60,6 +62,26 @@ class Roles:
     past: list[str] = field(default_factory=list)
     static: list[str] = field(default_factory=list)
     names: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    time_rest: list[str] = field(default_factory=list, repr=False)
+    series_rest: list[str] = field(default_factory=list, repr=False)
+
+    @property
+    def times(self) -> list[str]:
+        """The columns that say when."""
+        return [self.time, *self.time_rest]
+
+    @property
+    def keys(self) -> list[str]:
+        """The columns that tell series apart; none of a wide table."""
+        return [] if self.series is None else [self.series, *self.series_rest]
+
+    def read_time(self, values: Mapping[str, Any], day_first: bool | None) -> Time:
+        """When a row is.
+
+        Raises:
+            DataError: its cells are no time.
+        """
+        return read_time(join_time([values.get(column) for column in self.times]), day_first)
 
     @property
     def covariates(self) -> list[str]:
@@ -179,10 +201,6 @@ def find_roles(path: str | Path, form: TableFormat, **given: str | None) -> Role
     names = column_names(path, form)
     known = set(names)
 
-    def one(option: str) -> str | None:
-        wanted = given.get(option)
-        return None if wanted is None else _existing(path, names, wanted, option)
-
     def several(option: str) -> list[str]:
         wanted = given.get(option)
         return (
@@ -194,22 +212,23 @@ def find_roles(path: str | Path, form: TableFormat, **given: str | None) -> Role
             ]
         )
 
-    time, value = one("time_column"), one("value_column")
-    if time is None:
+    times, keys, value = several("time_column"), several("series_column"), given.get("value_column")
+    if not times:
         raise DataError(f"{path}: name the column that says when: --time-column")
-    targets = several("columns") if value is None else [value]
+    targets = several("columns") if value is None else [_existing(path, names, value, "value_column")]
     if not targets:
         raise DataError(f"{path}: name the columns to forecast: --columns")
     roles = Roles(
-        time,
+        times[0],
         targets,
-        one("series_column"),
+        keys[0] if keys else None,
         several("known_future"),
         several("past_columns"),
         several("static_columns"),
+        time_rest=times[1:],
+        series_rest=keys[1:],
     )
-    used = [roles.time, *roles.targets, *roles.covariates, *roles.static]
-    used += [] if roles.series is None else [roles.series]
+    used = [*roles.times, *roles.targets, *roles.covariates, *roles.static, *roles.keys]
     twice = next((name for name, count in Counter(used).items() if count > 1), None)
     if twice is not None:
         raise DataError(f"{path}: column {shown(twice)} has two uses: name it in one option only")
@@ -283,8 +302,7 @@ def read_series(
     """
     raw: dict[str, _Raw] = {}
     covariates = roles.covariates
-    needed = [roles.time, *roles.targets, *covariates, *roles.static]
-    needed += [] if roles.series is None else [roles.series]
+    needed = [*roles.times, *roles.targets, *covariates, *roles.static, *roles.keys]
     names = column_names(path, form)
     missing = set(needed).difference(names)
     if missing:
@@ -294,13 +312,16 @@ def read_series(
     for row in read_rows(path, BadRows(), form=form):
         where = place_of(path, row.line)
         try:
-            own, time, has_clock, has_zone = read_time(row.values.get(roles.time), form.day_first)
+            own, time, has_clock, has_zone = roles.read_time(row.values, form.day_first)
         except DataError as error:
-            raise DataError(f"{where}: column {shown(roles.time)}: {error}") from None
+            raise DataError(f"{where}: column {shown(','.join(roles.times))}: {error}") from None
         if unit is not None and own != unit:
-            raise DataError(f"{where}: column {shown(roles.time)} holds a time unlike those above it")
+            raise DataError(
+                f"{where}: column {shown(','.join(roles.times))} holds a time unlike those above it"
+            )
         unit = own
-        name = "" if roles.series is None else _name(row.values.get(roles.series), where, roles.series)
+        keys = roles.keys
+        name = _name([row.values.get(column) for column in keys], where, keys) if keys else ""
         one = raw.setdefault(name, _Raw())
         one.times.append(time)
         one.lines.append(row.line)
@@ -381,10 +402,10 @@ class _Raw:
         self.static = found
 
 
-def _name(value: Any, where: str, column: str) -> str:
-    name = "" if value is None else str(value).strip()
+def _name(values: Sequence[Any], where: str, columns: Sequence[str]) -> str:
+    name = "/".join(filter(None, ("" if value is None else str(value).strip() for value in values)))
     if not name:
-        raise DataError(f"{where}: the series column {shown(column)} is empty")
+        raise DataError(f"{where}: the series column {shown(','.join(columns))} is empty")
     return name
 
 

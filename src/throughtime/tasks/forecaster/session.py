@@ -142,12 +142,12 @@ class ForecastSession:
 
     def _read(self, values: Mapping[str, Any]) -> tuple[int, list[float]]:
         from throughtime.tasks.forecaster.times import Moments
-        from throughtime.tasks.forecaster.written_times import read_time
 
         roles = self._run.known.roles
-        if roles.time not in values:
-            raise DataError(f"the row lacks {roles.time!r:.60}")
-        unit, time, clock, _ = read_time(values[roles.time], self._run.config.data.day_first)
+        for column in roles.times:
+            if column not in values:
+                raise DataError(f"the row lacks {column!r:.60}")
+        unit, time, clock, _ = roles.read_time(values, self._run.config.data.day_first)
         moments = Moments(unit, np.array([time]), [1], clock, "the row,")
         place = int(moments.places(self._run.known.frequency)[0])
         return place, _numbers(values, (*roles.targets, *roles.covariates), roles)
@@ -171,4 +171,5 @@ def _identity(run: ForecasterRun) -> str:
     roles = run.known.roles
     facts = [data.lookback, data.horizon, str(roles), str(run.known.frequency)]
     facts += [roles.names] if roles.names else []
+    facts += [roles.times] if roles.time_rest else []  # series below each other have no sessions
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -181,6 +181,11 @@ class Moments:
             return
         row = int(wrong[0]) + 1
         of = f" of {shown(self.series)}" if self.series else ""
+        if self.series and len(np.unique(self.times)) * 2 <= len(self.times):
+            raise DataError(
+                f"{self._place(row)}: the times{of} come again and again: name every column that tells "
+                f"series apart, as in --series-column store,item, or join the rows of each step (--every day)"
+            )
         if self.times[row] == self.times[row - 1]:
             more = "" if self.series else "; if the table holds several series below each other, name their "
             more += "" if self.series else "column (--series-column) and that of the values (--value-column)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from throughtime.data.lines import shown
@@ -60,6 +60,36 @@ def day_first_of(times: Iterable[str]) -> bool | None:
     if any(int(one[1]) > 12 for one in found):
         return True
     return None if found and all(int(one[3]) <= 12 for one in found) else False
+
+
+def join_time(parts: Sequence[Any]) -> Any:
+    """A time that stands in several cells as one: a day and a clock or an hour, or year, month, day, hour...
+
+    Each may also be what a cell of a frame is. A clock may be written with points, as in 18.00.00.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    cells = [_part(part) for part in parts]
+    if "" in cells:
+        raise DataError("a part of the time is missing")
+    days = 1 if re.search(r"\D", cells[0]) else min(len(cells), 3)
+    date = cells[0] if days == 1 else "-".join(_month(one) for one in cells[:days])
+    clock = ":".join(cells[days:]).replace(".", ":")
+    return f"{date} {clock if ':' in clock else f'{clock}:00'}" if clock else date
+
+
+def _part(value: Any) -> str:
+    if isinstance(value, datetime.datetime):
+        value = value.date()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = "" if value is None else str(value).strip()
+    return text.removesuffix(".0") if re.fullmatch(r"\d+\.0", text) else text
+
+
+def _month(text: str) -> str:
+    short = text[:3].lower()
+    return str(_NAMES.index(short) + 1) if short in _NAMES else text
 
 
 def read_time(value: Any, day_first: bool | None = None) -> Time:
