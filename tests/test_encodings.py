@@ -41,3 +41,11 @@ def test_a_table_to_predict_says_what_it_looks_like_and_how_to_convert_it(tmp_pa
     bad = BadRows(skip=True)
     rows = list(read_delimited(path, lambda line, fault: bad.report(path, line, fault)))
     assert rows == [(1, ["text"])] and bad.count == 3
+
+
+def test_a_spanish_word_among_many_is_not_taken_for_chinese() -> None:
+    lines = "".join(f"contraseña{number}\npassword\n" for number in range(20))
+    assert guess_encoding(lines.encode("latin-1")) == ("cp1252", "Western European (Windows-1252 or Latin-1)")
+    for encoding, text in (("cp949", "암호 password\n"), ("shift_jis", "パス\n")):
+        found = guess_encoding((text * 20).encode(encoding))
+        assert found is not None and found[0] == encoding

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,7 +56,8 @@ def guess_encoding(beginning: bytes) -> tuple[str, str] | None:
     # A damaged UTF-8 file has more whole characters than broken bytes.
     if sum(letter > "\x7f" and letter != "\ufffd" for letter in text) > broken:
         return None
-    for name, called, belongs, share in _CANDIDATES if broken >= _FEWEST_BYTES else ():
+    is_western = 2 * len(_ALONE.findall(beginning)) > len(_HIGH.findall(beginning))
+    for name, called, belongs, share in _CANDIDATES if broken >= _FEWEST_BYTES and not is_western else ():
         decoded = _decode(beginning, name)
         others = [letter for letter in decoded or "" if letter > "\x7f"]
         is_rare = name == "cp1251" and (
@@ -95,6 +97,8 @@ _CANDIDATES: tuple[tuple[str, str, Callable[[str], bool], float], ...] = (
     ("gb18030", "Chinese (GB 18030 or GBK)", _in((0x4E00, 0x9FFF), (0x3000, 0x303F), (0xFF00, 0xFFEF)), 0.85),
     ("cp1251", "Cyrillic (Windows-1251)", _in((0x0410, 0x044F), (0x0401, 0x0401), (0x0451, 0x0451)), 0.9),
 )
+# An accent stands alone between ASCII letters. Read as Chinese, it is a character together with the next one.
+_HIGH, _ALONE = re.compile(rb"[\x80-\xff]"), re.compile(rb"(?<![\x80-\xff])[\xa0-\xff](?![\x80-\xff])")
 # Fewer bytes say nothing about the language.
 _FEWEST_BYTES = 8
 # In a Western text accents are rare among letters; in Cyrillic nearly all letters are such bytes.

@@ -57,6 +57,13 @@ def test_a_quoted_field_may_span_lines_and_lines_stay_right(tmp_path: Path) -> N
     ]
 
 
+def test_empty_cells_below_a_table_are_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\none,a\n,\ntwo,b\n,\n,\n")
+    found = [(row.line, row.values["text"]) for row in read_rows(path, BadRows())]
+    assert found == [(2, "one"), (3, ""), (4, "two")]
+
+
 def test_a_bare_quote_in_a_tsv_file_is_a_character(tmp_path: Path) -> None:
     path = tmp_path / "rows.tsv"
     path.write_text('text\tlabel\n5" nails\ta\n"open\tb\n')

@@ -136,7 +136,9 @@ def refuse_repeated(where: str, names: Sequence[str]) -> None:
     """Raise DataError where two columns have one name: a row would keep the cell of one of them only."""
     if len(set(names)) < len(names):
         repeated = next(name for name, count in Counter(names).items() if count > 1)
-        raise DataError(f"{where}: column {shown(repeated)} occurs twice")
+        raise DataError(
+            f"{where}: column {shown(repeated)} occurs twice: rename one; a line above the rows names them"
+        )
 
 
 def _format(source: Source) -> str:

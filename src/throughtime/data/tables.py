@@ -402,9 +402,26 @@ def named_rows(
         bad: what happens to a row with more cells, or fewer.
         form: how numbers are written.
     """
+    empty: list[tuple[int, list[str]]] = []
     for line, cells in rows:
         if not cells:
             continue
+        if len(cells) > 1 and not any(cells):
+            empty.append((line, cells))  # spreadsheets write such rows below a table: they are no rows there
+            continue
+        yield from _checked(empty, names, path, bad, form)
+        empty.clear()
+        yield from _checked([(line, cells)], names, path, bad, form)
+
+
+def _checked(
+    rows: Sequence[tuple[int, list[str]]],
+    names: Sequence[str],
+    path: str | Path | Source,
+    bad: BadRows,
+    form: TableFormat,
+) -> Iterator[Row]:
+    for line, cells in rows:
         if len(cells) != len(names):
             bad.report(path, line, f"{len(cells)} fields, expected {len(names)} ({listed(names)})")
             continue
