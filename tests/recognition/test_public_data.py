@@ -102,6 +102,11 @@ def test_columns_that_belong_together_are_read_together(
             "where `hr` is the hour of `dteday`, use --time-column dteday,hr;",
         ),
         (
+            "shampoo.csv",
+            rows("Month", "Sales", of=[(f"{1 + n // 12}:{n % 12:02}:x", 9 * n) for n in range(24)]),
+            "`Month` seems to say when, and '1:00:x' is no time that is read: to forecast, write times as",
+        ),
+        (
             "LD2011_2014.txt",
             rows("", "MT_001", "MT_002", of=LOAD, separator=";"),
             "its lines are 3 cells between semicolons: call it LD2011_2014.csv",

@@ -12,22 +12,20 @@ from typing import Any
 
 from throughtime.data.numbers import as_float, reads_as_number
 from throughtime.data.tables import UNNAMED
+from throughtime.tasks.forecaster.written_times import is_written_time
 
 # Different values that are kept of a column: more than any classifier has labels for.
 _DIFFERENT = 10_000
 # Of a value that only has to be told from others. A text's beginning is as good as all of it.
 _KEPT_CHARACTERS = 200
 
-_MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-_DATE = re.compile(
-    r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?"
-    r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}((T|,? )\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AP]M)?)?"
-    r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
-    r"|\d{4}[- ]?Q[1-4]|Q[1-4][- /]?\d{4}|\d{4}-?[MW]\d{1,2}"
-    rf"|(\d{{1,2}}[- ])?{_MONTH}[- ](\d{{4}}|\d\d)|{_MONTH} \d{{1,2}},? \d{{4}}"
-    rf"|(mon|tue|wed|thu|fri|sat|sun) {_MONTH} +\d{{1,2}} [\d:]{{8}}( [a-z]{{3,4}}| [+-]\d{{4}})? \d{{4}}",
+# A clock without a day, and times as Twitter writes them: they say when, and no grid is made of them.
+_OTHER_TIMES = re.compile(
+    r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
+    r"|[a-z]{3} [a-z]{3} +\d{1,2} \d\d:\d\d:\d\d( [a-z]{3,4}| [+-]\d{4})? \d{4}",
     re.IGNORECASE,
 )
+_LONGEST_TIME = 40
 # The name of a column that is an identifier.
 _CODE_NAME = re.compile(r"(^|[_ .#-])(id|Id|ID|uuid|guid|hash)$|[a-z]I[dD]$|^qid\d$")
 # Fewer codes may as well be words.
@@ -180,7 +178,9 @@ def sum_up(names: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> dict[str,
 
 def is_time(text: str) -> bool:
     """Whether a text says when, as people write it."""
-    return len(text) < 40 and _DATE.fullmatch(text.strip()) is not None
+    if not any(map(str.isdigit, text)) or len(text) >= _LONGEST_TIME:
+        return False
+    return is_written_time(text) or _OTHER_TIMES.fullmatch(text.strip()) is not None
 
 
 def are_numbered(names: Sequence[str]) -> bool:

@@ -32,6 +32,7 @@ _MOST_DIFFERENT = 10_000  # Of more, a survey does not keep which came twice.
 _DAY_OR_MONTH = re.compile(r"\d{1,2}[-/]\d{1,2}[-/]\d")
 _CLOCK = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}(\.\d+)?)?")
 # Names of the column of values, best first.
+_TIME_WORD = re.compile(r"(^|[^a-z])(date|time|timestamp|datetime|month|period|quarter|week)([^a-z]|$)")
 _VALUE_NAMES = ("y", "value", "target", "sales", "demand", "count", "quantity")
 # Where a time stands in several columns: their names, in order.
 _PARTS = (("year", "yr"), ("month", "mo", "mnth"), ("day", "dom"), ("hour", "hr", "h"), ("minute", "min"))
@@ -54,6 +55,14 @@ def series(survey: Survey, wanted: Wanted) -> Match | None:
             f"{columns_named(parts)} say when together",
             advice=f"to forecast, use {flag('time-column', *parts)}; to predict one of the columns from the "
             "others, name it (--label-column)",
+        )
+    unread = [] if time is not None or texts else _unread_times(table)
+    if unread and table.of_kind("number"):
+        example = next(iter(table.columns[unread[0]].values))
+        return Match(
+            f"`{unread[0]}` seems to say when, and {example!r:.40} is no time that is read",
+            advice="to forecast, write times as 2024-02-28 13:00, or number the rows 1, 2, 3...; to predict "
+            "a column from the others, name it (--label-column)",
         )
     if time is None:
         return None if not meant else Match(
@@ -235,6 +244,14 @@ def _parts(table: TableSurvey) -> list[str]:
     found = [next((by_name[one] for one in names if one in by_name), None) for names in _PARTS]
     known = list(takewhile(lambda name: name is not None, found))
     return [name for name in known if name is not None] if len(known) > 1 else []
+
+
+def _unread_times(table: TableSurvey) -> list[str]:
+    """Columns called as times are, with another text in nearly each row."""
+    columns = [table.columns[name] for name in table.of_kind("text")]
+    return [
+        one.name for one in columns if _TIME_WORD.search(one.name.lower()) and 2 * one.different > one.filled
+    ]
 
 
 def _times(table: TableSurvey, wanted: Wanted) -> list[str]:

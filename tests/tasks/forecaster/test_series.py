@@ -109,6 +109,14 @@ def test_what_is_wrong_is_named_with_its_line(
         read_series(path, roles, USUAL)
 
 
+def test_six_digits_are_months_where_all_are(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ("time", "a", "b"), *((time, 1, 2) for time in (201511, 201512, 201601)))
+    table = read_series(path, WIDE, USUAL)
+    assert (table.frequency.name, table.frequency.write(3), table.added) == ("1 month", "2016-02-01", 0)
+    path = write(tmp_path / "b.csv", ("time", "a", "b"), *((time, 1, 2) for time in (201512, 201513, 201514)))
+    assert read_series(path, WIDE, USUAL).frequency.write(3) == "201515"
+
+
 def test_a_static_column_that_changes_is_none(tmp_path: Path) -> None:
     rows = [("x", "2024-01-01", 1, "big"), ("x", "2024-01-02", 2, "small")]
     path = write(tmp_path / "a.csv", ("id", "day", "y", "size"), *rows)

@@ -27,7 +27,7 @@ from throughtime.data.tables import (
 from throughtime.errors import DataError
 from throughtime.tasks.forecaster.steps import Steps
 from throughtime.tasks.forecaster.times import Frequency, Moments, find_frequency
-from throughtime.tasks.forecaster.written_times import Time, Unit, join_time, read_time
+from throughtime.tasks.forecaster.written_times import Time, Unit, as_months, join_time, read_time
 
 # How other programs write that there is no value.
 _NOTHING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?", ".", "-", "--")
@@ -338,6 +338,12 @@ def read_series(
         if roles.static:
             one.take_static([row.values.get(column) for column in roles.static], where, roles.static, name)
     assert unit is not None
+    if unit == "number" and (frequency is None or frequency.unit != "number"):
+        months = {name: as_months(one.times) for name, one in raw.items()}
+        if all(months.values()):
+            unit = "microseconds"
+            for name, one in raw.items():
+                one.times = months[name] or one.times
     newest_first = all(one.falls() for one in raw.values())
     if newest_first:
         for one in raw.values():

@@ -21,15 +21,31 @@ _ISO = re.compile(
 _CLOCK = r"(?:(?:T|,? )(\d{1,2}):(\d{2})(?::(\d{2})(\.\d+)?)?(?: ?([AaPp])\.?[Mm]\.?)?)?"
 _DAY_OR_MONTH = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})" + _CLOCK)
 _NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTH = f"({'|'.join(_NAMES)})"
-_DAY_OF_NAMED = re.compile(rf"(\d{{1,2}})[- ]{_MONTH}[- ](\d{{4}}|\d\d)", re.IGNORECASE)
-_NAMED_DAY = re.compile(rf"{_MONTH} (\d{{1,2}}),? (\d{{4}})", re.IGNORECASE)
+_MONTH = (
+    "(jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec|january|february|march|april|june|july|august|"
+    r"september|october|november|december)\.?"
+)
+_WEEKDAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)([a-z]{3,6})?,? ", re.IGNORECASE)
+_DAY_OF_NAMED = re.compile(rf"(\d{{1,2}})[- /]{_MONTH}[- /](\d{{4}}|\d\d){_CLOCK}", re.IGNORECASE)
+_NAMED_DAY = re.compile(rf"{_MONTH} (\d{{1,2}}),? (\d{{4}}){_CLOCK}", re.IGNORECASE)
 _NAMED = re.compile(rf"{_MONTH}[- ](\d{{4}}|\d\d)", re.IGNORECASE)
+_YEAR_AND_NAMED = re.compile(rf"(\d{{4}})[- ]{_MONTH}", re.IGNORECASE)
+_MONTH_OF_YEAR = re.compile(r"(\d{1,2})[-/](\d{4})")
+# 2024년 2월 28일, 2024年2月28日, 2024. 2. 28.
+_MARKED = re.compile(rf"(\d{{4}})[년年.] ?(\d{{1,2}})[월月.](?: ?(\d{{1,2}})[일日.]?)?{_CLOCK}")
 _QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])|Q([1-4])[- /]?(\d{4})")
 _NUMBERED_MONTH = re.compile(r"(\d{4})-?M(\d{1,2})")
 _WEEK = re.compile(r"(\d{4})-?W(\d{1,2})")
 # 20240228: as a number it would have a grid of days with 70 missing at the end of every month.
 _EIGHT_DIGITS = re.compile(r"(19\d\d|20\d\d)(0[1-9]|1[0-2])([0-3]\d)")
+# With a clock behind: 20240228130000, 20240228 13:00. Seconds since 1970 have ten digits, milliseconds 13.
+_AND_A_CLOCK = re.compile(rf"{_EIGHT_DIGITS.pattern}(?: (\d\d):(\d\d)(?::(\d\d))?|(\d\d)(\d\d)(\d\d)?)")
+# 202402: a number by itself, and a month where all times of a table are so.
+_SIX_DIGITS = re.compile(r"(19\d\d|20\d\d)(0[1-9]|1[0-2])")
+_FORMS = (
+    _ISO, _DAY_OR_MONTH, _DAY_OF_NAMED, _NAMED_DAY, _NAMED, _YEAR_AND_NAMED, _MONTH_OF_YEAR, _MARKED,
+    _QUARTER, _NUMBERED_MONTH, _WEEK, _AND_A_CLOCK,
+)  # fmt: skip
 # Two digits of a year, as strptime reads them.
 _THIS_CENTURY = 69
 
@@ -48,6 +64,19 @@ class Time(NamedTuple):
     value: float
     has_clock: bool = False
     has_zone: bool = False
+
+
+def is_written_time(text: str) -> bool:
+    """Whether a text that is no number is a time as `read_time` reads it, if such a date exists."""
+    text = _WEEKDAY.sub("", text.strip(), count=1)
+    return any(form.fullmatch(text) for form in _FORMS)
+
+
+def as_months(times: Sequence[float]) -> list[float] | None:
+    """Numbers such as 202402 as the first days of months, in microseconds; None where one is none."""
+    months = [_SIX_DIGITS.fullmatch(f"{time:.0f}") if time % 1 == 0 else None for time in times]
+    dates = [datetime.datetime(int(month[1]), int(month[2]), 1) for month in months if month is not None]
+    return [_microseconds(date) for date in dates] if len(dates) == len(times) else None
 
 
 def day_first_of(times: Iterable[str]) -> bool | None:
@@ -105,11 +134,12 @@ def read_time(value: Any, day_first: bool | None = None) -> Time:
         return Time("microseconds", _microseconds(value), True, value.tzinfo is not None)
     if isinstance(value, datetime.date):
         return Time("microseconds", _microseconds(datetime.datetime(value.year, value.month, value.day)))
-    if isinstance(value, float) or (isinstance(value, int) and not _EIGHT_DIGITS.fullmatch(str(value))):
+    if isinstance(value, float) or (isinstance(value, int) and not _digits(str(value))):
         return _number(value)
     text = str(value).strip() if value is not None else ""
     if not text:
         raise DataError("the time is missing")
+    text = _WEEKDAY.sub("", text, count=1) if _WEEKDAY.match(text) else _digits(text) or text
     found, zone, half = _ISO.fullmatch(text), None, None
     if found:
         year, month, day, hour, minute, second, fraction, zone = found.groups()
@@ -122,13 +152,16 @@ def read_time(value: Any, day_first: bool | None = None) -> Time:
             )
         if mark != "." and not day_first:
             day, month = month, day
+    elif found := _DAY_OF_NAMED.fullmatch(text):
+        day, month, year, hour, minute, second, fraction, half = found.groups()
+    elif found := _NAMED_DAY.fullmatch(text):
+        month, day, year, hour, minute, second, fraction, half = found.groups()
+    elif found := _MARKED.fullmatch(text):
+        year, month, day, hour, minute, second, fraction, half = found.groups()
     elif (named := _named_time(text)) is not None:
         year, month, day = named
         hour = minute = second = fraction = None
     else:
-        found = _EIGHT_DIGITS.fullmatch(text)
-        if found:
-            return read_time("-".join(found.groups()))
         try:
             return _number(float(text))
         except ValueError:
@@ -138,7 +171,7 @@ def read_time(value: Any, day_first: bool | None = None) -> Time:
             raise ValueError("there is no such hour")
         hours = int(hour or 0) % 12 + 12 * (half in "Pp") if half is not None else int(hour or 0)
         moment = datetime.datetime(
-            _year(year), int(month), int(day or 1), hours, int(minute or 0), int(second or 0)
+            _year(year), int(_month(month)), int(day or 1), hours, int(minute or 0), int(second or 0)
         ) + datetime.timedelta(seconds=float(fraction or 0))
         if zone and zone not in ("Z", "UTC"):
             sign = -1 if zone[0] == "-" else 1
@@ -146,6 +179,16 @@ def read_time(value: Any, day_first: bool | None = None) -> Time:
     except (ValueError, OverflowError):
         raise DataError(f"{shown(text)} is no time: there is no such date") from None
     return Time("microseconds", _microseconds(moment), hour is not None, zone is not None)
+
+
+def _digits(text: str) -> str:
+    """A day of eight digits, and its clock, as 2024-02-28 13:00; "" where these are no such digits."""
+    if found := _EIGHT_DIGITS.fullmatch(text):
+        return "-".join(found.groups())
+    if found := _AND_A_CLOCK.fullmatch(text):
+        year, month, day, *clock = found.groups()
+        return f"{year}-{month}-{day} {':'.join(part for part in clock if part)}"
+    return ""
 
 
 def _year(digits: str) -> int:
@@ -166,15 +209,10 @@ def _named_time(text: str) -> tuple[str, str, str] | None:
         except ValueError:
             raise DataError(f"{shown(text)} is no time: there is no such week") from None
         return f"{monday.year:04}", str(monday.month), str(monday.day)
-    if found := _DAY_OF_NAMED.fullmatch(text):
-        day, month, year = found.groups()
-    elif found := _NAMED_DAY.fullmatch(text):
-        month, day, year = found.groups()
-    elif found := _NAMED.fullmatch(text):
-        (month, year), day = found.groups(), "1"
-    else:
-        return None
-    return year, str(_NAMES.index(month.lower()) + 1), day
+    if (found := _NAMED.fullmatch(text)) or (found := _MONTH_OF_YEAR.fullmatch(text)):
+        return found[2], found[1], "1"
+    found = _YEAR_AND_NAMED.fullmatch(text)
+    return (found[1], found[2], "1") if found else None
 
 
 def _number(value: float) -> Time:
