@@ -89,7 +89,8 @@ def test_a_file_of_another_kind_is_not_left_out_in_silence(
 def test_a_fault_names_the_file(tmp_path: Path) -> None:
     folder = write(tmp_path, a__1__txt="x", b__1__txt="y", b__2__txt=b"\xff\xfe")
     bad = BadRows(skip=True)
-    assert len(list(read_rows(folder, bad, ["text", "label"]))) == 3
+    assert len(list(read_rows(folder, bad, ["text", "label"]))) == 2
+    assert bad.examples[0].startswith(f"{folder / 'b' / '2.txt'} line 1: byte 0xff is not UTF-8")
     folder = write(tmp_path / "empty", a__1__txt="x", b__1__txt=" \n")
     with pytest.raises(DataError, match=r"b/1\.txt line 1: text is empty"):
         tt.train(folder, out=tmp_path / "run", **SMALL)
@@ -112,6 +113,16 @@ def test_texts_are_learned_measured_and_predicted(tmp_path: Path) -> None:
     alone = list(run.predict([folder / "pos"]))
     assert [row["input"] for row in alone[:2]] == ["a fine film 0", "a fine film 1"]
     assert [row["label"] for row in alone] == [row["label"] for row in rows[1::2]]
+
+
+def test_a_text_in_another_encoding_is_named_or_left_out(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "news", **{f"{label}__{n}__txt": "so it is" for n in range(3) for label in "ab"}
+    )
+    (folder / "b" / "1.txt").write_bytes("£5m".encode("latin-1"))
+    with pytest.raises(DataError, match=r"b.1\.txt line 1: byte 0xa3 is not .*--encoding cp1252"):
+        list(read_rows(folder, BadRows()))
+    assert len(list(read_rows(folder, BadRows(skip=True)))) == 5
 
 
 def test_arrays_are_read_beside_their_folder(tmp_path: Path) -> None:

@@ -57,6 +57,18 @@ def test_a_quoted_field_may_span_lines_and_lines_stay_right(tmp_path: Path) -> N
     ]
 
 
+def test_cells_that_are_lists_are_read_as_lists(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        'a,b,c,d\n"[\'x\', \'y\']","[1, 2]",[\'x\' "y\'s"],[deleted]\n[],"[[1], [2]]",[1.5 -2.],"[1, 2]"\n'
+    )
+    first, second = (row.values for row in read_rows(path, BadRows()))
+    assert first == {"a": ["x", "y"], "b": [1, 2], "c": ["x", "y's"], "d": "[deleted]"}
+    assert second == {"a": [], "b": [[1], [2]], "c": [1.5, -2.0], "d": [1, 2]}
+    path.write_text("text\none\n[deleted]\n[1]\n")
+    assert [row.values["text"] for row in read_rows(path, BadRows())] == ["one", "[deleted]", "[1]"]
+
+
 def test_empty_cells_below_a_table_are_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("text,label\none,a\n,\ntwo,b\n,\n,\n")

@@ -24,6 +24,7 @@ POWER = [("16/12/2006", f"17:{n:02}:00", f"{0.5 * n:.3f}", "0.000") for n in ran
 LOAD = [(hour, f"{20 + n},{n % 7}25", f"{3 * n},5") for n, hour in enumerate(hours(60))]
 WEATHER = [(n + 1, 2010, 1, 1 + n // 24, n % 24, "NA" if n < 24 else 100 + n % 9, "NW") for n in range(200)]
 SMILES = [(f"CMP{n}", f"CC(=O)OC(=O)O{'C' * n}", -0.37 * n) for n in range(30)]
+NO_MARKS = json.dumps({"id": 2, "text": "So it is.", "label": []}) + "\n"
 PAIRS = [
     {
         "gold_label": ("neutral", "entailment")[n % 2],
@@ -62,6 +63,24 @@ PAIRS = [
             rows("", "ds", "y", of=[(n, day, n * n % 7) for n, day in enumerate(DAYS)]),
             {},
             "forecasting `y` (`column 1` is not read",
+        ),
+        (
+            "conll2003.csv",
+            rows("", "tokens", "ner_tags", of=[(n, "\"['EU' 'rejects']\"", "[3 0]") for n in range(12)]),
+            {},
+            "`tokens` holds lists of words, and `ner_tags` lists as long: a tag for every word",
+        ),
+        (
+            "doccano.jsonl",
+            json.dumps({"id": 1, "text": "Ann met Bo", "label": [[0, 3, "PER"]]}) + "\n" + NO_MARKS * 9,
+            {},
+            "`text` is text, and `label` says which of its characters are marked, and as what: a tag",
+        ),
+        (
+            "arxiv_data.csv",
+            rows("summaries", "terms", of=[(f"we show {n}", "\"['cs.CV', 'cs.LG']\"") for n in range(12)]),
+            {"text_column": "summaries", "label_column": "terms"},
+            "`terms` holds lists of labels: several labels for `summaries`",
         ),
         (
             "houses.csv",

@@ -184,8 +184,8 @@ FILES: dict[str, tuple[str, str, str]] = {
     ),
     "marks of words": (
         "spans.jsonl",
-        json_lines({"text": "Anna met Bo", "label": [[0, 4, "PER"], [9, 11, "PER"]]}),
-        r"`label` holds lists of lists, such as \[0, 4, 'PER'\].*a list of words \(`tokens`\)",
+        json_lines({"text": "Anna met Bo", "label": [[0, 4], [9, 11]]}),
+        r"`label` holds lists of lists, such as \[0, 4\].*for marks in a text, lists such as \[0, 5, ",
     ),
     "premises with lists beside them": (
         "snli.jsonl",

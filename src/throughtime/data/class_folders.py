@@ -11,8 +11,8 @@ from throughtime.data.audio import AUDIO_SUFFIXES
 from throughtime.data.delimited import Report
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.joined import FileLine
-from throughtime.data.lines import read_whole
-from throughtime.encodings import UTF8
+from throughtime.data.lines import check_text, read_whole
+from throughtime.encodings import UTF8, guess_encoding
 from throughtime.errors import DataError
 
 TEXT_SUFFIXES = (".txt",)
@@ -20,6 +20,7 @@ TEXT_SUFFIXES = (".txt",)
 _ARRAYS = (".npy", ".npz")
 _SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
 # Files of each folder that are looked at to see what it holds.
+_BEGINNING = 1 << 16  # bytes that show how a text is written
 _LOOKED_AT = 100
 
 
@@ -62,6 +63,15 @@ def _files(folder: Path) -> Iterator[Path]:
     return (one for one in folder.iterdir() if not one.name.startswith(".") and one.is_file())
 
 
+def _other_encoding(file: Path, encoding: str) -> str:
+    """What to do about a text that is not UTF-8; "" where that is not what is wrong."""
+    if encoding != UTF8:
+        return ""
+    with file.open("rb") as opened:
+        guessed = guess_encoding(opened.read(_BEGINNING))
+    return f": --encoding {guessed[0]} reads it, and all other texts, as {guessed[1]}" if guessed else ""
+
+
 def read_class_folder(
     path: Path, report: Report, encoding: str = UTF8
 ) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -84,8 +94,8 @@ def read_class_folder(
         values = {FILE_COLUMN: f"{label}/{file.name}"}
         if kind == TEXT_SUFFIXES:
             try:
-                values = {"text": read_whole(file, encoding)}
+                values = {"text": check_text(read_whole(file, encoding))}
             except DataError as error:
-                report(line, str(error))
+                report(line, f"{error}{_other_encoding(file, encoding)}")
                 continue
         yield line, {**values, "label": label}

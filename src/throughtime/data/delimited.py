@@ -112,6 +112,18 @@ def delimited_rows(
         report(line, fault)
 
 
+def above_the_end(rows: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
+    """Rows without those of empty cells that spreadsheets write below a table."""
+    empty: list[tuple[int, list[str]]] = []
+    for line, cells in rows:
+        if len(cells) > 1 and not any(cells):
+            empty.append((line, cells))
+            continue
+        yield from empty
+        empty.clear()
+        yield line, cells
+
+
 def dialect_of(name: str, first: str) -> Dialect:
     """How the cells of a CSV or TSV file of this name and with this first line are written."""
     if name.lower().removesuffix(".gz").endswith(".tsv"):

@@ -13,8 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from throughtime.data import list_cells
 from throughtime.data.class_folders import is_class_folder, read_class_folder
-from throughtime.data.delimited import dialect_of, read_delimited
+from throughtime.data.delimited import above_the_end, dialect_of, read_delimited
 from throughtime.data.groups import Groups
 from throughtime.data.joined import (
     JSON_LINES,
@@ -402,32 +403,26 @@ def named_rows(
         bad: what happens to a row with more cells, or fewer.
         form: how numbers are written.
     """
-    empty: list[tuple[int, list[str]]] = []
-    for line, cells in rows:
+    lists: set[str] = set()
+    looked_at = 0
+    for line, cells in above_the_end(rows):
         if not cells:
             continue
-        if len(cells) > 1 and not any(cells):
-            empty.append((line, cells))  # spreadsheets write such rows below a table: they are no rows there
-            continue
-        yield from _checked(empty, names, path, bad, form)
-        empty.clear()
-        yield from _checked([(line, cells)], names, path, bad, form)
-
-
-def _checked(
-    rows: Sequence[tuple[int, list[str]]],
-    names: Sequence[str],
-    path: str | Path | Source,
-    bad: BadRows,
-    form: TableFormat,
-) -> Iterator[Row]:
-    for line, cells in rows:
         if len(cells) != len(names):
             bad.report(path, line, f"{len(cells)} fields, expected {len(names)} ({listed(names)})")
             continue
+        if looked_at < list_cells.ROWS:
+            looked_at += 1
+            lists.update(
+                name for name, cell in zip(names, cells, strict=True) if list_cells.as_list(cell) is not None
+            )
         if form.decimal is not None:
             cells = [plain_number(cell, form.decimal) for cell in cells]
-        yield Row(line, dict(zip(names, cells, strict=True)))
+        values: dict[str, Any] = dict(zip(names, cells, strict=True))
+        for name in lists:
+            found = list_cells.as_list(values[name])
+            values[name] = values[name] if found is None else found
+        yield Row(line, values)
 
 
 def _json_rows(path: Path | Source, bad: BadRows, form: TableFormat) -> Iterator[Row]:

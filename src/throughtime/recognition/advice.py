@@ -50,6 +50,7 @@ _KINDS = {
     "numbers": "lists of numbers",
     "texts": "lists of words",
     "times": "lists of times",
+    "marks": "marks in a text",
     "lists": "lists of lists",
     "record": "JSON objects",
     "empty": "empty",
@@ -92,6 +93,12 @@ def likely_label(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
         and column.mean_words <= _MOST_WORDS_OF_A_LABEL
     ]
     return min(found, key=_unlikely).name if found else None
+
+
+def likely_list(table: TableSurvey) -> str | None:
+    """The one column of lists of words, beside a text that they may be labels of."""
+    lists = table.of_kind("texts")
+    return lists[0] if len(lists) == 1 and likely_text(table) is not None else None
 
 
 def likely_text(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
@@ -159,7 +166,7 @@ def which_columns(
         numbers: whether numbers to predict are a way.
     """
     ways = []
-    found = label or likely_label(table, texts)
+    found = label or likely_label(table, texts) or likely_list(table)
     if found is not None:
         ways.append(_flags(table, found, label, texts))
     number = likely_number(table, texts) if numbers and label is None else None

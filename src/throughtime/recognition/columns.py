@@ -13,6 +13,7 @@ from typing import Any
 from throughtime.data.numbers import as_float, reads_as_number
 from throughtime.data.tables import UNNAMED
 from throughtime.tasks.forecaster.written_times import is_written_time
+from throughtime.tasks.word_tagger.marks import marks_of
 
 # Different values that are kept of a column: more than any classifier has labels for.
 _DIFFERENT = 10_000
@@ -46,7 +47,8 @@ class Column:
         name: as the header has it; a number from 1 where there is no header.
         filled: values that are there.
         missing: values that are not.
-        kinds: how many values are of each kind: number, time, text, numbers, texts, times, lists, record.
+        kinds: how many values are of each kind: number, time, text, numbers, texts, times, marks, lists,
+            record.
         values: how often each value occurs; of the different ones only the first 10,000 are kept.
         words: of all texts together.
         lengths: of the lists, as far as they are kept.
@@ -70,6 +72,8 @@ class Column:
         """What most of its values are; "empty" where there are none."""
         if not self.filled:
             return "empty"
+        if self.kinds["marks"]:
+            return "marks"  # a text without any has an empty list
         # A word among numbers is a broken number, which is refused by its line; a column of them is words.
         return max(self.kinds, key=self.kinds.__getitem__)
 
@@ -137,7 +141,7 @@ class Column:
             return
         self.filled += 1
         self.kinds[kind] += 1
-        if kind in ("numbers", "texts", "times", "lists"):
+        if kind in ("numbers", "texts", "times", "marks", "lists"):
             self.lengths.append(len(value))
             self._count("\0".join(map(str, value[:20])))
             return
@@ -215,4 +219,6 @@ def _kind_of_list(values: Any) -> str:
         return "times" if all(map(is_time, first)) else "texts"
     if all(isinstance(one, (int, float)) or one is None for one in first):
         return "numbers"
+    if marks_of(first):
+        return "marks"
     return "lists"

@@ -169,8 +169,8 @@ def _truth(table: TableSurvey, wanted: Wanted, names: list[str], rest: list[str]
     if first.kind == "lists":
         return Match(
             f"{named} holds lists of lists, such as {next(iter(first.values)).split(chr(0))[0]:.60}",
-            advice="for marks of words in a text (first and last character, and what they are), write a list "
-            "of words (`tokens`) and a list of their tags (`tags`); for several labels, a list of names",
+            advice="for several labels, write a list of names; for marks in a text, lists such as [0, 5, "
+            '"person"]: the first character, the one past the last, and what they are',
         )
     if FILE_COLUMN not in table.columns or first.kind in ("text", "texts"):
         lists = [table.columns[name] for name in rest if table.columns[name].lengths]

@@ -27,6 +27,7 @@ from throughtime.recognition.match import Match
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
 from throughtime.tasks.captioner.captions import CAPTION_COLUMNS
+from throughtime.tasks.word_tagger.marks import MARK_COLUMNS
 from throughtime.tasks.word_tagger.sentences import TAG_COLUMNS, table_columns
 
 # Names that are times: two may be a version and a day.
@@ -56,6 +57,14 @@ def tagged_lists(survey: Survey, wanted: Wanted) -> Match | None:
     table = survey.table
     if table is None:
         return None
+    marks = sorted(table.of_kind("marks"), key=lambda name: name not in MARK_COLUMNS)
+    text = "text" if "text" in table.columns else likely_text(table)
+    if marks and text is not None and wanted.word_column is None and wanted.tag_column is None:
+        return Match(
+            f"`{text}` is text, and `{marks[0]}` says which of its characters are marked, and as what",
+            "a tag for every word",
+            options={"word_column": text, "tag_column": marks[0]},
+        )
     if wanted.task == "word-tagger":
         words, tags = table_columns(list(table.columns), table.path, wanted.word_column, wanted.tag_column)
         return _tagged(words, [tags or ""])
@@ -163,6 +172,14 @@ def any_table(survey: Survey, wanted: Wanted) -> Match | None:
         found = _series_in_rows(table)
         if found is not None:
             return found
+    if {"annotations", "data"} <= set(table.columns):
+        return Match(
+            f"this looks like all that Label Studio keeps of a task; {describe_columns(table)}",
+            advice="export it as JSON-MIN, whose rows hold a text and its labels, or as CoNLL",
+        )
+    lists = table.of_kind("texts")
+    if wanted.task is None and lists and not flags:
+        flags.append(f"--lines {flag('text-column', lists[0])}, which learns to write such lists")
     advice = f"use {', or '.join(flags)}" if flags else _last_resort(table, wanted)
     if wanted.task is None and len(table.of_kind("number")) == len(table.columns):
         rows = "to forecast them, add a column of times, or of row numbers called `time`"

@@ -133,7 +133,7 @@ class LineReader:
             }
             given = row.values[text]
             try:
-                line = events_as_text(given) if isinstance(given, (list, tuple)) else str(given)
+                line = events_as_text(given) if isinstance(given, (list, tuple)) else str(given).strip("\r\n")
             except DataError as error:
                 bad.report(path, row.line, str(error))
                 continue

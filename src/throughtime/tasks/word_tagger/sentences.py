@@ -22,6 +22,7 @@ from throughtime.data.tables import (
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError
 from throughtime.tasks.word_tagger.conll import Sentence, read_conll
+from throughtime.tasks.word_tagger.marks import marked_words, marks_of
 from throughtime.tasks.word_tagger.plain_text import words_of
 
 # What tables call the words of a sentence, best first.
@@ -100,7 +101,12 @@ class SentenceReader:
         Raises:
             DataError: the row holds no such lists.
         """
-        found = _texts(values[words], words)
+        listed = None if tags is None else values[tags]
+        marks = marks_of(listed) if isinstance(values[words], str) else None
+        if marks is None:
+            found = _texts(values[words], words)
+        else:
+            found, listed = marked_words(values[words], marks)
         if not found:
             raise DataError(f"{words} is empty")
         for place, word in enumerate(found, 1):
@@ -109,7 +115,6 @@ class SentenceReader:
             check_text(word)
         if tags is None:
             return Sentence(tuple(found), None, line)
-        listed = values[tags]
         if not isinstance(listed, (list, tuple)):
             raise DataError(f"{tags} holds no list, but {shown(listed)}")
         if len(listed) != len(found):
