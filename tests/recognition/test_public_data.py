@@ -121,6 +121,16 @@ def test_columns_that_belong_together_are_read_together(
             "where `hr` is the hour of `dteday`, use --time-column dteday,hr;",
         ),
         (
+            "AAPL.csv",
+            rows("Price", "Close", of=[("Ticker", "AAPL"), ("Date", ""), *((day, 7) for day in DAYS)]),
+            "`Price` is a time, and 'Ticker' and 'Date' stand among them: take these lines out",
+        ),
+        (
+            "X_train.txt",
+            "  1.0e0  2.5 \n -3.0  4 \n" * 9,
+            "awk '{$1=$1}1' OFS=, X_train.txt > NEW.csv",
+        ),
+        (
             "shampoo.csv",
             rows("Month", "Sales", of=[(f"{1 + n // 12}:{n % 12:02}:x", 9 * n) for n in range(24)]),
             "`Month` seems to say when, and '1:00:x' is no time that is read: to forecast, write times as",

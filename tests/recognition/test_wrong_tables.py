@@ -277,7 +277,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "times between spaces": (
         "load.txt",
         "date load\n" + "".join(f"2024-01-{day} {day}\n" for day in range(10, 30)),
-        r"every line is times and numbers: write a \.csv",
+        r"every line is times and numbers: make a \.csv of it",
     ),
     "one column of numbers": (
         "load.csv",

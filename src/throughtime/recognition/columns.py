@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from throughtime.data.numbers import as_float, reads_as_number
@@ -27,6 +28,7 @@ _OTHER_TIMES = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_TIME = 40
+_SHOWN = 3
 # The name of a column that is an identifier.
 _CODE_NAME = re.compile(r"(^|[_ .#-])(id|Id|ID|uuid|guid|hash)$|[a-z]I[dD]$|^qid\d$")
 # Fewer codes may as well be words.
@@ -126,6 +128,12 @@ class Column:
     def mean_words(self) -> float:
         """Words a text."""
         return self.words / max(self.kinds["text"], 1)
+
+    @property
+    def other_values(self) -> list[str]:
+        """Words that stand among the times of a column, as totals and second headers do."""
+        words = (value for value in self.values if not (is_time(value) or reads_as_number(value)))
+        return list(islice(words, _SHOWN)) if self.kinds["text"] else []
 
     @property
     def mean_characters(self) -> float:

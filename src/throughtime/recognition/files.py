@@ -101,8 +101,9 @@ def disguised_table(survey: Survey, wanted: Wanted) -> Match | None:
     if numbers:
         return Match(
             f"every line is {numbers}",
-            advice="write a .csv with a header and commas between its cells: times beside the numbers of a "
-            f"series (`time,value`), or a label beside those of each example; {prose}",
+            advice="make a .csv of it, with times beside the numbers of a series, or a label beside those of "
+            f"each example: awk '{{$1=$1}}1' OFS=, {shlex.quote(survey.path.name)} > NEW.csv (where the "
+            f"labels are in a file of their own, paste -d, LABELS NEW.csv puts them in front); {prose}",
         )
     word = words_with_tags(survey.lines)
     if word:

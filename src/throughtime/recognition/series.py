@@ -79,6 +79,13 @@ def series(survey: Survey, wanted: Wanted) -> Match | None:
             f"`{time}` is a time, and no column holds numbers; {describe_columns(table)}",
             advice="a forecaster needs a column of numbers",
         )
+    others = [] if not table.columns[time].kinds["time"] else table.columns[time].other_values
+    if others:
+        return Match(
+            f"`{time}` is a time, and {' and '.join(map(repr, others))} "
+            f"{'stands' if len(others) == 1 else 'stand'} among them",
+            advice="take these lines out: a row has a time",
+        )
     used = _used(table, wanted)
     are = "is a number" if len(numbers) == 1 else "are numbers"
     say = "is a time" if len(times) == 1 else "say when"
