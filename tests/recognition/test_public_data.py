@@ -60,9 +60,9 @@ PAIRS = [
         ),
         (
             "series.csv",
-            rows("", "ds", "y", of=[(n, day, n * n % 7) for n, day in enumerate(DAYS)]),
+            rows("", "ds", "shop", "y", of=[(n, day, 3, n * n % 7) for n, day in enumerate(DAYS)]),
             {},
-            "forecasting `y` (`column 1` is not read",
+            "forecasting `y` (`column 1` and `shop` are not read",
         ),
         (
             "conll2003.csv",

@@ -136,10 +136,12 @@ def _wide_or_long(
     if wanted.columns is not None:
         targets = [name for name in _several(table, wanted.columns, "--columns") if name not in when]
     else:
-        # A row's number, as pandas writes it, says nothing; an only column may be what counts.
+        # A row's number, as pandas writes it, says nothing, and neither does a number that all rows have.
         targets = [name for name in numbers if name not in used]
-        counters = {one.name for one in table.columns.values() if one.counts_rows or one.counts_up}
-        targets = [name for name in targets if name not in counters] or targets
+        columns = table.columns.values()
+        idle = {one.name for one in columns if one.counts_rows or one.counts_up}
+        idle |= {one.name for one in columns if table.complete and one.different == 1}
+        targets = [name for name in targets if name not in idle] or targets
     if not targets:
         return Match(why, advice="every number has another use: name those to forecast (--columns)")
     named = next((name for name in targets if "," in name), None)

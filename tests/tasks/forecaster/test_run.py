@@ -260,6 +260,25 @@ def test_a_session_says_what_a_file_says_and_goes_on_after_a_snapshot(
         session.forecast()
 
 
+@pytest.mark.parametrize("parts", [("day", "clock"), ("month",), ("seconds",)])
+def test_a_session_reads_times_as_its_table_has_them(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    forms: dict[str, Any] = {
+        "day": [time[:10] for time in hours(200)],
+        "clock": [time[11:] for time in hours(200)],
+        "month": [f"{2005 + month // 12}{month % 12 + 1:02}" for month in range(200)],
+        "seconds": [1_700_000_000 + 3600 * number for number in range(200)],
+    }
+    rows = list(zip(*(forms[part] for part in parts), waves(200), strict=True))
+    table = write(tmp_path / "a.csv", (*parts, "load"), *rows)
+    run = trained(tmp_path / "run", table, time_column=",".join(parts), epochs=1)
+    session = run.session()
+    for row in rows:
+        session.update(dict(zip((*parts, "load"), row, strict=True)))
+    assert session.forecast() == list(run.forecast(table))
+    with pytest.raises(DataError, match=f"the row lacks '{parts[-1]}'"):
+        session.update({"load": 1, **dict(zip(parts[:-1], rows[0], strict=False))})
+
+
 def test_damaged_snapshots_are_refused(load: tuple[ForecasterRun, Path]) -> None:
     run, _ = load
     session = run.session()

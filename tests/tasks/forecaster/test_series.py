@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,17 @@ def test_six_digits_are_months_where_all_are(tmp_path: Path) -> None:
     assert (table.frequency.name, table.frequency.write(3), table.added) == ("1 month", "2016-02-01", 0)
     path = write(tmp_path / "b.csv", ("time", "a", "b"), *((time, 1, 2) for time in (201512, 201513, 201514)))
     assert read_series(path, WIDE, USUAL).frequency.write(3) == "201515"
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_seconds_since_1970_are_times(tmp_path: Path, unit: int) -> None:
+    times = [(1_500_000_000 + 300 * number) * unit for number in range(4)]
+    path = write(tmp_path / "a.csv", ("time", "a", "b"), *((time, 1, 2) for time in times))
+    table = read_series(path, WIDE, USUAL)
+    assert (table.frequency.name, table.frequency.write(0)) == ("5 minutes", "2017-07-14 02:40Z")
+    assert read_series(path, WIDE, USUAL, table.frequency).series[0].first == 0
+    numbers = replace(table.frequency, unit="number", step=300.0 * unit, origin=float(times[0]))
+    assert read_series(path, WIDE, USUAL, numbers).series[0].first == 0
 
 
 def test_a_static_column_that_changes_is_none(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from throughtime.data.tables import (
 from throughtime.errors import DataError
 from throughtime.tasks.forecaster.steps import Steps
 from throughtime.tasks.forecaster.times import Frequency, Moments, find_frequency
-from throughtime.tasks.forecaster.written_times import Time, Unit, as_months, join_time, read_time
+from throughtime.tasks.forecaster.written_times import Time, Unit, as_dates, join_time, read_time
 
 # How other programs write that there is no value.
 _NOTHING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?", ".", "-", "--")
@@ -339,11 +339,12 @@ def read_series(
             one.take_static([row.values.get(column) for column in roles.static], where, roles.static, name)
     assert unit is not None
     if unit == "number" and (frequency is None or frequency.unit != "number"):
-        months = {name: as_months(one.times) for name, one in raw.items()}
-        if all(months.values()):
-            unit = "microseconds"
-            for name, one in raw.items():
-                one.times = months[name] or one.times
+        dates = as_dates([time for one in raw.values() for time in one.times])
+        if dates is not None:
+            unit, following = dates[0].unit, iter(dates)
+            for one in raw.values():
+                one.times = [next(following).value for _ in one.times]
+                one.has_clock, one.has_zone = dates[0].has_clock, dates[0].has_zone
     newest_first = all(one.falls() for one in raw.values())
     if newest_first:
         for one in raw.values():

@@ -142,16 +142,17 @@ class ForecastSession:
 
     def _read(self, values: Mapping[str, Any]) -> tuple[int, list[float]]:
         from throughtime.tasks.forecaster.times import Moments
-        from throughtime.tasks.forecaster.written_times import as_months
+        from throughtime.tasks.forecaster.written_times import as_dates
 
         roles = self._run.known.roles
         for column in roles.times:
             if column not in values:
                 raise DataError(f"the row lacks {column!r:.60}")
-        unit, time, clock, _ = roles.read_time(values, self._run.config.data.day_first)
+        found = roles.read_time(values, self._run.config.data.day_first)
         frequency = self._run.known.frequency
-        if unit == "number" and frequency.unit == "months" and (months := as_months([time])) is not None:
-            unit, time = "microseconds", months[0]
+        if found.unit == "number" and frequency.unit != "number":
+            found = (as_dates([found.value]) or [found])[0]
+        unit, time, clock, _ = found
         moments = Moments(unit, np.array([time]), [1], clock, "the row,")
         place = int(moments.places(frequency)[0])
         return place, _numbers(values, (*roles.targets, *roles.covariates), roles)

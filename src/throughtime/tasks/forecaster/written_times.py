@@ -46,6 +46,8 @@ _FORMS = (
     _ISO, _DAY_OR_MONTH, _DAY_OF_NAMED, _NAMED_DAY, _NAMED, _YEAR_AND_NAMED, _MONTH_OF_YEAR, _MARKED,
     _QUARTER, _NUMBERED_MONTH, _WEEK, _AND_A_CLOCK,
 )  # fmt: skip
+# Seconds since 1970 have ten digits from 2001 on; what is counted by rows does not come so far.
+_THIS_AGE = (1e15, 4e15)
 # Two digits of a year, as strptime reads them.
 _THIS_CENTURY = 69
 
@@ -72,11 +74,19 @@ def is_written_time(text: str) -> bool:
     return any(form.fullmatch(text) for form in _FORMS)
 
 
-def as_months(times: Sequence[float]) -> list[float] | None:
-    """Numbers such as 202402 as the first days of months, in microseconds; None where one is none."""
-    months = [_SIX_DIGITS.fullmatch(f"{time:.0f}") if time % 1 == 0 else None for time in times]
+def as_dates(times: Sequence[float]) -> list[Time] | None:
+    """Numbers that are dates, where all of them are; else None.
+
+    202402 is a month, and numbers of ten or 13 digits are seconds or milliseconds since 1970.
+    """
+    if any(time % 1 for time in times):
+        return None
+    for unit in (1e6, 1e3):
+        if all(_THIS_AGE[0] <= time * unit < _THIS_AGE[1] for time in times):
+            return [Time("microseconds", time * unit, True, True) for time in times]
+    months = [_SIX_DIGITS.fullmatch(f"{time:.0f}") for time in times]
     dates = [datetime.datetime(int(month[1]), int(month[2]), 1) for month in months if month is not None]
-    return [_microseconds(date) for date in dates] if len(dates) == len(times) else None
+    return [Time("microseconds", _microseconds(date)) for date in dates] if len(dates) == len(times) else None
 
 
 def day_first_of(times: Iterable[str]) -> bool | None:
