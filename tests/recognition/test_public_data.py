@@ -71,6 +71,12 @@ PAIRS = [
             "`tokens` holds lists of words, and `ner_tags` lists as long: a tag for every word",
         ),
         (
+            "ncbi-disease.tsv",
+            "## of a paper\t1\n" + CONLL,
+            {},
+            "CoNLL, with words in column 1 of 2 and tags in 2: a tag for every word",
+        ),
+        (
             "doccano.jsonl",
             json.dumps({"id": 1, "text": "Ann met Bo", "label": [[0, 3, "PER"]]}) + "\n" + NO_MARKS * 9,
             {},
@@ -119,6 +125,16 @@ def test_columns_that_belong_together_are_read_together(
             "bikes.csv",
             rows("dteday", "hr", "cnt", of=[(DAYS[n // 24], n % 24, n) for n in range(200)]),
             "where `hr` is the hour of `dteday`, use --time-column dteday,hr;",
+        ),
+        (
+            "emotions.txt",
+            "".join(f"i feel that it is so {n};{('joy', 'fear')[n % 2]}\n" for n in range(30)),
+            "its lines are 2 cells between semicolons: call it emotions.csv",
+        ),
+        (
+            "essays.csv",
+            rows("essay_id", "full_text", "score", of=[(f"{n:05x}", f"it is {n}", n % 5) for n in range(40)]),
+            "use --text-column full_text --label-column score",
         ),
         (
             "AAPL.csv",
@@ -220,6 +236,7 @@ def test_what_is_not_taken_is_told_the_command_that_takes_it(
             r"if labels\.csv says what they are, call it metadata\.csv",
         ),
         ({"walk/1.csv": "x\n1\n", "run/1.csv": "x\n2\n"}, r"file_name,label; for f in \*/\*; do"),
+        ({"dataset_info.json": "{}", "data-00000-of-00001.arrow": "ARROW1"}, r"another program's table"),
         ({"sci.space/38001": "Hi.\n", "rec.autos/38002": "Hi.\n"}, r"names of texts end in \.txt: for f in"),
         (
             {"metadata.csv": "LJ1|it is 2|it is two\nLJ2|it was|it was\n", "wavs/LJ1.wav": "RIFF"},

@@ -110,7 +110,8 @@ class Column:
     @property
     def counts_up(self) -> bool:
         """Whether it counts something in steps of one, whatever it is called."""
-        if not (self.kind == "number" and self.whole and self.rises and self.different == self.filled > 2):
+        all_numbers = self.kinds["number"] == self.filled
+        if not (all_numbers and self.whole and self.rises and self.different == self.filled > 2):
             return False
         numbers = [float(value) for value in self.values]
         return max(numbers) - min(numbers) == len(numbers) - 1

@@ -8,6 +8,7 @@ from pathlib import Path
 from throughtime.data.class_folders import are_parts
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.tables import is_table
+from throughtime.recognition.foreign import what_it_is
 from throughtime.recognition.match import Match
 from throughtime.recognition.plain_text import (
     labelled_lines,
@@ -200,6 +201,9 @@ def bare_folder(survey: Survey, wanted: Wanted) -> Match | None:
             "known kind",
             advice='the names of texts end in .txt: for f in */*; do mv "$f" "$f.txt"; done',
         )
+    foreign = what_it_is(Path(folder.example.get("other", "")), b"")
+    if foreign is not None:
+        return Match(f"a folder of files such as {folder.example['other']}, {foreign[0]}", advice=foreign[1])
     return Match(
         "a folder without metadata.csv",
         advice="name a file, or see docs/reference.md for the folders that tasks read",

@@ -37,7 +37,8 @@ _BY_SUFFIX: dict[tuple[str, ...], tuple[str, str]] = {
     (".json",): (
         "one JSON document",
         "write one object on each line (JSON Lines) of a .jsonl file, as in "
-        "`jq -c '.[]' data.json > data.jsonl`",
+        "`jq -c '.[]' data.json > data.jsonl` for a list, or in pandas read_json('data.json')"
+        ".to_json('data.jsonl', orient='records', lines=True)",
     ),
     (".zip", ".7z", ".rar", ".bz2", ".xz", ".zst"): ("an archive", _UNPACK),
     OTHER_SOUNDS: ("a sound in a format that is not read", f"convert it to {', '.join(AUDIO_SUFFIXES)}"),

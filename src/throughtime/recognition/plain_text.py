@@ -74,6 +74,8 @@ def tagged_words(suffix: str, lines: Sequence[str]) -> str:
     widths = {len(row.split("\t") if "\t" in row else row.split()) for row in rows}
     if suffix in CONLL_SUFFIXES and rows:
         return f"a {suffix} file"
+    if suffix == ".tsv" and any(" " in row.split("\t")[0].strip() for row in rows):
+        return ""  # texts rather than words
     blank = any(not line.strip() for line in lines)
     if len(rows) < _FEWEST_LINES or not blank or len(widths) != 1 or not 2 <= next(iter(widths)) <= 14:
         return ""
@@ -100,7 +102,8 @@ def table_in_disguise(suffix: str, lines: Sequence[str]) -> tuple[str, str]:
         wide = all(len(row) >= len(names) for row in cells)
         # Prose has commas, too, but not as many in each line, and no header.
         same = len({len(row) for row in cells}) == 1
-        if (same and separator == "\t") or (known and wide) or (same and _has_numbers(cells[1:])):
+        filled = same and (_has_numbers(cells[1:]) or _has_labels(cells))
+        if (same and separator == "\t") or (known and wide) or filled:
             return f"its lines are {len(cells[0])} cells between {name}", right
     return "", ""
 
@@ -111,6 +114,19 @@ def _has_numbers(rows: Sequence[Sequence[str]]) -> bool:
         sum(reads_as_number(row[place].strip().replace(",", ".", 1)) for row in rows)
         >= _MOST_CELLS * len(rows)
         for place in range(len(rows[0]))
+    )
+
+
+def _has_labels(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first or the last column has a few words again and again, and the others do not."""
+    if len(rows) < _FEWEST_SHORT:
+        return False
+    columns = [[row[place].strip() for row in rows] for place in (0, -1)]
+    return any(
+        2 <= len(set(labels)) <= len(rows) / 10
+        and all(label and " " not in label for label in labels)
+        and len(set(texts)) > len(rows) / 2
+        for labels, texts in (columns, columns[::-1])
     )
 
 

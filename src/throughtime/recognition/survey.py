@@ -38,7 +38,7 @@ from throughtime.encodings import UTF8, guess_encoding
 from throughtime.errors import DataError
 from throughtime.recognition.columns import Column, sum_up
 from throughtime.recognition.foreign import what_it_is
-from throughtime.recognition.plain_text import line_of_names
+from throughtime.recognition.plain_text import line_of_names, tagged_words
 
 # Enough to see what the labels are; reading them takes a tenth of a second.
 _ROWS = 5_000
@@ -165,6 +165,9 @@ def look_at(path: Path | JoinedTable, form: TableFormat = USUAL) -> Survey:
         # Read in the wrong encoding, a table may have no columns at all.
         if found is not None or other is not None:
             return Survey(path, foreign=found, encoding=other, first_byte=_first_byte(beginning))
+        lines = beginning.decode(form.encoding, "replace").splitlines()[:_LINES]
+        if table_suffix(path) == ".tsv" and tagged_words(".tsv", lines[: max(len(lines) - 1, 1)]):
+            return Survey(path, lines=lines)
         return Survey(path, table=_look_at_table(path, form))
     if not beginning:
         raise DataError(f"{path} is empty: there is nothing to read")

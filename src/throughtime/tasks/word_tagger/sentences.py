@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from throughtime.data.joined import JoinedTable, located
+from throughtime.data.joined import JoinedTable, located, table_suffix
 from throughtime.data.lines import check_text, expect_file, read_lines, shown
 from throughtime.data.tables import (
     USUAL,
@@ -71,7 +71,7 @@ class SentenceReader:
         expect_file(path)
         if path.is_dir():
             raise DataError(f"{path} is a folder: name one file of tagged sentences in it")
-        if is_table(path):
+        if is_table(path) and not (table_suffix(path) == ".tsv" and looks_tagged(path, self.form.encoding)):
             yield from self._read_table(path, bad)
         elif not self.needs_tags and not looks_tagged(path, self.form.encoding):
             lines = (line.rstrip("\r\n") for line in read_lines(path, encoding=self.form.encoding))
