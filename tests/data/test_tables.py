@@ -116,7 +116,11 @@ def test_a_bad_row_is_named_or_skipped_with_a_count(
         ("a.csv", b"", "is empty"),
         ("a.csv", b"text,label\n", "no usable rows"),
         ("a.csv", b"text,text\nx,y\n", "occurs twice"),
-        ("a.csv", b"text,tag\nx,y\n", "has no column 'label'; its columns are text, tag"),
+        (
+            "a.csv",
+            b"text,tag\nx,y\n",
+            "has no column 'label'; its columns are text, tag: rename the one that is meant",
+        ),
         ("a.csv", b"text,label\nx,\xff\n", "not UTF-8"),
         ("a.jsonl", b"", "is empty"),
         ("a.jsonl", b"[1]\n2\n", "no usable rows (left out 2 bad examples: "),

@@ -486,4 +486,4 @@ def table_names(
 
 def no_column(path: str | Path | Source, column: str, names: Sequence[str]) -> str:
     """The message for a column that a table does not have."""
-    return f"{path} has no column {column!r}; its columns are {listed(names)}"
+    return f"{path} has no column {column!r}; its columns are {listed(names)}: rename the one that is meant"

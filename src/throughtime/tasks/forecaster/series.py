@@ -20,6 +20,7 @@ from throughtime.data.tables import (
     BadRows,
     TableFormat,
     column_names,
+    no_column,
     read_rows,
     resolve_column,
     several_columns,
@@ -307,7 +308,7 @@ def read_series(
     missing = set(needed).difference(names)
     if missing:
         column = next(column for column in needed if column in missing)
-        raise DataError(f"{path} has no column {shown(column)}; its columns are {', '.join(names[:20])}")
+        raise DataError(no_column(path, column, names))
     unit: Unit | None = None
     for row in read_rows(path, BadRows(), form=form):
         where = place_of(path, row.line)
