@@ -52,6 +52,8 @@ def test_series_are_told_apart_by_several_columns(tmp_path: Path) -> None:
     given = {"time_column": "day", "value_column": "y"}
     roles = find_roles(path, USUAL, series_column="store,item", **given)
     assert [one.name for one in read_series(path, roles, USUAL).series] == ["a/1", "a", "b/1", "b"]
+    kinds = find_roles(path, USUAL, series_column="store,item", static_columns="store", **given)
+    assert [one.static for one in read_series(path, kinds, USUAL).series] == [["a"], ["a"], ["b"], ["b"]]
     few = find_roles(path, USUAL, series_column="store", **given)
     with pytest.raises(DataError, match=r"line 4: the times of 'a' come again and again: name every column"):
         read_series(path, few, USUAL)

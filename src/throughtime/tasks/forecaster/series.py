@@ -229,7 +229,8 @@ def find_roles(path: str | Path, form: TableFormat, **given: str | None) -> Role
         time_rest=times[1:],
         series_rest=keys[1:],
     )
-    used = [*roles.times, *roles.targets, *roles.covariates, *roles.static, *roles.keys]
+    used = [*roles.times, *roles.targets, *roles.covariates, *roles.static]
+    used += [key for key in roles.keys if key not in roles.static]  # a kind of goods tells series apart, too
     twice = next((name for name, count in Counter(used).items() if count > 1), None)
     if twice is not None:
         raise DataError(f"{path}: column {shown(twice)} has two uses: name it in one option only")
