@@ -303,8 +303,8 @@ def read_series(
             a cell is no number (the message names the line).
     """
     raw: dict[str, _Raw] = {}
-    covariates = roles.covariates
-    needed = [*roles.times, *roles.targets, *covariates, *roles.static, *roles.keys]
+    covariates, keys = roles.covariates, roles.keys
+    needed = [*roles.times, *roles.targets, *covariates, *roles.static, *keys]
     names = column_names(path, form)
     missing = set(needed).difference(names)
     if missing:
@@ -322,7 +322,6 @@ def read_series(
                 f"{where}: column {shown(','.join(roles.times))} holds a time unlike those above it"
             )
         unit = own
-        keys = roles.keys
         name = _name([row.values.get(column) for column in keys], where, keys) if keys else ""
         one = raw.setdefault(name, _Raw())
         one.times.append(time)
