@@ -71,6 +71,8 @@ class Time(NamedTuple):
 def is_written_time(text: str) -> bool:
     """Whether a text that is no number is a time as `read_time` reads it, if such a date exists."""
     text = _WEEKDAY.sub("", text.strip(), count=1)
+    if not text[:1].isdigit() and not text.lower().startswith((*_NAMES, "q")):
+        return False  # most texts, which is quick to see
     return any(form.fullmatch(text) for form in _FORMS)
 
 
