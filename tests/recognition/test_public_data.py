@@ -25,6 +25,8 @@ LOAD = [(hour, f"{20 + n},{n % 7}25", f"{3 * n},5") for n, hour in enumerate(hou
 WEATHER = [(n + 1, 2010, 1, 1 + n // 24, n % 24, "NA" if n < 24 else 100 + n % 9, "NW") for n in range(200)]
 SMILES = [(f"CMP{n}", f"CC(=O)OC(=O)O{'C' * n}", -0.37 * n) for n in range(30)]
 NO_MARKS = json.dumps({"id": 2, "text": "So it is.", "label": []}) + "\n"
+SUBWAY = [(day.replace("-", ""), 1, station, n) for n, day in enumerate(DAYS) for station in "ab"]
+YEARS = [str(year) for year in range(1960, 1990)]
 PAIRS = [
     {
         "gold_label": ("neutral", "entailment")[n % 2],
@@ -130,6 +132,36 @@ def test_columns_that_belong_together_are_read_together(
             "emotions.txt",
             "".join(f"i feel that it is so {n};{('joy', 'fear')[n % 2]}\n" for n in range(30)),
             "its lines are 2 cells between semicolons: call it emotions.csv",
+        ),
+        (
+            "co2_mm_mlo.csv",
+            "# Mauna Loa\n# by month\n"
+            + rows("decimal date", "average", of=[(n / 12, n) for n in range(30)]),
+            "stands above line 3, which has the columns' names",
+        ),
+        (
+            "API_NY.GDP.csv",
+            '"Data Source","Indicators",\n\n"Updated","2023-05-10",\n\n'
+            + rows("Country", "Code", *YEARS, "", of=[("Aruba", "ABW", *range(30), "")] * 9),
+            "stands above line 5, which has the columns' names",
+        ),
+        (
+            "gdp.csv",
+            rows("Country", *YEARS, of=[(f"C{n}", *(n + m for m in range(30))) for n in range(9)]),
+            "loc[:, '1960':'1989'].T.rename_axis(\"time\").to_csv(\"turned.csv\")",
+        ),
+        (
+            "superstore.csv",
+            rows(
+                *("Order Date", "Category", "Product Name", "Sales"),
+                of=[(day, "ab"[n % 2], f"a chair of wood {n}", 7.5 * n) for n, day in enumerate(DAYS)],
+            ),
+            "--task forecaster --time-column 'Order Date' --columns Sales --every day --aggregate sum",
+        ),
+        (
+            "subway.csv",
+            rows("day", "line", "station", "on", of=SUBWAY),
+            "use --series-column station --value-column on;",
         ),
         (
             "essays.csv",

@@ -13,7 +13,7 @@ from typing import Any
 
 from throughtime.data.numbers import as_float, reads_as_number
 from throughtime.data.tables import UNNAMED
-from throughtime.tasks.forecaster.written_times import is_written_time
+from throughtime.tasks.forecaster.written_times import is_eight_digits, is_written_time
 from throughtime.tasks.word_tagger.marks import marks_of
 
 # Different values that are kept of a column: more than any classifier has labels for.
@@ -67,6 +67,7 @@ class Column:
     lengths: list[int] = field(default_factory=list)
     rises: bool = True
     whole: bool = True
+    _are_days: bool = True
     _last: Any = None
 
     @property
@@ -76,6 +77,8 @@ class Column:
             return "empty"
         if self.kinds["marks"]:
             return "marks"  # a text without any has an empty list
+        if self._are_days and self.different > 1 and self.kinds["number"] == self.filled:
+            return "time"
         # A word among numbers is a broken number, which is refused by its line; a column of them is words.
         return max(self.kinds, key=self.kinds.__getitem__)
 
@@ -159,6 +162,7 @@ class Column:
         if kind == "text":
             self.words += len(text.split())
         elif kind in ("number", "time"):
+            self._are_days = self._are_days and (kind == "time" or is_eight_digits(text))
             self._follow(as_float(value) if kind == "number" else text, kind)
 
     def _count(self, text: str) -> None:

@@ -33,7 +33,9 @@ _DAY_OR_MONTH = re.compile(r"\d{1,2}[-/]\d{1,2}[-/]\d")
 _CLOCK = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}(\.\d+)?)?")
 # Names of the column of values, best first.
 _TIME_WORD = re.compile(r"(^|[^a-z])(date|time|timestamp|datetime|month|period|quarter|week)([^a-z]|$)")
-_VALUE_NAMES = ("y", "value", "target", "sales", "demand", "count", "quantity")
+VALUE_NAMES = (
+    "y", "value", "target", "sales", "demand", "count", "quantity", "amount", "revenue", "total", "price"
+)  # fmt: skip
 # Where a time stands in several columns: their names, in order.
 _PARTS = (("year", "yr"), ("month", "mo", "mnth"), ("day", "dom"), ("hour", "hr", "h"), ("minute", "min"))
 
@@ -203,12 +205,13 @@ def _long_advice(table: TableSurvey, time: str, numbers: Sequence[str], used: Se
     owners = _owners(table, time, rest)
     free = [name for name in numbers if name in rest and name not in owners]
     free = [name for name in free if not (table.columns[name].counts_rows or table.columns[name].names_rows)]
+    free = [name for name in free if table.columns[name].different > 1] or free
     if not owners or not free:
         return (
             "where series lie below each other, name their column and that of the values: --series-column, "
             "--value-column"
         )
-    value = next((name for name in free if name.strip().lower() in _VALUE_NAMES), free[0])
+    value = next((name for name in free if name.strip().lower() in VALUE_NAMES), free[0])
     return (
         f"where series lie below each other, use {flag('series-column', *owners)} "
         f"{flag('value-column', value)}"

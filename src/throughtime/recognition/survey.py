@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shlex
 import zlib
 from collections import Counter
@@ -49,6 +50,8 @@ _BEGINNING = 1 << 16
 _FILES = 2_000
 # A header of so many words is a sentence.
 _WORDS_OF_A_NAME = 6
+# A header of so many years that follow each other.
+_FEWEST_YEARS, _YEAR = 5, re.compile(r"\d{4}")
 # Of several files that are one table, so many are looked into: they may be in the order of their labels.
 _LOOKED_INTO = 20
 
@@ -248,7 +251,8 @@ def _look_at_table(path: Path | JoinedTable, form: TableFormat) -> TableSurvey:
         )
         return TableSurvey(path, columns, rows, complete, no_header, form.decimal, form.groups)
     names = column_names(first, form)  # an empty or repeated name is an error that says so
-    if read and first is path and form == replace(form, header=True, decimal=None, groups=None):
+    usual = first is path and form == replace(form, header=True, decimal=None, groups=None)
+    if usual and read and read >= bad.count:
         # Its rows are known already, but for their names.
         columns = {name: replace(one, name=name) for name, one in zip(names, unnamed, strict=True)}
         return TableSurvey(path, columns, read, complete, no_header)
@@ -297,15 +301,16 @@ def _columns_of(
                 )
 
     columns = sum_up(names, rows())
-    if not count and not skip:
+    if not skip and bad.count >= count:
         line = _line_of_names(path, form) if "fields, expected" in "".join(bad.examples[:1]) else 0
         if line > 1:
             raise DataError(
                 f"{path}: a title or a comment stands above line {line}, which has the columns' names: leave "
                 f"it out, as in tail -n +{line} {shlex.quote(path.name)} > NEW{table_suffix(path)}"
             )
-        quotes = ": a cell that holds a comma has to stand in quotes" if line else ""
-        raise DataError(f"{path} has no usable rows{f' ({bad.summary()})' if bad.count else ''}{quotes}")
+        if not count:
+            quotes = ": a cell that holds a comma has to stand in quotes" if line else ""
+            raise DataError(f"{path} has no usable rows{f' ({bad.summary()})' if bad.count else ''}{quotes}")
     return columns, count, complete
 
 
@@ -328,6 +333,9 @@ def _why_no_header(cells: list[str], columns: Sequence[Column], decimal: Decimal
     numbers = [cell.strip() for cell in cells if reads_as_number(cell)]
     if len(numbers) > 2 and numbers in (_counted(0, len(numbers)), _counted(1, len(numbers))):
         return ""  # columns that are numbered
+    are_years = len(numbers) >= _FEWEST_YEARS and all(_YEAR.fullmatch(number) for number in numbers)
+    if are_years and numbers == _counted(int(numbers[0]), len(numbers)):
+        return ""
     for number, (cell, column) in enumerate(zip(cells, columns, strict=False), 1):
         cell = cell.strip()
         if not cell or not column.filled:

@@ -24,6 +24,7 @@ from throughtime.recognition.columns import are_numbered, is_time
 from throughtime.recognition.foreign import OTHER_SOUNDS
 from throughtime.recognition.grouped import advice_on_steps
 from throughtime.recognition.match import Match
+from throughtime.recognition.series import VALUE_NAMES
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
 from throughtime.tasks.captioner.captions import CAPTION_COLUMNS
@@ -172,6 +173,13 @@ def any_table(survey: Survey, wanted: Wanted) -> Match | None:
         found = _series_in_rows(table)
         if found is not None:
             return found
+    when = table.of_kind("time")
+    amount = next((name for name in table.of_kind("number") if name.strip().lower() in VALUE_NAMES), None)
+    if when and amount is not None and wanted.task is None:
+        flags.append(
+            f"--task forecaster {flag('time-column', when[0])} {flag('columns', amount)} --every day "
+            "--aggregate sum, which forecasts what the rows of each day add up to"
+        )
     if {"annotations", "data"} <= set(table.columns):
         return Match(
             f"this looks like all that Label Studio keeps of a task; {describe_columns(table)}",
@@ -242,7 +250,8 @@ def _series_in_rows(table: TableSurvey) -> Match | None:
     return Match(
         f"each row looks like a series, named in `{key}`, with its steps in {steps[0]}, {steps[1]}...",
         advice="a forecaster reads a row for each time and a column for each series: turn the table, in "
-        f"pandas with read_csv({name!r}, index_col={key!r}).loc[:, {steps[0]!r}:].T.reset_index(drop=True)"
+        f"pandas with read_csv({name!r}, index_col={key!r}).loc[:, {steps[0]!r}:{steps[-1]!r}].T"
+        f"{'' if steps[0].isdigit() else '.reset_index(drop=True)'}"
         '.rename_axis("time").to_csv("turned.csv"); to learn a label for each row, name it '
         "(--label-column LABEL --input sequences)",
     )

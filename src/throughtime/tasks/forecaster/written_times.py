@@ -76,17 +76,20 @@ def is_written_time(text: str) -> bool:
     return any(form.fullmatch(text) for form in _FORMS)
 
 
+def is_eight_digits(text: str) -> bool:
+    """Whether a number is a day, as 20240228."""
+    return _EIGHT_DIGITS.fullmatch(text) is not None
+
+
 def as_dates(times: Sequence[float]) -> list[Time] | None:
     """Numbers that are dates, where all of them are; else None.
 
     202402 is a month, and numbers of ten or 13 digits are seconds or milliseconds since 1970.
     """
-    if any(time % 1 for time in times):
-        return None
     for unit in (1e6, 1e3):
         if all(_THIS_AGE[0] <= time * unit < _THIS_AGE[1] for time in times):
             return [Time("microseconds", time * unit, True, True) for time in times]
-    months = [_SIX_DIGITS.fullmatch(f"{time:.0f}") for time in times]
+    months = [_SIX_DIGITS.fullmatch(str(time).removesuffix(".0")) for time in times]
     dates = [datetime.datetime(int(month[1]), int(month[2]), 1) for month in months if month is not None]
     return [Time("microseconds", _microseconds(date)) for date in dates] if len(dates) == len(times) else None
 
