@@ -17,6 +17,7 @@ from tests.server.conftest import Server
 from throughtime.client import Client, RemoteError
 from throughtime.run import Run
 from throughtime.server.scheduler import Limits
+from throughtime.server.session_requests import FrameStep
 
 Runs = dict[str, Path]
 
@@ -112,6 +113,16 @@ def test_positions_and_keys_hold_as_for_texts(others: Server, other_runs: Runs) 
     assert first["outputs"] + rest["outputs"] == alone(other_runs, whole)
     made = others.post("/v1/sessions", {"model": "moves"}, 201, idempotency_key="new")
     assert others.post("/v1/sessions", {"model": "moves"}, 201, idempotency_key="new") == made
+
+
+def test_a_call_that_comes_twice_in_one_batch_is_done_once(others: Server) -> None:
+    host = others.serving.batchers["moves"]
+    one = FrameStep(create(others), frames(2), key="mine", digest="same")
+    assert host._loop is not None
+    work = host.call(lambda: host.sessions.step([one, one]))
+    first, second = asyncio.run_coroutine_threadsafe(work, host._loop).result(10)
+    assert first == second
+    assert first["position"] == 2
 
 
 def test_forks_and_snapshots_go_their_own_way(others: Server, other_runs: Runs) -> None:

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,69 @@ def test_streams_whose_readers_go_away_free_their_slots(text_run: Path, start: C
     slots = len(scheduler.model.engine.open(1))
     assert slots == 1
     assert server.post("/v1/completions", {"model": "bytes", "prompt": "a", "max_tokens": 3})
+
+
+def in_one_tick(server: Server, *calls: Callable[[httpx.Client], Any]) -> list[Any]:
+    """What calls are answered that reach the model "bytes" in this order while its thread is busy."""
+    scheduler = server.serving.texts["bytes"]
+    loop = scheduler._loop
+    assert loop is not None
+    ends = threading.Event()
+    held = asyncio.run_coroutine_threadsafe(scheduler.call(ends.wait), loop)
+    assert until(lambda: scheduler.load[1] == 0)
+    with ThreadPoolExecutor(len(calls)) as pool, httpx.Client(base_url=server.url, timeout=30) as client:
+        answers = []
+        for number, call in enumerate(calls, 1):
+            answers.append(pool.submit(call, client))
+            assert until(lambda number=number: scheduler.load[1] == number)
+        ends.set()
+        held.result()
+        return [one.result().json() for one in answers]
+
+
+def stepped(ids: Sequence[str], token: int) -> Callable[[httpx.Client], Any]:
+    steps = [{"id": id, "tokens": [token]} for id in ids]
+    return lambda client: client.post("/v1/sessions:step", json={"steps": steps})
+
+
+def test_a_session_that_moved_stays_in_memory_until_the_store_has_it(
+    text_run: Path, start: Callable[..., Server]
+) -> None:
+    server = start({"bytes": text_run}, limits=Limits(memory=1))  # 64 sessions in memory
+    ids = [server.post("/v1/sessions", status=201)["id"] for _ in range(150)]
+    few, more = ids[:70], ids[70:]
+    *_, told, seen = in_one_tick(
+        server,
+        stepped(few, 65),
+        stepped(more, 66),
+        stepped(few, 67),
+        lambda client: client.get(f"/v1/sessions/{few[0]}?since=0"),
+    )
+    assert {one["position"] for one in told["results"]} == {2}
+    assert seen["text"] == "AC"
+    assert server.http.get(f"/v1/sessions/{few[1]}?since=0").json()["text"] == "AC"
+
+
+def test_one_that_is_over_is_over_for_the_calls_behind(text_run: Path, start: Callable[..., Server]) -> None:
+    server = start({"bytes": text_run})
+    id = server.post("/v1/sessions", {"prompt": "ab"}, 201)["id"]
+    _, after = in_one_tick(
+        server,
+        lambda client: client.delete(f"/v1/sessions/{id}"),
+        lambda client: client.get(f"/v1/sessions/{id}"),
+    )
+    assert after["error"]["code"] == "session_gone"
+
+
+def test_the_same_key_twice_at_once_makes_one_session(text_run: Path, start: Callable[..., Server]) -> None:
+    server = start({"bytes": text_run})
+    headers = {"Idempotency-Key": "mine"}
+    first, second = in_one_tick(
+        server,
+        *2 * [lambda client: client.post("/v1/sessions", json={"prompt": "ab"}, headers=headers)],
+    )
+    assert first == second
+    assert server.serving.texts["bytes"].sessions.count == 1
 
 
 def test_one_that_does_not_read_pauses_and_the_others_go_on(text_run: Path, tmp_path: Path) -> None:

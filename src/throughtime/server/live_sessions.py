@@ -29,6 +29,7 @@ from throughtime.server.store import (
     Entry,
     Forget,
     Put,
+    Recalled,
     Release,
     Remember,
     Store,
@@ -66,8 +67,10 @@ class LiveSessions(ABC, Generic[L]):
         self._live: OrderedDict[str, L] = OrderedDict()
         self._changes: list[Change] = []
         self._moved: list[L] = []
-        # New ones of this tick: the store does not know them yet, so that they must not leave memory.
-        self._new: set[str] = set()
+        # Of this tick, which the store does not know yet: sessions that changed, so that they must not leave
+        # memory; and those that are over.
+        self._unwritten: set[str] = set()
+        self._ended: dict[str, str] = {}
         # Where servers share the store: those that left memory, of which the store is to be told; and those
         # that came while others of the same call were still elsewhere, and until when they stay.
         self._left: set[str] = set()
@@ -176,7 +179,9 @@ class LiveSessions(ABC, Generic[L]):
         now = time.time()
         for name in names:
             live = self._live.get(name)
-            if live is None:
+            if name in self._ended:
+                found[name] = session_gone(name, self._ended[name])
+            elif live is None:
                 missing.append(name)
             elif live.expires < now and not live.busy:
                 found[name] = session_gone(name, "its time to live is over")
@@ -250,16 +255,17 @@ class LiveSessions(ABC, Generic[L]):
     def admit(self, live: L) -> None:
         """A new session."""
         self._live[live.id] = live
-        self._new.add(live.id)
+        self._ended.pop(live.id, None)
         if live.position:
-            self._changes += self.snapshots([live])
+            self.renew(live)
         else:
-            self._changes.append(Put(self._stored(live), 0))
-        self._make_room(self._new)
+            self._note(Put(self._stored(live), 0))
+        self._make_room(set())
 
     def end(self, live: L, why: str) -> None:
         """The end of a session."""
-        self._changes.append(Forget(live.id, why))
+        self._note(Forget(live.id, why))
+        self._ended[live.id] = why
         self.drop(live)
 
     def drop(self, live: L) -> None:
@@ -336,7 +342,7 @@ class LiveSessions(ABC, Generic[L]):
         enough = max(over, min(_AT_ONCE, self._most_live // 8))
         idle: list[L] = []
         for live in self._live.values():
-            if not live.busy and live.id not in needed and live.id not in self._new:
+            if not live.busy and live.id not in needed and live.id not in self._unwritten:
                 idle.append(live)
                 if len(idle) >= enough:
                     break
@@ -360,9 +366,14 @@ class LiveSessions(ABC, Generic[L]):
         """What calls of this tick have left to be committed so far."""
         return self._changes
 
+    def _note(self, *changes: Change) -> None:
+        """Have something committed at the end of the tick."""
+        self._changes += changes
+        self._unwritten.update(one.id for one in changes)
+
     def read(self, live: L, entry: Entry) -> None:
         """A call has moved a session on."""
-        self._changes.append(Append(live.id, entry, live.touched()))
+        self._note(Append(live.id, entry, live.touched()))
         self.moved(live)
 
     def moved(self, live: L) -> None:
@@ -387,7 +398,7 @@ class LiveSessions(ABC, Generic[L]):
 
     def renew(self, live: L) -> None:
         """The session stands elsewhere than its journal says: a new snapshot replaces that."""
-        self._changes += self.snapshots([live])
+        self._note(*self.snapshots([live]))
 
     def take_changes(self, every: int) -> list[Change]:
         """What calls have left to be committed, with snapshots of sessions whose journals are so long."""
@@ -414,13 +425,14 @@ class LiveSessions(ABC, Generic[L]):
 
     def committed(self) -> None:
         """The store has all that was taken."""
-        self._new = set()
+        self._unwritten, self._ended = set(), {}
 
     def forget(self) -> None:
         """After a commit that failed: what is in memory may be ahead of the store."""
         for live in list(self._live.values()):
             self.drop(live)
-        self._changes, self._moved, self._new = [], [], set()
+        self._changes, self._moved = [], []
+        self._unwritten, self._ended = set(), {}
 
     # ---- keys of calls
 
@@ -430,7 +442,7 @@ class LiveSessions(ABC, Generic[L]):
         Raises:
             ApiError: it was another call, or another one has moved the session on since it was broken off.
         """
-        found = self.store.recall(live.id, key)
+        found = self._recalled(live, key)
         if found is None:
             return None
         call = json.loads(found.call)
@@ -438,7 +450,7 @@ class LiveSessions(ABC, Generic[L]):
             raise ApiError(
                 422, "key_reused", "this Idempotency-Key was given with another call", "Idempotency-Key"
             )
-        if found.superseded:
+        if found.superseded or ("reply" not in call and not live.may_have_open_call):
             raise ApiError(
                 409,
                 "call_superseded",
@@ -448,20 +460,27 @@ class LiveSessions(ABC, Generic[L]):
             )
         return call
 
+    def _recalled(self, live: L, key: str) -> Recalled | None:
+        """What is known of a call, also where it came with this tick."""
+        for one in reversed(self._changes if live.id in self._unwritten else ()):
+            if isinstance(one, Remember) and (one.id, one.key) == (live.id, key):
+                return Recalled(one.call, superseded=False)
+        return self.store.recall(live.id, key)
+
     def record(self, live: L, key: str, digest: str, reply: dict[str, Any]) -> None:
         """Note what the call with this key was answered."""
         call = json.dumps({"digest": digest, "reply": reply})
-        self._changes.append(Remember(live.id, key, call, done=True))
+        self._note(Remember(live.id, key, call, done=True))
 
     def begin_call(self, live: L, key: str, call: dict[str, Any]) -> None:
         """Note that a call with this key has begun; the journal from here on is kept for it."""
         live.keep_from, live.may_have_open_call = live.position, True
-        self._changes.append(Remember(live.id, key, json.dumps(call), done=False))
+        self._note(Remember(live.id, key, json.dumps(call), done=False))
 
     def supersede(self, live: L) -> None:
         """Another call begins: one that was broken off can no longer be taken up."""
         if live.may_have_open_call:
-            self._changes.append(Supersede(live.id))
+            self._note(Supersede(live.id))
             live.may_have_open_call, live.keep_from = False, -1
 
 

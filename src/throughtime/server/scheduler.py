@@ -221,6 +221,7 @@ class Scheduler:
         except ApiError as error:
             self._store_failed(error)
         else:
+            self.sessions.committed()
             if refused:
                 self._moved_away(refused)
         still = []
@@ -232,7 +233,6 @@ class Scheduler:
             else:
                 still.append(row)
         self._rows = still
-        self.sessions.committed()
         self._metrics.tick(self.model.name, time.monotonic() - begin)
 
     def _is_due(self, row: Row) -> bool:

@@ -18,7 +18,7 @@ from throughtime.server.errors import ApiError
 from throughtime.server.live_sessions import LiveSessions
 from throughtime.server.rows import Row, TextLive
 from throughtime.server.session_requests import CreateRequest
-from throughtime.server.store import Entry, Store, StoredSession
+from throughtime.server.store import Append, Entry, Put, Store, StoredSession
 from throughtime.server.text_model import TextModel
 from throughtime.tasks.language_model.line_session import LineSession
 
@@ -188,8 +188,7 @@ class TextSessions(LiveSessions[TextLive]):
             ApiError: the journal does not go back so far.
         """
         start = call["start"]
-        (stored,) = self.store.load([live.id]).values()
-        entries = [one for one in stored.journal if one.position >= start]
+        entries = [one for one in self._journal(live) if one.position >= start]
         if live.position > start and (not entries or entries[0].position != start):
             raise ApiError(
                 409,
@@ -198,6 +197,17 @@ class TextSessions(LiveSessions[TextLive]):
                 facts={"position": live.position},
                 headers={"x-should-retry": "false"},
             )
+        return entries
+
+    def _journal(self, live: TextLive) -> list[Entry]:
+        """What is kept of what a session has read and drawn, that which is still to be committed included."""
+        entries = [entry for one in self.store.load([live.id]).values() for entry in one.journal]
+        for one in self.changes:
+            if isinstance(one, Append) and one.id == live.id:
+                entries.append(one.entry)
+            elif isinstance(one, Put) and one.id == live.id:
+                end = one.session.snapshot_position
+                entries = [entry for entry in entries if one.keep_from <= entry.position < end]
         return entries
 
     def go_on(self, row: Row, key: str, call: dict[str, Any], entries: Sequence[Entry]) -> None:
@@ -448,8 +458,7 @@ class TextSessions(LiveSessions[TextLive]):
         Raises:
             ApiError: it does not go back so far.
         """
-        (stored,) = self.store.load([live.id]).values()
-        entries = [one for one in stored.journal if one.position + one.count > position]
+        entries = [one for one in self._journal(live) if one.position + one.count > position]
         if position < live.position and (not entries or entries[0].position > position):
             raise ApiError(
                 410,
