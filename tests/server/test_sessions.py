@@ -259,6 +259,23 @@ def test_a_server_that_comes_back_goes_on(
     assert [before[1], after[1]] == [line.write(17), line.write(17)]
 
 
+def test_a_run_under_two_names_has_each_session_once(
+    text_run: Path, other_runs: dict[str, Path], start: Callable[..., Server]
+) -> None:
+    runs = {"bytes": text_run, "alias": text_run, "moves": other_runs["moves"], "same": other_runs["moves"]}
+    server = start(runs)
+    text = server.post("/v1/sessions", {"model": "alias", "prompt": "abc"}, 201)["id"]
+    frames = server.post("/v1/sessions", {"model": "same"}, 201)["id"]
+    server.post(f"/v1/sessions/{text}/generate", {"max_tokens": 20})
+    server.post(f"/v1/sessions/{frames}/step", {"frames": [[0.1, 0.2]]})
+    server.stop()
+    server = start(runs)
+    assert server.http.get(f"/v1/sessions/{text}").json()["position"] == 23
+    assert server.http.get(f"/v1/sessions/{frames}").json()["position"] == 1
+    answer = server.post("/v1/completions", {"model": "alias", "prompt": "a", "max_tokens": 1})
+    assert answer["model"] == "bytes"
+
+
 def test_the_client_sends_its_position(server: Server, text_run: Path) -> None:
     with Client(server.url) as client:
         session = client.session("again", model="bytes", seed=7)

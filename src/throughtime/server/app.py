@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -23,6 +24,7 @@ from throughtime.server.errors import ApiError
 from throughtime.server.frame_model import FrameModel
 from throughtime.server.frame_sessions import FrameSessions
 from throughtime.server.guard import Guard
+from throughtime.server.live_sessions import LiveSessions
 from throughtime.server.metrics import Metrics
 from throughtime.server.predictors import predictor_of
 from throughtime.server.replies import as_api_error
@@ -34,6 +36,8 @@ from throughtime.server.text_model import TextModel
 from throughtime.server.text_sessions import TextSessions
 from throughtime.tasks.language_model.run import LanguageModelRun
 from throughtime.tasks.tagger.run import TaggerRun
+
+H = TypeVar("H", Scheduler, Batcher)
 
 _CODES = {
     404: ("not_found", "there is no such path: GET /openapi.json lists them"),
@@ -59,15 +63,25 @@ def make_serving(runs: Mapping[str, Run], store: Store, limits: Limits) -> Servi
         if isinstance(run, LanguageModelRun):
             model = TextModel(name, run)
             sessions_of = TextSessions(model, store, limits.memory, limits.time_to_live)
-            here.texts[name] = Scheduler(model, sessions_of, store, limits, here.metrics)
+            twin = _twin(here.texts.values(), sessions_of)
+            here.texts[name] = twin or Scheduler(model, sessions_of, store, limits, here.metrics)
         else:
             here.batchers[name] = _batcher(here, name, run)
             predictor = predictor_of(run)
             if predictor is not None:
                 here.predictors[name] = predictor
-    for name, host in here.hosts.items():
-        _watch(here.metrics, name, host)
+    for host in here.hosts:
+        _watch(here.metrics, host)
     return here
+
+
+def _twin(hosts: Iterable[H], sessions: LiveSessions[Any]) -> H | None:
+    """The thread of a model that is served under another name already.
+
+    A session's name says which weights it is of, and not what they are called: two threads would each have a
+    state of it.
+    """
+    return next((one for one in hosts if one.sessions.identity == sessions.identity), None)
 
 
 def _batcher(here: Serving, name: str, run: Run) -> Batcher:
@@ -80,10 +94,12 @@ def _batcher(here: Serving, name: str, run: Run) -> Batcher:
         here.no_sessions[name] = str(error)
         return Batcher(name, here.limits, here.metrics)
     sessions_of = FrameSessions(model, here.store, here.limits.memory, here.limits.time_to_live)
-    return Batcher(name, here.limits, here.metrics, model, sessions_of, here.store)
+    twin = _twin((one for one in here.batchers.values() if one.has_sessions), sessions_of)
+    return twin or Batcher(name, here.limits, here.metrics, model, sessions_of, here.store)
 
 
-def _watch(metrics: Metrics, name: str, host: Scheduler | Batcher) -> None:
+def _watch(metrics: Metrics, host: Scheduler | Batcher) -> None:
+    name = host.name
     metrics.watch("streams", "Streams that are being moved on.", lambda: host.load[0], name)
     metrics.watch("waiting", "Calls that wait.", lambda: host.load[1], name)
     if isinstance(host, Scheduler) or host.has_sessions:
@@ -102,7 +118,7 @@ def make_app(here: Serving, tokens: list[bytes], most_bytes: int) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        for host in here.hosts.values():
+        for host in here.hosts:
             host.start(loop)
         here.ready = True
         yield
@@ -131,7 +147,7 @@ def make_app(here: Serving, tokens: list[bytes], most_bytes: int) -> ASGIApp:
 async def drain(here: Serving, seconds: float) -> None:
     """Take nothing new, end what runs within so many seconds, and save the sessions."""
     here.ready = False
-    await asyncio.gather(*(host.drain(seconds) for host in here.hosts.values()))
+    await asyncio.gather(*(host.drain(seconds) for host in here.hosts))
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

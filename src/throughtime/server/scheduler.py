@@ -90,6 +90,7 @@ class Scheduler:
     def __init__(
         self, model: TextModel, sessions: TextSessions, store: Store, limits: Limits, metrics: Metrics
     ) -> None:
+        self.name = model.name
         self.model = model
         self.sessions = sessions
         self.limits = limits

@@ -82,9 +82,9 @@ class Serving:
     counts: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def hosts(self) -> dict[str, Scheduler | Batcher]:
-        """The threads of all models."""
-        return {**self.texts, **self.batchers}
+    def hosts(self) -> list[Scheduler | Batcher]:
+        """The threads of all models, each once: a model may have several names."""
+        return list(dict.fromkeys([*self.texts.values(), *self.batchers.values()]))
 
     def paths(self, name: str) -> list[str]:
         """Where a model is asked."""
@@ -154,7 +154,7 @@ class Serving:
         """
         part = id.split("-")
         if len(part) == 3 and part[0] == kind and part[1]:
-            for host in self.hosts.values():
+            for host in self.hosts:
                 if isinstance(host, Batcher) and not host.has_sessions:
                     continue
                 if host.model.fingerprint[:8] == part[1]:
