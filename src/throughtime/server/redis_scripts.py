@@ -13,12 +13,12 @@ Keys, behind the store's prefix:
 
 from __future__ import annotations
 
+from throughtime.server.store import REMEMBERED_CALLS
+
 # An entry of a journal: position, tokens or frames, numbers of each, how many were drawn, resets; then 4
 # bytes for each number. Lua's is the same: I8 is 8 bytes, I4 is 4.
 ENTRY = "<QIIIB"
 ENTRY_BYTES = 21
-# Answered calls that are remembered for each session: a client repeats its last ones.
-REMEMBERED_CALLS = 128
 
 # ARGV: prefix, holder, then for each session "FENCE COUNT ID" and its COUNT changes. FENCE is empty for a new
 # session, and - for what belongs to none. A change is a letter with its first argument, and more as PARTS
@@ -127,7 +127,7 @@ function write.R(id, at)
   if call('hset', calls, ':' .. key, letter .. ARGV[at + 2]) == 1 then
     local number = call('hincrby', calls, 'count', 1)
     call('hset', calls, '#' .. number, key)
-    local old = call('hget', calls, '#' .. (number - CALLS))
+    local old = number - CALLS > 1 and call('hget', calls, '#' .. (number - CALLS))
     if old then call('hdel', calls, ':' .. old, '#' .. (number - CALLS)) end
   end
   if letter == 'o' then

@@ -24,9 +24,13 @@ from throughtime.errors import OptionError, RunError
 
 # How long a deleted or expired session is remembered, so that its calls are told so (410 and not 404).
 REMEMBERED_SECONDS = 24 * 3600.0
+# Answered calls that are remembered for each session, besides its first one, which may have made it: a client
+# repeats its last ones.
+REMEMBERED_CALLS = 128
 # SQLite's own bound on the parameters of a statement was 999 for long.
 _AT_ONCE = 500
-_VERSION = 1
+# Of a store; the first one did not tell in which order calls came.
+_VERSION = 2
 
 
 # Structs, because a body of 10,000 steps makes as many of them; a dataclass takes five times as long to make.
@@ -258,7 +262,8 @@ create table if not exists journal (
 ) without rowid;
 create table if not exists calls (
     id text not null, key text not null, call text not null,
-    done integer not null, superseded integer not null, primary key (id, key)
+    done integer not null, superseded integer not null, number integer not null default 0,
+    primary key (id, key)
 ) without rowid;
 """
 
@@ -301,6 +306,10 @@ class SqliteStore:
                 run(statement)
             run("insert or ignore into facts values ('version', ?)", (str(_VERSION),))
             (version,) = run("select value from facts where name = 'version'").fetchone()
+            if version == "1":
+                run("alter table calls add column number integer not null default 0")
+                run("update facts set value = '2' where name = 'version'")
+                version = "2"
             run("commit")
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
@@ -349,7 +358,14 @@ class SqliteStore:
 
     def _remember(self, calls: Sequence[Remember]) -> None:
         rows = [(one.id, one.key, one.call, one.done) for one in calls]
-        self._database.executemany("insert or replace into calls values (?, ?, ?, ?, 0)", rows)
+        last = "(select coalesce(max(number), 0) from calls where id = ?1)"
+        self._database.executemany(
+            f"insert or replace into calls values (?1, ?2, ?3, ?4, 0, {last} + 1)", rows
+        )
+        self._database.executemany(
+            f"delete from calls where id = ?1 and number > 1 and number <= {last} - {REMEMBERED_CALLS}",
+            [(one.id,) for one in calls],
+        )
 
     def _supersede(self, sessions: Sequence[Supersede]) -> None:
         rows = [(one.id,) for one in sessions]
