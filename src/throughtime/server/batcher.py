@@ -229,6 +229,7 @@ class Batcher:
         found: list[Answer] = [None] * len(calls)
         # The sessions that each call has changed, where servers share the store.
         touched: list[set[str]] = [set()] * len(calls)
+        waiting: set[int] = set()
         try:
             if self._sessions is not None:
                 self._sessions.give_away()
@@ -242,24 +243,25 @@ class Batcher:
                 for place, one in zip(places, said, strict=True):
                     call = calls[place]
                     if isinstance(one, ElsewhereError) and self._postponed.add(call, now):
+                        waiting.add(place)
                         continue
                     found[place] = (None, one) if isinstance(one, BaseException) else (one, None)
                     touched[place] = changed if len(places) == 1 else changed & {getattr(call.item, "id", "")}
             refused = self._commit()
         except ApiError as error:  # of the store: nothing of this batch was written, or nobody knows
             log.warning("%s: %s", self.name, error)
-            return self._failed(calls, error)
+            return self._failed(calls, waiting, error)
         except Exception as error:  # a fault of ours, or of the disk: nothing of this batch counts
             log.exception("a batch of %s failed", self.name)
-            return self._failed(calls, failed(error))
+            return self._failed(calls, waiting, failed(error))
         if refused:
             self._moved_away(calls, found, touched, refused)
         return found
 
-    def _failed(self, calls: Sequence[_Call], error: BaseException) -> list[Answer]:
+    def _failed(self, calls: Sequence[_Call], waiting: set[int], error: BaseException) -> list[Answer]:
         if self._sessions is not None:
             self._sessions.forget()
-        return [(None, error)] * len(calls)
+        return [None if place in waiting else (None, error) for place in range(len(calls))]
 
     def _changed(self) -> int:
         return 0 if self._sessions is None else len(self._sessions.changes)
@@ -304,8 +306,8 @@ class Batcher:
             return set()
         now = time.monotonic()
         if now > self._next_expiry:
-            self._sessions.expire()
             self._next_expiry = now + _EXPIRES_EVERY
+            self._sessions.expire()
         refused = self._store.commit(self._sessions.take_changes(self.limits.snapshot_every))
         self._sessions.committed()
         return refused

@@ -130,6 +130,11 @@ def store_unreachable(why: str) -> ApiError:
     return ApiError(503, "store_unreachable", f"sessions cannot be kept: {why}", headers={"retry-after": "1"})
 
 
+def store_failed(why: str) -> ApiError:
+    """What a call did was not written, so that it was not done."""
+    return ApiError(507, "store_failed", f"the sessions could not be saved: {why}")
+
+
 class ElsewhereError(ApiError):
     """Another server has a session, and was asked for it: the call is to be tried again in a moment."""
 

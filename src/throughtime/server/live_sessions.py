@@ -6,6 +6,7 @@ What a state is, its kind says: see text_sessions.py. All of it runs in the thre
 from __future__ import annotations
 
 import json
+import logging
 import random
 import time
 from abc import ABC, abstractmethod
@@ -36,6 +37,8 @@ from throughtime.server.store import (
     StoredSession,
     Supersede,
 )
+
+log = logging.getLogger("throughtime.server")
 
 # Sessions whose states are read from the store, or written to it, at once.
 _AT_ONCE = 1024
@@ -357,7 +360,10 @@ class LiveSessions(ABC, Generic[L]):
         for live in list(self._live.values()):
             if live.expires < now and not live.busy:
                 self.end(live, "its time to live is over")
-        self.store.expire(now, {live.id: live.expires for live in self._live.values()})
+        try:
+            self.store.expire(now, {live.id: live.expires for live in self._live.values()})
+        except ApiError as error:  # it is tried again, and calls that change nothing go on
+            log.warning("sessions that are over could not be removed: %s", error)
 
     # ---- what the store is told
 

@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from throughtime.errors import ThroughtimeError
-from throughtime.server.errors import ApiError, ElsewhereError, overloaded, session_moved, shutting_down
+from throughtime.server.errors import (
+    ApiError,
+    ElsewhereError,
+    overloaded,
+    session_moved,
+    shutting_down,
+    store_failed,
+)
 from throughtime.server.outlet import Outlet
 from throughtime.server.postponed import Postponed
 from throughtime.server.rows import Job, News, Row
@@ -191,8 +198,8 @@ class Scheduler:
                     self._leave()
                     return
                 if time.monotonic() > next_expiry:
-                    self.sessions.expire()
                     next_expiry = time.monotonic() + 10.0
+                    self.sessions.expire()
                 self._tick()
             except Exception as error:  # a fault of ours, or of the disk, with which this tick's streams end
                 self._fail(error)
@@ -404,7 +411,7 @@ class Scheduler:
         log.exception("a tick of %s failed", self.model.name)
         said = failed(error)
         jobs = {id(row.job): row.job for row in self._rows}
-        self._told = [(job.outlet, said, 0) for job in jobs.values()]
+        self._told += [(job.outlet, said, 0) for job in jobs.values()]
         self._answers = [(future, None, said) for future, _, _ in self._answers]
         for row in self._rows:
             self.sessions.abandon(row)
@@ -454,8 +461,8 @@ def settle(answers: list[tuple[Future[Any], Any, BaseException | None]]) -> None
 
 def failed(error: Exception) -> ApiError:
     """The answer to calls that a fault of the server or of the disk has ended."""
-    if isinstance(error, OSError) or type(error).__module__ == "sqlite3":
-        return ApiError(507, "store_failed", f"the sessions could not be saved: {error}")
+    if isinstance(error, OSError):
+        return store_failed(str(error))
     return ApiError(500, "internal_error", f"the server could not go on: {type(error).__name__}")
 
 
