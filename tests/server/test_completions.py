@@ -210,6 +210,16 @@ def test_a_client_may_keep_the_state_itself(server: Server, model: str) -> None:
     assert last["choices"][0]["state"] != state
 
 
+def test_a_state_that_a_client_keeps_stands_behind_the_stop_string(server: Server) -> None:
+    options = {"prompt": "a", "seed": 3}
+    whole = complete(server, max_tokens=400, **options)["choices"][0]["text"]
+    pieces = (whole[place : place + 3] for place in range(300))
+    stop = next(piece for piece in pieces if piece.isascii() and whole.index(piece) > 100)
+    (first,) = complete(server, max_tokens=400, stop=stop, return_state=True, **options)["choices"]
+    (second,) = complete(server, max_tokens=50, state=first["state"])["choices"]
+    assert whole.startswith(first["text"] + stop + second["text"][:-1])
+
+
 def test_a_state_that_was_changed_or_is_of_another_model_is_refused(server: Server) -> None:
     state = complete(server, prompt="a", max_tokens=1, return_state=True)["choices"][0]["state"]
     place = len(state) // 2

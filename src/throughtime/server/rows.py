@@ -186,6 +186,11 @@ class Row:
         return self.top is not None
 
     @property
+    def one_by_one(self) -> bool:
+        """Each token is looked at before the next one is drawn: a state cannot take tokens back."""
+        return self.watched or (self.wants_state and self.has_stop_strings)
+
+    @property
     def wants_draw(self) -> bool:
         return self.limit > 0 and not self.reason and not len(self.reads) and not self.job.outlet.full
 

@@ -386,7 +386,7 @@ class Scheduler:
         if not drawing:
             return
         steps = self._steps(drawing)
-        limits = np.array([min(row.limit, 1 if row.watched else steps) for row in drawing], np.int64)
+        limits = np.array([min(row.limit, 1 if row.one_by_one else steps) for row in drawing], np.int64)
         begin = time.thread_time()
         drawn = self.model.draw(drawing, limits)
         most = int(limits.max())
