@@ -13,7 +13,7 @@ import json
 import secrets
 import time
 import urllib.parse
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,7 @@ class Client:
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"
         self._patience = patience
+        self._answer: http.client.HTTPResponse | None = None
 
     # ---- models
 
@@ -186,7 +187,7 @@ class Client:
             RemoteError: it is refused, or there is no answer.
         """
         again = key is not None or method == "GET" or path in _STATELESS
-        for wait in self._waits(again):
+        for number, wait in enumerate(self._waits(again)):
             try:
                 with_key = {} if key is None else {"idempotency-key": key}
                 answer = self._send(method, path, body, {**with_key, **headers})
@@ -199,19 +200,21 @@ class Client:
                 if answer.status < 400:
                     is_json = answer.headers.get_content_type() == "application/json"
                     return json.loads(content) if is_json else content
-                if wait is None or not _comes_again(answer):
+                if wait is None or not _comes_again(answer, content, number > 0):
                     raise _refused(answer.status, content)
                 wait = float(answer.headers.get("retry-after") or wait)
             time.sleep(min(wait, _LONGEST_WAIT))
         raise AssertionError("the last wait is None")
 
     def _waits(self, again: bool) -> Iterator[float | None]:
-        """Seconds to wait before each next try; None after the last."""
-        end = time.monotonic() + self._patience
+        """Seconds to wait before each next try; None after the last. A first failure begins the patience."""
         wait = _FIRST_WAIT
-        while again and time.monotonic() + wait < end:
+        if again and self._patience > 0:
             yield wait
-            wait = min(2 * wait, _LONGEST_WAIT)
+            end = time.monotonic() + self._patience
+            while time.monotonic() + wait < end:
+                yield wait
+                wait = min(2 * wait, _LONGEST_WAIT)
         yield None
 
     def events(self, path: str, body: Any, key: str) -> Iterator[dict[str, Any]]:
@@ -220,17 +223,23 @@ class Client:
         Raises:
             RemoteError: it is refused, or there is no answer.
         """
-        for wait in self._waits(True):
+        waits, furthest, broke = self._waits(True), -1, False
+        while True:
+            wait = next(waits)
             try:
                 answer = self._send("POST", path, body, {"idempotency-key": key})
                 if answer.status >= 400:
                     content = answer.read()
-                    if wait is None or not _comes_again(answer):
+                    if wait is None or not _comes_again(answer, content, broke):
                         raise _refused(answer.status, content)
                 else:
-                    ended = yield from _events(answer)
-                    if ended:
-                        return
+                    for event in _events(answer):
+                        if event is None:
+                            return
+                        if event.get("position", -1) > furthest:  # it goes on: patience begins anew
+                            furthest, waits = event["position"], self._waits(True)
+                            wait = next(waits)
+                        yield event
                     self._connection.close()
                     if wait is None:
                         raise RemoteError("the server broke the stream off")
@@ -240,6 +249,10 @@ class Client:
                 if wait is None:
                     raise RemoteError(f"no answer from the server: {error}") from None
                 yield {"again": True}
+            except GeneratorExit:  # nobody reads the rest: the server is not to write it
+                self._connection.close()
+                raise
+            broke = True
             time.sleep(wait)
 
     def _send(
@@ -248,8 +261,10 @@ class Client:
         content = (
             body if isinstance(body, bytes) or body is None else json.dumps(body, default=_as_lists).encode()
         )
+        if self._answer is not None and not self._answer.isclosed():
+            self._connection.close()  # a stream is still on its way, and this call would stand behind it
         self._connection.request(method, self._base + path, content, {**self._headers, **headers})
-        answer = self._connection.getresponse()
+        self._answer = answer = self._connection.getresponse()
         if answer.length is None and not answer.chunked:
             # A connection that ends inside the headers leaves an answer that looks whole.
             raise http.client.IncompleteRead(b"")
@@ -317,7 +332,10 @@ class RemoteSession:
         return reply["text"]
 
     def stream(self, tokens: int, **options: Any) -> Iterator[str]:
-        """The same, each piece as it comes. A broken connection is taken up where it broke."""
+        """The same, each piece as it comes. A broken connection is taken up where it broke.
+
+        Where you leave it early, the server may have written more than came: see `refresh`.
+        """
         body = {"max_tokens": tokens, "stream": True, "position": self.position, **options}
         told, seen = 0, 0
         for event in self._client.events(f"/v1/sessions/{self.id}/generate", body, _key()):
@@ -352,7 +370,7 @@ class RemoteSession:
         self.position = reply["position"]
 
     def refresh(self) -> int:
-        """Ask the server for the position, as after an error."""
+        """Ask the server for the position, as after an error, or after a stream that you left early."""
         self.facts = self._client.call("GET", f"/v1/sessions/{self.id}")
         self.position = self.facts["position"]
         return self.position
@@ -377,28 +395,36 @@ def _key() -> str:
     return secrets.token_hex(12)
 
 
-def _events(answer: http.client.HTTPResponse) -> Generator[dict[str, Any], None, bool]:
-    """The events of an answer; whether it came to its end."""
+def _events(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any] | None]:
+    """The events of an answer; None where it came to its end, and was not broken off."""
     for line in answer:
         if not line.startswith(b"data: "):
             continue
         data = line[6:].strip()
         if data == b"[DONE]":
             answer.read()
-            return True
+            yield None
+            return
         event = json.loads(data)
         if "error" in event:
             if event["error"].get("code") in _BROKEN_OFF:
-                return False
+                return
             raise _refused(500, data)
         yield event
-    return False
 
 
-def _comes_again(answer: http.client.HTTPResponse) -> bool:
-    """The same call may be answered otherwise in a moment."""
-    if answer.status == 409:  # another server has the session by now; but not: another call is moving it on
-        return "retry-after-ms" in answer.headers and answer.headers.get("x-should-retry") != "false"
+def _comes_again(answer: http.client.HTTPResponse, content: bytes, broke: bool) -> bool:
+    """The same call may be answered otherwise in a moment.
+
+    Args:
+        answer, content: what it was answered.
+        broke: it went out before, and its answer did not come.
+    """
+    if answer.status == 409:
+        # Another server has the session by now; or the call that moves it on is this one, of which the server
+        # has not heard yet that nobody listens. Another call's is none of ours.
+        code = _refused(answer.status, content).code
+        return code == "session_moved" or (code == "session_busy" and broke)
     return answer.status in _AGAIN
 
 
