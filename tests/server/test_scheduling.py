@@ -23,6 +23,7 @@ import pytest
 from tests.server.conftest import Server
 from tests.server.processes import ServerProcess
 from throughtime.client import Client
+from throughtime.data import Tokenizer
 from throughtime.run import Run
 from throughtime.server.app import drain, make_app, make_serving
 from throughtime.server.scheduler import Limits
@@ -121,10 +122,68 @@ def test_the_same_key_twice_at_once_makes_one_session(text_run: Path, start: Cal
     headers = {"Idempotency-Key": "mine"}
     first, second = in_one_tick(
         server,
-        *2 * [lambda client: client.post("/v1/sessions", json={"prompt": "ab"}, headers=headers)],
+        *2 * [lambda client: client.post("/v1/sessions", json={"ttl": 60}, headers=headers)],
     )
     assert first == second
     assert server.serving.texts["bytes"].sessions.count == 1
+
+
+def test_a_long_prompt_holds_nobody_up(
+    text_run: Path, start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start({"bytes": text_run})
+    engine = server.serving.texts["bytes"].model.engine
+    pieces: list[int] = []
+    threads: list[str] = []
+    read, encode = engine.read_ragged, Tokenizer.encode
+
+    def reads(slots: Any, tokens: Any, *given: Any, **options: Any) -> Any:
+        pieces.append(len(tokens))
+        return read(slots, tokens, *given, **options)
+
+    def encodes(tokenizer: Tokenizer, text: str, *given: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return encode(tokenizer, text, *given)
+
+    monkeypatch.setattr(engine, "read_ragged", reads)
+    monkeypatch.setattr(Tokenizer, "encode", encodes)
+    prompt = "again or not" * 10_000
+    session = server.post("/v1/sessions", {"prompt": prompt, "seed": 3}, 201)
+    assert (session["position"], session["busy"]) == (120_000, False)
+    assert max(pieces) <= 16_384
+    body = {"model": "bytes", "max_tokens": 20}
+    server.post("/v1/completions", {"prompt": prompt, **body})
+    server.post("/v1/responses", {"model": "bytes", "input": prompt, "max_output_tokens": 2})
+    server.post("/tokenize", {"prompt": prompt})
+    assert len(threads) == 4
+    assert "model bytes" not in threads
+    assert server._thread.name not in threads
+    monkeypatch.undo()
+    alone = Run.open(text_run).session(seed=3)  # type: ignore[attr-defined]
+    alone.read(prompt)
+    path = f"/v1/sessions/{session['id']}/generate"
+    assert server.post(path, {"max_tokens": 20})["text"] == alone.write(20)
+
+
+def test_a_session_whose_making_broke_off_is_made_by_the_same_call(
+    text_run: Path, start: Callable[..., Server]
+) -> None:
+    server = start({"bytes": text_run})
+    asked = {"prompt": "again" * 20_000, "seed": 3}
+    body = json.dumps(asked)
+    head = (
+        f"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nIdempotency-Key: mine\r\nContent-Length: {len(body)}\r\n"
+    )
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as one:
+        one.sendall(f"{head}Content-Type: application/json\r\n\r\n{body}".encode())
+        assert until(lambda: server.serving.texts["bytes"].load[0] == 1)
+    assert until(lambda: server.serving.texts["bytes"].load == (0, 0))
+    with Client(server.url) as client:
+        told = client.call("POST", "/v1/sessions", asked, key="mine")
+        assert (told["position"], told["seed"]) == (100_000, 3)
+        assert client.call("POST", "/v1/sessions", asked, key="mine") == told
+    assert server.post("/v1/sessions", {"prompt": "b"}, 422, idempotency_key="mine")
 
 
 def test_one_that_does_not_read_pauses_and_the_others_go_on(text_run: Path, tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ class CompletionJob:
         self.outlet = Outlet()
         self.deadline = time.monotonic() + seconds
         self.n = request.n or 1
-        self.prompts: list[str | list[int]] = []
+        self.prompts: list[Any] = []
+        self.read: list[Any] = []
         self.rows_wanted = len(request.prompts()) * self.n
         self.stops = request.stops()
         self.options = request.sampling()
@@ -129,13 +130,17 @@ class CompletionJob:
         self.prompt_tokens: list[list[int]] = []
         self.state: bytes | None = None
 
+    async def encode(self, model: TextModel) -> None:
+        """Read the prompts, before the job is begun."""
+        self.prompts = [model.with_beginning(prompt) for prompt in self.request.prompts()]
+        self.read = [await model.encoded(prompt) for prompt in self.prompts]
+
     def begin(self, model: TextModel, sessions: TextSessions) -> list[Row]:
         """One row for each text; those of one prompt read it side by side."""
         request = self.request
-        self.prompts = [model.with_beginning(prompt) for prompt in request.prompts()]
         if self.state is not None:
             return [self._row_of_state(model, self.state)]
-        tokens = [model.prompt_tokens(prompt) for prompt in self.prompts]
+        tokens = [model.prompt_tokens(prompt) for prompt in self.read]
         state = model.first_state(request.conditions)
         echoes = bool(request.echo) and request.logprobs is not None
         # As `throughtime sample --samples`: text k of a prompt has the k-th generator of the seed.
@@ -164,8 +169,8 @@ class CompletionJob:
             first = session.first_state.copy() if isinstance(session, LineSession) else None
             if begins:
                 model.engine.set_states(stream.slot, first[None])  # type: ignore[index]
-            prompt = self.prompts[0]
-            tokens = model.session_tokens(prompt, begins) if prompt or begins else NO_TOKENS
+            (prompt,) = self.read
+            tokens = model.session_tokens(prompt, begins) if len(prompt) or begins else NO_TOKENS
             (draws,) = model.engine.draws(stream.slot)
             options = request.sampling(draws.options)
             (slot,) = model.engine.fork(stream.slot).tolist()
@@ -186,7 +191,7 @@ class CompletionJob:
         return None
 
     @staticmethod
-    def _shown(model: TextModel, prompt: str | list[int], tokens: Any) -> list[int]:
+    def _shown(model: TextModel, prompt: Any, tokens: Any) -> list[int]:
         """The tokens that count as the prompt's: without what stands before a text's first one."""
         if isinstance(prompt, str):
             return tokens[1:].tolist() if model.writes_lines else (tokens.tolist() if prompt else [])
@@ -346,6 +351,7 @@ async def completions(request: CompletionRequest, here: ServingHere, call: Reque
             raise ApiError(400, "no_state_key", "this server seals no states: see --state-key", "state")
     if request.state is not None and here.states is not None:
         job.state = here.states.open(request.state, scheduler.model.identity)
+    await job.encode(scheduler.model)
     scheduler.submit(job)
     answer = CompletionAnswer(job, scheduler.model, here.states)
     if request.stream:
@@ -390,15 +396,15 @@ async def tokenizer_info(here: ServingHere, model: str | None = None) -> dict[st
     }
 
 
-@router.post("/tokenize", tags=["tokenizer"])
-async def tokenize(request: TokenizeRequest, here: ServingHere) -> dict[str, Any]:
+@router.post("/tokenize", tags=["tokenizer"], response_model=dict[str, Any])
+def tokenize(request: TokenizeRequest, here: ServingHere) -> Response:  # no coroutine: beside the event loop
     """The tokens of a text."""
     tokens = here.text(request.model).model.tokenizer.encode(request.prompt).tolist()
-    return {"tokens": tokens, "count": len(tokens)}
+    return Response(to_json({"tokens": tokens, "count": len(tokens)}), media_type="application/json")
 
 
 @router.post("/detokenize", tags=["tokenizer"])
-async def detokenize(request: DetokenizeRequest, here: ServingHere) -> dict[str, Any]:
+def detokenize(request: DetokenizeRequest, here: ServingHere) -> dict[str, Any]:  # the same
     """The text of tokens."""
     model = here.text(request.model).model
     if request.tokens:

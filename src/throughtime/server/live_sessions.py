@@ -98,7 +98,7 @@ class LiveSessions(ABC, Generic[L]):
 
     @abstractmethod
     def open(self, name: str, request: CreateRequest) -> L:
-        """A new session, as a request wants it.
+        """A new session, as a request wants it, which has read nothing yet.
 
         Raises:
             ThroughtimeError: it wants what there is not.

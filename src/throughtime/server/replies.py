@@ -116,6 +116,7 @@ class JsonReply(JobReply):
     Args:
         compose: the body, from all that came.
         count: streams of the job, each of which ends.
+        status: where it is done.
     """
 
     def __init__(
@@ -125,9 +126,10 @@ class JsonReply(JobReply):
         compose: Callable[[list[News]], bytes],
         count: int,
         headers: Mapping[str, str] | None = None,
+        status: int = 200,
     ) -> None:
         super().__init__(outlet, wake, headers)
-        self._compose, self._count = compose, count
+        self._compose, self._count, self._status = compose, count, status
 
     async def answer(self, send: Send) -> None:
         news: list[News] = []
@@ -142,7 +144,7 @@ class JsonReply(JobReply):
         except Exception as error:
             await send_error(send, error, self._extra)
             return
-        await self.send_json(send, self._compose(news))
+        await self.send_json(send, self._compose(news), self._status)
 
 
 class EventReply(JobReply):

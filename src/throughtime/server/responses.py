@@ -94,10 +94,11 @@ class ResponseJob:
         self.stops = stop_strings(request.stop)
         self.name = model.name
         self.read = 0
+        self.text: Any = request.text()
 
     def begin(self, model: TextModel, sessions: TextSessions) -> list[Row]:
         previous = self.request.previous_response_id
-        text = self.request.text()
+        text = self.text
         if previous is None:
             live = sessions.create(self.id, self.options, self.seed)
         else:
@@ -109,7 +110,7 @@ class ResponseJob:
             live = sessions.fork(before, self.id, self.seed)
         try:
             begins = sessions.begin_line(live) or (model.writes_lines and live.position == 0)
-            if text or begins:
+            if len(text) or begins:
                 reads = model.session_tokens(text, begins)
             else:
                 reads = model.prompt_tokens("") if live.position == 0 else model.checked([])
@@ -228,6 +229,7 @@ async def respond(request: ResponseRequest, here: ServingHere, call: Request) ->
     call.state.user = request.user
     scheduler = here.text(request.model)
     job = ResponseJob(request, scheduler.model, here.limits.deadline)
+    job.text = await scheduler.model.encoded(job.text)
     scheduler.submit(job)
     if request.stream:
         return EventReply(job.outlet, scheduler.wake, _Events(job).events, lambda: b"", 1)

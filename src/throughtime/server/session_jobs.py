@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from throughtime.server.completions import best_tokens, joined, stop_strings
 from throughtime.server.errors import ApiError, ambiguous_retry
+from throughtime.server.live_sessions import LiveSessions
 from throughtime.server.outlet import Outlet
 from throughtime.server.replies import to_json
 from throughtime.server.rows import NO_TOKENS, News, Row, TextLive
 from throughtime.server.session_requests import (
+    CreateRequest,
     GenerateRequest,
     Sampling,
     StepRequest,
@@ -21,6 +23,9 @@ from throughtime.server.session_requests import (
 from throughtime.server.text_model import TextModel
 from throughtime.server.text_output import TextOutput
 from throughtime.server.text_sessions import TextSessions
+
+if TYPE_CHECKING:
+    from throughtime.server.scheduler import Scheduler
 
 # Why a stream ends that was told before.
 REPLAYED = "replayed"
@@ -46,6 +51,16 @@ class SessionJob:
         self.tells_logits = False
         self.request: Sampling | None = None
         self.digest = ""
+
+    async def submit(self, scheduler: Scheduler) -> None:
+        """Have it done, once a long text of it is read.
+
+        Raises:
+            ApiError: the queue is full, or the server drains.
+            UnknownTokenError: the text holds a character that the model does not know.
+        """
+        self.reads = await scheduler.model.encoded(self.reads)
+        scheduler.submit(self)
 
     def begin(self, model: TextModel, sessions: TextSessions) -> list[Row] | News:
         live = sessions.get(self.id)
@@ -123,6 +138,59 @@ class SessionJob:
             if self.tells_logits:
                 told["logits"] = row.last_logits.tolist()
         return told
+
+
+class CreateJob(SessionJob):
+    """A call that makes a session, which reads a prompt a piece at a time, as other calls do.
+
+    Args:
+        id: of the session.
+        seconds: that it may take.
+        request: what it is to be.
+        key: of the call.
+    """
+
+    def __init__(self, id: str, seconds: float, request: CreateRequest, key: str | None) -> None:
+        super().__init__(id, seconds, None, key, False)
+        self.created, self.reads = request, request.prompt or ()
+        self.digest = digest_of(request.model_dump())
+
+    def begin(self, model: TextModel, sessions: TextSessions) -> list[Row] | News:
+        told = made(sessions, self.id, self.key, self.digest)
+        if told is not None:
+            return News(0, b"", [], reason=REPLAYED, reply=told)
+        self.reads = model.session_tokens(self.reads, begins_line=False)
+        live = sessions.open(self.id, self.created)
+        row = self._row(model, sessions, live, None)
+        row.key, row.call = self.key, {"digest": self.digest}
+        live.busy = True
+        self._described = sessions.described
+        return [row]
+
+    def reply(self, row: Row) -> dict[str, Any] | None:
+        assert row.live is not None
+        return {**self._described(row.live), "busy": False}
+
+
+def made(sessions: LiveSessions[Any], id: str, key: str, digest: str) -> dict[str, Any] | None:
+    """What the call was answered that made a session with this key; None where it is still to be made.
+
+    Raises:
+        ApiError: it was another call, or is being made right now, or it is over.
+    """
+    if not key:
+        return None
+    try:
+        known = sessions.get(id)
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+    call = sessions.recorded(known, key, digest)
+    if call is None:  # its call was broken off before its end
+        sessions.end(sessions.free(known), "it is made anew")
+        return None
+    return call["reply"]
 
 
 def step_job(job: SessionJob, request: StepRequest) -> SessionJob:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from throughtime.errors import CheckpointError
@@ -20,12 +21,15 @@ from throughtime.server.batcher import Batcher
 from throughtime.server.errors import ApiError
 from throughtime.server.replies import EventReply, JsonReply, to_json
 from throughtime.server.rows import Live
+from throughtime.server.scheduler import Scheduler
 from throughtime.server.serving import Serving, serving
 from throughtime.server.session_jobs import (
+    CreateJob,
     SessionEvents,
     SessionJob,
     generate_job,
     last_reply,
+    made,
     step_job,
 )
 from throughtime.server.session_requests import (
@@ -72,36 +76,29 @@ def _headers(id: str) -> dict[str, str]:
     return {"x-session-id": id}
 
 
-@router.post("/v1/sessions", status_code=201)
-async def create(
-    request: CreateRequest, here: ServingHere, response: Response, key: Key = None
-) -> dict[str, Any]:
+@router.post("/v1/sessions", status_code=201, response_model=dict[str, Any])
+async def create(request: CreateRequest, here: ServingHere, key: Key = None) -> Response:
     """A new session, empty or with a prompt."""
     host = here.following(request.model)
     model, sessions = host.model, host.sessions
-    digest = digest_of(request.model_dump())
     # With a key the name follows from it, so that the same call again makes no second session.
-    id = new_id(model) if key is None else id_of(model, key, "session")
+    id = id_of(model, key, "session") if key else new_id(model)
+    if isinstance(host, Scheduler) and request.prompt:
+        job = CreateJob(id, here.limits.deadline, request, key)
+        await job.submit(host)
+        return JsonReply(job.outlet, host.wake, last_reply, 1, _headers(id), status=201)
+    digest = digest_of(request.model_dump())
 
     def work() -> dict[str, Any]:
-        if key is not None:
-            try:
-                known = sessions.get(id)
-            except ApiError as error:
-                if error.status != 404:
-                    raise
-            else:
-                call = sessions.recorded(known, key, digest)
-                if call is not None:
-                    return call["reply"]
-        live = sessions.open(id, request)
-        reply = sessions.described(live)
-        if key is not None:
-            sessions.record(live, key, digest, reply)
+        reply = made(sessions, id, key or "", digest)
+        if reply is None:
+            live = sessions.open(id, request)
+            reply = sessions.described(live)
+            if key:
+                sessions.record(live, key, digest, reply)
         return reply
 
-    response.headers.update(_headers(id))
-    return await host.call(work)
+    return JSONResponse(await host.call(work), 201, _headers(id))
 
 
 @router.get("/v1/sessions/{id}")
@@ -143,7 +140,7 @@ async def generate(
     """Write. However it is cut into calls, a session of one seed writes one text."""
     scheduler = here.of_text_session(id)
     job = SessionJob(id, here.limits.deadline, _expected(request.position, match), key, bool(retries))
-    scheduler.submit(generate_job(job, request))
+    await generate_job(job, request).submit(scheduler)
     if request.stream:
         events = SessionEvents().events
         return EventReply(job.outlet, scheduler.wake, events, lambda: b"data: [DONE]\n\n", 1, _headers(id))
@@ -169,7 +166,7 @@ async def step(
         return Response(to_json(reply), media_type="application/json", headers=_headers(id))
     scheduler = here.of_text_session(id)
     job = step_job(SessionJob(id, here.limits.deadline, expected, key, bool(retries)), request)
-    scheduler.submit(job)
+    await job.submit(scheduler)
     return JsonReply(job.outlet, scheduler.wake, last_reply, 1, _headers(id))
 
 

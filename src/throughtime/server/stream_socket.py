@@ -192,7 +192,7 @@ class _Connection:
 
     async def _run(self, job: SessionJob) -> AsyncIterator[list[News]]:
         """What comes of a job, until its end."""
-        self._here.of_text_session(self._id).submit(job)
+        await job.submit(self._here.of_text_session(self._id))
         self._job = job
         ended = False
         while not ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -26,8 +27,14 @@ from throughtime.tasks.language_model.line_writing import encode_beginning, end_
 from throughtime.tasks.language_model.run import LanguageModelRun
 from throughtime.tasks.language_model.session import Session
 
+# Characters of a text that are encoded in the model's thread, which the streams wait for meanwhile.
+_MOST_CHARACTERS = 4096
 # Steps of a prompt whose log-probabilities are asked for: each takes V numbers.
 _ECHOED_AT_ONCE = 128
+
+
+Prompt = str | Sequence[int] | NDArray[np.int64]
+"""A text, its tokens, or those of `TextModel.encoded`."""
 
 
 class TextModel:
@@ -55,7 +62,17 @@ class TextModel:
 
     # ---- prompts
 
-    def prompt_tokens(self, prompt: str | Sequence[int], what: str = "the prompt") -> NDArray[np.int64]:
+    async def encoded(self, prompt: Prompt, what: str = "the prompt") -> Prompt:
+        """A long text as tokens, made in a thread of its own: the streams and the event loop go on.
+
+        Raises:
+            UnknownTokenError: it holds a character that the model does not know.
+        """
+        if not isinstance(prompt, str) or len(prompt) <= _MOST_CHARACTERS or self.writes_lines:
+            return prompt
+        return await asyncio.to_thread(self.tokenizer.encode, prompt, what)
+
+    def prompt_tokens(self, prompt: Prompt, what: str = "the prompt") -> NDArray[np.int64]:
         """The tokens that a text begins with, those before its first character included."""
         if isinstance(prompt, str):
             if self.writes_lines:
@@ -88,12 +105,14 @@ class TextModel:
             raise ApiError(400, "unknown_token", "only the first token of a prompt may be null", "prompt")
         return whole
 
-    def checked(self, tokens: Sequence[int]) -> NDArray[np.int64]:
+    def checked(self, tokens: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
         """Tokens as an array.
 
         Raises:
             ApiError: one lies outside the vocabulary.
         """
+        if isinstance(tokens, np.ndarray):
+            return tokens
         V = self.engine.vocabulary_size
         if len(tokens) and not 0 <= min(tokens) <= max(tokens) < V:
             # Before it is an array, as it may be larger than an array's numbers.
@@ -106,7 +125,7 @@ class TextModel:
             )
         return np.array(tokens, np.int64)
 
-    def session_tokens(self, prompt: str | Sequence[int], begins_line: bool) -> NDArray[np.int64]:
+    def session_tokens(self, prompt: Prompt, begins_line: bool) -> NDArray[np.int64]:
         """The tokens that a session reads for a text, with what stands before a line where it begins one."""
         if isinstance(prompt, str):
             if self.writes_lines:

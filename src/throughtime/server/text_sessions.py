@@ -43,15 +43,9 @@ class TextSessions(LiveSessions[TextLive]):
         self.model = model
 
     def open(self, name: str, request: CreateRequest) -> TextLive:
-        model = self.model
-        prompt = request.prompt
-        tokens = model.session_tokens(prompt, begins_line=False) if prompt else None
         seed = random_seed() if request.seed is None else request.seed
         given = {"metadata": request.metadata}
-        live = self.create(name, request.sampling(), seed, request.ttl, request.conditions, given)
-        if tokens is not None:
-            self.read_many([live], [tokens.tolist()], wants_logits=False)
-        return live
+        return self.create(name, request.sampling(), seed, request.ttl, request.conditions, given)
 
     def described(self, live: TextLive) -> dict[str, Any]:
         facts = live.facts
