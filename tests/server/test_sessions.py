@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,6 +206,20 @@ def test_a_session_lives_so_long_after_its_last_call(text_run: Path, start: Call
     generate(server, id, 1)
     time.sleep(0.4)
     assert generate(server, id, 1, 410)["error"]["code"] == "session_gone"
+
+
+def test_looking_at_a_session_is_a_call_too(text_run: Path, start: Callable[..., Server]) -> None:
+    server = start({"bytes": text_run})
+    id = server.post("/v1/sessions", {"ttl": 1000}, 201)["id"]
+    sessions = server.serving.texts["bytes"].sessions
+    before = sessions._live[id].expires = time.time() + 100
+    told = server.http.get(f"/v1/sessions/{id}").json()["expires"]
+    assert told > before + 800
+    loop = server.serving.texts["bytes"]._loop
+    assert loop is not None
+    asyncio.run_coroutine_threadsafe(server.serving.texts["bytes"].call(sessions.expire), loop).result(10)
+    (stored,) = server.store.load([id]).values()
+    assert int(stored.expires) == told
 
 
 def test_thousands_step_in_one_body_each_with_its_own_result(server: Server) -> None:

@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from throughtime.server.errors import (
@@ -36,6 +37,7 @@ from throughtime.server.store import (
     Store,
     StoredSession,
     Supersede,
+    Touch,
 )
 
 log = logging.getLogger("throughtime.server")
@@ -343,14 +345,12 @@ class LiveSessions(ABC, Generic[L]):
             return
         # A few more than must go, so that their snapshots are taken together.
         enough = max(over, min(_AT_ONCE, self._most_live // 8))
-        idle: list[L] = []
-        for live in self._live.values():
-            if not live.busy and live.id not in needed and live.id not in self._unwritten:
-                idle.append(live)
-                if len(idle) >= enough:
-                    break
+        stay = needed | self._unwritten
+        able = (live for live in self._live.values() if not live.busy and live.id not in stay)
+        idle = list(islice(able, enough))
         self._changes += self.snapshots([live for live in idle if _has_changed(live) or live.keep_from >= 0])
         for live in idle:
+            self._tell_time(live)
             self.drop(live)
 
     def expire(self) -> None:
@@ -360,10 +360,17 @@ class LiveSessions(ABC, Generic[L]):
         for live in list(self._live.values()):
             if live.expires < now and not live.busy:
                 self.end(live, "its time to live is over")
+            else:
+                self._tell_time(live)
         try:
-            self.store.expire(now, {live.id: live.expires for live in self._live.values()})
+            self.store.expire(now, self._live)
         except ApiError as error:  # it is tried again, and calls that change nothing go on
             log.warning("sessions that are over could not be removed: %s", error)
+
+    def _tell_time(self, live: L) -> None:
+        """Have the store know when a session's time is over where calls have only looked at it since."""
+        if live.is_touched:
+            self._changes.append(Touch(live.id, live.touched()))
 
     # ---- what the store is told
 

@@ -13,14 +13,14 @@ import secrets
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from throughtime.errors import MissingExtraError, OptionError, RunError
 from throughtime.extras import install_command
-from throughtime.server.errors import ApiError, store_unreachable
+from throughtime.server.errors import store_unreachable
 from throughtime.server.redis_durability import durability_of
 from throughtime.server.redis_scripts import CHECK, COMMIT, DISOWN, ENTRY, ENTRY_BYTES, TAKE
 from throughtime.server.store import (
@@ -36,6 +36,7 @@ from throughtime.server.store import (
     StoredSession,
     Supersede,
     Taken,
+    Touch,
 )
 
 try:
@@ -316,6 +317,9 @@ class RedisStore:
                 written += ["Rd" if one.done else "Ro", one.key, one.call]
             elif isinstance(one, Supersede):
                 written.append("S")
+            elif isinstance(one, Touch):
+                written.append(f"T{one.expires!r}")
+                ends[one.id] = one.expires
             elif isinstance(one, Forget):
                 written += ["F" + one.why, int(1000 * (time.time() + REMEMBERED_SECONDS))]
             else:
@@ -327,25 +331,8 @@ class RedisStore:
             found: Any = self._redis.hget(self._key("c", id), ":" + key)
         return None if found is None else Recalled(found[1:].decode(), found[:1] == b"s")
 
-    def expire(self, now: float, live: Mapping[str, float]) -> None:
-        """Redis ends sessions by itself: it is told how long those in use are to stay."""
-        later = [
-            (id, expires)
-            for id, expires in live.items()
-            if id in self._leases and expires != self._leases[id][2]
-        ]
-        for first in range(0, len(later), _AT_ONCE):
-            some = later[first : first + _AT_ONCE]
-            arguments: list[Any] = [self._prefix, self.holder]
-            for id, expires in some:
-                arguments += [f"{self._leases[id][0]} 1 {id}", f"T{expires!r}"]
-            try:
-                with self._errors():
-                    self._commit(args=arguments)
-            except ApiError:
-                return  # it is said again
-            for id, expires in some:
-                self._leases[id] = (*self._leases[id][:2], expires)
+    def expire(self, now: float, live: Collection[str]) -> None:
+        """Redis ends sessions by itself."""
 
     def count(self) -> int | None:
         return None

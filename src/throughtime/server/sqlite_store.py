@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -28,6 +28,7 @@ from throughtime.server.store import (
     StoredSession,
     Supersede,
     Taken,
+    Touch,
 )
 
 # SQLite's own bound on the parameters of a statement was 999 for long.
@@ -148,6 +149,10 @@ class SqliteStore:
         times = [(one.expires, one.id) for one in appends if one.expires]
         self._database.executemany("update sessions set expires = ? where id = ?", times)
 
+    def _touch(self, touches: Sequence[Touch]) -> None:
+        times = [(one.expires, one.id) for one in touches]
+        self._database.executemany("update sessions set expires = ? where id = ? and gone = ''", times)
+
     def _put_all(self, puts: Sequence[Put]) -> None:
         for one in puts:
             self._put(one)
@@ -230,7 +235,7 @@ class SqliteStore:
             ).fetchone()
         return None if row is None else Recalled(row[0], bool(row[1]))
 
-    def expire(self, now: float, live: Mapping[str, float]) -> None:
+    def expire(self, now: float, live: Collection[str]) -> None:
         run = self._database.execute
         with self._transaction():
             over = run("select id from sessions where expires < ? and gone = '' limit 1000", (now,))
@@ -271,6 +276,7 @@ _WRITERS: dict[type, Any] = {
     Supersede: SqliteStore._supersede,
     Forget: SqliteStore._forget,
     Release: SqliteStore._release,
+    Touch: SqliteStore._touch,
 }
 
 

@@ -7,7 +7,7 @@ nothing is acknowledged before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -155,7 +155,15 @@ class Release:
     id: str
 
 
-Change = Put | Append | Remember | Supersede | Forget | Release
+@dataclass(frozen=True)
+class Touch:
+    """A session was used, and that is all: when its time is over now."""
+
+    id: str
+    expires: float
+
+
+Change = Put | Append | Remember | Supersede | Forget | Release | Touch
 
 
 @dataclass(frozen=True)
@@ -204,8 +212,8 @@ class Store(Protocol):
         """The call of a key."""
         ...
 
-    def expire(self, now: float, live: Mapping[str, float]) -> None:
-        """End the sessions whose time has come, but for those that are in use, of which it is given."""
+    def expire(self, now: float, live: Collection[str]) -> None:
+        """End the sessions whose time has come, but for those in memory, of which nobody told it."""
         ...
 
     def count(self) -> int | None:
