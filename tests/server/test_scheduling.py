@@ -128,6 +128,29 @@ def test_the_same_key_twice_at_once_makes_one_session(text_run: Path, start: Cal
     assert server.serving.texts["bytes"].sessions.count == 1
 
 
+def test_calls_that_wait_leave_with_their_reader_and_at_their_deadline(
+    text_run: Path, start: Callable[..., Server]
+) -> None:
+    server = start({"bytes": text_run}, limits=Limits(streams=1, queue=2, deadline=1.5))
+    scheduler = server.serving.texts["bytes"]
+    with connected(server, LONG % 1) as running, connected(server, LONG % 2) as left:
+        assert running.recv(100)
+        assert until(lambda: scheduler.load == (1, 1))
+        left.close()
+        assert until(lambda: scheduler.load == (1, 0))
+        # The one that runs is given longer, so that only the one that waits is late.
+        scheduler._rows[0].job.deadline += 60
+        late = server.post("/v1/completions", {"model": "bytes", "prompt": "a"}, 504)
+        assert late["error"]["code"] == "deadline"
+        assert scheduler.load == (1, 0)
+
+
+def test_a_session_of_other_weights_says_so(server: Server) -> None:
+    answer = server.http.get(f"/v1/sessions/ses-00000000-{'1' * 24}")
+    assert answer.status_code == 404
+    assert "no model of this server has the weights" in answer.json()["error"]["message"]
+
+
 def test_a_long_prompt_holds_nobody_up(
     text_run: Path, start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:

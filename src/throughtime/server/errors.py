@@ -51,9 +51,9 @@ class ApiError(ThroughtimeError):
         return {"error": error, **self.facts}
 
 
-def no_session(name: str) -> ApiError:
+def no_session(name: str, why: str = "") -> ApiError:
     """Nobody has made it, or it was deleted so long ago that nobody remembers."""
-    return ApiError(404, "session_not_found", f"there is no session {name!r:.100}")
+    return ApiError(404, "session_not_found", f"there is no session {name!r:.100}{why}")
 
 
 def session_gone(name: str, why: str) -> ApiError:

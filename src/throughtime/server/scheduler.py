@@ -250,7 +250,13 @@ class Scheduler:
         return live.position - live.saved_position >= self.limits.snapshot_every
 
     def _drop(self, now: float) -> None:
-        """End the streams whose reader is gone, or whose time is over."""
+        """End the streams, and the calls that wait, whose reader is gone or whose time is over."""
+        for job in list(self._jobs):  # a copy, as the event loop may add to it
+            if job.outlet.closed:
+                self._jobs.remove(job)
+            elif now > job.deadline:
+                self._jobs.remove(job)
+                self._refuse(job, ApiError(504, "deadline", "the call waited longer than its deadline"))
         still = []
         for row in self._rows:
             if row.job.outlet.closed:
@@ -334,11 +340,6 @@ class Scheduler:
             if self._rows and len(self._rows) + job.rows_wanted > self.limits.streams:
                 break
             self._jobs.popleft()
-            if job.outlet.closed:
-                continue
-            if now > job.deadline:
-                self._refuse(job, ApiError(504, "deadline", "the call waited longer than its deadline"))
-                continue
             try:
                 begun = job.begin(self.model, self.sessions)
                 if isinstance(begun, News):

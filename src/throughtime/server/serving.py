@@ -159,6 +159,7 @@ class Serving:
                     continue
                 if host.model.fingerprint[:8] == part[1]:
                     return host
+            raise no_session(id, ": no model of this server has the weights that its name says")
         raise no_session(id)
 
     def of_text_session(self, id: str, kind: str = "ses") -> Scheduler:
