@@ -145,6 +145,23 @@ def test_calls_that_wait_leave_with_their_reader_and_at_their_deadline(
         assert scheduler.load == (1, 0)
 
 
+def test_a_call_that_waits_for_slow_readers_does_not_keep_the_processor_busy(
+    text_run: Path, start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start({"bytes": text_run}, limits=Limits(streams=1))
+    scheduler = server.serving.texts["bytes"]
+    ticks: list[float] = []
+    tick = scheduler._tick
+    with connected(server, LONG % 1) as slow, connected(server, LONG % 2):
+        assert slow.recv(100)
+        assert until(lambda: scheduler.load == (1, 1))
+        scheduler._rows[0].limit = 0  # as of one whose reader has to catch up
+        time.sleep(0.1)
+        monkeypatch.setattr(scheduler, "_tick", lambda: (ticks.append(time.monotonic()), tick()))
+        time.sleep(1.0)
+        assert len(ticks) < 10
+
+
 def test_a_session_of_other_weights_says_so(server: Server) -> None:
     answer = server.http.get(f"/v1/sessions/ses-00000000-{'1' * 24}")
     assert answer.status_code == 404

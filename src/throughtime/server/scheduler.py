@@ -189,7 +189,7 @@ class Scheduler:
     def _run(self) -> None:
         next_expiry = 0.0
         while True:
-            if not (self._calls or self._jobs or self._movable()):
+            if not (self._calls or self._next_fits() or self._movable()):
                 # Deadlines and times to live pass also while nobody calls.
                 self._wakes.wait(self._postponed.wait(0.5 if self._rows else 5.0))
             self._wakes.clear()
@@ -334,12 +334,14 @@ class Scheduler:
         self._answers = [(future, None, error) for future, _, _ in self._answers]
         self.sessions.forget()
 
+    def _next_fits(self) -> bool:
+        """Whether there is room for the call that waits first."""
+        room = self.limits.streams - len(self._rows)
+        return bool(self._jobs) and (not self._rows or self._jobs[0].rows_wanted <= room)
+
     def _begin_jobs(self, now: float) -> None:
-        while self._jobs:
-            job = self._jobs[0]
-            if self._rows and len(self._rows) + job.rows_wanted > self.limits.streams:
-                break
-            self._jobs.popleft()
+        while self._next_fits():
+            job = self._jobs.popleft()
             try:
                 begun = job.begin(self.model, self.sessions)
                 if isinstance(begun, News):
@@ -396,7 +398,7 @@ class Scheduler:
 
     def _steps(self, drawing: list[Row]) -> int:
         """Tokens that each stream draws in this tick."""
-        if self._jobs or not self._step_seconds:
+        if self._next_fits() or not self._step_seconds:
             return 1
         if len(drawing) <= _FEW and any(row.streams for row in drawing):
             return 1
