@@ -414,15 +414,20 @@ def test_a_store_has_one_server_and_a_port_one_listener(text_run: Path, tmp_path
         (["--store", "mysql://x"], "sqlite:///FILE"),
         (["--tokens", "absent.txt"], "absent.txt"),
         (["--tls-key", "key.pem"], "belong together"),
+        (["--tls-key", "key.pem", "--tls-certificate", "none.pem"], "--tls-certificate none.pem: No such"),
+        (["--tls-key", "key.pem", "--tls-certificate", "key.pem"], "are no certificate with its key"),
+        (["--ttl", "inf"], "--ttl"),
         (["--host", "256.0.0.1"], "--host"),
     ],
 )
 def test_what_a_server_cannot_start_with_is_said_in_a_line(
     text_run: Path, tmp_path: Path, options: list[str], says: str
 ) -> None:
+    (tmp_path / "key.pem").write_text("no key")
     command = [sys.executable, "-m", "throughtime", "serve", str(text_run), "--port", "0", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
+    assert "serving" not in done.stderr.replace("throughtime serve", "")
 
 
 def test_a_call_that_writes_for_long_is_saved_on_its_way(

@@ -12,6 +12,9 @@ from throughtime.cli.backend import Precision, Threads
 from throughtime.cli.terminal import error_console, user_errors
 from throughtime.errors import MissingExtraError, OptionError
 
+# Ten years, as of the time to live that a session may ask for.
+_LONGEST = 10 * 365 * 24 * 3600.0
+
 HELP = """
 Serve trained models over HTTP.
 
@@ -73,10 +76,15 @@ def serve(
     ] = 256,
     ttl: Annotated[
         float,
-        typer.Option(metavar="SECONDS", min=1, help="Seconds after its last call that a session is kept."),
+        typer.Option(
+            metavar="SECONDS",
+            min=1,
+            max=_LONGEST,
+            help="Seconds after its last call that a session is kept.",
+        ),
     ] = (86_400.0),
     deadline: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, help="Seconds that a call may take.")
+        float, typer.Option(metavar="SECONDS", min=0.1, max=_LONGEST, help="Seconds that a call may take.")
     ] = 300.0,
     grace: Annotated[
         float,

@@ -26,7 +26,6 @@ from throughtime.server.errors import (
     overloaded,
     session_moved,
     shutting_down,
-    store_failed,
 )
 from throughtime.server.outlet import Outlet
 from throughtime.server.postponed import Postponed
@@ -465,7 +464,7 @@ def settle(answers: list[tuple[Future[Any], Any, BaseException | None]]) -> None
 def failed(error: Exception) -> ApiError:
     """The answer to calls that a fault of the server or of the disk has ended."""
     if isinstance(error, OSError):
-        return store_failed(str(error))
+        return ApiError(507, "disk_failed", f"the server could not write or read a file: {error}")
     return ApiError(500, "internal_error", f"the server could not go on: {type(error).__name__}")
 
 

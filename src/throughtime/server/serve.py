@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,8 +97,7 @@ def serve(runs: dict[str, Run], options: ServerOptions, limits: Limits, say: Cal
     states = None
     if options.state_key is not None:
         states = StateTokens.read(options.state_key, limits.time_to_live)
-    if (options.certificate is None) != (options.key is None):
-        raise OptionError("--tls-certificate and --tls-key belong together")
+    _check_tls(options.certificate, options.key)
     listening = _listen(options.host, options.port)
     store = open_store(options.store, options.durable)
     try:
@@ -134,6 +134,27 @@ def serve(runs: dict[str, Run], options: ServerOptions, limits: Limits, say: Cal
         gc.unfreeze()  # or nothing of it would be given back at the process's end
     finally:
         store.close()
+
+
+def _check_tls(certificate: Path | None, key: Path | None) -> None:
+    """Raise OptionError where https would not begin with these files."""
+    if certificate is None and key is None:
+        return
+    if certificate is None or key is None:
+        raise OptionError("--tls-certificate and --tls-key belong together")
+    for option, file in (("--tls-certificate", certificate), ("--tls-key", key)):
+        try:
+            file.read_bytes()
+        except OSError as error:
+            raise OptionError(f"{option} {file}: {error.strerror}") from None
+    try:
+        # Without a password OpenSSL would ask for one on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        raise OptionError(
+            f"--tls-certificate {certificate} and --tls-key {key} are no certificate with its key, as PEM "
+            f"without a password ({error.reason or error})"
+        ) from None
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -194,7 +194,7 @@ class TextSessions(LiveSessions[TextLive]):
         return entries
 
     def _journal(self, live: TextLive) -> list[Entry]:
-        """What is kept of what a session has read and drawn, that which is still to be committed included."""
+        """What is kept of what a session has read and drawn, with what this tick has still to commit."""
         entries = [entry for one in self.store.load([live.id]).values() for entry in one.journal]
         for one in self.changes:
             if isinstance(one, Append) and one.id == live.id:
