@@ -263,13 +263,13 @@ def test_another_autocast_is_refused_in_one_sentence() -> None:
         _native.TrainingStep(found.numbers, found.arrays, "", "int8")
 
 
-def test_auto_picks_it_for_any_cell_but_a_small_plain_lstm() -> None:
+def test_auto_picks_it_for_any_cell_and_more_than_a_few_steps() -> None:
     def picked(recurrent: Recurrent, T: int) -> str:
         with autocast():
             return recurrent.kernel_for(torch.randn(T, 2, 3))[0].name
 
-    # oneDNN packs its weights at every step, which large matrices and few sequences make dear.
-    assert picked(Recurrent("lstm", 3, 96), 20) == "torch"
+    # oneDNN rounds an LSTM's states to bf16, and ours stay float32.
+    assert picked(Recurrent("lstm", 3, 96), 20) == "native"
     assert picked(Recurrent("lstm", 3, 400), 20) == "native"
     assert picked(Recurrent("lstm", 3, 4, peephole=True), 20) == "native"
     assert picked(Recurrent("gru", 3, 4), 20) == "native"

@@ -124,6 +124,17 @@ def test_bf16_products_have_sums_in_fp32() -> None:
         assert ((found - expected).norm() / expected.norm()).item() < 0.02
 
 
+@pytest.mark.parametrize("rows", [3, 300])
+def test_logits_of_bf16_products_are_not_rounded(rows: int) -> None:
+    # Large logits beside each other: in bf16 they would be 0.5 apart.
+    inputs, weight = torch.ones(rows, 64), torch.full((V, 64), 1.5)
+    bias = torch.linspace(0, 0.2, V)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, _ = linear_softmax_loss(inputs, weight, bias, torch.zeros(rows, dtype=torch.long))
+    expected = math.log(torch.exp(bias).sum().item())
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
 _LARGE = """
 import resource, torch
 from throughtime.models.softmax_loss import linear_softmax_loss

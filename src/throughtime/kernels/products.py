@@ -68,11 +68,24 @@ class _Linear(torch.autograd.Function):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`torch.nn.functional.linear`, for float32 rows on the CPU by oneDNN where it is there."""
+    """`torch.nn.functional.linear`, on the CPU by oneDNN where it is there, and under autocast to bf16 with
+    results in float32.
+    """
+    if rounds(x.device.type) and weight.dtype == torch.float32:
+        return rounded_linear(x.float(), weight, bias)
     plain = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu" and weight.is_contiguous()
     if not (_ONEDNN and plain) or x.numel() < _FEWEST_ROWS * x.shape[-1] or torch.is_autocast_enabled("cpu"):
         return F.linear(x, weight, bias)
     return _Linear.apply(x, weight, bias)  # type: ignore[no-any-return]
+
+
+def rounds(device: str) -> bool:
+    """Whether autocast asks for products in bf16, on a device whose own would round their results as well."""
+    return (
+        device == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    )
 
 
 def new(*shape: int) -> Tensor:

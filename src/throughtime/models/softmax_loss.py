@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from throughtime.data import IGNORED_TARGET
-from throughtime.kernels.products import linear, of_weight
+from throughtime.kernels.products import linear, of_weight, rounded, rounds
 
 # Logits of a block: 64 MiB in float32.
 _BLOCK = 1 << 24
@@ -71,8 +71,9 @@ class _LinearSoftmaxLoss(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         device = rows.device.type
         kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else rows.dtype
+        in_float = rounds(device)
         with torch.autocast(device, enabled=False):
-            loss, plain = _all_blocks(ctx, rows, weight, bias, targets, smoothing, kind)
+            loss, plain = _all_blocks(ctx, rows, weight, bias, targets, smoothing, kind, in_float)
         ctx.mark_non_differentiable(plain)
         return loss, plain
 
@@ -93,12 +94,17 @@ def _all_blocks(
     targets: Tensor,
     smoothing: float,
     kind: torch.dtype,
+    in_float: bool,
 ) -> tuple[Tensor, Tensor]:
     """The loss, and that without smoothing; leaves the gradients that are needed in the context.
 
     Args:
         kind: type of the products; sums over them are in float32, or in float64 if that is float64.
+        in_float: products of bf16 take float32, round it themselves, and give float32.
     """
+    multiply = linear
+    if in_float:
+        multiply, kind = rounded, torch.float32
     kinds, wide = len(weight), torch.promote_types(kind, torch.float32)
     size = max(_LEAST_ROWS, _BLOCK // kinds)
     matrix = weight.to(kind)
@@ -112,7 +118,7 @@ def _all_blocks(
     losses, plain = [], []
     for start in range(0, len(rows), size):
         block, places = rows[start : start + size].to(kind), slice(start, start + size)
-        logits = linear(block, matrix, None if bias is None else bias.to(kind)).to(wide)
+        logits = multiply(block, matrix, None if bias is None else bias.to(kind)).to(wide)
         wanted = targets[places].clamp(min=0)[:, None]
         highest = logits.max(1, keepdim=True).values
         # In place: these passes over a block are what it has to stay in the cache for.
@@ -134,8 +140,10 @@ def _all_blocks(
             of_bias += of_logits.sum(0)
         of_logits = of_logits.to(kind)
         if of_rows is not None:
-            of_rows[places] = linear(of_logits, matrix.t())
-        if of_matrix is not None and kind == wide:
+            of_rows[places] = multiply(of_logits, matrix.t())
+        if of_matrix is not None and in_float:
+            rounded(of_logits.t(), block.t(), to=of_matrix)
+        elif of_matrix is not None and kind == wide:
             of_matrix.addmm_(of_logits.t(), block)
         elif of_matrix is not None:
             of_matrix += of_weight(of_logits, block)
