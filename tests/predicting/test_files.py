@@ -336,6 +336,6 @@ def test_a_process_that_dies_ends_the_work_in_one_line(
         predict(run, [str(folder)], tmp_path / "out", part_rows=50, processes=2)
 
 
-def _killed(job: Any, connection: Any) -> None:
+def _killed(job: Any, connection: Any, parent: int) -> None:
     connection.recv()
     os.kill(os.getpid(), signal.SIGKILL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,8 +19,8 @@ import torch
 
 from tests.training.every_task import TEXT, write_every
 from tests.training.process_worker import carry_out
-from throughtime.cli.processes import check_processes, without_processes
-from throughtime.errors import OptionError, RunError
+from throughtime.cli.processes import check_processes, wait_for, without_processes
+from throughtime.errors import OptionError, ProcessError, RunError
 from throughtime.places import Place, check_alone, place_here, unused_processes
 from throughtime.run.history import read_metrics
 from throughtime.training import Interrupted, resume, train
@@ -187,6 +188,36 @@ def test_a_killed_process_ends_the_others_and_costs_no_bit(tmp_path: Path) -> No
     assert read_metrics(folder)[-1]["step"] < read_metrics(tmp_path / "whole")[-1]["step"]
     resume(folder)
     assert_same(tmp_path / "whole", folder)
+
+
+def test_one_process_says_which_has_ended_whoever_notices_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(_: torch.Tensor) -> None:
+        raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", cut)
+    monkeypatch.setattr("throughtime.training.processes._BEAT", 0.05)
+    store = torch.distributed.HashStore()
+    everyone = [Processes(Place(rank, 3), store) for rank in range(3)]
+    for processes in everyone:
+        processes.meet()
+    everyone[1].stop_beating()
+    for rank in (2, 0):  # the other one is gone before the first notices
+        with pytest.raises(ProcessError) as found:
+            everyone[rank].sum(torch.zeros(1))
+        assert found.value.said_elsewhere == (rank == 2)
+        everyone[rank].leave(found.value)
+    assert re.match(r"rank 1 \(process \d+ on .*\) has ended, so the others stop", str(found.value))
+
+
+def test_a_process_that_is_killed_before_the_training_is_named(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("throughtime.cli.processes._FAREWELL", 0.2)
+    commands = ("import time; time.sleep(60)", "import os; os.kill(os.getpid(), 9)")
+    children = [subprocess.Popen([sys.executable, "-c", command]) for command in commands]
+    assert wait_for(children, []) == 128 + signal.SIGKILL
+    said = capfd.readouterr().err
+    assert said.startswith(f"error: rank 1 (process {children[1].pid}) has ended with SIGKILL"), said
 
 
 def read_some_metrics(folder: Path) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +146,17 @@ def test_an_outcome_needs_a_finished_training(table: Path, tmp_path: Path) -> No
     (trial,) = trials_of(table, tmp_path, {}, [1])
     assert outcome_of(trial) is None
     assert rank([trial], {trial.name: Outcome(None, 1.0, "why")})[0].cells("loss")["median loss"] == "failed"
+
+
+def test_a_process_ends_whose_parent_was_killed_before_it_had_begun(tmp_path: Path) -> None:
+    program = (
+        "import sys; from multiprocessing import Pipe; from throughtime.training.sweep import _serve; "
+        "ours, theirs = Pipe(); _serve(theirs, int(sys.argv[1]))"
+    )
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    ended = subprocess.run([sys.executable, "-c", program, str(gone.pid)], timeout=60)
+    assert ended.returncode == -signal.SIGTERM
 
 
 def test_the_command_trains_side_by_side_and_ranks(table: Path, tmp_path: Path) -> None:

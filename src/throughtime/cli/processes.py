@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from throughtime.cli.terminal import say_error
 from throughtime.errors import OptionError
 from throughtime.places import place_here
 
@@ -86,7 +87,7 @@ def run_processes(count: int, arguments: Sequence[str]) -> int:
                     break
             # The children import what they need while this process does.
             store = _meeting_place(listening.detach(), port, count)
-            code = _wait(children, caught)
+            code = wait_for(children, caught)
     finally:
         for child in children:
             if child.poll() is None:
@@ -138,8 +139,15 @@ def _meeting_place(descriptor: int, port: int, count: int) -> Any:
     )
 
 
-def _wait(children: list[subprocess.Popen[bytes]], caught: list[int]) -> int:
-    """Wait for all; after a failure of one no longer than it takes the others to notice."""
+def wait_for(children: list[subprocess.Popen[bytes]], caught: list[int]) -> int:
+    """Wait for all; after a failure of one no longer than it takes the others to notice.
+
+    Args:
+        children: by rank.
+        caught: the signals that were passed on to them; those that end them here are added.
+    Returns:
+        As of `run_processes`.
+    """
     failed: list[int] = []
     until = 0.0
     while running := [child for child in children if child.poll() is None]:
@@ -147,6 +155,15 @@ def _wait(children: list[subprocess.Popen[bytes]], caught: list[int]) -> int:
             failed = [child.returncode for child in children if child.returncode]
             until = time.monotonic() + _FAREWELL
         elif not caught and time.monotonic() > until:
+            # Those that notice say so: these still wait for each other, or for the first one to read the data.
+            if failed[0] < 0:
+                rank = next(rank for rank, child in enumerate(children) if child.returncode == failed[0])
+                how = signal.Signals(-failed[0]).name
+                memory = ": the machine may be out of memory" if how == "SIGKILL" else ""
+                say_error(
+                    f"rank {rank} (process {children[rank].pid}) has ended with {how}, so the others are stopped"
+                    f"{memory}"
+                )
             for child in running:
                 child.terminate()
             caught.append(signal.SIGTERM)

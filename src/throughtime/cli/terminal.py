@@ -62,7 +62,7 @@ def user_errors() -> Iterator[None]:
         yield
     except ThroughtimeError as error:
         if not error.said_elsewhere:
-            _say_error(str(error))
+            say_error(str(error))
         raise typer.Exit(USER_ERROR) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -78,7 +78,7 @@ def exit_code_of(error: OSError) -> int:
         return 0
     if error.filename == _OUTPUT:
         _silence_output()
-    _say_error(describe_os_error(error))
+    say_error(describe_os_error(error))
     return USER_ERROR
 
 
@@ -135,7 +135,8 @@ def _silence_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _say_error(text: str) -> None:
+def say_error(text: str) -> None:
+    """Say on standard error, in a line, what was wrong."""
     with suppress(OSError):  # where standard error is on a full disk as well
         typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
         typer.echo(_one_line(text), err=True)

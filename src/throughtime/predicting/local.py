@@ -100,7 +100,7 @@ def _started(job: Job, processes: int, threads: int) -> Iterator[list[_Worker]]:
         with threads_of_children(max(threads, 1)):
             for _ in range(processes):
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_serve, args=(job, theirs), daemon=True)
+                process = context.Process(target=_serve, args=(job, theirs, os.getpid()), daemon=True)
                 process.start()
                 theirs.close()
                 workers.append(_Worker(process, ours))
@@ -116,10 +116,9 @@ def _started(job: Job, processes: int, threads: int) -> Iterator[list[_Worker]]:
                 worker.process.kill()
 
 
-def _serve(job: Job, connection: Connection) -> None:
+def _serve(job: Job, connection: Connection, parent: int) -> None:
     """A process: it takes units until there are none, or until who hands them out is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; who hands out units ends us
-    parent = os.getppid()
 
     def alive(rows: int) -> None:
         if os.getppid() != parent:

@@ -126,6 +126,11 @@ class Processes:
         self._heart = _Heart(self._store, self.rank)
         self._heart.start()
 
+    def stop_beating(self) -> None:
+        """Give no more signs of life."""
+        if self._heart is not None:
+            self._heart.stop()
+
     def leave(self, error: BaseException | None) -> None:
         """Close what is open. Where all went well the first process leaves last: it may hold the store."""
         if self._store is None:
@@ -136,7 +141,9 @@ class Processes:
             if error is None and self.is_first:
                 self.tell(END)
             if error is not None:
-                self._store.set(f"{_ERROR}/{self.rank}", str(error) or type(error).__name__)
+                # Nothing, where another process tells the user: whoever reads it must not rely on this one.
+                said = "" if getattr(error, "said_elsewhere", False) else str(error) or type(error).__name__
+                self._store.set(f"{_ERROR}/{self.rank}", said)
             self._store.add(_LEFT, 1)
             # Who waits to hear something, and not in a collective, leaves at once.
             patience = _GOODBYE if error is None else 0.0 if self._is_open else _HURRY
@@ -145,8 +152,7 @@ class Processes:
                 if self._store.add(_LEFT, 0) >= self.count:
                     break
                 time.sleep(_POLL)
-        if self._heart is not None:
-            self._heart.stop()
+        self.stop_beating()
         if self._is_open and error is None:
             dist.destroy_process_group()
         elif self._is_open:
@@ -286,9 +292,10 @@ class Processes:
         if missing is None:
             text = "the processes' meeting place is gone, with the first process or with what started them"
             return ProcessError(text)
-        said = [rank for rank in range(self.count) if rank != self.rank and self._has(f"{_ERROR}/{rank}")]
-        if said:
+        errors = self._errors()
+        if said := [rank for rank, text in errors.items() if text]:
             return said_elsewhere(f"process {said[0]} has stopped")
+        missing = [rank for rank in missing if rank not in errors]
         living = [rank for rank in range(self.count) if rank not in missing]
         if not missing:
             return ProcessError(f"the processes cannot reach each other: {str(error).splitlines()[0]}")
@@ -312,10 +319,15 @@ class Processes:
                 for rank, (old, new) in enumerate(zip(before, now, strict=True))
                 if old == new and rank != self.rank
             ]
-            said = any(self._has(f"{_ERROR}/{rank}") for rank in silent)
-            if not silent or said or time.monotonic() >= until:
+            if not silent or any(self._errors().values()) or time.monotonic() >= until:
                 return silent
             time.sleep(_POLL)
+
+    def _errors(self) -> dict[int, str]:
+        """What ended other processes, by their ranks; "" for one that another has ended."""
+        assert self._store is not None
+        ranks = [rank for rank in range(self.count) if rank != self.rank and self._has(f"{_ERROR}/{rank}")]
+        return {rank: self._store.get(f"{_ERROR}/{rank}").decode(errors="replace") for rank in ranks}
 
     def _beats(self) -> list[int] | None:
         assert self._store is not None
@@ -421,7 +433,10 @@ class _Heart(threading.Thread):
         self._store = store.clone() if hasattr(store, "clone") else store
         self._key = f"{_BEATS}/{rank}"
         self._stopped = threading.Event()
-        self._parent = os.getppid() if os.environ.get(PARENT) else None
+        # Not who that is now: it may have ended before this process could ask. On Windows who started a
+        # process is never another, and may be the launcher of a virtual environment.
+        parent = os.environ.get(PARENT) if os.name == "posix" else None
+        self._parent = int(parent) if parent else None
 
     def stop(self) -> None:
         """Stop, and wait for that: a thread in the store must not outlive it."""

@@ -249,7 +249,7 @@ def _started(processes: int, threads: int) -> Iterator[list[tuple[Any, Connectio
         with threads_of_children(threads):
             for _ in range(processes):
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_serve, args=(theirs,), daemon=True)
+                process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
                 process.start()
                 theirs.close()
                 workers.append((process, ours))
@@ -263,11 +263,11 @@ def _started(processes: int, threads: int) -> Iterator[list[tuple[Any, Connectio
                 process.kill()
 
 
-def _serve(connection: Connection) -> None:
-    """A process: it trains one after the other."""
+def _serve(connection: Connection, parent: int) -> None:
+    """A process: it trains one after the other, for as long as its parent lives."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C reaches who hands out the trainings, and that tells us once
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     try:
         while (trial := connection.recv()) is not None:
             try:
