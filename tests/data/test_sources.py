@@ -64,6 +64,19 @@ def test_names_of_the_web_end_before_their_query() -> None:
     assert not sources._is_pattern(source.url) and sources._is_pattern("https://host/*.csv")
 
 
+def test_files_of_this_machine_may_be_named_by_a_url(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    whole = find_files([str(folder)], anything)
+    for url in (f"file://{folder}", f"file://{folder}/", "file://."):
+        found = find_files([url], anything)
+        assert [source.url for source in found] == [f"file://{source}" for source in whole]
+        assert all(source.now() == source for source in found)
+    for pattern in ("*.csv", "**/*.csv", ".*.csv", "deep/*"):
+        found = find_files([f"file://{folder}/{pattern}"], anything)
+        alike = find_files([f"{folder}/{pattern}"], anything)
+        assert [source.url for source in found] == [f"file://{source}" for source in alike]
+
+
 def test_archives_and_compressed_files_are_found_inside(folder: Path) -> None:
     with zipfile.ZipFile(folder / "all.zip", "w") as archive:
         for name in ("x/2.csv", "x/1.csv", "x/n.md"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import gzip
 import json
 import os
@@ -196,11 +197,19 @@ def test_a_part_that_is_lost_or_cut_is_made_again(run: Path, folder: Path, tmp_p
         predict(run, [str(folder)], out, part_rows=100)
 
 
-def test_bad_rows_go_to_a_file_of_errors_or_are_named(run: Path, tmp_path: Path) -> None:
+def test_bad_rows_go_to_a_file_of_errors_or_are_named(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = tmp_path / "bad.csv"
     table.write_bytes(b"text,id\ngood film,1\n,2\nfine,3,4\nfun \xff,5\nflat,6\n")
     with pytest.raises(DataError, match=r"bad\.csv row 3: text is empty \(pass --skip-bad"):
         predict(run, [str(table)], tmp_path / "out")
+    unheard: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", unheard.append)
+    with pytest.raises(DataError, match=r"bad\.csv row 3: text is empty"):
+        predict(run, [str(table)], tmp_path / "arrow", format="parquet")
+    gc.collect()
+    assert not unheard  # of a file that was left open
     state = predict(run, [str(table)], tmp_path / "out", skip_bad=True)
     assert (state.rows, state.left_out) == (2, 3)
     errors = (tmp_path / "out" / "_errors" / "00000.jsonl").read_text().splitlines()
@@ -310,6 +319,13 @@ def test_what_cannot_be_read_is_one_line(
         predict(run, inputs, tmp_path / "out")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_file_among_others_has_no_rows(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, content in {"a.csv": "", "b.jsonl": "", "c.csv": "text\nfine\n", "d.csv": "text\n"}.items():
+        (tmp_path / "in" / name).write_text(content)
+    assert predict(run, [str(tmp_path / "in")], tmp_path / "out").rows == 1
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from throughtime.data.sources import Source
 from throughtime.errors import DataError
 from throughtime.recognition import recognise
+from throughtime.recognition.corpora import described
 
 LABELLED = [{"text": f"a text {n}", "label": "good" if n % 2 else "bad"} for n in range(12)]
 TEXTS = [{"text": f"a text {n}", "author": f"who {n}"} for n in range(12)]
@@ -46,6 +48,10 @@ def test_the_columns_and_the_options_decide(
     found = recognise(f"{tmp_path}/*.jsonl", options)
     assert found.task == task
     assert found.why.startswith("2 files, ")
+
+
+def test_a_size_that_no_server_tells_is_left_out() -> None:
+    assert described([Source("https://host/a.csv"), Source("https://host/b.csv", 2_000)]) == "2 files"
 
 
 def test_files_in_the_order_of_their_labels_are_labelled(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def join(pattern: str) -> JoinedTable:
     Raises:
         DataError, MissingExtraError: as of `located`.
     """
-    files = find_files([pattern], lambda source: table_suffix(source) in TABLE_SUFFIXES)
+    files = without_empty(find_files([pattern], lambda source: table_suffix(source) in TABLE_SUFFIXES))
     other = next((source for source in files if table_suffix(source) not in TABLE_SUFFIXES), None)
     if other is not None:
         raise DataError(f"{other} is not a table that can be read: use {', '.join(TABLE_SUFFIXES)}")
@@ -119,6 +119,12 @@ def join(pattern: str) -> JoinedTable:
             f"{pattern}: {first} and {second} are tables of different formats: name those of one format"
         )
     return JoinedTable(pattern, tuple(files))
+
+
+def without_empty(files: Sequence[Source]) -> list[Source]:
+    """Files but those of text that hold nothing, of which exports in parts leave some; all where all do."""
+    filled = [file for file in files if file.size != 0 or table_suffix(file) == ".parquet"]
+    return filled or list(files)
 
 
 def table_suffix(path: Path | Source | JoinedTable) -> str:

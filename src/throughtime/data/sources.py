@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, BinaryIO, TypeVar, cast
 
 from throughtime.data.lines import expect_file
@@ -213,7 +213,8 @@ def _where(name: str) -> str:
 def _of_path(name: str) -> Iterator[Source]:
     path = Path(name)
     if path.is_dir():
-        yield from (_local(file) for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
+        files = (file for file in path.rglob("*") if file.is_file())
+        yield from (_local(file) for file in files if not _is_hidden(file.relative_to(path)))
     elif path.exists():
         yield _local(path)
     elif _MAGIC.intersection(name):
@@ -223,9 +224,9 @@ def _of_path(name: str) -> Iterator[Source]:
         raise DataError(f"{name}: no such file or folder{_where(name)}")
 
 
-def _is_hidden(file: Path, folder: Path) -> bool:
-    """Whether a file of a folder is one that Spark, Arrow and we write beside the data."""
-    return any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+def _is_hidden(file: PurePath | str) -> bool:
+    """Whether a file, named from a folder on, is one that Spark, Arrow and we write beside the data."""
+    return any(part.startswith((".", "_")) for part in PurePosixPath(file).parts)
 
 
 def _local(path: Path) -> Source:
@@ -239,22 +240,28 @@ def _local(path: Path) -> Source:
 
 def _of_url(url: str) -> Iterator[Source]:
     system, path = _file_system(url)
-    chain = "".join(f"::{link}" for link in url.split("::")[1:])
+    link, *others = url.split("::")
+    chain = "".join(f"::{other}" for other in others)
+    link = link.rstrip("/")
+    # What stands before the path, such as a host, which a file system leaves out of its names.
+    begin = link.removesuffix(path) if path and link.endswith(path) else None
 
     def named(inner: str) -> str:
         if isinstance(inner, str) and is_url(inner):  # of servers whose names are URLs
             return inner + chain
-        return f"{url.partition('://')[0]}://{inner.lstrip('/')}{chain}"
+        return (system.unstrip_protocol(inner) if begin is None else begin + inner) + chain
 
     def listed() -> list[tuple[str, dict[str, Any]]]:
         system.invalidate_cache()
         if _is_pattern(url):
-            return list(system.glob(path, detail=True).items())
+            # Hidden files are meant where the pattern says so, as in a shell; fsspec finds them always.
+            every = system.glob(path, detail=True).items()
+            return [(one, each) for one, each in every if "/." in f"/{path}" or "/." not in f"/{one}"]
         facts = system.info(path)
         if facts.get("type") != "directory":
             return [(path, facts)]
         every = system.find(path, detail=True).items()
-        return [(one, each) for one, each in every if not PurePosixPath(one).name.startswith((".", "_"))]
+        return [(one, each) for one, each in every if not _is_hidden(one.removeprefix(path))]
 
     found = _asked(url, listed)
     if len(found) == 1 and found[0][0] == path and not _is_pattern(url):

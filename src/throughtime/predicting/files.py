@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime import __version__
+from throughtime.data.joined import without_empty
 from throughtime.data.sources import find_files
 from throughtime.data.tables import TableFormat
 from throughtime.errors import OptionError
@@ -119,7 +120,7 @@ def predict_files(
         raise OptionError("name the files to predict for: --out takes no standard input")
     _ = predictor.rows  # refused before anything is read
     form = _form(predictor)
-    sources = find_files(inputs, is_readable)
+    sources = without_empty(find_files(inputs, is_readable))
 
     def describe(source: Any) -> TableFile:
         found = describe_table(source, form, settings.part_rows)

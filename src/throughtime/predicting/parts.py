@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -113,8 +113,12 @@ class Output:
         """
         with atomic_file(self.part(number)) as file:
             writer = (ParquetPart if self.format == "parquet" else LinesPart)(file, kinds, kept)
-            yield writer
-            writer.finish()
+            try:
+                yield writer
+                writer.finish()
+            except BaseException:
+                writer.abandon()
+                raise
 
 
 class PartWriter(Protocol):
@@ -126,6 +130,10 @@ class PartWriter(Protocol):
 
     def finish(self) -> None:
         """Write what is left."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go of a file that is not to be."""
         ...
 
 
@@ -149,6 +157,10 @@ class LinesPart:
         self._file.write(_ENCODER.encode(row).encode() + b"\n")
 
     def finish(self) -> None:
+        """See `PartWriter`."""
+        return
+
+    def abandon(self) -> None:
         """See `PartWriter`."""
         return
 
@@ -184,6 +196,12 @@ class ParquetPart:
         if self._rows:
             self._flush()
         self._writer.close()
+
+    def abandon(self) -> None:
+        """See `PartWriter`."""
+        # Left open, it would try to write later, and complain on standard error.
+        with suppress(Exception):
+            self._writer.close()
 
     def _flush(self) -> None:
         arrow = require_arrow()

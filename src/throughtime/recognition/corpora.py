@@ -106,9 +106,10 @@ def _is_table(source: Source) -> bool:
 
 
 def described(files: Sequence[Source]) -> str:
-    """How many files there are, and how large they are together: "3 files, 1.2 MB"."""
-    size = sum(source.size or 0 for source in files)
-    return f"{len(files):,} file{'s' * (len(files) != 1)}, {_shown(size)}"
+    """How many files there are, and how large they are together, where that is known: "3 files, 1.2 MB"."""
+    sizes = [source.size for source in files if source.size is not None]
+    size = f", {_shown(sum(sizes))}" if len(sizes) == len(files) else ""
+    return f"{len(files):,} file{'s' * (len(files) != 1)}{size}"
 
 
 def _shown(size: int) -> str:
