@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -99,3 +103,15 @@ def test_an_error_is_one_line_and_not_longer_than_a_screen(capsys: pytest.Captur
     with pytest.raises(typer.Exit), user_errors():
         raise DataError(f"no such file: {chr(0) * 900}")  # four characters each, as a terminal gets them
     assert len(capsys.readouterr().err) < 1100
+
+
+def test_an_interruption_while_torch_is_imported_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)\n")
+    program = "from throughtime.cli.terminal import import_torch; import_torch()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._C._distributed_c10d import HashStore
 
 from tests.training.every_task import TEXT, write_every
 from tests.training.process_worker import carry_out
@@ -196,7 +197,7 @@ def test_one_process_says_which_has_ended_whoever_notices_first(monkeypatch: pyt
 
     monkeypatch.setattr(torch.distributed, "all_reduce", cut)
     monkeypatch.setattr("throughtime.training.processes._BEAT", 0.05)
-    store = torch.distributed.HashStore()
+    store = HashStore()
     everyone = [Processes(Place(rank, 3), store) for rank in range(3)]
     for processes in everyone:
         processes.meet()

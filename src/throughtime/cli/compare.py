@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from throughtime.cli.terminal import error_console, print_json, result_console, user_errors
+from throughtime.cli.terminal import error_console, import_torch, print_json, result_console, user_errors
 from throughtime.errors import OptionError
 
 HELP = """
@@ -92,9 +92,7 @@ def _inspected(
     runs: list[Any], names: list[str], text: Path | None, out: Path, lags: int, windows: int
 ) -> tuple[Path, list[dict[str, str]]]:
     """Compare language models on one text."""
-    from throughtime.run import require_torch
-
-    require_torch()
+    import_torch()
     from rich.text import Text
 
     from throughtime.inspection.comparison import Compared, write_comparison

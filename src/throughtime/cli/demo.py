@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from throughtime.cli.terminal import error_console, user_errors
+from throughtime.cli.terminal import error_console, import_torch, user_errors
 from throughtime.cli.terminal import write as write_text
 from throughtime.places import check_alone
 
@@ -69,9 +69,7 @@ def demo(
         if size is not None and name != "program":
             raise OptionError("--bytes is for the demo program only")
         if write is None:
-            from throughtime.run import require_torch
-
-            require_torch()
+            import_torch()
         folder = write if write is not None else Path("runs") / f"demo-{name}-data"
         extra = {} if size is None else {"max_bytes": size}
         with console.status(Text(f"Writing the data to {folder}")):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from throughtime.cli.terminal import error_console, print_json, result_console, user_errors
+from throughtime.cli.terminal import error_console, import_torch, print_json, result_console, user_errors
 from throughtime.errors import OptionError
 from throughtime.files import refuse_link
 from throughtime.hub.cache import refuse_hub_name
@@ -66,10 +66,9 @@ def inspect(
 ) -> None:
     """Open the run, measure, draw."""
     with user_errors():
-        from throughtime.run import Run, require_torch
-
-        require_torch()
+        import_torch()
         from throughtime.inspection.report import Options, inspect_language_model
+        from throughtime.run import Run
         from throughtime.tasks.language_model.run import LanguageModelRun
 
         if errors not in ("strict", "replace"):

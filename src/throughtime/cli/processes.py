@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from throughtime.cli.terminal import say_error
+from throughtime.cli.terminal import import_torch, say_error
 from throughtime.errors import OptionError
 from throughtime.places import place_here
 
@@ -61,9 +61,7 @@ def run_processes(count: int, arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 0, or that of the first process that failed.
     """
-    from throughtime.run import require_torch
-
-    require_torch()
+    import_torch()
     children: list[subprocess.Popen[bytes]] = []
     caught: list[int] = []
 
@@ -155,15 +153,13 @@ def wait_for(children: list[subprocess.Popen[bytes]], caught: list[int]) -> int:
             failed = [child.returncode for child in children if child.returncode]
             until = time.monotonic() + _FAREWELL
         elif not caught and time.monotonic() > until:
-            # Those that notice say so: these still wait for each other, or for the first one to read the data.
+            # Those that notice say so: these still wait for each other, or for the first one to read data.
             if failed[0] < 0:
                 rank = next(rank for rank, child in enumerate(children) if child.returncode == failed[0])
                 how = signal.Signals(-failed[0]).name
                 memory = ": the machine may be out of memory" if how == "SIGKILL" else ""
-                say_error(
-                    f"rank {rank} (process {children[rank].pid}) has ended with {how}, so the others are stopped"
-                    f"{memory}"
-                )
+                which = f"rank {rank} (process {children[rank].pid})"
+                say_error(f"{which} has ended with {how}, so the others are stopped{memory}")
             for child in running:
                 child.terminate()
             caught.append(signal.SIGTERM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -80,6 +81,25 @@ def exit_code_of(error: OSError) -> int:
         _silence_output()
     say_error(describe_os_error(error))
     return USER_ERROR
+
+
+def import_torch() -> None:
+    """Import PyTorch. Ctrl-C ends the process meanwhile: raised in there it reaches C++, which aborts.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    from throughtime.run import require_torch
+
+    before = signal.getsignal(signal.SIGINT)
+    raises = before is signal.default_int_handler
+    if raises:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        require_torch()
+    finally:
+        if raises:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

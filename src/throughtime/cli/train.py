@@ -13,7 +13,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from throughtime.cli.processes import check_processes, run_processes, without_processes
-from throughtime.cli.terminal import error_console, print_json, user_errors
+from throughtime.cli.terminal import error_console, import_torch, print_json, user_errors
 from throughtime.cli.train_help import TrainCommand
 from throughtime.config import CONFIGS, RunConfig, every_option, read_options
 from throughtime.errors import OptionError
@@ -106,9 +106,7 @@ def run(
                 return
             resolved, why = settle(source, given, *layers)
 
-        from throughtime.run import require_torch
-
-        require_torch()
+        import_torch()
         from throughtime.training import Interrupted
         from throughtime.training.progress import ConsoleProgress, Progress
 
@@ -167,9 +165,8 @@ def _sweep(
     from throughtime.cli.sweep import run_sweep
     from throughtime.pictures import require_matplotlib
     from throughtime.recognition import settle
-    from throughtime.run import require_torch
 
-    require_torch()
+    import_torch()
     require_matplotlib()
     named = {"preset": preset_name, "layers": layers}
 
@@ -181,9 +178,7 @@ def _sweep(
 
 def _leading() -> AbstractContextManager[Any]:
     """The first of several processes from the beginning, so that the others hear of any error."""
-    from throughtime.run import require_torch
-
-    require_torch()
+    import_torch()
     from throughtime.training.processes import joined
 
     return joined(lambda _: None)
@@ -191,9 +186,7 @@ def _leading() -> AbstractContextManager[Any]:
 
 def _take_part() -> None:
     """Train with the first of several processes, which knows what, and says all that there is to say."""
-    from throughtime.run import require_torch
-
-    require_torch()
+    import_torch()
     from throughtime.training import Interrupted, follow
 
     try:

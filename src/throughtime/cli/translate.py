@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from throughtime.cli.backend import Backend, Precision, Threads
-from throughtime.cli.terminal import Raw, error_console, json_text, user_errors, write
+from throughtime.cli.terminal import Raw, error_console, import_torch, json_text, user_errors, write
 from throughtime.errors import OptionError
 
 if TYPE_CHECKING:
@@ -110,9 +110,7 @@ def translate(
 def _draw_influence(run: TranslatorRun, translator: TextTranslator, result: Translated, path: Path) -> None:
     import numpy as np
 
-    from throughtime.run import require_torch
-
-    require_torch()
+    import_torch()
     from throughtime.inspection.influence import shares, translation_influence
     from throughtime.pictures.alignment import draw_alignment
 
