@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -108,6 +109,14 @@ def test_what_cannot_be_done_is_said(run: Path, monkeypatch: pytest.MonkeyPatch)
         fill(run, "aim", pytest.fail)
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(MissingExtraError, match="mlflow is not installed: install it with `"):
+        fill(run, "mlflow", pytest.fail)
+
+    def refuse() -> None:
+        raise ValueError("there is no such store")
+
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=refuse))
+    monkeypatch.setitem(sys.modules, "mlflow.entities", SimpleNamespace(Metric=None, Param=None))
+    with pytest.raises(RunError, match="mlflow failed: there is no such store"):
         fill(run, "mlflow", pytest.fail)
     library = Wandb("wandb")
     library.fails_at = "log"

@@ -221,6 +221,15 @@ def test_a_process_that_is_killed_before_the_training_is_named(
     assert said.startswith(f"error: rank 1 (process {children[1].pid}) has ended with SIGKILL"), said
 
 
+def test_who_saves_after_an_interruption_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("throughtime.cli.processes._FAREWELL", 0.05)
+    monkeypatch.setattr("throughtime.cli.processes._TERMINATION", 0.05)
+    programs = ("import time; time.sleep(1.5)", "raise SystemExit(130)")
+    children = [subprocess.Popen([sys.executable, "-c", program]) for program in programs]
+    assert wait_for(children, [signal.SIGINT]) == 130
+    assert children[0].returncode == 0
+
+
 def read_some_metrics(folder: Path) -> bool:
     return (folder / "metrics.jsonl").exists() and bool((folder / "metrics.jsonl").read_bytes())
 

@@ -142,17 +142,19 @@ def wait_for(children: list[subprocess.Popen[bytes]], caught: list[int]) -> int:
 
     Args:
         children: by rank.
-        caught: the signals that were passed on to them; those that end them here are added.
+        caught: the signals that were passed on to them: to save takes as long as it takes.
     Returns:
         As of `run_processes`.
     """
     failed: list[int] = []
-    until = 0.0
+    until, is_told = 0.0, False
     while running := [child for child in children if child.poll() is None]:
         if not failed:
             failed = [child.returncode for child in children if child.returncode]
             until = time.monotonic() + _FAREWELL
-        elif not caught and time.monotonic() > until:
+        elif caught or time.monotonic() < until:
+            pass
+        elif not is_told:
             # Those that notice say so: these still wait for each other, or for the first one to read data.
             if failed[0] < 0:
                 rank = next(rank for rank, child in enumerate(children) if child.returncode == failed[0])
@@ -162,9 +164,8 @@ def wait_for(children: list[subprocess.Popen[bytes]], caught: list[int]) -> int:
                 say_error(f"{which} has ended with {how}, so the others are stopped{memory}")
             for child in running:
                 child.terminate()
-            caught.append(signal.SIGTERM)
-            until = time.monotonic() + _TERMINATION
-        elif time.monotonic() > until + _FAREWELL:
+            is_told, until = True, time.monotonic() + _TERMINATION + _FAREWELL
+        else:
             for child in running:
                 child.kill()
         time.sleep(_POLL)

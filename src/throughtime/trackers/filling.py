@@ -57,9 +57,9 @@ def fill(folder: Path, name: str, remark: Callable[[str], None]) -> Filled:
         one = KnownRun("", 0) if name == "tensorboard" else known.read().get(name, KnownRun("", 0))
         if name == "wandb" and one.lines >= len(entries):
             return Filled(name, one.run, 0, len(entries))  # where it is offline, each start leaves a folder
-        tracker = make_tracker(name, folder, one.run, one.lines)
         try:
             with errors_for_output():
+                tracker = make_tracker(name, folder, one.run, one.lines)
                 tracker.start(config.model_dump())
                 had = tracker.lines
                 for place, entry in enumerate(entries):
