@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import pytest
 import throughtime as tt
 from tests.predicting.conftest import texts
 from throughtime.errors import DataError, OptionError
+from throughtime.predicting.files import Settings, predict_files
 from throughtime.run import Run
 
 
@@ -111,3 +113,18 @@ def test_predicting_imports_neither_torch_nor_pyarrow(run: Path) -> None:
         "sys.exit('torch' in sys.modules or 'pyarrow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(run)], check=True)
+
+
+def test_a_run_of_the_hub_is_opened_by_its_name(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "models--me--mine"
+    shutil.copytree(run, place / "snapshots" / ("0" * 40))
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    predictor = pickle.loads(pickle.dumps(tt.Predictor("hf://me/mine")))
+    assert predictor({"text": ["a good film"]}) == tt.Predictor(run)({"text": ["a good film"]})
+    (tmp_path / "in.csv").write_text("text\na good film\n")
+    settings = Settings(tmp_path / "out", processes=1)
+    assert predict_files(predictor, [str(tmp_path / "in.csv")], settings).is_complete

@@ -107,6 +107,8 @@ def test_what_cannot_be_done_is_said(run: Path, monkeypatch: pytest.MonkeyPatch)
         OptionError, match="tracker 'aim' is unknown: use tensorboard, wandb, trackio, mlflow"
     ):
         fill(run, "aim", pytest.fail)
+    with pytest.raises(OptionError, match="hf://me/mine is no folder to write into: bring it here first"):
+        fill(Path("hf://me/mine"), "mlflow", pytest.fail)
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(MissingExtraError, match="mlflow is not installed: install it with `"):
         fill(run, "mlflow", pytest.fail)

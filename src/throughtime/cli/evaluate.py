@@ -131,7 +131,7 @@ def evaluate(
         console = error_console()
         if _is_training_data(opened, file):
             console.print(
-                f"{file} is what {run} was trained on: the figures tell what it remembers",
+                f"{file} is what {opened.hub_name or run} was trained on: the figures tell what it remembers",
                 style="yellow",
                 soft_wrap=True,
             )

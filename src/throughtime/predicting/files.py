@@ -134,7 +134,7 @@ def predict_files(
         **predictor.facts(),
     }
     plan, went_on = settle_plan(
-        settings.out, sources, describe, settings.part_rows, fingerprint(predictor.folder), options
+        settings.out, sources, describe, settings.part_rows, fingerprint(predictor.run.folder), options
     )
     units = plan.units()
     output = Output(settings.out, settings.format, len(units))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from throughtime.data.tables import BadRows, Row
 from throughtime.errors import DataError, OptionError
+from throughtime.hub.cache import is_hub_name
 from throughtime.predicting.arrow import arrow_schema
 from throughtime.run.row_prediction import Kind, RowPredictor
 
@@ -36,7 +37,7 @@ class Predictor:
 
     Args:
         run: the run folder of a classifier, a word tagger or a translator; where the processes run, it has
-            to have this name as well.
+            to have this name as well. Or hf://owner/name@revision, which each process opens in its cache.
         keep: columns that are passed on beside the predictions.
         errors: what becomes of a row that cannot be used: "raise" stops with a DataError that names it;
             "null" leaves its predictions empty and gives a column `error` with the reason.
@@ -64,7 +65,7 @@ class Predictor:
             raise OptionError(f"errors is {errors!r}: use 'raise' or 'null'")
         if batch < 1:
             raise OptionError(f"batch is {batch}: it has to be 1 or more")
-        self.folder = Path(run).resolve()
+        self.folder = Path(run) if is_hub_name(run) else Path(run).resolve()
         self.keep = tuple(keep)
         self._errors = errors
         self._how = (backend, precision, threads)

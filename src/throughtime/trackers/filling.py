@@ -8,6 +8,7 @@ from pathlib import Path
 
 from throughtime.config import RunConfig
 from throughtime.errors import RunError, ThroughtimeError
+from throughtime.hub.cache import refuse_hub_name
 from throughtime.run.history import METRICS, read_metrics
 from throughtime.run.layout import CONFIG
 from throughtime.run.lock import writing
@@ -48,6 +49,7 @@ def fill(folder: Path, name: str, remark: Callable[[str], None]) -> Filled:
         OptionError: there is no such tracker.
         MissingExtraError: its library is not installed.
     """
+    refuse_hub_name(folder, "bring it here first, with `throughtime pull` and --out")
     config = RunConfig.load(folder / CONFIG)
     with writing(folder, remark):
         entries = read_metrics(folder)
