@@ -76,11 +76,15 @@ def test_rows_that_cannot_be_used_raise_or_are_null(run: Path) -> None:
     answer = tt.Predictor(run, errors="null")(batch)
     assert answer["error"] == [None, "text is empty", "column 'text' is missing"]
     assert answer["label"][1] is None and answer["label"][0] is not None
+    pandas = pytest.importorskip("pandas")
+    missing = tt.Predictor(run, errors="null")(pandas.DataFrame(batch, dtype="string"))  # as of Dask
+    assert missing["error"].tolist()[1:] == answer["error"][1:]
 
 
 @pytest.mark.parametrize(
     ("options", "batch", "message"),
     [
+        ({}, {"text": ["a"], "id": [1, 2]}, "the batch has 2 values of 'id' and 1 of 'text'"),
         ({}, {"words": ["a"]}, "the batch has no column 'text'; its columns are words"),
         ({"keep": ["id"]}, {"text": ["a"]}, "the batch has no column 'id'"),
         ({"keep": ["label"]}, {"text": ["a"], "label": ["b"]}, "'label' cannot be kept"),

@@ -15,7 +15,7 @@ from throughtime.data.lines import shown
 from throughtime.errors import DataError
 
 # What pandas calls a value that is not there. Named and not imported: nobody needs pandas for it.
-_NOTHING = ("NAType", "NaTType")
+NOTHING = ("NAType", "NaTType")
 
 
 def plain(value: Any) -> Any:
@@ -29,7 +29,7 @@ def plain(value: Any) -> Any:
         return str(value) if isinstance(value, str) else value
     if isinstance(value, float):
         return None if value != value else float(value)
-    if type(value).__name__ in _NOTHING:
+    if type(value).__name__ in NOTHING:
         return None
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()

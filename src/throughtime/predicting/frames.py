@@ -10,6 +10,7 @@ import numpy as np
 from throughtime.data.tables import Row
 from throughtime.errors import DataError, OptionError
 from throughtime.in_memory.frames import frame_rows
+from throughtime.in_memory.values import NOTHING
 from throughtime.predicting.arrow import arrow_schema, require_arrow
 from throughtime.run.row_prediction import Kind
 
@@ -21,6 +22,7 @@ class Frame:
         batch: a dictionary of columns, a table or record batch of pyarrow, or a data frame of pandas.
     Raises:
         OptionError: it is something else.
+        DataError: the columns of a dictionary differ in their length.
     """
 
     def __init__(self, batch: Any) -> None:
@@ -37,6 +39,13 @@ class Frame:
         frame: Any = batch
         names = frame.schema.names if self._is_arrow else frame.columns if self._is_pandas else frame
         self.columns = [str(name) for name in names]
+        if isinstance(batch, Mapping):
+            lengths = [(len(column), name) for name, column in batch.items() if hasattr(column, "__len__")]
+            (least, short), (most, long) = min(lengths, default=(0, "")), max(lengths, default=(0, ""))
+            if least < most:
+                raise DataError(
+                    f"the batch has {most:,} values of {long!r:.60} and {least:,} of {short!r:.60}"
+                )
 
     def __len__(self) -> int:
         if self._is_arrow:
@@ -101,6 +110,4 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, np.ndarray):
         return value.tolist()
-    if type(value).__module__.partition(".")[0] == "pandas":  # its NA and NaT
-        raise DataError("a value of pandas is missing: df.fillna(...) or df.dropna() settles what it means")
-    return value
+    return None if type(value).__name__ in NOTHING else value
