@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -114,11 +114,17 @@ def describe_os_error(error: OSError) -> str:
     return what if error.filename is None else f"{os.fsdecode(error.filename)}: {what}"
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Delete what processes that were killed left of files that `atomic_file` was writing."""
+def remove_unfinished(folder: Path, names: Container[str] | None = None) -> None:
+    """Delete what processes that were killed left of files that `atomic_file` was writing.
+
+    Args:
+        folder: with all below it.
+        names: only of files that are called so.
+    """
     for path in folder.rglob(f".*{_PARTIAL}"):
+        name, _, number = path.name[1:].removesuffix(_PARTIAL).rpartition(".")
         # A process that reads the run may be writing a picture of its own right now.
-        if not _runs(path.name.removesuffix(_PARTIAL).rpartition(".")[2]):
+        if (names is None or name in names) and not _runs(number):
             path.unlink(missing_ok=True)
 
 

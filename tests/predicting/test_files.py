@@ -182,6 +182,15 @@ def _wait_for_parts(folder: Path, count: int, process: subprocess.Popen[bytes]) 
         time.sleep(0.01)
 
 
+def test_a_shard_clears_away_only_what_it_left_itself(run: Path, folder: Path, tmp_path: Path) -> None:
+    predict(run, [str(folder)], tmp_path, part_rows=100, shard=(0, 2))
+    left = [tmp_path / f".part-0000{unit}.jsonl.999999999.partial" for unit in (1, 2)]
+    for path in left:
+        path.write_text("{")
+    predict(run, [str(folder)], tmp_path, part_rows=100, shard=(1, 2))
+    assert [path.exists() for path in left] == [False, True]
+
+
 def test_a_part_that_is_lost_or_cut_is_made_again(run: Path, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict(run, [str(folder)], out, part_rows=100)

@@ -139,9 +139,10 @@ def predict_files(
     units = plan.units()
     output = Output(settings.out, settings.format, len(units))
     index, count = settings.shard
-    if count == 1:  # what another machine is writing looks like what a killed process left
-        remove_unfinished(settings.out)
     ours = units[index::count]
+    # What another machine is writing looks like what a killed process left.
+    names = None if count == 1 else {path.name for unit in ours for path in output.files(unit.number)}
+    remove_unfinished(settings.out, names)
     state = State(len(sources), len(ours), went_on=went_on)
     todo: list[int] = []
     sizes = {unit.number: max(unit.size, 1) for unit in ours}
@@ -181,7 +182,11 @@ def predict_files(
             from throughtime.predicting.ray_engine import work_with_ray as work
         else:
             work = work_locally
-        work(job, todo, processes, predictor.threads, report)
+        try:
+            work(job, todo, processes, predictor.threads, report)
+        finally:
+            if settings.engine == "local":  # others may still be at work on other machines
+                remove_unfinished(settings.out, names)
     every = [found for unit in units if (found := output.finished(unit.number)) is not None]
     state.is_complete = len(every) == len(units)
     if state.is_complete:

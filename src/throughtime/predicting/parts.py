@@ -67,6 +67,10 @@ class Output:
         """What is written once a part is complete."""
         return self.folder / DONE / f"{self._digits(number)}.json"
 
+    def files(self, number: int) -> tuple[Path, ...]:
+        """All that a unit writes."""
+        return self.part(number), self.errors(number), self.marker(number)
+
     def _digits(self, number: int) -> str:
         return f"{number:0{max(5, len(str(self.parts - 1)))}d}"
 

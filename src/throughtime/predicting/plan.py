@@ -191,10 +191,12 @@ def settle_plan(
         RunError: the folder holds something else, or the outputs of other files, options or another model.
     """
     path = out / PLAN
-    is_there = path.exists()
+    # In one look: another shard may begin the folder at this moment.
+    names = {entry.name for entry in out.iterdir()} if out.exists() else set[str]()
+    is_there = PLAN in names
     if is_there:
         plan = Plan.read(path)
-    elif out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
+    elif any(not name.startswith(".") for name in names):
         raise RunError(f"{out} is not empty, and holds no {PLAN}: name another folder with --out")
     else:
         plan = make_plan(sources, describe, part_rows, model, options)
