@@ -26,7 +26,7 @@ from throughtime.places import Place, check_alone, place_here, unused_processes
 from throughtime.run.history import read_metrics
 from throughtime.training import Interrupted, resume, train
 from throughtime.training.checkpoint import CHECKPOINT, Checkpoint
-from throughtime.training.processes import Processes
+from throughtime.training.processes import Processes, joined
 from throughtime.training.shares import Share
 from throughtime.training.sharing import Sharing
 
@@ -290,6 +290,20 @@ def test_a_place_is_read_from_what_launchers_set() -> None:
         place_here({**variables, "RANK": "9" * 5000})
     with pytest.raises(OptionError, match="RANK is 4 of WORLD_SIZE 4"):
         place_here({**variables, "RANK": "4"})
+
+
+def test_a_place_where_nobody_can_meet_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        variables = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("TORCHELASTIC_USE_AGENT_STORE", raising=False)
+        where = rf"rank 0 of 2 cannot meet the others at 127\.0\.0\.1:{port}: .*address already in use"
+        with pytest.raises(ProcessError, match=where), joined(pytest.fail):
+            pass
 
 
 def test_a_command_that_is_given_again_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

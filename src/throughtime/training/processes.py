@@ -385,10 +385,9 @@ def joined(remark: Callable[[str], None]) -> Iterator[Processes]:
         yield Processes(place)  # which may have been started again
         return
     from torch._C._distributed_c10d import PrefixStore
-    from torch.distributed.rendezvous import rendezvous
 
     if _place_to_meet is None:
-        _place_to_meet, _, _ = next(rendezvous("env://", place.rank, place.count, timeout=_MEETING))
+        _place_to_meet = _found_place(place)
     _meetings += 1
     # An agent's store outlives the processes that it starts again, and all that they have said.
     meeting = f"throughtime/{place.restarts}/{_meetings}"
@@ -406,6 +405,26 @@ def joined(remark: Callable[[str], None]) -> Iterator[Processes]:
         processes.leave(None)
     finally:
         _joined = None
+
+
+def _found_place(place: Place) -> Any:
+    """The store at which the processes meet.
+
+    Raises:
+        ProcessError: it cannot be made or reached.
+    """
+    from torch.distributed.rendezvous import rendezvous
+
+    try:
+        return next(rendezvous("env://", place.rank, place.count, timeout=_MEETING))[0]
+    except (RuntimeError, ValueError) as error:  # also that of torch.distributed, of a socket or a variable
+        where = ":".join(
+            os.environ.get(name, f"({name} is not set)") for name in ("MASTER_ADDR", "MASTER_PORT")
+        )
+        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        raise ProcessError(
+            f"rank {place.rank} of {place.count} cannot meet the others at {where}: {reason}"
+        ) from error
 
 
 def _say_once(processes: Processes, error: ThroughtimeError | OSError) -> None:
