@@ -1,7 +1,7 @@
 """One of several processes that train together, several runs in turn: `python -m ... PLAN.json`.
 
 The plan lists trainings: [source, out, options, stop_at]. Without a source, the run is resumed; with a step
-to stop at, the first process gets a signal then.
+to stop at, the first process gets a signal then. A source that is not there fails, and the next one follows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from throughtime.errors import DataError, ProcessError
 from throughtime.training import Interrupted, StepEvent, resume, train
 from throughtime.training.additions import Additions
 
@@ -24,7 +25,8 @@ def carry_out(plan: list[Any]) -> None:
             if event.step == stop_at:
                 os.kill(os.getpid(), signal.SIGTERM)
 
-        with suppress(Interrupted):
+        is_there = source is None or os.path.exists(source)
+        with suppress(Interrupted) if is_there else suppress(DataError, ProcessError):
             if source is None:
                 resume(out, additions=Additions(on_step=stop))
             else:

@@ -89,7 +89,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     carry_out([begin("one", 0, task) for task in TASKS])
     carry_out([begin("one-groups", 4, task) for task in IN_GROUPS])
     begun = [begin(name, groups, task, stop_at=3) for name, groups, task in HOPS]
-    train_together(2, [begin("two", 0, task) for task in TASKS] + begun, folder)
+    missing = [folder / "nothing.txt", folder / "missing", {}, None]
+    train_together(2, [missing] + [begin("two", 0, task) for task in TASKS] + begun, folder)
     carry_out(go_on(stop_at=6))
     hopped = {task for _, groups, task in HOPS if groups}
     others = [begin("four-groups", 4, task) for task in IN_GROUPS if task not in hopped]

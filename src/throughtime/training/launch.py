@@ -86,13 +86,15 @@ def train(
     layers = [preset_options(preset)] if preset else []
     options = {name: between_commas(name, value) for name, value in options.items()}
     additions = Additions.of(on_step, on_evaluation, options)
-    if place_here().rank > 0:
+    place, show = place_here(), show or Progress()
+    if place.rank > 0:
         return follow(additions)[0]
-    with staged(source, options, out) as given:
+    # The others wait to hear of it, whatever is wrong with the data.
+    together = joined(show.remark) if place.count > 1 else contextlib.nullcontext()
+    with together, staged(source, options, out) as given:
         options = dict(given.options)
         config, why = settle(options.pop("source"), options, *layers)
-        run, _ = start(config, out, show or Progress(), given.in_words(why), overwrite, given, additions)
-    return run
+        return start(config, out, show, given.in_words(why), overwrite, given, additions)[0]
 
 
 def with_evaluations(config: RunConfig) -> RunConfig:
