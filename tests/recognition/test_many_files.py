@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from throughtime.data.joined import join
 from throughtime.data.sources import Source
 from throughtime.errors import DataError
 from throughtime.recognition import recognise
@@ -48,6 +49,15 @@ def test_the_columns_and_the_options_decide(
     found = recognise(f"{tmp_path}/*.jsonl", options)
     assert found.task == task
     assert found.why.startswith("2 files, ")
+
+
+def test_an_empty_file_among_others_has_no_rows(tmp_path: Path) -> None:
+    write(tmp_path, "b.jsonl", LABELLED)
+    (tmp_path / "a.jsonl").write_text("")
+    assert recognise(f"{tmp_path}/*.jsonl").task == "classifier"
+    assert [file.name for file in join(f"{tmp_path}/*.jsonl").files] == ["b.jsonl"]
+    with pytest.raises(DataError, match=r"a\.jsonl is empty: there is nothing to read"):
+        recognise(f"{tmp_path}/a*.jsonl")
 
 
 def test_a_size_that_no_server_tells_is_left_out() -> None:
