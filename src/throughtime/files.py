@@ -114,17 +114,20 @@ def describe_os_error(error: OSError) -> str:
     return what if error.filename is None else f"{os.fsdecode(error.filename)}: {what}"
 
 
-def remove_unfinished(folder: Path, names: Container[str] | None = None) -> None:
+def remove_unfinished(
+    folder: Path, names: Container[str] | None = None, also_of_running: bool = False
+) -> None:
     """Delete what processes that were killed left of files that `atomic_file` was writing.
 
     Args:
         folder: with all below it.
         names: only of files that are called so.
+        also_of_running: also what a process writes that is still there; it ends in an error.
     """
     for path in folder.rglob(f".*{_PARTIAL}"):
         name, _, number = path.name[1:].removesuffix(_PARTIAL).rpartition(".")
         # A process that reads the run may be writing a picture of its own right now.
-        if (names is None or name in names) and not _runs(number):
+        if (names is None or name in names) and (also_of_running or not _runs(number)):
             path.unlink(missing_ok=True)
 
 

@@ -20,7 +20,9 @@ import pytest
 
 from tests.predicting.conftest import hashes, predict, rows_of, texts
 from throughtime.errors import DataError, OptionError, RunError, ThroughtimeError
+from throughtime.predicting import ray_engine
 from throughtime.predicting.files import Settings, predict_files
+from throughtime.predicting.local import work_locally
 from throughtime.predicting.predictor import Predictor
 from throughtime.run import Run
 
@@ -189,6 +191,20 @@ def test_a_shard_clears_away_only_what_it_left_itself(run: Path, folder: Path, t
         path.write_text("{")
     predict(run, [str(folder)], tmp_path, part_rows=100, shard=(1, 2))
     assert [path.exists() for path in left] == [False, True]
+
+
+def test_what_an_actor_of_a_killed_command_still_writes_is_cleared_away(
+    run: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+
+    def work(*arguments: Any) -> None:
+        work_locally(*arguments)
+        (out / f".part-00001.jsonl.{os.getpid()}.partial").write_bytes(b"{")
+
+    monkeypatch.setattr(ray_engine, "work_with_ray", work)
+    predict(run, [str(folder)], out, engine="ray")
+    assert not list(out.rglob(".*"))
 
 
 def test_a_part_that_is_lost_or_cut_is_made_again(run: Path, folder: Path, tmp_path: Path) -> None:

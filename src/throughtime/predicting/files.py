@@ -184,9 +184,13 @@ def predict_files(
             work = work_locally
         try:
             work(job, todo, processes, predictor.threads, report)
-        finally:
+        except BaseException:
             if settings.engine == "local":  # others may still be at work on other machines
                 remove_unfinished(settings.out, names)
+            raise
+        # All our parts are there. Actors of Ray outlive a command that was killed by seconds: what one of
+        # them still writes is there already.
+        remove_unfinished(settings.out, names, also_of_running=settings.engine == "ray")
     every = [found for unit in units if (found := output.finished(unit.number)) is not None]
     state.is_complete = len(every) == len(units)
     if state.is_complete:
