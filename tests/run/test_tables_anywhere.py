@@ -136,7 +136,6 @@ def test_validation_may_be_a_pattern(tmp_path: Path, memory: MemoryFileSystem) -
         (b"text,label,x\nfine,good,1\n", r"b\.csv has a column 'x', which .*a\.csv does not have"),
         (b"text,label\nfine,good\nfine\n", r"b\.csv line 3: 1 fields, expected 2"),
         (b"text,label\nfine,good\n,good\n", r"b\.csv line 3: text is empty"),
-        (b"", r"b\.csv is empty"),
     ],
 )
 def test_a_fault_names_its_file(tmp_path: Path, second: bytes, told: str) -> None:
