@@ -16,6 +16,8 @@ from throughtime import _native
 
 # Fewer rows are not worth another call.
 _FEWEST_ROWS = 64
+# So few columns are narrow for the tiles of bf16, and cost little in fp32.
+_FEW_COLUMNS = 256
 
 
 def _has_onednn() -> bool:
@@ -72,7 +74,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     results in float32.
     """
     if rounds(x.device.type) and weight.dtype == torch.float32:
-        return rounded_linear(x.float(), weight, bias)
+        if len(weight) > _FEW_COLUMNS:
+            return rounded_linear(x.float(), weight, bias)
+        with torch.autocast("cpu", enabled=False):
+            return linear(x.float(), weight, bias)
     plain = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu" and weight.is_contiguous()
     if not (_ONEDNN and plain) or x.numel() < _FEWEST_ROWS * x.shape[-1] or torch.is_autocast_enabled("cpu"):
         return F.linear(x, weight, bias)
