@@ -11,7 +11,7 @@ namespace throughtime {
 namespace {
 
 // Multiply-adds that take as long as a member more makes the barriers of a step. Two cores of an AVX-512
-// machine: with 8,000 a member and more, two are faster than one.
+// machine: with 16,000 for each and more, two are faster than one.
 constexpr double kMember = 8e3;
 // What calls leave behind for the next ones at most: 1 GiB.
 constexpr std::size_t kMostHeld = std::size_t{1} << 28;
