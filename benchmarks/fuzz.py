@@ -4,7 +4,7 @@
     python benchmarks/fuzz.py --kind sounds pictures --seconds 600 --keep failures
     python benchmarks/fuzz.py --seed 1 --only 4711
 
-Small valid files and 25 run folders are made in a temporary folder. Each input is one of them with
+Small valid files and 26 run folders are made in a temporary folder. Each input is one of them with
 something wrong in it: bits, lengths, JSON, declared sizes, archives that are packed again with right
 checksums. The program's own commands read it, in worker processes. An input may be accepted, or refused with
 exit code 2 and one line. Anything else is a failure: a traceback, another exit code, a message of several

@@ -28,6 +28,9 @@ SNIPPETS: tuple[bytes, ...] = (
     b"{}",
     b"a" * 300, b"[" * _DEEP, b"a" * _LONG, b"word " * 30_000, b"\n" * 20_000, b",".join([b"1"] * 20_000),
     b'"' + b"x" * _LONG,
+    b"[1]", b"['a' 'b']", b"['a' 3 nan]", b"[{'a': b'x'}]", b"[1, {1}]", b"[" + b"-" * _LONG + b"1]",
+    b"[" + b"1 " * 30_000 + b"]", b"['a', " * _DEEP + b"]" * _DEEP, b"[0, 5, 'x']", b"31 Feb 2024", b"?",
+    b"202413", b"1700000000000000000", b"99999-01-01",
 )
 
 # As they stand in JSON.

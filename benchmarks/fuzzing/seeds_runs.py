@@ -66,6 +66,7 @@ _RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
         },
     ),
     "names": (_WORD_TAGGER, "names.conll", {**_FEW, "characters": "cnn", "batch": 2}),
+    "marks": (_WORD_TAGGER, "marks.jsonl", {**_FEW, "batch": 2}),
     "parts": (_WORD_TAGGER, "parts.conllu", {**_FEW, "characters": "lstm", "crf": False, "batch": 2}),
     "people": (
         _LANGUAGE_MODEL,

@@ -47,6 +47,16 @@ def _series() -> None:
     ]
     for suffix in TABLES:
         table(f"shops.{suffix}", shops)
+    items: list[dict[str, Any]] = [
+        {"store": store, "item": item, "date": f"{day + 1} Mar 2024", "hour": 12, "sold": (day + store) % 5}
+        for store, item in ((1, "tea"), (2, "tea"), (2, "rice"))
+        for day in range(24)
+    ]
+    items[5]["sold"] = "?"
+    table("items.csv", items)
+    table(
+        "seconds.csv", [{"time": 1_700_000_000 + 3600 * n, "load": row["load"]} for n, row in enumerate(rows)]
+    )
 
 
 def _sentences() -> None:
@@ -79,10 +89,37 @@ def _sentences() -> None:
     ]
     for suffix in ("jsonl", "jsonl.gz", "parquet"):
         table(f"names.{suffix}", rows)
+    # As pandas writes lists, and as JSON does.
+    table("names.csv", rows)
+    table("names.tsv", [{name: json.dumps(value) for name, value in row.items()} for row in rows])
+    _marks(found)
     write("sentences.txt", b"Then Ann sees Rome.\nBo didn't see U.S. roads\n\n")
     known = ("then", "sees", "ann", "good", "film", *WORDS)
     vectors = "".join(f"{word} {number / 10} -0.5 1e-3\n" for number, word in enumerate(dict.fromkeys(known)))
     write("word.vec", vectors.encode())
+
+
+def _marks(sentences: list[list[tuple[str, str]]]) -> None:
+    """Marks in texts, as doccano, Prodigy and Label Studio export them."""
+    rows: list[tuple[str, list[tuple[int, int, str]]]] = []
+    for sentence in sentences:
+        text, marks = "", list[tuple[int, int, str]]()
+        for word, tag in sentence:
+            if tag != "O":
+                marks.append((len(text), len(text) + len(word), tag[2:]))
+            text += f"{word} "
+        rows.append((text, marks))
+    table("marks.jsonl", [{"text": text, "label": marks} for text, marks in rows])
+    named = [
+        {"text": text, "label": [dict(zip(("start", "end", "label"), mark, strict=True)) for mark in marks]}
+        for text, marks in rows
+    ]
+    table("marks.parquet", named)
+    several = [
+        {"text": row["text"], "label": [{**mark, "labels": [mark.pop("label")]} for mark in row["label"]]}
+        for row in json.loads(json.dumps(named))
+    ]
+    write("marks.json", json.dumps(several, indent=1).encode())
 
 
 def _lines() -> None:
@@ -102,6 +139,7 @@ def _lines() -> None:
     ]
     for suffix in ("jsonl", "parquet"):
         table(f"visits.{suffix}", events)
+    table("visits.csv", events)
 
 
 def _targets() -> None:
@@ -119,6 +157,11 @@ def _targets() -> None:
         table(f"scores.{suffix}", scores)
     for suffix in ("jsonl", "parquet"):
         table(f"things.{suffix}", things)
+    # As NumPy writes lists.
+    lists = [f"[{' '.join(repr(label) for label in row['label'])}]" for row in things]
+    table(
+        "lists.csv", [{"text": row["text"], "label": cell} for row, cell in zip(things, lists, strict=True)]
+    )
     table("things.csv", [{**row, "label": "|".join(row["label"])} for row in things])
 
 

@@ -73,6 +73,10 @@ def series() -> Iterator[Target]:
             else:
                 commands += (f"train {path} --series-column shop --value-column sales {PREPARE}",)
             yield Target(f"series .{suffix}", "series", path, (f"runs/{name}/", "ahead.csv"), commands, 1.5)
+    items = "--series-column store,item --time-column date,hour --value-column sold"
+    for path, options in (("items.csv", items), ("seconds.csv", "--time-column time")):
+        commands = (f"train {path} {options} --lookback 6 --horizon 2 {PREPARE}",)
+        yield Target("series .csv", "series", path, (), commands, 1.5)
     known = (f"forecast runs/hours recent.csv --future ahead.csv {ONE_THREAD} --json",)
     needs = ("runs/hours/", "recent.csv", "ahead.csv")
     yield Target("series, known ahead", "series", "ahead.csv", needs, known, 1.5)
@@ -85,6 +89,8 @@ def sentences() -> Iterator[Target]:
     for path, run, options in (
         *(("names.conll", "names", ""), ("names.conll.gz", "names", ""), ("parts.conllu", "parts", columns)),
         *(("names.jsonl", "names", ""), ("names.jsonl.gz", "names", ""), ("names.parquet", "names", "")),
+        *((name, "names", "") for name in ("names.csv", "names.tsv")),
+        *((f"marks.{suffix}", "marks", "") for suffix in ("jsonl", "json", "parquet")),
     ):
         commands = (*_train(path, options), *_train(path, "--task word-tagger"), *_predict(run, path))
         commands += (f"eval runs/{run} {path} {ONE_THREAD} --json",)
@@ -101,7 +107,7 @@ def lines_of_text() -> Iterator[Target]:
     table = "--lines --text-column name --condition-columns country,year"
     for path, run, options in (
         *((f"people.{suffix}", "people", table) for suffix in TABLES),
-        *((f"visits.{suffix}", "visits", "--lines") for suffix in ("jsonl", "parquet")),
+        *((f"visits.{suffix}", "visits", "--lines") for suffix in ("jsonl", "parquet", "csv")),
     ):
         commands = (*_train(path, options), f"eval runs/{run} {path} {ONE_THREAD} --per-line --json")
         commands += (f"eval runs/{run} {path} {ONE_THREAD} --json",)
@@ -124,6 +130,8 @@ def other_targets() -> Iterator[Target]:
             commands = (*_train(path, options), *_predict(name, path))
             commands += (f"eval runs/{name} {path} {ONE_THREAD} --json --skip-bad",)
             yield Target(f"other targets .{suffix}", "tables", path, (f"runs/{name}/",), commands, 0.8)
+    commands = (*_train("lists.csv"), f"eval runs/things lists.csv {ONE_THREAD} --json --skip-bad")
+    yield Target("other targets .csv", "tables", "lists.csv", ("runs/things/",), commands, 1.5)
 
 
 def tars() -> Iterator[Target]:

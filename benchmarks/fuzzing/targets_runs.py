@@ -40,6 +40,7 @@ _USES: dict[str, tuple[str, ...]] = {
     "hours": (f"{_FORECAST} runs/hours recent.csv --future ahead.csv", f"{_EVAL} runs/hours hours.csv"),
     "shops": (f"{_FORECAST} runs/shops shops.csv", f"{_FORECAST} runs/shops shops.csv --anomalies"),
     "names": (f"{_PREDICT} runs/names sentences.txt", f"{_EVAL} runs/names names.conll"),
+    "marks": (f"{_PREDICT} runs/marks marks.jsonl", f"{_EVAL} runs/marks marks.json"),
     "parts": (f"{_PREDICT} runs/parts sentences.txt", f"predict {ONE_THREAD} runs/parts sentences.txt"),
     "people": (
         f"{_SAMPLE} runs/people --samples 2 --condition country=north --condition year=1950",
@@ -52,7 +53,7 @@ _USES: dict[str, tuple[str, ...]] = {
 _DATA = ("short.txt", "lines.txt", "vectors.csv", "source.txt", "features.npz", "arrays/0.npy")
 _DATA += ("tagged/0.npy", "sounds/0.wav", "clips/0.mp4", "pictures/0.png", "spoken/0.wav", "moments/0.wav")
 _DATA += ("scores.csv", "things.jsonl", "answers.csv", "recent.csv", "ahead.csv", "hours.csv", "shops.csv")
-_DATA += ("sentences.txt", "names.conll", "people.csv", "visits.jsonl")
+_DATA += ("sentences.txt", "names.conll", "people.csv", "visits.jsonl", "marks.jsonl", "marks.json")
 
 _OF_TRAINING = ("checkpoints/", "data/", "tokens/", "metrics.jsonl")
 _EXPORTED = ("text", "remarks", "tagged", "pairs", "features", "hours", "names", "people", "spoken")
