@@ -1,6 +1,7 @@
 // Steps that are trained for Python: throughtime/kernels/native.py calls them.
 #include "bindings.h"
 #include "products.h"
+#include "softmax.h"
 
 namespace throughtime::bindings {
 namespace {
@@ -45,6 +46,21 @@ void multiply(const Operand& rows, const Operand& matrix, std::uintptr_t bias, s
                    reinterpret_cast<float*>(out), M, N, K, adds, threads);
 }
 
+// Logits become their gradients; throughtime/models/softmax_loss.py vouches for the addresses.
+void softmax(std::uintptr_t logits, const std::array<int, 2>& sizes, std::uintptr_t tokens,
+             std::int64_t ignored, float weight, float smoothing, std::uintptr_t losses, int threads,
+             const std::string& isa) {
+  const auto [rows, kinds] = sizes;
+  if (threads < 1 || threads > kMostThreads || rows < 1 || kinds < 1)
+    throw std::invalid_argument("a softmax has no such sizes");
+  const Wanted wanted{reinterpret_cast<const std::int64_t*>(tokens), ignored, weight, smoothing};
+  auto* of_rows = reinterpret_cast<float*>(losses);
+  const Kernels& kernels = kernels_of(isa);
+  const nb::gil_scoped_release release;
+  softmax_gradients(kernels, reinterpret_cast<float*>(logits), rows, kinds, wanted, of_rows, of_rows + rows,
+                    threads);
+}
+
 // An array of floats of any content, whose memory goes back to the arena when nobody holds it any longer.
 nb::ndarray<nb::numpy, float, nb::ndim<1>> memory(std::size_t floats) {
   auto* buffer = new Buffer<float>(arena().take(floats));
@@ -72,6 +88,8 @@ void bind_training(nb::module_& module) {
       .def("members_of", &TrainingStep::members_of, "batch"_a);
   module.def("multiply_rounded", multiply, "rows"_a, "matrix"_a, "bias"_a, "out"_a, "sizes"_a, "adds"_a,
              "threads"_a, "isa"_a = "");
+  module.def("softmax_gradients", softmax, "logits"_a, "sizes"_a, "tokens"_a, "ignored"_a, "weight"_a,
+             "smoothing"_a, "losses"_a, "threads"_a, "isa"_a = "");
   module.def("training_memory", memory, "floats"_a);
 }
 

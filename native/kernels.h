@@ -184,6 +184,10 @@ struct Kernels {
   // which is what a softmax's normaliser and entropy need. NaN where one is.
   void (*softmax_sums)(const float* logits, int n, float* sums);
 
+  // Turns n logits, n >= 1, into scale * softmax - shift, in place. sums: the largest, and the sums of e and
+  // of d as above. NaN where one is.
+  void (*softmax_gradient)(float* logits, int n, float scale, float shift, float* sums);
+
   // Prepares one vector: `size` floats into `lanes` lanes, the rest filled with zeros.
   void (*prepare)(Precision precision, const float* values, int size, std::uint32_t* lanes, int lane_count,
                   float* scale);

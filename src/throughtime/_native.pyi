@@ -93,6 +93,17 @@ def multiply_rounded(
     threads: int,
     isa: str = "",
 ) -> None: ...
+def softmax_gradients(
+    logits: int,
+    sizes: tuple[int, int],
+    tokens: int,
+    ignored: int,
+    weight: float,
+    smoothing: float,
+    losses: int,
+    threads: int,
+    isa: str = "",
+) -> None: ...
 def training_memory(floats: int) -> NDArray[np.float32]: ...
 
 class Engine:

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from throughtime import _native
 from throughtime.data import IGNORED_TARGET
 from throughtime.models import softmax_loss as module
 from throughtime.models.softmax_loss import linear_softmax_loss, softmax_loss
 
 V = 11
+ISAS = _native.available_isas().split()
 
 
 @pytest.fixture
@@ -134,6 +136,63 @@ def test_logits_of_bf16_products_are_not_rounded(rows: int, kinds: int) -> None:
         loss, _ = linear_softmax_loss(inputs, weight, bias, torch.zeros(rows, dtype=torch.long))
     expected = math.log(torch.exp(bias).sum().item())
     assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("kinds", [1, 2, 15, 16, 33, 20_000])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_native_gradients_of_logits(isa: str, threads: int, kinds: int, smoothing: float) -> None:
+    generator = torch.Generator().manual_seed(kinds)
+    logits = 4 * torch.randn(7, kinds, generator=generator)
+    logits[1] = -50.0
+    logits[2, -1] = 90.0
+    wanted = torch.randint(kinds, (7,), generator=generator)
+    wanted[3] = IGNORED_TARGET
+    logits[3] = math.nan
+    losses, found = turned(logits, wanted, smoothing, threads, isa)
+    exact = logits.double().nan_to_num().requires_grad_()
+    expected = F.cross_entropy(exact, wanted, reduction="sum", label_smoothing=smoothing)
+    (gradient,) = torch.autograd.grad(0.25 * expected, exact)
+    torch.testing.assert_close(losses[0].double().sum(), expected.detach(), rtol=2e-6, atol=2e-6)
+    plain = F.cross_entropy(exact.detach(), wanted, reduction="none")
+    torch.testing.assert_close(losses[1].double(), plain, rtol=2e-6, atol=2e-6)
+    torch.testing.assert_close(found.double(), gradient, rtol=5e-6, atol=1e-7)
+    assert not found[3].any() and not losses[:, 3].any()
+    alone, _ = turned(logits, wanted, smoothing, 1, isa)
+    assert torch.equal(losses, alone)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_logits_that_are_no_numbers_stay_none(isa: str) -> None:
+    for bad in (math.nan, math.inf):
+        logits = torch.zeros(3, 20)
+        logits[1, 7] = bad
+        losses, found = turned(logits, torch.tensor([0, 1, 2]), 0.0, 1, isa)
+        assert losses[:, 1].isnan().all() and found[1].isnan().any()
+        assert losses[:, ::2].isfinite().all() and found[::2].isfinite().all()
+
+
+@pytest.mark.parametrize("token", [-1, V, 2**40])
+def test_a_token_that_is_none_is_refused_before_anything_is_changed(token: int) -> None:
+    logits = torch.zeros(2, V)
+    with pytest.raises(IndexError, match=rf"Target {token} is out of bounds: there are {V} kinds"):
+        turned(logits, torch.tensor([0, token]), 0.0, 1, "")
+    with pytest.raises(IndexError, match="out of bounds"):
+        linear_softmax_loss(torch.zeros(600, 1), torch.zeros(1000, 1), None, torch.full((600,), 1000))
+
+
+def turned(logits: Tensor, wanted: Tensor, smoothing: float, threads: int, isa: str) -> tuple[Tensor, Tensor]:
+    """Losses (2, N), and what becomes of a copy of the logits where each row has a weight of 1/4."""
+    losses, copy = torch.full((2, len(logits)), math.nan), logits.clone()
+    sizes = (len(logits), logits.shape[1])
+    places = (copy.data_ptr(), sizes, wanted.data_ptr(), IGNORED_TARGET, 0.25, smoothing, losses.data_ptr())
+    try:
+        _native.softmax_gradients(*places, threads, isa)
+    except IndexError:
+        assert torch.equal(copy, logits)
+        raise
+    return losses, copy
 
 
 _LARGE = """

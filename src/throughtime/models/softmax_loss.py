@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from throughtime import _native
 from throughtime.data import IGNORED_TARGET
 from throughtime.kernels.products import linear, of_weight, rounded, rounds
 
@@ -17,7 +18,7 @@ _BLOCK = 1 << 24
 # Each block adds to the whole gradient of the matrix: with fewer rows that takes longer than the product.
 _LEAST_ROWS = 256
 # With fewer logits in all, PyTorch's own passes over them are as fast.
-_FEWEST = 1 << 22
+_FEWEST = 1 << 18
 
 
 def softmax_loss(logits: Tensor, wanted: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -105,51 +106,81 @@ def _all_blocks(
     multiply = linear
     if in_float:
         multiply, kind = rounded, torch.float32
-    kinds, wide = len(weight), torch.promote_types(kind, torch.float32)
-    size = max(_LEAST_ROWS, _BLOCK // kinds)
+    wide = torch.promote_types(kind, torch.float32)
+    size = max(_LEAST_ROWS, _BLOCK // len(weight))
     matrix = weight.to(kind)
-    counts = targets != IGNORED_TARGET
-    total = counts.sum()
+    count = (targets != IGNORED_TARGET).sum()
     needs_rows, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-    any_gradient = needs_rows or needs_weight or needs_bias
     of_rows = torch.empty_like(rows) if needs_rows else None
-    of_matrix = torch.zeros_like(weight, dtype=wide) if needs_weight else None
+    of_matrix: Tensor | None = None
     of_bias = torch.zeros_like(weight[:, 0], dtype=wide) if needs_bias else None
+    turn = _turned if wide == torch.float32 and rows.device.type == "cpu" else _turned_by_torch
     losses, plain = [], []
     for start in range(0, len(rows), size):
         block, places = rows[start : start + size].to(kind), slice(start, start + size)
         logits = multiply(block, matrix, None if bias is None else bias.to(kind)).to(wide)
-        wanted = targets[places].clamp(min=0)[:, None]
-        highest = logits.max(1, keepdim=True).values
-        # In place: these passes over a block are what it has to stay in the cache for.
-        picked = (logits.gather(1, wanted) - highest).squeeze(1)
-        mean = (logits.mean(1, keepdim=True) - highest).squeeze(1) if smoothing else picked
-        odds = logits.sub_(highest).exp_()
-        sums = odds.sum(1, keepdim=True)
-        loss = sums.squeeze(1).log() - picked
-        plain.append(torch.where(counts[places], loss, 0.0).sum())
-        losses.append(torch.where(counts[places], loss + smoothing * (picked - mean), 0.0).sum())
-        if not any_gradient:
-            continue
-        weights = counts[places, None].to(wide) / total
-        of_logits = odds.mul_(weights / sums)
-        if smoothing:
-            of_logits.sub_(weights * (smoothing / kinds))
-        of_logits.scatter_add_(1, wanted, -(1 - smoothing) * weights)
+        loss, measured = turn(logits, targets[places], count, smoothing)
+        losses.append(loss)
+        plain.append(measured)
         if of_bias is not None:
-            of_bias += of_logits.sum(0)
-        of_logits = of_logits.to(kind)
+            of_bias += logits.sum(0)
+        of_logits = logits.to(kind)
         if of_rows is not None:
             of_rows[places] = multiply(of_logits, matrix.t())
-        if of_matrix is not None and in_float:
-            rounded(of_logits.t(), block.t(), to=of_matrix)
-        elif of_matrix is not None and kind == wide:
-            of_matrix.addmm_(of_logits.t(), block)
-        elif of_matrix is not None:
-            of_matrix += of_weight(of_logits, block)
+        if needs_weight and kind == wide:
+            of_matrix = of_weight(of_logits, block, "bf16" if in_float else "fp32", of_matrix)
+        elif needs_weight:
+            product = of_weight(of_logits, block).to(wide)
+            of_matrix = product if of_matrix is None else of_matrix.add_(product)
     ctx.gradients = (
         of_rows,
         None if of_matrix is None else of_matrix.to(weight.dtype),
         None if of_bias is None or bias is None else of_bias.to(bias.dtype),
     )
-    return torch.stack(losses).sum() / total, torch.stack(plain).sum() / total
+    return torch.stack(losses).sum() / count, torch.stack(plain).sum() / count
+
+
+def _turned(logits: Tensor, wanted: Tensor, count: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Turn logits into the gradients of their share of the mean, in place.
+
+    Args:
+        logits: (N, V) float32 on the CPU.
+        wanted: (N,)
+        count: over how many places the mean is taken.
+    Returns:
+        The sum of the losses, and that without smoothing.
+    """
+    assert logits.is_contiguous()
+    losses, wanted = logits.new_empty(2, len(logits)), wanted.contiguous()
+    _native.softmax_gradients(
+        logits.data_ptr(),
+        (len(logits), logits.shape[1]),
+        wanted.data_ptr(),
+        IGNORED_TARGET,
+        1 / max(1, int(count)),
+        smoothing,
+        losses.data_ptr(),
+        torch.get_num_threads(),
+    )
+    return losses[0].sum(), losses[1].sum()
+
+
+def _turned_by_torch(
+    logits: Tensor, wanted: Tensor, count: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """`_turned` for other types and devices."""
+    counts, kinds = wanted != IGNORED_TARGET, logits.shape[1]
+    wanted = wanted.clamp(min=0)[:, None]
+    highest = logits.max(1, keepdim=True).values
+    picked = (logits.gather(1, wanted) - highest).squeeze(1)
+    mean = (logits.mean(1, keepdim=True) - highest).squeeze(1) if smoothing else picked
+    odds = logits.sub_(highest).exp_()
+    sums = odds.sum(1, keepdim=True)
+    loss = sums.squeeze(1).log() - picked
+    weights = counts[:, None].to(logits.dtype) / count
+    of_logits = odds.mul_(weights / sums)
+    if smoothing:
+        of_logits.sub_(weights * (smoothing / kinds))
+    of_logits.scatter_add_(1, wanted, -(1 - smoothing) * weights)
+    smoothed = torch.where(counts, loss + smoothing * (picked - mean), 0.0).sum()
+    return smoothed, torch.where(counts, loss, 0.0).sum()
