@@ -1,5 +1,6 @@
 // Steps that are trained for Python: throughtime/kernels/native.py calls them.
 #include "bindings.h"
+#include "dropout.h"
 #include "products.h"
 #include "softmax.h"
 
@@ -61,6 +62,20 @@ void softmax(std::uintptr_t logits, const std::array<int, 2>& sizes, std::uintpt
                     threads);
 }
 
+// throughtime/draws.py vouches for the addresses. rows: as RowsHere has them.
+void dropout(std::uintptr_t from, std::uintptr_t to, const std::array<std::size_t, 5>& rows,
+             std::uint64_t key, double probability, int threads, const std::string& isa) {
+  const auto [outer, of, start, here, inner] = rows;
+  if (threads < 1 || threads > kMostThreads || start + here > of || !(probability >= 0 && probability < 1))
+    throw std::invalid_argument("a dropout has no such numbers");
+  const std::array<std::uint32_t, 2> words{static_cast<std::uint32_t>(key),
+                                           static_cast<std::uint32_t>(key >> 32)};
+  const Kernels& kernels = kernels_of(isa);
+  const nb::gil_scoped_release release;
+  drop_out(kernels, reinterpret_cast<const float*>(from), reinterpret_cast<float*>(to),
+           {outer, of, start, here, inner}, words, probability, threads);
+}
+
 // An array of floats of any content, whose memory goes back to the arena when nobody holds it any longer.
 nb::ndarray<nb::numpy, float, nb::ndim<1>> memory(std::size_t floats) {
   auto* buffer = new Buffer<float>(arena().take(floats));
@@ -90,6 +105,8 @@ void bind_training(nb::module_& module) {
              "threads"_a, "isa"_a = "");
   module.def("softmax_gradients", softmax, "logits"_a, "sizes"_a, "tokens"_a, "ignored"_a, "weight"_a,
              "smoothing"_a, "losses"_a, "threads"_a, "isa"_a = "");
+  module.def("dropout", dropout, "source"_a, "to"_a, "rows"_a, "key"_a, "probability"_a, "threads"_a,
+             "isa"_a = "");
   module.def("training_memory", memory, "floats"_a);
 }
 

@@ -188,6 +188,12 @@ struct Kernels {
   // of d as above. NaN where one is.
   void (*softmax_gradient)(float* logits, int n, float scale, float shift, float* sums);
 
+  // Dropout of the elements [first, first + count) of a tensor, which lie at `from`: to[k] is 0 where the
+  // random number of element first + k is below `threshold`, else from[k] * scale. Element 64 g + 16 w + l
+  // has word w of Philox4x32-10 with the counter 16 g + l (Salmon et al. 2011), whoever computes it.
+  void (*drop)(const float* from, float* to, std::size_t first, std::size_t count, const std::uint32_t* key,
+               std::uint32_t threshold, float scale);
+
   // Prepares one vector: `size` floats into `lanes` lanes, the rest filled with zeros.
   void (*prepare)(Precision precision, const float* values, int size, std::uint32_t* lanes, int lane_count,
                   float* scale);

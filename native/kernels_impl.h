@@ -411,9 +411,9 @@ void run_lanes(const LaneInstruction* instructions, int count, float* const* bas
 }  // namespace
 
 extern const Kernels THROUGHTIME_TABLE;
-const Kernels THROUGHTIME_TABLE = {THROUGHTIME_NAME, accumulate,       step_cell, run_lanes,
-                                   multiply_panels,  multiply_pairs,   run_tiles, sum_all,
-                                   softmax_sums,     softmax_gradient, prepare,   pair_rows,
-                                   sigmoid_all,      tanh_all,         exp_all,   read_all};
+const Kernels THROUGHTIME_TABLE = {
+    THROUGHTIME_NAME, accumulate,   step_cell,        run_lanes, multiply_panels, multiply_pairs, run_tiles,
+    sum_all,          softmax_sums, softmax_gradient, drop,      prepare,         pair_rows,      sigmoid_all,
+    tanh_all,         exp_all,      read_all};
 
 }  // namespace throughtime

@@ -146,6 +146,43 @@ void softmax_gradient(float* logits, int n, float scale, float shift, float* sum
   for (int k = whole; k < n; ++k) logits[k] = last[k - whole];
 }
 
+// Four words for each of 16 counters. Loops over lanes that compilers turn into the instructions of vectors.
+inline void philox(const std::uint32_t* key, std::uint64_t group, std::uint32_t (&words)[4][kLanes]) {
+  constexpr std::uint64_t kFirst = 0xD2511F53, kSecond = 0xCD9E8D57;
+  for (int l = 0; l < kLanes; ++l) {
+    const std::uint64_t counter = group * kLanes + l;
+    words[0][l] = static_cast<std::uint32_t>(counter);
+    words[1][l] = static_cast<std::uint32_t>(counter >> 32);
+    words[2][l] = words[3][l] = 0;
+  }
+  std::uint32_t low = key[0], high = key[1];
+  for (int round = 0; round < 10; ++round) {
+    for (int l = 0; l < kLanes; ++l) {
+      const std::uint64_t a = kFirst * words[0][l], b = kSecond * words[2][l];
+      words[0][l] = static_cast<std::uint32_t>(b >> 32) ^ words[1][l] ^ low;
+      words[2][l] = static_cast<std::uint32_t>(a >> 32) ^ words[3][l] ^ high;
+      words[1][l] = static_cast<std::uint32_t>(b);
+      words[3][l] = static_cast<std::uint32_t>(a);
+    }
+    low += 0x9E3779B9;
+    high += 0xBB67AE85;
+  }
+}
+
+void drop(const float* from, float* to, std::size_t first, std::size_t count, const std::uint32_t* key,
+          std::uint32_t threshold, float scale) {
+  constexpr std::size_t kGroup = 4 * kLanes;
+  std::uint32_t words[4][kLanes];
+  for (std::size_t k = 0; k < count;) {
+    const std::size_t begin = (first + k) % kGroup;
+    philox(key, (first + k) / kGroup, words);
+    const std::uint32_t* mine = &words[0][0] + begin;
+    const std::size_t n = kGroup - begin < count - k ? kGroup - begin : count - k;
+    for (std::size_t l = 0; l < n; ++l) to[k + l] = mine[l] < threshold ? 0.0f : from[k + l] * scale;
+    k += n;
+  }
+}
+
 std::uint32_t read_all(const std::uint32_t* lanes, std::size_t n) {
   constexpr int kAtOnce = 4;
   I sums[kAtOnce];

@@ -4,8 +4,10 @@
 #include <new>
 #include <stdexcept>
 
+#include "dropout.h"
 #include "memory.h"
 #include "products.h"
+#include "softmax.h"
 #include "testing.h"
 
 namespace throughtime::testing {
@@ -121,6 +123,46 @@ void check_activations(const Kernels& kernels) {
   check(kernels.read(lanes.data(), 128) == 128u * 0x7fffffffu, "the sum of what was read");
 }
 
+// Of rows that end where their memory does, by one thread and by three.
+void check_softmax(const Kernels& kernels, int kinds) {
+  constexpr int kRows = 5;
+  const auto n = static_cast<std::size_t>(kinds);
+  const Floats logits = random_floats(kRows * n, 5.0f);
+  const std::int64_t tokens[kRows] = {0, kinds - 1, -100, kinds / 2, 0};
+  const Wanted wanted{tokens, -100, 0.25f, 0.1f};
+  Floats alone = logits, shared = logits, losses(2 * kRows), again(2 * kRows);
+  softmax_gradients(kernels, alone.data(), kRows, kinds, wanted, losses.data(), losses.data() + kRows, 1);
+  softmax_gradients(kernels, shared.data(), kRows, kinds, wanted, again.data(), again.data() + kRows, 3);
+  check(alone == shared && losses == again, "a softmax depends on the threads");
+  for (std::size_t row = 0; row < kRows; ++row) {
+    double sum = 0.0;
+    for (std::size_t k = 0; k < n; ++k) sum += alone[row * n + k];
+    check(std::abs(sum) < 1e-5, "what a softmax gives one kind it takes from the others");
+    check((losses[row] > 0.0f) == (row != 2 && kinds > 1), "the loss of a softmax");
+  }
+  const std::int64_t none[] = {kinds};
+  check_throws<std::out_of_range>(
+      [&] {
+        const Wanted bad{none, -100, 0.25f, 0.0f};
+        softmax_gradients(kernels, alone.data(), 1, kinds, bad, losses.data(), again.data(), 1);
+      },
+      "a token that is none");
+}
+
+void check_dropout(const Kernels& kernels) {
+  const Floats ones(3 * 4 * 31, 1.0f);
+  Floats alone(ones.size()), shared(ones.size()), part(3 * 2 * 31);
+  drop_out(kernels, ones.data(), alone.data(), {3, 4, 0, 4, 31}, {7, 8}, 0.5, 1);
+  drop_out(kernels, ones.data(), shared.data(), {3, 4, 0, 4, 31}, {7, 8}, 0.5, 3);
+  drop_out(kernels, ones.data(), part.data(), {3, 4, 1, 2, 31}, {7, 8}, 0.5, 3);
+  check(alone == shared, "dropout depends on the threads");
+  for (std::size_t k = 0; k < 3; ++k)
+    check(std::equal(part.begin() + k * 62, part.begin() + (k + 1) * 62, alone.begin() + k * 124 + 31),
+          "rows are dropped out otherwise by themselves");
+  check(std::count(alone.begin(), alone.end(), 0.0f) > 100, "dropout drops too little");
+  check(std::count(alone.begin(), alone.end(), 2.0f) > 100, "dropout drops too much");
+}
+
 }  // namespace
 
 void test_kernels() {
@@ -135,6 +177,8 @@ void test_kernels() {
     for (const auto& [rows, columns] : kShapes) check_rounded(*kernels, rows, columns, rows + columns);
     check_rounded(*kernels, 7, 40, 1029);
     check_activations(*kernels);
+    for (const int kinds : {1, 15, 16, 1000, 9000}) check_softmax(*kernels, kinds);
+    check_dropout(*kernels);
   }
   check_throws<std::runtime_error>([] { kernels_named("none"); }, "an unknown instruction set");
   check_throws<std::invalid_argument>([] { precision_named("fp16"); }, "an unknown precision");

@@ -104,6 +104,15 @@ def softmax_gradients(
     threads: int,
     isa: str = "",
 ) -> None: ...
+def dropout(
+    source: int,
+    to: int,
+    rows: tuple[int, int, int, int, int],
+    key: int,
+    probability: float,
+    threads: int,
+    isa: str = "",
+) -> None: ...
 def training_memory(floats: int) -> NDArray[np.float32]: ...
 
 class Engine:
