@@ -183,6 +183,25 @@ def test_a_feature_that_never_moves_is_not_blown_up() -> None:
     assert still(torch.tensor([[3.0]])).item() == 1
 
 
+@pytest.mark.parametrize("side", [0, 4097, 2**40])
+def test_an_onnx_model_of_impossible_images_is_refused(tmp_path: Path, side: int) -> None:
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node("GlobalAveragePool", ["x"], ["y"])],
+        "cnn",
+        [helper.make_tensor_value_info("x", kind, ["batch", 3, side, 32])],
+        [helper.make_tensor_value_info("y", kind, ["batch", 3, 1, 1])],
+    )
+    onnx.save(
+        helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]),
+        tmp_path / "cnn.onnx",
+    )
+    with pytest.raises(DataError, match=r"cnn\.onnx reads images of [\d,]+ pixels a side: expected 1 to"):
+        OnnxEncoder(tmp_path / "cnn.onnx", 64, False, "unit")
+
+
 def test_an_onnx_model_that_loads_and_cannot_run_is_named(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     onnx = pytest.importorskip("onnx")

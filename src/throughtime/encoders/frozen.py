@@ -25,6 +25,8 @@ _FRAMES_AT_A_TIME = 16
 
 # On the scale of onnxruntime, whose log goes to standard error past Python; an error is also an exception.
 _FATAL_ONLY = 4
+# Pixels a side, as of --image-size.
+_LARGEST = 4096
 
 
 def keep_cnn(given: str | Path, kept: Path) -> None:
@@ -159,6 +161,10 @@ class OnnxEncoder(FrozenEncoder):
         self._name, self._channels_first = name, shape[1] == 3
         self._one_by_one = shape[0] == 1
         fixed = shape[2]
+        if isinstance(fixed, int) and not 1 <= fixed <= _LARGEST:
+            raise DataError(
+                f"{model} reads images of {fixed:,} pixels a side: expected 1 to {_LARGEST:,}, or a free size"
+            )
         super().__init__(fixed if isinstance(fixed, int) else image_size)
         self._path, self._grid, self._pixels = model, grid, pixels
 
