@@ -79,7 +79,7 @@ def classifier(
     config = ClassifierNetwork(**{"hidden": 4, "embedding": 3, **options})
     target = target or one_label(2)
     known: dict[str, Any] = {"vocabulary_size": 5} if tokens else {"statistics": ([0.0, 1.0], [1.0, 2.0])}
-    made = [Classifier(config, target, **known, **(more or {})) for _ in range(members)]
+    made = [Classifier(config, target, **{**known, **(more or {})}) for _ in range(members)]
     return made[0] if members == 1 else Ensemble(made)
 
 
@@ -155,6 +155,12 @@ _MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
     "ensemble": lambda: classifier(3),
     "ensemble both ways": lambda: classifier(2, cell="gru", bidirectional=True, layers=1),
     "numbers": lambda: classifier(tokens=False, cell="rnn", activation="relu"),
+    "segments that convolutions look at": lambda: classifier(
+        tokens=False, more={"window": (1, 1, 1), "statistics": ([0.5] * 3, [2.0] * 3)}, convolutions=4
+    ),
+    "ensemble of convolutions": lambda: classifier(
+        2, tokens=False, more={"window": (1, 2, 0)}, convolutions=1, bidirectional=False
+    ),
     **{
         f"{what} of {members}": lambda target=target, members=members: classifier(members, target=target)
         for what, target in {

@@ -95,6 +95,8 @@ def test_poolings_of_a_classifier(pooling: str, bidirectional: bool, tmp_path: P
 def test_classifiers(cell: dict[str, Any], tmp_path: Path) -> None:
     export(tmp_path / "one", "classifier", **SMALL, input="text", embedding=4, **cell)
     export(tmp_path / "several", "classifier", **SMALL, input="sequences", members=3, **cell)
+    seen = {"segment": 2, "around": 1, "convolutions": 2}
+    export(tmp_path / "seen", "classifier", **SMALL, input="sequences", **seen, **cell)
 
 
 @each_cell

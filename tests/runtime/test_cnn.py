@@ -16,6 +16,7 @@ from throughtime.encoders.mobilenet import Convolution as TorchConvolution  # no
 from throughtime.encoders.mobilenet import MobileNetV2 as TorchMobileNetV2  # noqa: E402
 from throughtime.encoders.mobilenet import normalise as torch_normalise  # noqa: E402
 from throughtime.errors import DataError, OptionError  # noqa: E402
+from throughtime.program.operations import OPERATIONS  # noqa: E402
 from throughtime.runtime import Weights  # noqa: E402
 from throughtime.runtime.cnn import (  # noqa: E402
     SAME,
@@ -66,6 +67,24 @@ def test_convolutions(height: int, width: int, size: int, groups: int, stride: i
     )
     found = native(images.numpy().transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     np.testing.assert_allclose(found, layer(images).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("sizes, padding", [((5, 1), (2, 0)), ((1, 4), (0, 0)), ((2, 3), (1, 1))])
+def test_convolutions_that_are_not_square(
+    sizes: tuple[int, int], padding: tuple[int, int], groups: int
+) -> None:
+    torch.manual_seed(1)
+    layer = nn.Conv2d(3, 3, sizes, (2, 1), padding, groups=groups)
+    images = torch.randn(2, 3, 7, 6)
+    weight, bias = (part.detach().numpy() for part in (layer.weight, layer.bias))
+    kind = Convolution if groups == 1 else DepthwiseConvolution
+    found = kind(weight, bias, (2, 1), padding)(images.numpy().transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    expected = layer(images).detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    options = {"stride": [2, 1], "padding": list(padding), "groups": groups}
+    plain = OPERATIONS["conv2d"].compute(images.numpy(), weight, bias, **options)
+    np.testing.assert_allclose(plain, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("how", ["imagenet", "symmetric", "unit"])

@@ -136,7 +136,12 @@ _RULES = (
         "sounds",
     ),
     _Rule(("fill",), lambda given: given.get("input") in ("vectors", "text", "audio"), "arrays"),
-    _Rule(("segment",), lambda given: given.get("input") in ("vectors", "text"), "arrays or sounds"),
+    _Rule(
+        ("segment", "around", "convolutions"),
+        lambda given: given.get("input") in ("vectors", "text"),
+        "arrays or sounds",
+    ),
+    _Rule(("around",), lambda given: not given.get("convolutions"), "--convolutions"),
     _Rule(("input_noise",), lambda given: given.get("input") == "text", "numbers"),
     _Rule(
         ("columns",),

@@ -185,7 +185,7 @@ def _convolved(types: Sequence[Type], stride: Any, padding: Any, groups: int) ->
         (side + 2 * pad - size) // step + 1
         for side, size, step, pad in zip(sides, sizes, stride, padding, strict=True)  # type: ignore[call-overload]
     ]
-    if min(after) < 1 or sizes[0] != sizes[1]:
+    if min(after) < 1:
         raise ValueError(f"a convolution {weight} does not fit images {x}")
     return Type("float32", (x[0], O, *after))
 
@@ -366,9 +366,9 @@ def _softmax(x: Array, axis: int) -> Array:
 
 def _convolve(x: Array, weight: Array, *bias: Array, stride: Any, padding: Any, groups: int) -> Array:
     top, left = padding
-    size, (down, right) = weight.shape[2], stride
+    sizes, (down, right) = weight.shape[2:], stride
     x = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)))
-    windows = sliding_window_view(x, (size, size), axis=(2, 3))[:, :, ::down, ::right]  # (N, C, h, w, k, k)
+    windows = sliding_window_view(x, sizes, axis=(2, 3))[:, :, ::down, ::right]  # (N, C, h, w, k, l)
     formula = "nchwyx,ocyx->nohw" if groups == 1 else "nchwyx,cyx->nchw"
     sums = np.einsum(formula, windows, weight if groups == 1 else weight[:, 0], optimize=True)
     return sums + bias[0][:, None, None] if bias else sums

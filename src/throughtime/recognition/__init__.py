@@ -172,7 +172,7 @@ def _options_of(run: str, task: str) -> dict[str, Any]:
         "model": {name: value for name, value in model.items() if name in sections["model"].model_fields},
         "data": {
             name: data[name]
-            for name in ("tokenizer", "lowercase", "segment")
+            for name in ("tokenizer", "lowercase", "segment", "around")
             if name in data and name in sections["data"].model_fields
         },
     }

@@ -22,7 +22,7 @@ class Convolution:
     """A convolution over all channels: (B, H, W, C) to (B, h, w, O).
 
     Args:
-        weight: (O, C, k, k).
+        weight: (O, C, k, l).
         bias: (O,), or None.
         stride: down and to the right.
         padding: zeros above and below, and on the left and the right; SAME pads as TensorFlow does.
@@ -37,16 +37,16 @@ class Convolution:
         padding: Sequence[int] | None = SAME,
         compute: Compute = FP32,
     ) -> None:
-        self._size, self._stride, self._padding = weight.shape[2], stride, padding
+        self._sizes, self._stride, self._padding = weight.shape[2:], stride, padding
         self._product = Linear(weight.reshape(len(weight), -1), bias, compute.precision, compute.threads)
 
     def __call__(self, images: Array) -> Array:
         down, right = self._stride
-        padded = pad(images, self._size, self._stride, self._padding)
-        if self._size == 1:
+        padded = pad(images, self._sizes, self._stride, self._padding)
+        if self._sizes == (1, 1):
             return self._product(padded[:, ::down, ::right])
-        patches = sliding_window_view(padded, (self._size, self._size), axis=(1, 2))
-        patches = patches[:, ::down, ::right]  # (B, h, w, C, k, k)
+        patches = sliding_window_view(padded, self._sizes, axis=(1, 2))
+        patches = patches[:, ::down, ::right]  # (B, h, w, C, k, l)
         return self._product(np.ascontiguousarray(patches.reshape(*patches.shape[:3], -1)))
 
 
@@ -54,7 +54,7 @@ class DepthwiseConvolution:
     """A convolution of each channel by itself: (B, H, W, C) to (B, h, w, C).
 
     Args:
-        weight: (C, 1, k, k).
+        weight: (C, 1, k, l).
         bias: (C,).
         stride, padding: as for `Convolution`.
     """
@@ -66,28 +66,29 @@ class DepthwiseConvolution:
         stride: Sequence[int] = (1, 1),
         padding: Sequence[int] | None = SAME,
     ) -> None:
-        self._taps = np.ascontiguousarray(weight[:, 0].transpose(1, 2, 0))  # (k, k, C)
+        self._taps = np.ascontiguousarray(weight[:, 0].transpose(1, 2, 0))  # (k, l, C)
         self._bias, self._stride, self._padding = bias, stride, padding
 
     def __call__(self, images: Array) -> Array:
-        size, (down, right) = len(self._taps), self._stride
-        padded = pad(images, size, self._stride, self._padding)
+        sizes, (down, right) = self._taps.shape[:2], self._stride
+        padded = pad(images, sizes, self._stride, self._padding)
         height, width = (
-            (side - size) // step + 1 for side, step in zip(padded.shape[1:3], self._stride, strict=True)
+            (side - size) // step + 1
+            for side, size, step in zip(padded.shape[1:3], sizes, self._stride, strict=True)
         )
         sums = np.empty((len(images), height, width, images.shape[3]), np.float32)
         sums[:] = self._bias
         product = np.empty_like(sums)
-        for y, x in np.ndindex(size, size):
+        for y, x in np.ndindex(*sizes):
             seen = padded[:, y : y + down * height : down, x : x + right * width : right]
             sums += np.multiply(seen, self._taps[y, x], out=product)
         return sums
 
 
-def pad(images: Array, size: int, stride: Sequence[int], padding: Sequence[int] | None) -> Array:
-    """Zeros around images (B, H, W, C) for a convolution of this size and stride; see `Convolution`."""
+def pad(images: Array, sizes: Sequence[int], stride: Sequence[int], padding: Sequence[int] | None) -> Array:
+    """Zeros around images (B, H, W, C) for a convolution of these sizes and strides; see `Convolution`."""
     around = []
-    for axis, (side, step) in enumerate(zip(images.shape[1:3], stride, strict=True)):
+    for axis, (side, size, step) in enumerate(zip(images.shape[1:3], sizes, stride, strict=True)):
         if padding is not None:
             around.append((padding[axis], padding[axis]))
         else:

@@ -11,7 +11,7 @@ import pytest
 
 from throughtime.run import Run
 from throughtime.tasks.classifier.run import ClassifierRun
-from throughtime.tasks.classifier.segments import look_at_lengths, segment_for, segmented
+from throughtime.tasks.classifier.segments import around_for, look_at_lengths, segment_for, segmented
 from throughtime.training import train
 from throughtime.training.progress import Progress
 
@@ -32,6 +32,33 @@ def test_steps_stand_behind_each_other_and_the_last_one_is_repeated() -> None:
     assert segmented(steps, 2).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 8, 9]]
     assert segmented(steps, 5).tolist() == [list(range(10))]
     assert segmented(steps[:1], 3).tolist() == [[0, 1] * 3]
+
+
+def test_windows_have_what_is_around_a_segment() -> None:
+    steps = np.arange(10, dtype=np.float32).reshape(5, 2)
+    assert segmented(steps[:, :1], 1, 1)[:, 0].tolist() == [0, 0, 2, 4, 6]
+    assert segmented(steps, 2, 1).tolist() == [
+        [0, 1, 0, 1, 2, 3, 4, 5],
+        [2, 3, 4, 5, 6, 7, 8, 9],
+        [6, 7, 8, 9, 8, 9, 8, 9],
+    ]
+    assert segmented(steps[:1], 3, 4).tolist() == [[0, 1] * 11]
+    assert segmented(steps, 2, 1).flags.c_contiguous
+    assert [segment + 2 * around_for(segment) for segment in (1, 2, 3, 8, 16)] == [17, 16, 17, 32, 64]
+
+
+def test_a_run_whose_convolutions_look_around(folder: Path, tmp_path: Path) -> None:
+    run = train(folder, tmp_path / "run", convolutions=2, **OPTIONS)
+    assert isinstance(run, ClassifierRun)
+    data = run.config.data
+    assert (data.segment, data.around) == (8, 12)
+    shapes = {name: tuple(one.shape) for name, one in run.model.named_parameters()}
+    assert shapes["members.0.looking.convolutions.0.weight"] == (64, 2, 7, 1)
+    assert shapes["members.0.looking.convolutions.1.weight"] == (64, 64, 5, 1)
+    ramp = np.load(folder / "0.npy")
+    native, torch = (Run.open(run.folder, backend=name).classify([ramp])[0] for name in ("native", "torch"))
+    assert native["probabilities"] == pytest.approx(torch["probabilities"], abs=1e-5)
+    assert "convolutions = 2" in (run.folder / "config.toml").read_text()
 
 
 def test_short_sequences_are_read_step_by_step_and_long_ones_in_powers_of_two() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from throughtime.cells import State
 from throughtime.draws import dropout, normal_like, uniform
 from throughtime.encoders.pooling import Pooling
+from throughtime.encoders.segment_cnn import SegmentCNN
 from throughtime.models.conditions import Conditioned
 from throughtime.models.functions import Definition, begin_of, state_ports
 from throughtime.models.initialise import initialise
@@ -76,6 +77,8 @@ class Classifier(nn.Module):
             and u, v, |u - v| and u * v are what is known of them (Conneau et al. 2017, InferSent).
         categories: what stands beside each example: how many values each category has.
         numbers: likewise: the mean and the deviation of each number.
+        window: of sequences of numbers that convolutions look at, the features of a step, the steps of a
+            segment and those on either side of it.
 
     A second text, and what stands beside, meet the first one in a hidden layer, so that they can change what
     it means rather than only add to it.
@@ -90,8 +93,10 @@ class Classifier(nn.Module):
         pairs: bool = False,
         categories: tuple[int, ...] = (),
         numbers: tuple[tuple[float, float], ...] = (),
+        window: tuple[int, int, int] | None = None,
     ) -> None:
         super().__init__()
+        self.looking: SegmentCNN | None = None
         self.config = config
         self.target = target
         self.embedding = None
@@ -102,6 +107,9 @@ class Classifier(nn.Module):
             mean, deviation = (torch.tensor(part, dtype=torch.float32) for part in statistics)
             self.mean, self.deviation = nn.Buffer(mean), nn.Buffer(deviation)
             input_size = len(mean)
+            if window is not None:
+                self.looking = SegmentCNN(*window, config.convolutions)
+                input_size = self.looking.output_size
         else:
             raise ValueError("give vocabulary_size for tokens, or statistics for numbers")
         self.recurrent = self._recurrent(input_size)
@@ -173,7 +181,7 @@ class Classifier(nn.Module):
         if self.training and self.config.input_noise:
             # What a few examples differ in by chance must not tell them apart (Bishop 1995).
             steps = steps + self.config.input_noise * normal_like(steps)
-        return steps
+        return steps if self.looking is None else self.looking(steps)
 
     def _embed(self, tokens: Tensor) -> Tensor:
         assert self.embedding is not None

@@ -144,6 +144,13 @@ class LabelledData(SoundFrames):
         description="Arrays and sounds: steps that the recurrence reads together, as one; the last step is "
         "repeated where they do not come out even. 0 chooses: 1 for sounds, more for long arrays.",
     )
+    around: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Steps before and after each segment that --convolutions see as well. 0 chooses: 8 for "
+        "single steps, 1.5 segments for others.",
+    )
     skip_bad: SkipBad = False
     allow_outside_files: AllowOutsideFiles = False
 
@@ -184,6 +191,13 @@ class ClassifierNetwork(RecurrenceConfig):
     )
     pooling: Literal["last", "mean", "max", "attention"] = Field(
         default="max", description="How the outputs of all steps become one vector."
+    )
+    convolutions: int = Field(
+        default=0,
+        ge=0,
+        le=MOST_LAYERS,
+        description="Arrays and sounds: layers of convolutions over each segment and what is around it, in "
+        "front of the recurrence; 0 for none.",
     )
     input_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout on the embeddings of a text.")
     input_noise: float = Field(

@@ -38,7 +38,7 @@ from throughtime.tasks.classifier.reading import (
     table_format,
     truth_reader,
 )
-from throughtime.tasks.classifier.segments import look_at_lengths, segment_for
+from throughtime.tasks.classifier.segments import around_for, look_at_lengths, segment_for
 
 if TYPE_CHECKING:
     from throughtime.training.progress import Progress
@@ -187,6 +187,8 @@ class Preparation:
                         f"{segment})"
                     )
             self.config = self.config.changed({"segment": segment})
+        if self.config.model.convolutions and not self.config.data.around:
+            self.config = self.config.changed({"around": around_for(self.config.data.segment or 1)})
         return (as_steps(array, self.config.data) for array in arrays)
 
     def _read_all(self) -> Iterator[tuple[Example, bool]]:

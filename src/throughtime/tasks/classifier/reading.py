@@ -64,4 +64,4 @@ def text_encoder(data: LabelledData, tokenizer: Tokenizer) -> TextEncoder:
 
 def as_steps(array: NDArray[Any], data: LabelledData) -> NDArray[np.float32]:
     """Features (T, F) as the network reads them: no more than --longest steps, --segment of them as one."""
-    return segmented(array[: data.longest or None], data.segment or 1)
+    return segmented(array[: data.longest or None], data.segment or 1, data.around)

@@ -127,7 +127,11 @@ class ClassifierRun(Run):
         else:
             assert self.space is not None
             # The features of a segment are those of each of its steps, one behind the other.
-            steps = self.config.data.segment or 1
+            data, features = self.config.data, len(self.space.names)
+            segment = data.segment or 1
+            steps = self._width // features
+            if model.convolutions:
+                beside["window"] = (features, segment, data.around)
             read = {"statistics": (self.space.mean * steps, self.space.deviation * steps)}
         made = [Classifier(model, self.target, **read, **beside) for _ in range(model.members)]
         return made[0] if model.members == 1 else Ensemble(made)
@@ -399,7 +403,8 @@ class ClassifierRun(Run):
     def _width(self) -> int:
         """How many numbers the network reads at each step."""
         assert self.space is not None
-        return len(self.space.names) * (self.config.data.segment or 1)
+        data = self.config.data
+        return len(self.space.names) * ((data.segment or 1) + 2 * data.around)
 
     def _reader(self, needs_truth: bool, allow_outside: bool) -> ExampleReader:
         return example_reader(self.config.data, self.space, needs_truth, allow_outside)
@@ -448,7 +453,10 @@ class ClassifierRun(Run):
     def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
         known = TOKENIZER if self.encoder is not None else FEATURES
         static = (STATIC,) if self.conditions else ()
-        segment = {} if self.encoder is not None else {"segment": self.config.data.segment or 1}
+        data = self.config.data
+        segment = {} if self.encoder is not None else {"segment": data.segment or 1}
+        if data.around:
+            segment["around"] = data.around
         return (known, *self.target.files, *static), {**self.target.facts(), **segment}
 
     def port_sizes(self) -> dict[tuple[str, str], int]:

@@ -12,22 +12,35 @@ from numpy.typing import NDArray
 # right with segments of 1, 8 and 16, of GunPoint (150) 94 and 95 % with 4 and 8; the losses agree.
 _MOST_STEPS = 25
 _LONGEST_SEGMENT = 32
+# Of a window around a segment, in segments and at least in steps.
+_WINDOW, _LEAST_WINDOW = 4, 16
 # As many examples show how long they are.
 _LOOKED_AT = 100
 
 
-def segmented(array: NDArray[np.float32], segment: int) -> NDArray[np.float32]:
-    """Steps (T, F) as (ceil(T / N), N * F): step after step, N of them in each row.
+def segmented(array: NDArray[np.float32], segment: int, around: int = 0) -> NDArray[np.float32]:
+    """Steps (T, F) as (ceil(T / N), (N + 2 A) * F): step after step, N of them and those around in each row.
 
-    Where the last row lacks steps, the last step is repeated: a signal that stays where it was is the only
-    end that does not look like an event.
+    Where a row lacks steps, the first or the last step is repeated: a signal that stays where it was is the
+    only end that does not look like an event.
+
+    Args:
+        segment: N.
+        around: A, the steps before and after a row's own that it has as well.
     """
-    if segment == 1:
-        return array
     lacking = -len(array) % segment
-    if lacking:
-        array = np.concatenate([array, np.repeat(array[-1:], lacking, 0)])
-    return array.reshape(len(array) // segment, -1)
+    if lacking or around:
+        first, last = np.repeat(array[:1], around, 0), np.repeat(array[-1:], lacking + around, 0)
+        array = np.concatenate([first, array, last])
+    if not around:
+        return array if segment == 1 else array.reshape(len(array) // segment, -1)
+    windows = np.lib.stride_tricks.sliding_window_view(array, segment + 2 * around, axis=0)[::segment]
+    return np.ascontiguousarray(windows.transpose(0, 2, 1)).reshape(len(windows), -1)
+
+
+def around_for(segment: int) -> int:
+    """How many steps on either side of a segment its convolutions see."""
+    return (max(_LEAST_WINDOW, _WINDOW * segment) - segment + 1) // 2
 
 
 def segment_for(length: float) -> int:
