@@ -145,12 +145,12 @@ def _turned(logits: Tensor, wanted: Tensor, count: Tensor, smoothing: float) -> 
 
     Args:
         logits: (N, V) float32 on the CPU.
-        wanted: (N,)
+        wanted: (N,) int64.
         count: over how many places the mean is taken.
     Returns:
         The sum of the losses, and that without smoothing.
     """
-    assert logits.is_contiguous()
+    assert logits.is_contiguous() and wanted.shape == logits.shape[:1] and wanted.dtype == torch.int64
     losses, wanted = logits.new_empty(2, len(logits)), wanted.contiguous()
     _native.softmax_gradients(
         logits.data_ptr(),
