@@ -97,6 +97,14 @@ def test_ranges_stand_in_rows_of_the_table_itself(tmp_path: Path) -> None:
     assert (first.part, second.part, second.labels.rows) == ("training", "test", ())
 
 
+@pytest.mark.parametrize("label", ["event_label", "label"])
+def test_onsets_and_offsets_are_seconds(tmp_path: Path, label: str) -> None:
+    (clip,) = listed(tmp_path, f"file_name,onset,offset,{label}\na.wav,0.5,1,dog\n")
+    assert isinstance(clip.labels, SegmentRows)
+    assert clip.labels.header == ("start_seconds", "end_seconds", "label")
+    assert clip.labels.rows == ((2, ["0.5", "1", "dog"]),)
+
+
 def test_a_clip_is_of_one_split(tmp_path: Path) -> None:
     text = "file_name,start,end,label,split\na.wav,0,1,yes,train\na.wav,1,2,no,test\n"
     with pytest.raises(DataError, match=r"line 3: split 'test', and line 2 has 'train' for the same"):

@@ -16,8 +16,15 @@ from throughtime.errors import DataError
 from throughtime.tasks.tagger.frame_labels import SegmentRows
 
 LABELS_COLUMN = "labels"
-# A row of the table for each labelled range of a clip, in one of these ways.
-RANGE_COLUMNS = (("start_seconds", "end_seconds", "label"), ("start", "end", "label"))
+_IN_SECONDS, _PLAIN = ("start_seconds", "end_seconds", "label"), ("start", "end", "label")
+# A row of the table for each labelled range of a clip, in one of these ways, and what it is read as. Tables
+# of DCASE's challenges have onsets and offsets.
+RANGE_COLUMNS: dict[tuple[str, ...], tuple[str, ...]] = {
+    _IN_SECONDS: _IN_SECONDS,
+    _PLAIN: _PLAIN,
+    ("onset", "offset", "event_label"): _IN_SECONDS,
+    ("onset", "offset", "label"): _IN_SECONDS,
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,8 @@ def list_clips(source: str | Path, bad: BadRows, allow_outside: bool = False) ->
 
     Args:
         source: the folder or its metadata file, with the columns file_name and labels (paths beside it), or
-            with file_name, start, end and label and a row for each range; and if wanted split and group.
+            with file_name, start, end and label (or onset, offset and event_label) and a row for each range;
+            and if wanted split and group.
         bad: what happens to rows that cannot be used.
         allow_outside: accept clips and labels outside the folder.
     Raises:
@@ -115,7 +123,7 @@ def _with_ranges(
         if any(cells):
             found.append((row.line, cells))
     for name, row in first.items():
-        yield row, name, SegmentRows(table, columns, tuple(ranges[name]))
+        yield row, name, SegmentRows(table, RANGE_COLUMNS[columns], tuple(ranges[name]))
 
 
 def _cell(row: Row, column: str) -> str:
