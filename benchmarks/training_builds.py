@@ -96,6 +96,9 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--new-options", default="", help="more options for the new build: '--precision bf16'"
+    )
     parser.add_argument("--only", help="the trainings with this in their names")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
@@ -111,7 +114,8 @@ def main() -> None:
                 for build, speeds in found.items():
                     python = getattr(options, build)
                     out = Path(temporary) / "run"
-                    speeds.append(measure(python, command, out, options.seconds, options.threads))
+                    more = options.new_options.split() if build == "new" else []
+                    speeds.append(measure(python, command + more, out, options.seconds, options.threads))
             medians = {
                 build: statistics.median(one for turn in speeds for one in turn)
                 for build, speeds in found.items()
