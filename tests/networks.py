@@ -156,10 +156,10 @@ _MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
     "ensemble both ways": lambda: classifier(2, cell="gru", bidirectional=True, layers=1),
     "numbers": lambda: classifier(tokens=False, cell="rnn", activation="relu"),
     "segments that convolutions look at": lambda: classifier(
-        tokens=False, more={"window": (1, 1, 1), "statistics": ([0.5] * 3, [2.0] * 3)}, convolutions=4
+        tokens=False, more={"window": 1, "statistics": ([0.5] * 3, [2.0] * 3)}, convolutions=4
     ),
     "ensemble of convolutions": lambda: classifier(
-        2, tokens=False, more={"window": (1, 2, 0)}, convolutions=1, bidirectional=False
+        2, tokens=False, more={"window": 1}, convolutions=1, bidirectional=False
     ),
     **{
         f"{what} of {members}": lambda target=target, members=members: classifier(members, target=target)

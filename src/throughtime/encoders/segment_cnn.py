@@ -14,25 +14,23 @@ _EPSILON = 1e-2
 
 
 class SegmentCNN(nn.Module):
-    """What a segment looks like, beside its own numbers: (T, B, W * F) -> (T, B, C + N * F).
+    """What the steps of a window look like, and how large they are: (T, B, W * F) -> (T, B, C + 2 F).
 
-    A window of W steps holds a segment of N and what is around it. Convolutions over its steps, each followed
-    by a normalisation and a ReLU, find shapes wherever they lie in it: the largest value of each channel
-    counts. Each channel is normalised over the window, so that a shape counts and not how large it is; how
-    large it is the segment's own numbers say. A window's vector depends on that window alone.
+    Convolutions over the W steps of a segment and what is around it, each followed by a normalisation and a
+    ReLU, find shapes wherever they lie: the largest value of each channel counts. Each channel is normalised
+    over the window, so that a shape counts and not its size. The size is said beside it: the mean and the
+    deviation of each feature. A window's vector depends on that window alone.
 
     Args:
         features: F, of a step.
-        segment: N.
-        around: steps on either side of it, (W - N) / 2.
         layers: of convolutions.
     Source: convolutions before a recurrence: Ordóñez and Roggen 2016; the normalisation: Ulyanov et al. 2016.
     """
 
-    def __init__(self, features: int, segment: int, around: int, layers: int) -> None:
+    def __init__(self, features: int, layers: int) -> None:
         super().__init__()
-        self.features, self.segment, self.around = features, segment, around
-        self.output_size = CHANNELS + segment * features
+        self.features = features
+        self.output_size = CHANNELS + 2 * features
         seen = [_SEEN[min(layer, len(_SEEN) - 1)] for layer in range(layers)]
         self.convolutions = nn.ModuleList(
             nn.Conv2d(
@@ -44,11 +42,11 @@ class SegmentCNN(nn.Module):
 
     def forward(self, steps: Tensor) -> Tensor:
         """Windows, step after step, as `segmented` makes them."""
-        T, B = steps.shape[:2]
         windows = steps.flatten(0, 1).unflatten(1, (-1, self.features))  # (T * B, W, F)
+        mean = windows.mean(1)
+        deviation = ((windows - mean.unsqueeze(1)).square().mean(1) + _EPSILON**2).sqrt()
         shapes = windows.transpose(1, 2).unsqueeze(-1)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             shapes = norm(convolution(shapes)).relu()
-        found = shapes.squeeze(-1).amax(2).unflatten(0, (T, B))
-        begin = self.around * self.features
-        return torch.cat([found, steps[:, :, begin : begin + self.segment * self.features]], -1)
+        found = torch.cat([shapes.squeeze(-1).amax(2), mean, deviation], -1)
+        return found.unflatten(0, steps.shape[:2])

@@ -77,8 +77,8 @@ class Classifier(nn.Module):
             and u, v, |u - v| and u * v are what is known of them (Conneau et al. 2017, InferSent).
         categories: what stands beside each example: how many values each category has.
         numbers: likewise: the mean and the deviation of each number.
-        window: of sequences of numbers that convolutions look at, the features of a step, the steps of a
-            segment and those on either side of it.
+        window: of sequences of numbers whose steps are windows that convolutions look at, the features of a
+            step inside of them.
 
     A second text, and what stands beside, meet the first one in a hidden layer, so that they can change what
     it means rather than only add to it.
@@ -93,7 +93,7 @@ class Classifier(nn.Module):
         pairs: bool = False,
         categories: tuple[int, ...] = (),
         numbers: tuple[tuple[float, float], ...] = (),
-        window: tuple[int, int, int] | None = None,
+        window: int | None = None,
     ) -> None:
         super().__init__()
         self.looking: SegmentCNN | None = None
@@ -108,7 +108,7 @@ class Classifier(nn.Module):
             self.mean, self.deviation = nn.Buffer(mean), nn.Buffer(deviation)
             input_size = len(mean)
             if window is not None:
-                self.looking = SegmentCNN(*window, config.convolutions)
+                self.looking = SegmentCNN(window, config.convolutions)
                 input_size = self.looking.output_size
         else:
             raise ValueError("give vocabulary_size for tokens, or statistics for numbers")

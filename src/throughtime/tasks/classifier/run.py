@@ -127,11 +127,10 @@ class ClassifierRun(Run):
         else:
             assert self.space is not None
             # The features of a segment are those of each of its steps, one behind the other.
-            data, features = self.config.data, len(self.space.names)
-            segment = data.segment or 1
+            features = len(self.space.names)
             steps = self._width // features
             if model.convolutions:
-                beside["window"] = (features, segment, data.around)
+                beside["window"] = features
             read = {"statistics": (self.space.mean * steps, self.space.deviation * steps)}
         made = [Classifier(model, self.target, **read, **beside) for _ in range(model.members)]
         return made[0] if model.members == 1 else Ensemble(made)
