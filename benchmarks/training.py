@@ -6,6 +6,7 @@ is a cell's FLOP/s as a share of torch.nn.LSTM's at the same shape, the fastest 
 
     torch     what PyTorch has for the cell: torch.nn's RNN, GRU, LSTM; "-" for the others
     loop      the cell's own steps, one after the other (kernel="reference")
+    compiled  with --compile, the same loop, its step by torch.compile; compiling takes up to a minute each
     native    kernel="native"
 
 `--precision bf16` runs all of them under autocast, as `throughtime train --precision bf16` does.
@@ -70,6 +71,15 @@ CELLS: dict[str, tuple[str | type[Cell], dict[str, Any]]] = {
 TORCH = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
 
 
+def compiled(cell: str | type[Cell], size: int, options: dict[str, Any]) -> Recurrent:
+    """The loop, its step by torch.compile."""
+    torch._dynamo.reset()
+    loop = Recurrent(cell, size, size, kernel="reference", **options)
+    for one in loop.cells:
+        one.step = torch.compile(one.step, dynamic=False)  # type: ignore[method-assign]
+    return loop
+
+
 def flops(module: nn.Module, T: int, B: int) -> float:
     """Of the matrix products of forward and backward."""
     matrices = sum(prod(one.shape) for one in module.parameters() if one.dim() > 1 and min(one.shape) > 3)
@@ -124,6 +134,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each cell and shape")
     parser.add_argument("--no-loop", action="store_true")
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--cpu-time", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -133,7 +144,8 @@ def main() -> None:
     precision = options.precision
     best = f"a matrix product alone: {peak(clock, precision):.0f} GFLOP/s"
     print(f"{versions}, {options.threads} thread(s), {precision}; {best}")
-    heads = "".join(f" {kind:>9}" for kind in ("LSTM", "torch", "loop", "native"))
+    kinds = ("LSTM", "torch", "loop", *(["compiled"] if options.compile else []), "native")
+    heads = "".join(f" {kind:>9}" for kind in kinds)
     print(f"{'B, T, H':>14}  {'cell':16}{heads}  GFLOP/s  of LSTM  speedup")
     rows = []
     for shape in options.shapes:
@@ -151,16 +163,15 @@ def main() -> None:
                 modules["torch"] = TORCH[name](H, H)
             if not options.no_loop:
                 modules["loop"] = Recurrent(cell, H, H, kernel="reference", **others)
+            if options.compile:
+                modules["compiled"] = compiled(cell, H, others)
             runs = {kind: trained(module, inputs, precision) for kind, module in modules.items()}
             times = medians(runs, options.seconds, clock)
             rate = flops(native, T, B) / times["native"] / 1e9
             share = rate / (flops(lstm, T, B) / times["LSTM"] / 1e9)
-            rivals = [times[kind] for kind in ("torch", "loop") if kind in times]
+            rivals = [times[kind] for kind in ("torch", "loop", "compiled") if kind in times]
             speedup = min(rivals) / times["native"] if rivals else float("nan")
-            shown = [
-                f"{times[kind] * 1e3:9.2f}" if kind in times else f"{'-':>9}"
-                for kind in ("LSTM", "torch", "loop", "native")
-            ]
+            shown = [f"{times[kind] * 1e3:9.2f}" if kind in times else f"{'-':>9}" for kind in kinds]
             figures = f"{' '.join(shown)}  {rate:7.0f}  {share:7.0%}  {speedup:7.2f}"
             print(f"{f'{B}, {T}, {H}':>14}  {name:16} {figures}", flush=True)
             rows.append(
