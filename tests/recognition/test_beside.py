@@ -52,4 +52,4 @@ def test_the_command_of_the_error_makes_it_what_its_owner_meant(
     if form == "rttm":
         assert rows[1] == "0.wav,0.25,0.75,ann"
     if form == "texts":
-        assert rows[1] == '0.wav,"they say no, and go"'
+        assert rows[1] == '0.wav,"they say ""no"", and go"'

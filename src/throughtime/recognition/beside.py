@@ -15,8 +15,10 @@ _OF_TURNS = (
     f'echo {FILE_COLUMN},start_seconds,end_seconds,label; awk \'{{print $2"%s,"$4","$4+$5","$8}}\' *%s'
 )
 _OF_LABELS = f'echo {FILE_COLUMN},labels; for f in *%s; do echo "$f,${{f%%%s}}%s"; done'
+# Quotes of a text are doubled, as CSV has them.
 _OF_TEXTS = (
-    f'echo {FILE_COLUMN},text; for f in *%s; do echo "$f,\\"$(tr -d \'\\"\' < "${{f%%%s}}%s")\\""; done'
+    f'echo {FILE_COLUMN},text; for f in *%s; do printf \'%%s,"%%s"\\n\' "$f" '
+    '"$(sed \'s/"/""/g\' "${f%%%s}%s")"; done'
 )
 _LOOKED_AT = 200
 
