@@ -40,6 +40,11 @@ def test_a_network_in_training_is_captured_as_in_evaluation() -> None:
     assert model.training
 
 
+def filtered(x: torch.Tensor, **options) -> torch.Tensor:
+    """(T, B, 3) by a convolution over the features of each step."""
+    return torch.conv1d(x.flatten(0, 1).unsqueeze(1), torch.ones(1, 1, 1), **options)
+
+
 class Odd(torch.nn.Module):
     """A network whose function can be chosen."""
 
@@ -58,6 +63,8 @@ class Odd(torch.nn.Module):
     [
         (lambda self, x: (x * x.shape[0],), "it computes with the size of a batch or a sequence"),
         (lambda self, x: (x.sort(0)[0],), "sort is not an operation that a program has"),
+        (lambda self, x: (filtered(x, dilation=2),), "its convolution is dilated"),
+        (lambda self, x: (filtered(x, padding="same"),), "its padding is 'same': say how many zeros"),
         (lambda self, x: (x.mean(1),), "it mixes the sequences of a batch"),
         (lambda self, x: (x[-1],), "only the first is sure"),
     ],

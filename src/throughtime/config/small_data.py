@@ -7,6 +7,9 @@ from throughtime.config.options import RunConfig
 # Fewer updates leave a recurrent network where it began: on GunPoint's 45 sequences the validation loss is
 # 0.66 after 190 steps, 0.12 after 500, and no longer falls from 1,200 on.
 LEAST_STEPS = 1_500
+# Convolutions have found by then what they will: in cross-validation within ArrowHead, ItalyPowerDemand,
+# GunPoint and BasicMotions the validation loss no longer falls after 100 to 450 steps.
+LEAST_STEPS_OF_CONVOLUTIONS = 500
 # A step of a language model sees the next token in two thousand places, and not eight labels.
 LEAST_STEPS_OF_TEXT = 400
 # More passes over a handful of examples teach only their noise.
@@ -20,9 +23,11 @@ _SMALLEST_BATCH = 4
 # costs more than it tells: in cross-validation within the training part of ItalyPowerDemand (67 examples),
 # 98.5 % are right without, and 95.5 % with it. Its test split gives 91.9 % (docs/results.md).
 FEWEST_TO_HOLD_OUT = 100
-# So few sequences are learned by several networks, which are wrong in other places: see docs/results.md.
+# So few sequences are learned by several networks, which are wrong in other places, and whose convolutions
+# find a shape wherever it lies: see docs/results.md.
 FEWEST_FOR_ONE_NETWORK = FEWEST_TO_HOLD_OUT
 NETWORKS_OF_FEW = 5
+CONVOLUTIONS_OF_FEW = 3
 _MEASURING = ("validation", "validation_fraction", "folds", "fold")
 
 

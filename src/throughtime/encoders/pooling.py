@@ -10,6 +10,11 @@ from throughtime.errors import OptionError
 POOLINGS = ("last", "mean", "max", "attention")
 
 
+def within(steps: int, lengths: Tensor) -> Tensor:
+    """Which of T steps belong to their sequence: (T, B) bool from lengths (B,)."""
+    return torch.arange(steps, device=lengths.device)[:, None] < lengths[None, :]
+
+
 class Pooling(nn.Module):
     """Pool the outputs of a recurrence over time.
 
@@ -51,7 +56,7 @@ class Pooling(nn.Module):
         lengths = lengths.to(outputs.device)
         if self.kind == "last":
             return self._last(outputs, lengths)
-        real = self._real(outputs, lengths)
+        real = within(len(outputs), lengths)[:, :, None]
         if self.kind == "max":
             return outputs.masked_fill(~real, -torch.inf).amax(0)
         if self.kind == "mean":
@@ -62,7 +67,8 @@ class Pooling(nn.Module):
     def weights(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         """How much attention each step gets: (T, B), zero past each length; the sum over time is 1."""
         scores = torch.tanh(self.attention(outputs)) @ self.context
-        return scores.masked_fill(~self._real(outputs, lengths)[:, :, 0], -torch.inf).softmax(0)
+        real = within(len(outputs), lengths.to(outputs.device))
+        return scores.masked_fill(~real, -torch.inf).softmax(0)
 
     def _last(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         rows = torch.arange(outputs.shape[1], device=outputs.device)
@@ -71,9 +77,3 @@ class Pooling(nn.Module):
             return forward
         half = outputs.shape[2] // 2
         return torch.cat([forward[:, :half], outputs[0, :, half:]], -1)
-
-    @staticmethod
-    def _real(outputs: Tensor, lengths: Tensor) -> Tensor:
-        """(T, B, 1) bool: true where a step belongs to its sequence."""
-        steps = torch.arange(outputs.shape[0], device=outputs.device)
-        return (steps[:, None] < lengths.to(outputs.device)[None, :])[:, :, None]

@@ -33,9 +33,7 @@ class SegmentCNN(nn.Module):
         self.output_size = CHANNELS + 2 * features
         seen = [_SEEN[min(layer, len(_SEEN) - 1)] for layer in range(layers)]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(
-                CHANNELS if layer else features, CHANNELS, (size, 1), padding=(size // 2, 0), bias=False
-            )
+            nn.Conv1d(CHANNELS if layer else features, CHANNELS, size, padding=size // 2, bias=False)
             for layer, size in enumerate(seen)
         )
         self.norms = nn.ModuleList(nn.GroupNorm(CHANNELS, CHANNELS, eps=_EPSILON) for _ in seen)
@@ -45,8 +43,8 @@ class SegmentCNN(nn.Module):
         windows = steps.flatten(0, 1).unflatten(1, (-1, self.features))  # (T * B, W, F)
         mean = windows.mean(1)
         deviation = ((windows - mean.unsqueeze(1)).square().mean(1) + _EPSILON**2).sqrt()
-        shapes = windows.transpose(1, 2).unsqueeze(-1)
+        shapes = windows.transpose(1, 2)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             shapes = norm(convolution(shapes)).relu()
-        found = torch.cat([shapes.squeeze(-1).amax(2), mean, deviation], -1)
+        found = torch.cat([shapes.amax(2), mean, deviation], -1)
         return found.unflatten(0, steps.shape[:2])

@@ -53,6 +53,22 @@ def test_what_lies_past_a_length_is_ignored_in_features(cell: str) -> None:
     assert torch.equal(model(features, LENGTHS), expected)
 
 
+@pytest.mark.parametrize(("cell", "window"), [("lstm", None), ("none", None), ("gru", 2)])
+def test_nan_past_a_length_reaches_no_gradient(cell: str, window: int | None) -> None:
+    width = 2 if window is None else 2 * 16
+    config = ClassifierNetwork(hidden=5, cell=cell, convolutions=2, output_dropout=0)
+    model = Classifier(config, one_label(2), statistics=([1.0] * width, [3.0] * width), window=window)
+    features, found = torch.randn(7, 3, width), []
+    for past in (0.0, torch.nan):
+        for row, length in enumerate(LENGTHS):
+            features[length:, row] = past
+        model.zero_grad()
+        model(features, LENGTHS).square().sum().backward()
+        found.append([parameter.grad for parameter in model.parameters()])
+    for expected, gradient in zip(*found, strict=True):
+        assert expected is not None and gradient is not None and torch.equal(gradient, expected)
+
+
 def test_features_are_standardised_inside() -> None:
     torch.manual_seed(0)
     config = ClassifierNetwork(hidden=5)

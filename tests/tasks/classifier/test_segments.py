@@ -11,7 +11,7 @@ import pytest
 
 from throughtime.run import Run
 from throughtime.tasks.classifier.run import ClassifierRun
-from throughtime.tasks.classifier.segments import around_for, look_at_lengths, segment_for, segmented
+from throughtime.tasks.classifier.segments import around_for, look_at, segment_for, segmented
 from throughtime.training import train
 from throughtime.training.progress import Progress
 
@@ -53,8 +53,8 @@ def test_a_run_whose_convolutions_look_around(folder: Path, tmp_path: Path) -> N
     data = run.config.data
     assert (data.segment, data.around) == (8, 12)
     shapes = {name: tuple(one.shape) for name, one in run.model.named_parameters()}
-    assert shapes["members.0.looking.convolutions.0.weight"] == (64, 2, 7, 1)
-    assert shapes["members.0.looking.convolutions.1.weight"] == (64, 64, 5, 1)
+    assert shapes["members.0.looking.convolutions.0.weight"] == (64, 2, 7)
+    assert shapes["members.0.looking.convolutions.1.weight"] == (64, 64, 5)
     ramp = np.load(folder / "0.npy")
     native, torch = (Run.open(run.folder, backend=name).classify([ramp])[0] for name in ("native", "torch"))
     assert native["probabilities"] == pytest.approx(torch["probabilities"], abs=1e-5)
@@ -71,8 +71,8 @@ def test_short_sequences_are_read_step_by_step_and_long_ones_in_powers_of_two() 
 
 def test_looking_at_lengths_loses_no_array() -> None:
     arrays = [np.zeros((length, 1), np.float32) for length in range(1, 151)]
-    median, every = look_at_lengths(iter(arrays))
-    assert median == 50.5
+    lengths, every = look_at(iter(arrays), 100)
+    assert lengths == list(range(1, 101))
     assert [len(array) for array in every] == list(range(1, 151))
 
 
@@ -102,9 +102,12 @@ def test_a_run_of_long_arrays_reads_segments_wherever_it_is_used(folder: Path, t
     assert len(run.space.names) == 2
     assert run.config.model.members == len(run.model.members) == 5
     assert "12 sequences: 5 networks learn side by side" in " ".join(show.remarks)
+    assert run.config.model.convolutions == len(run.model.members[0].looking.convolutions) == 3
+    assert "12 sequences: convolutions look for shapes" in " ".join(show.remarks)
+    window = segment + 2 * around_for(segment)
     for member in run.model.members:
-        assert member.mean.tolist() == pytest.approx([*run.space.mean] * segment)
-    assert run.facts()["segment"] == segment
+        assert member.mean.tolist() == pytest.approx([*run.space.mean] * window)
+    assert (run.facts()["segment"], run.facts()["around"]) == (segment, around_for(segment))
     by_torch = Run.open(run.folder, backend="torch")
     native, torch = (list(one.predict([folder])) for one in (run, by_torch))
     assert [one["label"] for one in native] == [one["label"] for one in torch]
@@ -117,4 +120,4 @@ def test_the_user_says_how_many_steps(folder: Path, tmp_path: Path) -> None:
     run = train(folder, tmp_path / "run", segment=3, longest=10, **OPTIONS)
     assert isinstance(run, ClassifierRun)
     examples = np.load(run.folder / "data" / "examples.npy")
-    assert examples.shape == (12 * 4, 6)
+    assert examples.shape == (12 * 4, 2 * (3 + 2 * around_for(3)))

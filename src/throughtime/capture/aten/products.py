@@ -94,25 +94,34 @@ def _arange(c: Converter, node: fx.Node, *_: Any, **__: Any) -> Operand:
     return c.add("range", shape=list(c.shape(node)))
 
 
-@rule("conv2d")
-def _conv2d(
+@rule("conv1d", "conv2d")
+def _convolution(
     c: Converter,
     node: fx.Node,
     x: Any,
     weight: Any,
     bias: Any = None,
-    stride: Sequence[int] = (1, 1),
-    padding: Sequence[int] = (0, 0),
-    dilation: Sequence[int] = (1, 1),
+    stride: Sequence[int] = (1,),
+    padding: Sequence[int] | str = (0,),
+    dilation: Sequence[int] = (1,),
     groups: int = 1,
 ) -> Operand:
     if set(dilation) != {1}:
         raise c.refusal(node, "its convolution is dilated")
+    if isinstance(padding, str):
+        raise c.refusal(node, f"its padding is {padding!r}: say how many zeros")
+    axes = len(c.shape(x)) - 2
+    sizes = {"stride": stride, "padding": padding}
+    given = {name: list(size) * (axes // len(size)) for name, size in sizes.items()}
+    value, kernel = c.operand(x), c.operand(weight)
+    if axes == 1:  # of pictures that are one pixel wide
+        value, kernel = (
+            c.add("reshape", one, shape=[*c.shape(of), 1]) for one, of in ((value, x), (kernel, weight))
+        )
+        given = {"stride": [*given["stride"], 1], "padding": [*given["padding"], 0]}
     more = () if bias is None else (c.operand(bias),)
-    stride, padding = (list(given) * (2 // len(given)) for given in (stride, padding))
-    return c.add(
-        "conv2d", c.operand(x), c.operand(weight), *more, stride=stride, padding=padding, groups=groups
-    )
+    value = c.add("conv2d", value, kernel, *more, **given, groups=groups)
+    return value if axes == 2 else c.add("reshape", value, shape=list(c.shape(node)))
 
 
 @rule("pad", "constant_pad_nd")

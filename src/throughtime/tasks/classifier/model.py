@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from throughtime.cells import State
 from throughtime.draws import dropout, normal_like, uniform
-from throughtime.encoders.pooling import Pooling
+from throughtime.encoders.pooling import Pooling, within
 from throughtime.encoders.segment_cnn import SegmentCNN
 from throughtime.models.conditions import Conditioned
 from throughtime.models.functions import Definition, begin_of, state_ports
@@ -160,7 +160,7 @@ class Classifier(nn.Module):
         self, inputs: Tensor, state: State | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """The outputs (T, B, D * H) of the recurrence and its state: what is pooled over time."""
-        steps = self._embed(inputs) if self.embedding is not None else self._standardise(inputs)
+        steps = self._embed(inputs) if self.embedding is not None else self._standardise(inputs, lengths)
         return self.recurrent(steps, state, lengths)
 
     @property
@@ -176,8 +176,11 @@ class Classifier(nn.Module):
         """See `functions_of`."""
         return functions_of(self)
 
-    def _standardise(self, features: Tensor) -> Tensor:
+    def _standardise(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
         steps = (features - self.mean) / self.deviation
+        if self.training and lengths is not None:
+            # The outputs past a length have gradients of zero, which times a NaN there would be NaN.
+            steps = steps.where(within(len(steps), lengths.to(steps.device))[:, :, None], 0.0)
         if self.training and self.config.input_noise:
             # What a few examples differ in by chance must not tell them apart (Bishop 1995).
             steps = steps + self.config.input_noise * normal_like(steps)

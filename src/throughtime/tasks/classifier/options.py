@@ -197,7 +197,7 @@ class ClassifierNetwork(RecurrenceConfig):
         ge=0,
         le=MOST_LAYERS,
         description="Arrays and sounds: layers of convolutions over each segment and what is around it, in "
-        "front of the recurrence; 0 for none.",
+        "front of the recurrence; 0 for none. Fewer than 100 arrays get 3.",
     )
     input_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout on the embeddings of a text.")
     input_noise: float = Field(
@@ -211,7 +211,8 @@ class ClassifierNetwork(RecurrenceConfig):
         default=1,
         ge=1,
         le=1000,
-        description="Train this many networks side by side and average what they say.",
+        description="Train this many networks side by side and average what they say. Fewer than 100 arrays "
+        "get 5.",
     )
     word_dropout: float = Field(
         default=0.0, ge=0, lt=1, description="Probability of hiding a whole token of a text in training."

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.config.small_data import (
+    CONVOLUTIONS_OF_FEW,
     FEWEST_FOR_ONE_NETWORK,
     NETWORKS_OF_FEW,
     holds_nothing_out,
@@ -38,7 +39,7 @@ from throughtime.tasks.classifier.reading import (
     table_format,
     truth_reader,
 )
-from throughtime.tasks.classifier.segments import around_for, look_at_lengths, segment_for
+from throughtime.tasks.classifier.segments import around_for, look_at, segment_for
 
 if TYPE_CHECKING:
     from throughtime.training.progress import Progress
@@ -140,7 +141,6 @@ class Preparation:
             lambda: f"{self.config.data.source} has no usable examples ({self.left_out.summary()})",
         )
         targets, held_out = self._settle_target([(example.truth, late) for example, late in read])
-        self._settle_members(len(read))
         self._settle_beside(read)
         write_targets(self.folder / DATA, targets, held_out)
         assert self._space is not None
@@ -175,21 +175,39 @@ class Preparation:
 
     def _in_segments(self, arrays: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """The steps of each example as the network reads them, once it is known how long they are."""
-        if not self.config.data.segment and self.config.data.input != "vectors":
-            # A frame of sound is many samples already, and digits of 40 frames need no fewer.
-            segment = 1
-            if self.config.data.input == "sequences":
-                length, arrays = look_at_lengths(arrays)
-                segment = segment_for(min(length, self.config.data.longest or length))
+        data = self.config.data
+        segment = data.segment or 1
+        # A frame of sound is many samples already, and digits of 40 frames need no fewer.
+        if data.input == "sequences":
+            lengths, arrays = look_at(arrays, FEWEST_FOR_ONE_NETWORK)
+            self._settle_few(len(lengths))
+            length = float(np.median(lengths)) if lengths else 0.0
+            if not data.segment:
+                segment = segment_for(min(length, data.longest or length))
                 if segment > 1:
                     self._show.remark(
                         f"sequences of {length:,.0f} steps: {segment} steps are read as one (--segment "
                         f"{segment})"
                     )
+        if data.input != "vectors":
             self.config = self.config.changed({"segment": segment})
-        if self.config.model.convolutions and not self.config.data.around:
-            self.config = self.config.changed({"around": around_for(self.config.data.segment or 1)})
+        if self.config.model.convolutions and not data.around:
+            self.config = self.config.changed({"around": around_for(segment)})
         return (as_steps(array, self.config.data) for array in arrays)
+
+    def _settle_few(self, examples: int) -> None:
+        """What learns best from a few sequences, unless somebody said what does."""
+        if examples >= FEWEST_FOR_ONE_NETWORK:
+            return
+        chosen = {"members": NETWORKS_OF_FEW, "convolutions": CONVOLUTIONS_OF_FEW}
+        chosen = {name: value for name, value in chosen.items() if name not in self.config.given("model")}
+        what = {
+            "members": f"{NETWORKS_OF_FEW} networks learn side by side, and the mean of what they say counts",
+            "convolutions": "convolutions look for shapes in front of the recurrence",
+        }
+        self.config = self.config.changed(chosen)
+        for name, value in chosen.items():
+            self._show.remark(f"{examples} sequences: {what[name]} (--{name} {value})")
 
     def _read_all(self) -> Iterator[tuple[Example, bool]]:
         """Training examples, then those of the validation file; with each whether it is one of these."""
@@ -211,17 +229,6 @@ class Preparation:
                 known.update(new)
                 self._space = reader.space
                 yield example, late
-
-    def _settle_members(self, examples: int) -> None:
-        """Several networks for a few sequences, unless somebody said how many."""
-        data, given = self.config.data, self.config.given("model")
-        if data.input != "sequences" or "members" in given or examples >= FEWEST_FOR_ONE_NETWORK:
-            return
-        self.config = self.config.changed({"members": NETWORKS_OF_FEW})
-        self._show.remark(
-            f"{examples} sequences: {NETWORKS_OF_FEW} networks learn side by side, and the mean of what they "
-            f"say counts (--members {NETWORKS_OF_FEW})"
-        )
 
     def _settle_target(self, truths: list[tuple[Any, bool]]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """The truth of each example, and whether it is held out for validation."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime.config.small_data import LEAST_STEPS, LEAST_STEPS_OF_CONVOLUTIONS
 from throughtime.data.conditions import Conditions
 from throughtime.data.events import events_as_text
 from throughtime.data.features import FeatureSpace
@@ -90,7 +91,9 @@ class ClassifierRun(Run):
         self.config = preparation.config
         self.load()
         prepared = self._prepared()
-        self.fit_to_data(len(prepared.training), show)
+        looks = self.config.model.convolutions
+        least = LEAST_STEPS_OF_CONVOLUTIONS if looks else LEAST_STEPS
+        self.fit_to_data(len(prepared.training), show, least_steps=least)
         if preparation.left_out.count:
             show.remark(preparation.left_out.summary())
         data = self.config.data
@@ -383,8 +386,7 @@ class ClassifierRun(Run):
         if self.encoder is not None:
             known["vocabulary_size"] = self.encoder.unknown
         if self.space is not None:
-            known["features"] = len(self.space.names)
-            known["segment"] = self.config.data.segment or 1
+            known |= {"features": len(self.space.names), **self._step}
         if self.conditions:
             known["beside"] = {one.name: one.values or "a number" for one in self.conditions.fields}
         return known
@@ -397,6 +399,13 @@ class ClassifierRun(Run):
         if self.config.data.input == "auto":
             raise RunError(f"{self.folder / CONFIG} is damaged: data.input is auto, which training settles")
         return self.config.data.input
+
+    @property
+    def _step(self) -> dict[str, int]:
+        """Which of a sequence's steps the network reads as one, in others' words."""
+        data = self.config.data
+        segment = {} if self.encoder is not None else {"segment": data.segment or 1}
+        return segment | ({"around": data.around} if data.around else {})
 
     @property
     def _width(self) -> int:
@@ -452,11 +461,7 @@ class ClassifierRun(Run):
     def beside_graphs(self) -> tuple[Sequence[str], dict[str, Any]]:
         known = TOKENIZER if self.encoder is not None else FEATURES
         static = (STATIC,) if self.conditions else ()
-        data = self.config.data
-        segment = {} if self.encoder is not None else {"segment": data.segment or 1}
-        if data.around:
-            segment["around"] = data.around
-        return (known, *self.target.files, *static), {**self.target.facts(), **segment}
+        return (known, *self.target.files, *static), {**self.target.facts(), **self._step}
 
     def port_sizes(self) -> dict[tuple[str, str], int]:
         sizes = {("sequence", self.target.port): self.target.width}

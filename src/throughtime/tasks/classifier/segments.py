@@ -14,8 +14,6 @@ _MOST_STEPS = 25
 _LONGEST_SEGMENT = 32
 # Of a window around a segment, in segments and at least in steps.
 _WINDOW, _LEAST_WINDOW = 4, 16
-# As many examples show how long they are.
-_LOOKED_AT = 100
 
 
 def segmented(array: NDArray[np.float32], segment: int, around: int = 0) -> NDArray[np.float32]:
@@ -51,10 +49,10 @@ def segment_for(length: float) -> int:
     return segment
 
 
-def look_at_lengths(
-    arrays: Iterable[NDArray[np.float32]],
-) -> tuple[float, Iterator[NDArray[np.float32]]]:
-    """The median length of the first arrays; and all arrays, these among them."""
+def look_at(
+    arrays: Iterable[NDArray[np.float32]], most: int
+) -> tuple[list[int], Iterator[NDArray[np.float32]]]:
+    """How long the first arrays are, so many at most; and all arrays, these among them."""
     remaining = iter(arrays)
-    first = list(islice(remaining, _LOOKED_AT))
-    return float(np.median([len(array) for array in first])) if first else 0.0, chain(first, remaining)
+    first = list(islice(remaining, most))
+    return [len(array) for array in first], chain(first, remaining)
