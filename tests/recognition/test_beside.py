@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,3 +56,39 @@ def test_the_command_of_the_error_makes_it_what_its_owner_meant(
         assert rows[1] == "0.wav,0.25,0.75,ann"
     if form == "texts":
         assert rows[1] == '0.wav,"they say ""no"", and go"'
+
+
+def sound(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"RIFF")
+
+
+def transcripts_inside(folder: Path) -> list[str]:
+    for place in ("84/121", "84/122"):
+        for number in range(3):
+            sound(folder / place / f"{place[-3:]}-{number}.flac")
+        lines = "".join(f'{place[-3:]}-{number} THEY SAY "NO", AND GO\n' for number in range(3))
+        (folder / place / f"84-{place[-3:]}.trans.txt").write_text(lines)
+    return ["./84/121/121-0.flac", 'THEY SAY "NO", AND GO']
+
+
+def names_without_a_header(folder: Path) -> list[str]:
+    for number in range(6):
+        sound(folder / "wavs" / f"LJ-{number}.wav")
+    lines = [f'LJ-{number}|In "1900", so|They say "nineteen hundred", and go\n' for number in range(5)]
+    (folder / "metadata.csv").write_text("".join([*lines, "LJ-5|Bye|Bye, bye, bye\n"]))
+    return ["wavs/LJ-0.wav", 'They say "nineteen hundred", and go']
+
+
+@pytest.mark.parametrize("make", [transcripts_inside, names_without_a_header])
+def test_sounds_of_corpora_get_a_table(make: Callable[[Path], list[str]], tmp_path: Path) -> None:
+    folder = tmp_path / "my corpus"
+    first = make(folder)
+    with pytest.raises(DataError, match="write (one|it anew): ") as raised:
+        recognise(str(folder))
+    command = re.split("write (?:one|it anew): ", str(raised.value))[1]
+    subprocess.run(["bash", "-c", command], check=True)
+    assert recognise(str(folder)).task == "transcriber"
+    with (folder / "metadata.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["file_name", "text"] and rows[1] == first and len(rows) == 7

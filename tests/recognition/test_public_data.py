@@ -272,7 +272,7 @@ def test_what_is_not_taken_is_told_the_command_that_takes_it(
         ({"sci.space/38001": "Hi.\n", "rec.autos/38002": "Hi.\n"}, r"names of texts end in \.txt: for f in"),
         (
             {"metadata.csv": "LJ1|it is 2|it is two\nLJ2|it was|it was\n", "wavs/LJ1.wav": "RIFF"},
-            r"metadata\.csv has no column `file_name`",
+            r"metadata\.csv names sounds, but has no header: write it anew: ",
         ),
     ],
 )

@@ -322,6 +322,16 @@ FILES: dict[str, tuple[str, str, str]] = {
         r"by another name.*call it ratings\.tsv",
     ),
     "a CSV called .data": ("iris.data", rows(of=FLOWERS), r"call it iris\.csv"),
+    "spaCy's pairs": (
+        "marked.json",
+        json.dumps([["They live in Seoul", {"entities": [[13, 18, "place"]]}]] * 30),
+        r"as spaCy has them: .*jq -c '.\[\] . \{text: .\[0\], entities: .\[1\].entities\}'",
+    ),
+    "commas with tabs in the cells": (
+        "promoters.data",
+        "".join(f"{'+-'[n % 2]},S{n},\t\t{'acgt' * n}\n" for n in range(1, 31)),
+        r"its lines are 3 cells between commas: call it promoters.csv",
+    ),
     "JSON Lines called .txt": (
         "reviews.txt",
         json_lines({"text": "a", "label": 1}),

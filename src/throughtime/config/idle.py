@@ -141,7 +141,6 @@ _RULES = (
         lambda given: given.get("input") in ("vectors", "text"),
         "arrays or sounds",
     ),
-    _Rule(("around",), lambda given: not given.get("convolutions"), "--convolutions"),
     _Rule(("input_noise",), lambda given: given.get("input") == "text", "numbers"),
     _Rule(
         ("columns",),

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.data.delimited import Report
-from throughtime.data.json_values import parse_json
+from throughtime.data.json_values import NO_OBJECT, is_marked_pair, parse_json
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError
 
 # It is read whole, and takes ten times its size in memory.
 _MOST_BYTES = 64 << 20
 _LINES = "write one object on each line of a .jsonl file, as `jq -c '.[]' data.json > data.jsonl` does"
+_OF_PAIRS = "make objects of them: jq -c '.[] | {text: .[0], entities: .[1].entities}' data.json > data.jsonl"
 
 
 def is_json_array(path: Path) -> bool:
@@ -54,8 +55,10 @@ def read_json_array(path: Path, report: Report, encoding: str = UTF8) -> Iterato
         raise DataError(f"{path} is no list of objects: {_LINES}")
     if not values:
         raise DataError(f"{path} is an empty list: there is nothing to read")
+    if is_marked_pair(values[0]):
+        raise DataError(f"{path}: texts and their entities in lists, as spaCy has them: {_OF_PAIRS}")
     for number, value in enumerate(values, 1):
         if isinstance(value, dict):
             yield number, value
         else:
-            report(number, 'not a JSON object like {"text": ..., "label": ...}')
+            report(number, NO_OBJECT)

@@ -30,6 +30,14 @@ def parse_json(text: str) -> Any:
     return value
 
 
+def is_marked_pair(value: Any) -> bool:
+    """Whether a value is a text beside its entities, as spaCy's examples were: ["...", {"entities": ...}]."""
+    match value:
+        case [str(), {"entities": list()}]:
+            return True
+    return False
+
+
 def without_nan(value: Any) -> Any:
     """A value of lists and dictionaries as JSON can hold it: null for a number that is NaN or infinite."""
     if isinstance(value, float):
@@ -39,6 +47,7 @@ def without_nan(value: Any) -> Any:
     return [without_nan(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
+NO_OBJECT = 'not a JSON object like {"text": ..., "label": ...}'
 _TOO_DEEP = f"nested too deeply: {NESTING} brackets inside each other are read at most"
 
 

@@ -29,7 +29,7 @@ from throughtime.data.joined import (
     table_suffix,
 )
 from throughtime.data.json_array import is_json_array, read_json_array
-from throughtime.data.json_values import parse_json
+from throughtime.data.json_values import NO_OBJECT, parse_json
 from throughtime.data.lines import expect_file, read_lines, shown
 from throughtime.data.numbers import Decimal, plain_number
 from throughtime.data.parquet import parquet_columns, parquet_rows
@@ -450,7 +450,7 @@ def json_rows(lines: Iterable[tuple[int, str]], path: str | Path | Source, bad: 
             bad.report(path, line, str(error))
             continue
         if not isinstance(values, dict):
-            bad.report(path, line, 'not a JSON object like {"text": ..., "label": ...}')
+            bad.report(path, line, NO_OBJECT)
             continue
         yield Row(line, values)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from throughtime.data.class_folders import are_parts
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.tables import is_table
-from throughtime.recognition.beside import table_of_beside
+from throughtime.recognition.beside import table_of_beside, table_of_transcripts
 from throughtime.recognition.foreign import what_it_is
 from throughtime.recognition.match import Match
 from throughtime.recognition.plain_text import (
@@ -143,13 +143,12 @@ def bare_folder(survey: Survey, wanted: Wanted) -> Match | None:
             f"a folder of parts of the data ({', '.join(sorted(parts.values()))})",
             advice=f"name one: {shlex.quote(str(Path(str(survey.path), parts['train'])))}{also}",
         )
-    known = table_of_beside(Path(str(survey.path)), folder)
+    place = Path(str(survey.path))
+    known = table_of_beside(place, folder) or (table_of_transcripts(place) if folder.inside else None)
     if known is not None:
         what, command = known
-        return Match(
-            f"a folder of {_counted({'sound': folder.files['sound']})} {what}, without metadata.csv",
-            advice=f"write one: {command}",
-        )
+        sounds = _counted({"sound": folder.files["sound"]}) if folder.files["sound"] else "sounds"
+        return Match(f"a folder of {sounds} {what}, without metadata.csv", advice=f"write one: {command}")
     misnamed = [name for name in folder.tables if name.lower() not in ("metadata.csv",)]
     found = {kind: count for kind, count in folder.files.items() if kind in _METADATA_OF}
     media = {kind: count for kind, count in found.items() if kind != "table"}

@@ -103,7 +103,9 @@ def table_in_disguise(suffix: str, lines: Sequence[str]) -> tuple[str, str]:
         # Prose has commas, too, but not as many in each line, and no header.
         same = len({len(row) for row in cells}) == 1
         filled = same and (_has_numbers(cells[1:]) or _has_labels(cells))
-        if (same and separator == "\t") or (known and wide) or filled:
+        # Tabs may be indentation inside of cells that commas part.
+        whole = same and all(any(row[place].strip() for row in cells) for place in range(len(names)))
+        if (whole and separator == "\t") or (known and wide) or filled:
             return f"its lines are {len(cells[0])} cells between {name}", right
     return "", ""
 

@@ -20,6 +20,7 @@ from throughtime.recognition.advice import (
     likely_text,
     which_columns,
 )
+from throughtime.recognition.beside import table_of_names
 from throughtime.recognition.columns import are_numbered, is_time
 from throughtime.recognition.foreign import OTHER_SOUNDS
 from throughtime.recognition.grouped import advice_on_steps
@@ -196,6 +197,9 @@ def any_table(survey: Survey, wanted: Wanted) -> Match | None:
 
 
 def _no_file_column(table: TableSurvey) -> Match:
+    command = table_of_names(table.folder)
+    if command is not None:
+        return Match("metadata.csv names sounds, but has no header", advice=f"write it anew: {command}")
     return Match(
         f"{Path(str(table.path)).name} has no column `{FILE_COLUMN}` ({describe_columns(table)})",
         advice=f"its first line has to name the columns, as in {FILE_COLUMN},label or {FILE_COLUMN},text, "

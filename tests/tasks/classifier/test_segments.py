@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from throughtime.errors import OptionError
 from throughtime.run import Run
 from throughtime.tasks.classifier.run import ClassifierRun
 from throughtime.tasks.classifier.segments import around_for, look_at, segment_for, segmented
@@ -59,6 +60,13 @@ def test_a_run_whose_convolutions_look_around(folder: Path, tmp_path: Path) -> N
     native, torch = (Run.open(run.folder, backend=name).classify([ramp])[0] for name in ("native", "torch"))
     assert native["probabilities"] == pytest.approx(torch["probabilities"], abs=1e-5)
     assert "convolutions = 2" in (run.folder / "config.toml").read_text()
+
+
+def test_what_is_around_is_for_convolutions(folder: Path, tmp_path: Path) -> None:
+    run = train(folder, tmp_path / "run", around=3, **OPTIONS)
+    assert (run.config.data.around, run.config.model.convolutions) == (3, 3)
+    with pytest.raises(OptionError, match="--around 3 would do nothing: it needs --convolutions"):
+        train(folder, tmp_path / "none", around=3, convolutions=0, **OPTIONS)
 
 
 def test_short_sequences_are_read_step_by_step_and_long_ones_in_powers_of_two() -> None:

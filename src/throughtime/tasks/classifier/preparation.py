@@ -26,7 +26,7 @@ from throughtime.data.tables import BadRows, column_names
 from throughtime.data.text_encoder import TextEncoder, normalise, train_text_tokenizer, unknown_share
 from throughtime.data.tokenizer import Tokenizer
 from throughtime.data.word_vectors import spellings
-from throughtime.errors import DataError
+from throughtime.errors import DataError, OptionError
 from throughtime.run.word_vectors import take_vectors
 from throughtime.targets.kinds import Target, labels_of, numbers_of
 from throughtime.tasks.classifier.examples import Example, table_of
@@ -76,6 +76,7 @@ class Preparation:
 
         Raises:
             DataError: the data cannot be used.
+            OptionError: an option would do nothing.
         """
         if self.config.data.input == "text":
             self._prepare_texts()
@@ -191,6 +192,8 @@ class Preparation:
                     )
         if data.input != "vectors":
             self.config = self.config.changed({"segment": segment})
+        if not self.config.model.convolutions and data.around:
+            raise OptionError(f"--around {data.around} would do nothing: it needs --convolutions")
         if self.config.model.convolutions and not data.around:
             self.config = self.config.changed({"around": around_for(segment)})
         return (as_steps(array, self.config.data) for array in arrays)
