@@ -30,6 +30,10 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
         if name not in idle and value and not isinstance(value, bool):
             options.append(f"{name.replace('_', ' ')} {value}")
     shape = f"{model['cell'].upper()}, {model['layers']} x {model['hidden']}"
+    if model.get("convolutions"):
+        options.insert(0, f"behind {model['convolutions']} convolutions")
+    if model.get("members", 1) > 1:
+        options.append(f"{model['members']} networks together")
     rows = [
         ("run", facts["run"]),
         ("task", facts["task"]),
@@ -60,8 +64,10 @@ def summary(facts: dict[str, Any], objective: str) -> list[tuple[str, str]]:
             for name, value in facts["beside"].items()
         )
         rows.append(("beside", ", ".join(beside)))
-    if facts.get("segment", 1) > 1:
-        rows.append(("segments", f"{facts['segment']} steps are read as one"))
+    if facts.get("segment", 1) > 1 or "around" in facts:
+        steps = f"{facts['segment']} steps are read as one" if facts["segment"] > 1 else "one step at a time"
+        around = f", with {facts['around']} on either side" if "around" in facts else ""
+        rows.append(("segments", steps + around))
     if facts["step"] is not None:
         epochs = f"{facts['epoch']} of {training['epochs']} epochs"
         state = "complete" if facts["finished"] else "can be resumed"

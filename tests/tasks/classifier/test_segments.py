@@ -11,6 +11,7 @@ import pytest
 
 from throughtime.errors import OptionError
 from throughtime.run import Run
+from throughtime.run.summary import summary
 from throughtime.tasks.classifier.run import ClassifierRun
 from throughtime.tasks.classifier.segments import around_for, look_at, segment_for, segmented
 from throughtime.training import train
@@ -116,6 +117,9 @@ def test_a_run_of_long_arrays_reads_segments_wherever_it_is_used(folder: Path, t
     for member in run.model.members:
         assert member.mean.tolist() == pytest.approx([*run.space.mean] * window)
     assert (run.facts()["segment"], run.facts()["around"]) == (segment, around_for(segment))
+    shown = dict(summary(run.describe(), run.objective))
+    assert shown["segments"] == f"{segment} steps are read as one, with {around_for(segment)} on either side"
+    assert "behind 3 convolutions" in shown["model"] and "5 networks together" in shown["model"]
     by_torch = Run.open(run.folder, backend="torch")
     native, torch = (list(one.predict([folder])) for one in (run, by_torch))
     assert [one["label"] for one in native] == [one["label"] for one in torch]
