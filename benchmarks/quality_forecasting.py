@@ -45,7 +45,7 @@ SHARED: dict[str, Any] = {
     "tensorboard": False,
 }
 SETTINGS: dict[str, dict[str, Any]] = {
-    "univariate": {"columns": "OT", "window_norm": "mean", "stride": 2},
+    "univariate": {"columns": "OT", "window_norm": "mean", "stride": 2, "ema": 0.99},
     "multivariate": {"loss": "absolute", "stride": 3},
 }
 METRICS = ("mse_scaled", "mae_scaled")
