@@ -92,3 +92,11 @@ def test_sounds_of_corpora_get_a_table(make: Callable[[Path], list[str]], tmp_pa
     with (folder / "metadata.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["file_name", "text"] and rows[1] == first and len(rows) == 7
+
+
+def test_no_command_holds_a_name_that_a_shell_could_read(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    names_without_a_header(folder)
+    (folder / "wavs").rename(folder / "w'; echo oh; '")
+    with pytest.raises(DataError, match="has no column `file_name`"):
+        recognise(str(folder))

@@ -28,6 +28,9 @@ FEWEST_TO_HOLD_OUT = 100
 FEWEST_FOR_ONE_NETWORK = FEWEST_TO_HOLD_OUT
 NETWORKS_OF_FEW = 5
 CONVOLUTIONS_OF_FEW = 3
+# Convolutions see each step four times, and keep what they saw until the gradient: of more steps a training
+# would take many minutes, and gigabytes.
+MOST_STEPS_OF_FEW = 1_000
 _MEASURING = ("validation", "validation_fraction", "folds", "fold")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -33,6 +34,8 @@ _OF_NAMES = (
     f"echo {FILE_COLUMN},text; awk -F'%s' "
     r"""'{gsub(/"/, "\"\""); print "%s/"$1"%s,\""$NF"\""}' bare.txt"""
 )
+# Of names that stand in a command, and mean nothing to a shell or a pattern.
+_PLAIN = re.compile(r"[\w.-]+")
 _LOOKED_AT = 200
 
 
@@ -79,10 +82,10 @@ def table_of_names(path: Path) -> str | None:
     first = _first_line(path / "metadata.csv")
     separator = next((one for one in "|\t" if one in first), "")
     stem = first.partition(separator)[0] if separator else ""
-    if not stem or any(letter in stem for letter in "*?[/\\"):
+    if not _PLAIN.fullmatch(stem):
         return None
     sound = next((one for one in path.glob(f"*/{stem}.*") if is_sound_file(one.name)), None)
-    if sound is None:
+    if sound is None or not _PLAIN.fullmatch(sound.parent.name):
         return None
     inner = _OF_NAMES % (f"[{separator}]", sound.parent.name, sound.suffix)
     return f"cd {shlex.quote(str(path))} && mv metadata.csv bare.txt && ({inner}) > metadata.csv"

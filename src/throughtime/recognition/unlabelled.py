@@ -197,7 +197,7 @@ def any_table(survey: Survey, wanted: Wanted) -> Match | None:
 
 
 def _no_file_column(table: TableSurvey) -> Match:
-    command = table_of_names(table.folder)
+    command = table_of_names(table.folder) if isinstance(table.path, Path) else None
     if command is not None:
         return Match("metadata.csv names sounds, but has no header", advice=f"write it anew: {command}")
     return Match(

@@ -70,6 +70,30 @@ def test_what_is_around_is_for_convolutions(folder: Path, tmp_path: Path) -> Non
         train(folder, tmp_path / "none", around=3, convolutions=0, **OPTIONS)
 
 
+@pytest.mark.parametrize(
+    ("options", "short", "long"),
+    [
+        ({}, 3, 0),
+        ({"cell": "none"}, 0, 0),
+        ({"longest": 50}, 3, 3),
+        ({"convolutions": 1}, 1, 1),
+        ({"convolutions": 0}, 0, 0),
+    ],
+)
+def test_which_few_sequences_get_convolutions(
+    folder: Path, options: dict[str, Any], short: int, long: int, tmp_path: Path
+) -> None:
+    """Those of at most a thousand steps, where there is a recurrence behind them."""
+    for number in range(12):
+        array = np.load(folder / f"{number}.npy")
+        np.save(tmp_path / f"{number}.npy", array if number else array.repeat(6, 0))
+    (tmp_path / "metadata.csv").write_bytes((folder / "metadata.csv").read_bytes())
+    given = {**OPTIONS, "epochs": 1, "members": 1, **options}
+    for place, expected in ((folder, short), (tmp_path, long)):
+        run = train(place, tmp_path / f"run of {place.name}", **given)
+        assert run.config.model.convolutions == expected
+
+
 def test_short_sequences_are_read_step_by_step_and_long_ones_in_powers_of_two() -> None:
     found = {length: segment_for(length) for length in (1, 24, 100, 150, 251, 1_000, 1_000_000)}
     assert found[1] == found[24] == 1

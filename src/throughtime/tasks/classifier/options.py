@@ -197,7 +197,7 @@ class ClassifierNetwork(RecurrenceConfig):
         ge=0,
         le=MOST_LAYERS,
         description="Arrays and sounds: layers of convolutions over each segment and what is around it, in "
-        "front of the recurrence; 0 for none. Fewer than 100 arrays get 3.",
+        "front of the recurrence; 0 for none. Fewer than 100 arrays of at most 1,000 steps get 3.",
     )
     input_dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout on the embeddings of a text.")
     input_noise: float = Field(

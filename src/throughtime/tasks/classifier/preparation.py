@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from throughtime.config.small_data import (
     CONVOLUTIONS_OF_FEW,
     FEWEST_FOR_ONE_NETWORK,
+    MOST_STEPS_OF_FEW,
     NETWORKS_OF_FEW,
     holds_nothing_out,
 )
@@ -181,7 +182,7 @@ class Preparation:
         # A frame of sound is many samples already, and digits of 40 frames need no fewer.
         if data.input == "sequences":
             lengths, arrays = look_at(arrays, FEWEST_FOR_ONE_NETWORK)
-            self._settle_few(len(lengths))
+            self._settle_few(lengths)
             length = float(np.median(lengths)) if lengths else 0.0
             if not data.segment:
                 segment = segment_for(min(length, data.longest or length))
@@ -198,19 +199,26 @@ class Preparation:
             self.config = self.config.changed({"around": around_for(segment)})
         return (as_steps(array, self.config.data) for array in arrays)
 
-    def _settle_few(self, examples: int) -> None:
+    def _settle_few(self, lengths: Sequence[int]) -> None:
         """What learns best from a few sequences, unless somebody said what does."""
-        if examples >= FEWEST_FOR_ONE_NETWORK:
+        model, given = self.config.model, self.config.given("model")
+        if len(lengths) >= FEWEST_FOR_ONE_NETWORK:
             return
-        chosen = {"members": NETWORKS_OF_FEW, "convolutions": CONVOLUTIONS_OF_FEW}
-        chosen = {name: value for name, value in chosen.items() if name not in self.config.given("model")}
-        what = {
-            "members": f"{NETWORKS_OF_FEW} networks learn side by side, and the mean of what they say counts",
-            "convolutions": "convolutions look for shapes in front of the recurrence",
-        }
-        self.config = self.config.changed(chosen)
-        for name, value in chosen.items():
-            self._show.remark(f"{examples} sequences: {what[name]} (--{name} {value})")
+        if "members" not in given:
+            self.config = self.config.changed({"members": NETWORKS_OF_FEW})
+            self._show.remark(
+                f"{len(lengths)} sequences: {NETWORKS_OF_FEW} networks learn side by side, and the mean of "
+                f"what they say counts (--members {NETWORKS_OF_FEW})"
+            )
+        longest = max(lengths, default=0)
+        longest = min(longest, self.config.data.longest or longest)
+        # Whoever takes the recurrence out wants to see what single steps say.
+        if "convolutions" not in given and model.cell != "none" and longest <= MOST_STEPS_OF_FEW:
+            self.config = self.config.changed({"convolutions": CONVOLUTIONS_OF_FEW})
+            self._show.remark(
+                f"{len(lengths)} sequences: convolutions look for shapes in front of the recurrence "
+                f"(--convolutions {CONVOLUTIONS_OF_FEW})"
+            )
 
     def _read_all(self) -> Iterator[tuple[Example, bool]]:
         """Training examples, then those of the validation file; with each whether it is one of these."""
