@@ -325,12 +325,41 @@ FILES: dict[str, tuple[str, str, str]] = {
     "spaCy's pairs": (
         "marked.json",
         json.dumps([["They live in Seoul", {"entities": [[13, 18, "place"]]}]] * 30),
-        r"as spaCy has them: .*jq -c '.\[\] . \{text: .\[0\], entities: .\[1\].entities\}'",
+        r"as spaCy has them: make objects: jq -c '.\[\] . \{text: .\[0\], entities: .\[1\].entities\}'",
     ),
     "commas with tabs in the cells": (
         "promoters.data",
         "".join(f"{'+-'[n % 2]},S{n},\t\t{'acgt' * n}\n" for n in range(1, 31)),
         r"its lines are 3 cells between commas: call it promoters.csv",
+    ),
+    "devices that report by turns": (
+        "iot.csv",
+        rows(
+            "time", "device_id", "temperature", of=[(t, f"d{n % 3}", n % 7) for n, t in enumerate(hours(60))]
+        ),
+        r"`device_id` has 3 values again and again: where each is a series of its own, use --series-column "
+        r"device_id --value-column temperature; .* --columns temperature$",
+    ),
+    "ratings": (
+        "ratings.csv",
+        rows(
+            "userId",
+            "movieId",
+            "rating",
+            "time",
+            of=[(n // 9, n % 5, n % 4, t) for n, t in enumerate(hours(60))],
+        ),
+        r"`userId` has 7 values .*--series-column userId --value-column rating; .* --columns rating$",
+    ),
+    "who left": (
+        "churn.csv",
+        rows(
+            "gender",
+            "tenure",
+            "churn",
+            of=[("fm"[n % 2], n * 0.5, ("no", "yes")[n % 3 == 0]) for n in range(30)],
+        ),
+        r"use --label-column churn --static-columns gender",
     ),
     "JSON Lines called .txt": (
         "reviews.txt",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from throughtime.errors import DataError
 # It is read whole, and takes ten times its size in memory.
 _MOST_BYTES = 64 << 20
 _LINES = "write one object on each line of a .jsonl file, as `jq -c '.[]' data.json > data.jsonl` does"
-_OF_PAIRS = "make objects of them: jq -c '.[] | {text: .[0], entities: .[1].entities}' data.json > data.jsonl"
+_OF_PAIRS = "jq -c '.[] | {text: .[0], entities: .[1].entities}' %s > %s.jsonl"
 
 
 def is_json_array(path: Path) -> bool:
@@ -56,7 +57,8 @@ def read_json_array(path: Path, report: Report, encoding: str = UTF8) -> Iterato
     if not values:
         raise DataError(f"{path} is an empty list: there is nothing to read")
     if is_marked_pair(values[0]):
-        raise DataError(f"{path}: texts and their entities in lists, as spaCy has them: {_OF_PAIRS}")
+        command = _OF_PAIRS % (shlex.quote(str(path)), shlex.quote(path.stem))
+        raise DataError(f"{path}: texts and entities in lists, as spaCy has them: make objects: {command}")
     for number, value in enumerate(values, 1):
         if isinstance(value, dict):
             yield number, value

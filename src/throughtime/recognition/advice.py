@@ -40,6 +40,9 @@ _LABEL_NAMES = [
     "language",
     "lang",
     "author",
+    "churn",
+    "survived",
+    "diagnosis",
     "outcome",
     "result",
 ]
@@ -92,7 +95,8 @@ def likely_label(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
         and not column.is_time
         and column.mean_words <= _MOST_WORDS_OF_A_LABEL
     ]
-    return min(found, key=_unlikely).name if found else None
+    # Tables end with what is to be predicted more often than they begin with it.
+    return min(reversed(found), key=_unlikely).name if found else None
 
 
 def likely_list(table: TableSurvey) -> str | None:
@@ -143,7 +147,6 @@ def _unlikely(column: Column) -> tuple[int, bool, int]:
 def likely_number(table: TableSurvey, but: Sequence[str] = ()) -> str | None:
     """The column that most likely holds the number to predict; None where there are no numbers."""
     columns = [table.columns[name] for name in table.of_kind("number") if name not in but]
-    # Tables end with what is to be predicted more often than they begin with it.
     columns = [
         column
         for column in reversed(columns)
@@ -194,8 +197,9 @@ def _flags(
         return f"{read} {flag('label-column', found)}" if label != "label" else read
     text = None if texts else likely_text(table, [found])
     numbers = [name for name in table.of_kind("number") if name != found]
-    categories = [name for name in table.of_kind("text") if table.columns[name].is_category]
-    if is_number and numbers and text in categories and table.columns[text].mean_words <= _WORDS_OF_A_TEXT:
+    texts_of_few = [name for name in table.of_kind("text") if table.columns[name].is_category]
+    categories = [name for name in texts_of_few if name != found]
+    if numbers and text in categories and table.columns[text].mean_words <= _WORDS_OF_A_TEXT:
         return f"{flag('label-column', found)} {flag('static-columns', *categories)}"
     flags = [flag("label-column", found)] if label != "label" else []
     if text is not None and text != "text":

@@ -15,6 +15,7 @@ from throughtime.recognition.plain_text import (
     labelled_lines,
     marked_up,
     only_numbers,
+    sentences_beside_tags,
     short_lines,
     table_in_disguise,
     tagged_words,
@@ -27,6 +28,16 @@ from throughtime.tasks.word_tagger.conll import layout_of
 # Names of tables that say what the files beside them are.
 _ABOUT_FILES = ("labels", "label", "metadata", "meta", "index", "annotations", "targets")
 # What a metadata.csv says of the files in a folder, by their kind.
+# An empty line between sentences.
+_OF_SENTENCES = (
+    r"""awk -F'\t' '{n=split($1,w," "); split($2,t," "); for(i=1;i<=n;i++) print w[i]"\t"t[i]; print ""}' """
+    "%s > %s.conll"
+)
+# Lines such as NAME:START:1,2,?,4 under @data.
+_OF_MONASH = (
+    '(echo series,time,value; awk -F: \'/^@data/{d=1; next} d{n=split($NF,v,","); '
+    'for(i=1;i<=n;i++)print $1","i","v[i]}\' %s) > %s.csv'
+)
 _METADATA_OF = {
     "picture": f"{FILE_COLUMN},caption, a picture and what is said of it a row",
     "sound": f"{FILE_COLUMN},label, a sound and its label a row (or {FILE_COLUMN},text: what each says)",
@@ -79,6 +90,13 @@ def tagged_lines(survey: Survey, wanted: Wanted) -> Match | None:
     """Words with their tags, one a line (CoNLL)."""
     if not survey.is_text or wanted.target is not None:
         return None
+    if sentences_beside_tags(survey.lines):
+        stem = survey.path.name.removesuffix(survey.path.suffix)
+        command = _OF_SENTENCES % (shlex.quote(str(survey.path)), shlex.quote(stem))
+        return Match(
+            "each line is a sentence, a tab, and a tag for each of its words",
+            advice=f"write a word and its tag on each line: {command}",
+        )
     why = tagged_words(survey.suffix, survey.lines)
     if not why and wanted.task != "word-tagger":
         return None
@@ -92,6 +110,13 @@ def disguised_table(survey: Survey, wanted: Wanted) -> Match | None:
         return None
     if marked_up(survey.lines):
         stem = survey.path.name.removesuffix(survey.path.suffix)
+        if survey.suffix == ".tsf":
+            command = _OF_MONASH % (shlex.quote(str(survey.path)), shlex.quote(stem))
+            return Match(
+                "a file of the Monash archive, whose lines are series",
+                advice=f"write a row for each time: {command}, and train on that with --time-column time "
+                "--series-column series --value-column value",
+            )
         return Match("this is an ARFF or sktime file", advice=f"call it {stem}.ts or {stem}.arff")
     why, suffix = table_in_disguise(survey.suffix, survey.lines)
     prose = "--task language-model reads it as text"

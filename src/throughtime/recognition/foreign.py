@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
+from typing import Any
 
 from throughtime.data.arrays import ARRAY_SUFFIXES
 from throughtime.data.audio import AUDIO_SUFFIXES
 from throughtime.data.images import IMAGE_SUFFIXES
+from throughtime.data.json_values import parse_json
 from throughtime.data.video import VIDEO_SUFFIXES
+from throughtime.errors import DataError
 
 _SAVE_AS_TABLE = "save it as .csv (UTF-8) and name that file"
 _UNPACK = "unpack it and name the file or folder inside"
@@ -68,15 +72,49 @@ _BY_BYTES: tuple[tuple[bytes, str, str], ...] = (
 )
 
 
-def _json_lines(path: Path, beginning: bytes) -> tuple[str, str] | None:
-    """What is said of JSON Lines that are called .json; None where the file is one document."""
+# A document is parsed whole, to say where its rows are.
+_MOST_OF_DOCUMENT = 128 << 20
+_IN_DOCUMENT = "one JSON document"
+# Rasa's and many tutorials' intents, and the captions of MS COCO.
+_OF_INTENTS = "jq -c '.intents[] | .tag as $tag | .patterns[] | {text: ., label: $tag}' %s > %s.jsonl"
+_OF_COCO = (
+    "(echo file_name,caption; jq -r '(.images | map({(.id | tostring): .file_name}) | add) as $names | "
+    ".annotations[] | [$names[.image_id | tostring], .caption] | @csv' %s) > metadata.csv, in the folder "
+    "with the pictures"
+)
+_OF_ROWS = "jq -c '.[%s][]' %s > %s.jsonl"
+
+
+def _json(path: Path, beginning: bytes) -> tuple[str, str] | None:
+    """What is said of a .json file that is no list of objects; None where no more is known of it."""
     try:
         first = json.loads(beginning.split(b"\n", 1)[0])
     except ValueError:
+        first = None
+    if isinstance(first, dict) and b"\n" in beginning.strip():
+        return "JSON Lines by another name: one object on each line", f"call it {path.stem}.jsonl"
+    try:
+        whole = path.stat().st_size <= _MOST_OF_DOCUMENT
+        document = parse_json(path.read_text("utf-8-sig", "surrogateescape")) if whole else None
+    except (OSError, DataError):
         return None
-    if not isinstance(first, dict) or b"\n" not in beginning.strip():
-        return None
-    return "JSON Lines by another name: one object on each line", f"call it {path.stem}.jsonl"
+    names = shlex.quote(str(path)), shlex.quote(path.stem)
+    match document:
+        case {"intents": [{"tag": str(), "patterns": [*_]}, *_]}:
+            return _IN_DOCUMENT, f"its rows are the patterns of its intents: {_OF_INTENTS % names}"
+        case {"images": [{"file_name": str()}, *_], "annotations": [{"caption": str()}, *_]}:
+            return _IN_DOCUMENT, f"as MS COCO has captions: {_OF_COCO % names[0]}"
+        case dict():
+            lists = [name for name, value in document.items() if _are_rows(value)]
+            if lists:
+                key = json.dumps(lists[0])
+                command = _OF_ROWS % (key, *names) if "'" not in key else "write them to a .jsonl file"
+                return f"{_IN_DOCUMENT}, with rows in {key}", f"write one on each line: {command}"
+    return None
+
+
+def _are_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value[:20])
 
 
 def what_it_is(path: Path, beginning: bytes) -> tuple[str, str] | None:
@@ -90,7 +128,7 @@ def what_it_is(path: Path, beginning: bytes) -> tuple[str, str] | None:
     for suffixes, found in _BY_SUFFIX.items():
         # MPEG streams are called .ts, and so are TypeScript and sktime's files, which are text.
         if suffix in suffixes and not (suffix == ".ts" and b"\0" not in beginning):
-            return _json_lines(path, beginning) or found if suffix == ".json" else found
+            return _json(path, beginning) or found if suffix == ".json" else found
     for first, what, advice in _BY_BYTES:
         if beginning.startswith(first):
             return what, advice

@@ -51,6 +51,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(unlabelled.without_header),
     Kind(files.tagged_lines, "word-tagger"),
     Kind(unlabelled.tagged_lists, "word-tagger"),
+    Kind(unlabelled.drawings),
     Kind(unlabelled.pairs, "translator"),
     Kind(unlabelled.captions, "captioner"),
     Kind(recordings.transcripts, "transcriber"),

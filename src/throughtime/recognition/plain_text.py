@@ -86,6 +86,15 @@ def tagged_words(suffix: str, lines: Sequence[str]) -> str:
     return f"{next(iter(widths))} columns of words and tags, and an empty line between sentences"
 
 
+def sentences_beside_tags(lines: Sequence[str]) -> bool:
+    """Whether each line is a sentence, a tab, and a tag for each of its words."""
+    rows = [[cell.split() for cell in line.split("\t")] for line in lines if line.strip()]
+    paired = [row for row in rows if len(row) == 2 and len(row[0]) == len(row[1])]
+    tags = [tag for _, tags in paired for tag in tags]
+    marked = sum(tag == "O" or tag[1:2] == "-" for tag in tags)
+    return len(paired) >= max(1, _MOST_CELLS * len(rows)) and 2 * marked > len(tags) > 2 * len(rows)
+
+
 def table_in_disguise(suffix: str, lines: Sequence[str]) -> tuple[str, str]:
     """Why these lines are rows of a table, and the suffix of such files; "" where they are not."""
     rows = [line for line in lines if line.strip()]

@@ -25,9 +25,14 @@ _SERIES_WORD = re.compile(
     "series|store|item|product|sku|shop|dept|department|family|category|sensor|station|device|meter|name|"
     "symbol|ticker|country|region|state|province|city|county|zone|location|site|id"
 )
+# These do so even where each time is there once, because what they name reports by turns.
+_THING = re.compile(
+    "series|store|sku|shop|sensor|station|device|meter|symbol|ticker|site|machine|user|customer|patient|id"
+)
 # Libraries and data sets that follow Nixtla's call them so.
 _NIXTLA = ("unique_id", "ds", "y")
 _SELDOM = 20  # Of so many times one may come twice by mistake; where more do, there are several series.
+_FEWEST_ROWS = 4  # Of a thing that a column names, on average.
 _MOST_DIFFERENT = 10_000  # Of more, a survey does not keep which came twice.
 _DAY_OR_MONTH = re.compile(r"\d{1,2}[-/]\d{1,2}[-/]\d")
 _CLOCK = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}(\.\d+)?)?")
@@ -135,6 +140,17 @@ def _wide_or_long(
             f"{why}; the same times occur again and again",
             advice=f"{_long_advice(table, time, numbers, used)}; or join the rows of each step: --every day",
         )
+    apart = _apart(table, when, used) if unsaid else None
+    if apart is not None:
+        name = apart.name
+        rest = [one for one in numbers if one not in (name, *used)]
+        values = [one for one in rest if not _names_things(one)] or rest
+        advice = f"to take all rows as one series, name what to forecast: {flag('columns', *values)}"
+        if values:
+            value = next((one for one in values if one.strip().lower() in VALUE_NAMES), values[0])
+            each = f"{flag('series-column', name)} {flag('value-column', value)}"
+            advice = f"where each is a series of its own, use {each}; {advice}"
+            return Match(f"{why}; `{name}` has {apart.different:,} values again and again", advice=advice)
     if wanted.columns is not None:
         targets = [name for name in _several(table, wanted.columns, "--columns") if name not in when]
     else:
@@ -235,6 +251,22 @@ def _owners(table: TableSurvey, time: str, names: Sequence[str]) -> list[str]:
             continue
         found, series = [*found, name], series * column.different
     return found
+
+
+def _apart(table: TableSurvey, when: Sequence[str], used: Sequence[str]) -> Column | None:
+    """The column that says what each row is of, whose values come again and again; None without one."""
+    for column in table.columns.values():
+        known = column.name in when or column.name in used or not _names_things(column.name)
+        if known or column.filled < table.columns[when[0]].filled or column.counts_rows or column.counts_up:
+            continue
+        says = column.kind == "text" or (column.kind == "number" and column.whole)
+        if says and 1 < column.different <= column.filled / _FEWEST_ROWS:
+            return column
+    return None
+
+
+def _names_things(name: str) -> bool:
+    return any(map(_THING.fullmatch, _words_of(name)))
 
 
 def _words_of(name: str) -> list[str]:

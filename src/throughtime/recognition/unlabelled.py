@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from throughtime.data.audio import AUDIO_SUFFIXES
@@ -32,6 +33,10 @@ from throughtime.tasks.captioner.captions import CAPTION_COLUMNS
 from throughtime.tasks.word_tagger.marks import MARK_COLUMNS
 from throughtime.tasks.word_tagger.sentences import TAG_COLUMNS, table_columns
 
+_OF_DRAWINGS = (
+    "jq -c '{label: .word, steps: [.drawing[] | (.[0] | length) as $n | range($n) as $i | "
+    "[.[0][$i], .[1][$i], if $i == $n - 1 then 1 else 0 end]]}' %s > %s.steps.jsonl"
+)
 # Names that are times: two may be a version and a day.
 _FEWEST_TIMES = 3
 
@@ -93,6 +98,21 @@ def _tagged(words: str, tags: list[str]) -> Match:
         f"`{words}` holds lists of words, and `{tags[0]}` lists as long",
         "a tag for every word",
         options={"word_column": words, "tag_column": tags[0]},
+    )
+
+
+def drawings(survey: Survey, wanted: Wanted) -> Match | None:
+    """Strokes with their x in one list and their y in another, as Quick, Draw! has them."""
+    table = survey.table
+    if table is None or not {"drawing", "word"} <= set(table.of_kind("lists", "text")):
+        return None
+    if table.columns["drawing"].kind != "lists":
+        return None
+    file = Path(str(table.path))
+    command = _OF_DRAWINGS % (shlex.quote(str(file)), shlex.quote(file.stem))
+    return Match(
+        "`drawing` holds strokes, and `word` says what of",
+        advice=f"a step has to be a list of numbers: x, y, and whether the stroke ends: {command}",
     )
 
 
