@@ -74,6 +74,7 @@ _BY_BYTES: tuple[tuple[bytes, str, str], ...] = (
 
 # A document is parsed whole, to say where its rows are.
 _MOST_OF_DOCUMENT = 128 << 20
+_LONGEST_KEY = 60
 _IN_DOCUMENT = "one JSON document"
 # Rasa's and many tutorials' intents, and the captions of MS COCO.
 _OF_INTENTS = "jq -c '.intents[] | .tag as $tag | .patterns[] | {text: ., label: $tag}' %s > %s.jsonl"
@@ -108,8 +109,12 @@ def _json(path: Path, beginning: bytes) -> tuple[str, str] | None:
             lists = [name for name, value in document.items() if _are_rows(value)]
             if lists:
                 key = json.dumps(lists[0])
-                command = _OF_ROWS % (key, *names) if "'" not in key else "write them to a .jsonl file"
-                return f"{_IN_DOCUMENT}, with rows in {key}", f"write one on each line: {command}"
+                fits = "'" not in key and len(key) <= _LONGEST_KEY
+                command = _OF_ROWS % (key, *names) if fits else "JSON Lines (.jsonl)"
+                return (
+                    f"{_IN_DOCUMENT}, with rows in {key:.{_LONGEST_KEY}}",
+                    f"write one on each line: {command}",
+                )
     return None
 
 

@@ -140,17 +140,9 @@ def _wide_or_long(
             f"{why}; the same times occur again and again",
             advice=f"{_long_advice(table, time, numbers, used)}; or join the rows of each step: --every day",
         )
-    apart = _apart(table, when, used) if unsaid else None
-    if apart is not None:
-        name = apart.name
-        rest = [one for one in numbers if one not in (name, *used)]
-        values = [one for one in rest if not _names_things(one)] or rest
-        advice = f"to take all rows as one series, name what to forecast: {flag('columns', *values)}"
-        if values:
-            value = next((one for one in values if one.strip().lower() in VALUE_NAMES), values[0])
-            each = f"{flag('series-column', name)} {flag('value-column', value)}"
-            advice = f"where each is a series of its own, use {each}; {advice}"
-            return Match(f"{why}; `{name}` has {apart.different:,} values again and again", advice=advice)
+    asked = _by_turns(table, when, numbers, used, why) if unsaid else None
+    if asked is not None:
+        return asked
     if wanted.columns is not None:
         targets = [name for name in _several(table, wanted.columns, "--columns") if name not in when]
     else:
@@ -253,19 +245,29 @@ def _owners(table: TableSurvey, time: str, names: Sequence[str]) -> list[str]:
     return found
 
 
-def _apart(table: TableSurvey, when: Sequence[str], used: Sequence[str]) -> Column | None:
-    """The column that says what each row is of, whose values come again and again; None without one."""
-    for column in table.columns.values():
-        known = column.name in when or column.name in used or not _names_things(column.name)
-        if known or column.filled < table.columns[when[0]].filled or column.counts_rows or column.counts_up:
+def _by_turns(
+    table: TableSurvey, when: Sequence[str], numbers: Sequence[str], used: Sequence[str], why: str
+) -> Match | None:
+    """Rows of several things, each at a time of its own: one series, or one for each of them."""
+    for name, column in table.columns.items():
+        if name in when or name in used or not _names_a_thing(name):
             continue
-        says = column.kind == "text" or (column.kind == "number" and column.whole)
-        if says and 1 < column.different <= column.filled / _FEWEST_ROWS:
-            return column
+        if column.filled < table.columns[when[0]].filled or column.counts_rows or column.counts_up:
+            continue
+        whole = column.kind == "text" or (column.kind == "number" and column.whole)
+        values = [one for one in numbers if one not in used and not _names_a_thing(one)]
+        if whole and values and 1 < column.different <= column.filled / _FEWEST_ROWS:
+            value = next((one for one in values if one.strip().lower() in VALUE_NAMES), values[0])
+            return Match(
+                f"{why}; `{name}` has {column.different:,} values again and again",
+                advice=f"where each is a series of its own, use {flag('series-column', name)} "
+                f"{flag('value-column', value)}; to take all rows as one series, name what to forecast: "
+                f"{flag('columns', *values)}",
+            )
     return None
 
 
-def _names_things(name: str) -> bool:
+def _names_a_thing(name: str) -> bool:
     return any(map(_THING.fullmatch, _words_of(name)))
 
 
