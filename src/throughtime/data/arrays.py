@@ -86,7 +86,8 @@ def fill_gaps(values: NDArray[np.float64], fill: Fill, name: str | Path) -> NDAr
         return np.where(gaps, 0.0, values)
     if (empty := gaps.all(0)).any():
         raise DataError(
-            f"{name}: column {int(empty.argmax()) + 1} of those that are read has no value to fill from"
+            f"{name}: column {int(empty.argmax()) + 1} of those that are read has no value to fill from "
+            "(--fill zero needs none)"
         )
     steps, filled = np.arange(len(values)), values.copy()
     for column in np.flatnonzero(gaps.any(0)):
@@ -187,7 +188,11 @@ def _read_numpy(path: Path, columns: str | None, fill: Fill) -> NDArray[np.float
         with np.errstate(over="ignore"):  # longer floats may hold more; it is refused below
             as_rows = as_rows.astype(np.float64)
         as_rows = fill_gaps(as_rows, fill, path)
-    return as_float32(as_rows, lambda row, column: f"{path}: number [{row}, {column}]")
+    try:
+        return as_float32(as_rows, lambda row, column: f"{path}: number [{row}, {column}]")
+    except DataError as error:
+        gaps = fill == "none" and np.isnan(as_rows).any()
+        raise DataError(f"{error} (--fill fills gaps)" if gaps else str(error)) from None
 
 
 def _only_array(path: Path) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +62,18 @@ def test_the_columns_of_a_row_may_be_the_steps_of_a_sequence(tmp_path: Path) -> 
     assert reader.read_line("2,1")[0].tolist() == short
     filled = ExampleReader("sequences", steps_in_columns=True, fill="linear")
     assert [*filled.read(tmp_path / "a.csv", bad)][2].input.tolist() == [[1], [2], [3]]
+
+
+@pytest.mark.parametrize(
+    "row", [{"x": [1, None, 3], "y": [4, 5, float("nan")]}, {"steps": [[1, 4], [None, 5], [3, float("nan")]]}]
+)
+def test_gaps_in_lists_are_filled(row: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({**row, "label": "up"}) + "\n")
+    (example,) = ExampleReader("sequences", fill="previous").read(path, BadRows())
+    assert example.input.tolist() == [[1, 4], [1, 5], [3, 5]]
+    with pytest.raises(DataError, match=r"a\.jsonl line 1: feature '\w+': .* \(--fill fills gaps\)"):
+        list(ExampleReader("sequences").read(path, BadRows()))
 
 
 def test_parquet_holds_all_of_them(tmp_path: Path) -> None:

@@ -152,6 +152,19 @@ def test_a_run_of_long_arrays_reads_segments_wherever_it_is_used(folder: Path, t
     assert run.evaluate(folder)["examples"] == 12
 
 
+def test_gaps_are_filled_wherever_an_array_comes_from(folder: Path, tmp_path: Path) -> None:
+    run = train(folder, tmp_path / "run", fill="previous", **{**OPTIONS, "members": 1})
+    assert isinstance(run, ClassifierRun)
+    whole = np.load(folder / "0.npy")
+    whole[50:60] = whole[49]
+    gaps = whole.copy()
+    gaps[50:60] = np.nan
+    np.save(tmp_path / "gaps.npy", gaps)
+    expected, found = run.classify([whole, gaps])
+    (predicted,) = run.predict([tmp_path / "gaps.npy"])
+    assert found == expected and found["probability"] == predicted["probability"]
+
+
 def test_the_user_says_how_many_steps(folder: Path, tmp_path: Path) -> None:
     run = train(folder, tmp_path / "run", segment=3, longest=10, **OPTIONS)
     assert isinstance(run, ClassifierRun)

@@ -251,9 +251,11 @@ class ExampleReader:
             array = np.array([[_number(features, name) for name in names]], dtype=np.float32)
         elif len(features) == 1 and isinstance(_first(next(iter(features.values()))), (list, tuple)):
             names, array = self._matrix(features)
+            array = self._without_gaps(array, row)
         else:
             names = self._expected(tuple(features))
-            array = _columns_to_array([_numbers(features, name) for name in names], names)
+            array = _columns_to_array([self._numbers(features, name) for name in names], names)
+            array = self._without_gaps(array, row)
         self.space = self.space or FeatureSpace(names)
         return array
 
@@ -271,15 +273,30 @@ class ExampleReader:
         self.space = self.space or FeatureSpace(("value",))
         return fill_gaps(np.array(steps)[:, None], self.fill, name).astype(np.float32)
 
-    def _matrix(self, features: dict[str, Any]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    def _matrix(self, features: dict[str, Any]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
         """A single column that holds a list of steps, each a list of features."""
         (name,) = features
-        steps = [_numbers({name: step}, name) for step in features[name]]
+        steps = [self._numbers({name: step}, name) for step in features[name]]
         names = self._expected(tuple(map(str, range(len(steps[0])))))
         for index, step in enumerate(steps, 1):
             if len(step) != len(names):
                 raise DataError(f"{name}, step {index}: {len(step)} features, expected {len(names)}")
-        return names, np.array(steps, dtype=np.float32)
+        return names, np.array(steps)
+
+    def _numbers(self, features: dict[str, Any], name: str) -> list[float]:
+        """A list of numbers; NaN for each gap that is to be filled."""
+        values = features.get(name)
+        if not isinstance(values, (list, tuple)) or not values:
+            raise DataError(f"feature {name!r} is not a list of numbers, or an empty one")
+        fills = self.fill != "none"
+        try:
+            return [math.nan if fills and _is_gap(value) else read_number(value) for value in values]
+        except DataError as error:
+            advice = " (--fill fills gaps)" if not fills and any(map(_is_gap, values)) else ""
+            raise DataError(f"feature {name!r}: {error}{advice}") from None
+
+    def _without_gaps(self, array: NDArray[np.float64], row: Row) -> NDArray[np.float32]:
+        return fill_gaps(array, self.fill, f"row {row.line}").astype(np.float32)
 
     def _expected(self, found: tuple[str, ...]) -> tuple[str, ...]:
         return found if self.space is None else self.space.names
@@ -351,24 +368,14 @@ def _number(features: Mapping[Any, Any], name: Any) -> float:
         raise DataError(f"feature {name!r}: {error}") from None
 
 
-def _numbers(features: dict[str, Any], name: str) -> list[float]:
-    values = features.get(name)
-    if not isinstance(values, (list, tuple)) or not values:
-        raise DataError(f"feature {name!r} is not a list of numbers, or an empty one")
-    try:
-        return [read_number(value) for value in values]
-    except DataError as error:
-        raise DataError(f"feature {name!r}: {error}") from None
-
-
-def _columns_to_array(columns: Sequence[list[float]], names: Sequence[str]) -> NDArray[np.float32]:
+def _columns_to_array(columns: Sequence[list[float]], names: Sequence[str]) -> NDArray[np.float64]:
     for name, column in zip(names, columns, strict=True):
         if len(column) != len(columns[0]):
             raise DataError(
                 f"feature {name!r} has {len(column)} steps, and {names[0]!r} has {len(columns[0])}: "
                 f"they have to be as long as each other"
             )
-    return np.array(columns, dtype=np.float32).T
+    return np.array(columns).T
 
 
 def _first(value: Any) -> Any:

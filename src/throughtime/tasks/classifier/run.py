@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.config.small_data import LEAST_STEPS, LEAST_STEPS_OF_CONVOLUTIONS
+from throughtime.data.arrays import fill_gaps
 from throughtime.data.conditions import Conditions
 from throughtime.data.events import events_as_text
 from throughtime.data.features import FeatureSpace
@@ -435,7 +436,10 @@ class ClassifierRun(Run):
             raise DataError(f"the model also reads {names}: name a table that has them beside each example")
         values = self.conditions.encode(beside or {}) if self.conditions else None
         if self.encoder is None:
-            return Encoded(as_steps(as_float32(given, _place), self.config.data), None, values)
+            array, fill = np.asarray(given), self.config.data.fill
+            if fill != "none" and array.dtype.kind == "f":
+                array = fill_gaps(array.astype(np.float64), fill, "the array")
+            return Encoded(as_steps(as_float32(array, _place), self.config.data), None, values)
         if isinstance(given, (list, tuple)):
             given = events_as_text(given)
         return Encoded(
