@@ -310,6 +310,27 @@ FILES: dict[str, tuple[str, str, str]] = {
         rows("series_id", "x", "surface", of=[(n // 6, 0.1 * n, "ab"[n // 6 % 2]) for n in range(24)]),
         r"the rows of a `series_id` are the steps of one sequence, add --group-by series_id",
     ),
+    "a step in each row, and labels": (
+        "gestures.csv",
+        rows(
+            "sequence_id",
+            "x",
+            "y",
+            "label",
+            of=[(n // 9, n / 2, n % 4, "ab"[n // 9 % 2]) for n in range(54)],
+        ),
+        r"`sequence_id` says which rows belong together: .* add --group-by sequence_id; .* --columns x,y$",
+    ),
+    "what somebody saw at each time": (
+        "har.csv",
+        rows("time", "x", "activity", of=[(n * 0.5, n % 7, "ab"[n // 20 % 2]) for n in range(60)]),
+        r"`activity` says what each step is: to learn that, use --label-column activity; .* --columns x$",
+    ),
+    "keys and when they were pressed": (
+        "keys.jsonl",
+        json_lines(*({"keys": ["a", "b"], "times": [0.5, 0.5 + n]} for n in range(20))),
+        r"--lines --text-column keys",
+    ),
     "numbers alone": (
         "numbers.csv",
         rows("a", "b", of=[(n, n * n) for n in range(30)]),

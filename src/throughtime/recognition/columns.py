@@ -129,6 +129,11 @@ class Column:
         return self.kind in ("number", "text") and 1 < self.different <= max(2, self.filled / 2)
 
     @property
+    def measures(self) -> bool:
+        """Whether its lists hold numbers with a fraction, which name nothing."""
+        return self.kind == "numbers" and any("." in value for value in self.values)
+
+    @property
     def mean_words(self) -> float:
         """Words a text."""
         return self.words / max(self.kinds["text"], 1)

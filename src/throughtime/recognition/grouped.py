@@ -65,18 +65,20 @@ def event_log(survey: Survey, wanted: Wanted) -> Match | None:
     )
 
 
+def sequence_column(table: TableSurvey) -> str | None:
+    """The column that says of which sequence each row is a step; None where there is none."""
+    if table.groups is not None:
+        return None
+    columns = (table.columns[name] for name in _called(table, _SEQUENCES))
+    return next((one.name for one in columns if one.filled > 2 * one.different), None)
+
+
 def advice_on_steps(table: TableSurvey) -> str:
     """What is said of a table whose rows may be the steps of sequences; "" where no column says of which."""
-    found = [
-        name
-        for name in _called(table, _SEQUENCES)
-        if table.groups is None and table.columns[name].filled > 2 * table.columns[name].different
-    ]
-    if not found:
+    name = sequence_column(table)
+    if name is None:
         return ""
-    return (
-        f"; where the rows of a `{found[0]}` are the steps of one sequence, add {flag('group-by', found[0])}"
-    )
+    return f"; where the rows of a `{name}` are the steps of one sequence, add {flag('group-by', name)}"
 
 
 def _called(table: TableSurvey, names: re.Pattern[str]) -> list[str]:

@@ -13,6 +13,7 @@ from throughtime.data.tables import several_columns
 from throughtime.errors import DataError
 from throughtime.recognition.advice import columns_named, flag
 from throughtime.recognition.columns import Column, are_numbered
+from throughtime.recognition.grouped import sequence_column
 from throughtime.recognition.match import Match
 from throughtime.recognition.several import FLAGS, cell_with_several, several_labels
 from throughtime.recognition.survey import Survey, TableSurvey
@@ -77,6 +78,13 @@ def labelled_steps(survey: Survey, wanted: Wanted) -> Match | None:
     rest = wanted.read(table, name)
     times = [one for one in rest if table.columns[one].is_time]
     numbers = [one for one in rest if table.columns[one].kind == "number" and one not in times]
+    owner = sequence_column(table)
+    if not times and numbers and owner is not None and owner in rest and wanted.columns is None:
+        return Match(
+            f"each row has numbers and `{name}`, and `{owner}` says which rows belong together",
+            advice=f"where they are the steps of one sequence, add {flag('group-by', owner)}; to learn from "
+            f"each row by itself, leave it out: {flag('columns', *[one for one in numbers if one != owner])}",
+        )
     if not times or not numbers:
         return None
     return Match(

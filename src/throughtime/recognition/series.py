@@ -27,8 +27,11 @@ _SERIES_WORD = re.compile(
 )
 # These do so even where each time is there once, because what they name reports by turns.
 _THING = re.compile(
-    "series|store|sku|shop|sensor|station|device|meter|symbol|ticker|site|machine|user|customer|patient|id"
+    "series|store|sku|shop|sensor|station|device|meter|symbol|ticker|site|machine|user|customer|patient|subject|"
+    "participant|id"
 )
+# What a step may be, where somebody has watched.
+_SEEN = re.compile(r"(activity|gesture|posture|behaviou?r|class|phase|action|emotion)s?", re.IGNORECASE)
 # Libraries and data sets that follow Nixtla's call them so.
 _NIXTLA = ("unique_id", "ds", "y")
 _SELDOM = 20  # Of so many times one may come twice by mistake; where more do, there are several series.
@@ -140,7 +143,9 @@ def _wide_or_long(
             f"{why}; the same times occur again and again",
             advice=f"{_long_advice(table, time, numbers, used)}; or join the rows of each step: --every day",
         )
-    asked = _by_turns(table, when, numbers, used, why) if unsaid else None
+    asked = None
+    if unsaid:
+        asked = _seen(table, numbers, used, why) or _by_turns(table, when, numbers, used, why)
     if asked is not None:
         return asked
     if wanted.columns is not None:
@@ -243,6 +248,19 @@ def _owners(table: TableSurvey, time: str, names: Sequence[str]) -> list[str]:
             continue
         found, series = [*found, name], series * column.different
     return found
+
+
+def _seen(table: TableSurvey, numbers: Sequence[str], used: Sequence[str], why: str) -> Match | None:
+    """Numbers over time, and what somebody saw at each."""
+    for name, column in table.columns.items():
+        if _SEEN.fullmatch(name.strip()) and column.kind == "text" and column.is_category:
+            values = [one for one in numbers if one not in used and not _names_a_thing(one)]
+            return Match(
+                f"{why}; `{name}` says what each step is",
+                advice=f"to learn that, use {flag('label-column', name)}; to forecast the numbers, name "
+                f"them: {flag('columns', *(values or numbers))}",
+            )
+    return None
 
 
 def _by_turns(

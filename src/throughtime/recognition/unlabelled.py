@@ -80,7 +80,9 @@ def tagged_lists(survey: Survey, wanted: Wanted) -> Match | None:
         tags = [
             name
             for name in lists
-            if name != words and table.columns[name].lengths == table.columns[words].lengths
+            if name != words
+            and table.columns[name].lengths == table.columns[words].lengths
+            and not table.columns[name].measures
         ]
         if table.columns[words].kind == "texts" and tags:
             known = [name for name in TAG_COLUMNS if name in tags]
