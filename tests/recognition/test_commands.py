@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from throughtime.errors import DataError
@@ -64,6 +65,28 @@ def test_what_the_command_writes_is_what_was_meant(
         recognise(file)
     subprocess.run(["bash", "-c", command_of(str(raised.value), before)], check=True)
     assert recognise(made, options).task == task
+
+
+@pytest.mark.parametrize("owner", ["", "subject"])
+def test_steps_with_labels_become_recordings(
+    owner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{n / 50},{n},{n % 7},{'sit' if n % 40 < 20 else 'walk'},{n // 40}" for n in range(160)]
+    Path("har.csv").write_text("\n".join([f"time,x,y,activity,{owner or 'heart_rate'}", *rows]) + "\n")
+    with pytest.raises(DataError, match="of file_name,labels") as raised:
+        recognise("har.csv", {"label_column": "activity"})
+    command = str(raised.value).partition("(a tagger): ")[2].partition("; to learn from each row")[0]
+    if shutil.which("bash") is None or shutil.which("awk") is None:
+        pytest.skip("the command needs a shell and awk")
+    subprocess.run(["bash", "-c", command], check=True)
+    assert recognise("clips").task == "tagger"
+    recordings = sorted(one.stem for one in Path("clips").glob("*.txt"))
+    assert recordings == (["0", "1", "2", "3"] if owner else ["all"])
+    steps = np.loadtxt(f"clips/{recordings[0]}.csv", delimiter=",")
+    labels = Path(f"clips/{recordings[0]}.txt").read_text().split()
+    assert steps.shape == ((40, 2) if owner else (160, 3)) and len(labels) == len(steps)
+    assert labels[:40] == ["sit"] * 20 + ["walk"] * 20
 
 
 def test_captions_of_coco(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

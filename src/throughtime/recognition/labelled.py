@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +11,13 @@ from pathlib import Path
 from throughtime.data.features import is_sequence_file, is_sound_file
 from throughtime.data.file_names import FILE_COLUMN
 from throughtime.data.images import is_image
-from throughtime.data.tables import several_columns
+from throughtime.data.tables import separator_of, several_columns
 from throughtime.errors import DataError
 from throughtime.recognition.advice import columns_named, flag
 from throughtime.recognition.columns import Column, are_numbered
 from throughtime.recognition.grouped import sequence_column
 from throughtime.recognition.match import Match
+from throughtime.recognition.series import names_a_thing
 from throughtime.recognition.several import FLAGS, cell_with_several, several_labels
 from throughtime.recognition.survey import Survey, TableSurvey
 from throughtime.recognition.wanted import Wanted
@@ -25,6 +28,15 @@ _FEWEST = 10
 _MOST_FRACTIONS, _MOST_WHOLE = 20, 1_000
 # More labels are not named in a line.
 _NAMED = 12
+
+# Of values that may be names of files.
+_PLAIN = re.compile(r"[\w.-]+")
+# One .csv of numbers and one .txt of labels for each recording.
+_OF_STEPS = (
+    """mkdir clips && awk -F'%s' 'NR>1{print %s > "clips/"%s".csv"; print %s > "clips/"%s".txt"}' %s && """
+    '(echo file_name,labels; cd clips; for f in *.csv; do echo "$f,${f%%.csv}.txt"; done) > rows && '
+    "mv rows clips/metadata.csv"
+)
 
 
 def quantity(survey: Survey, wanted: Wanted) -> Match | None:
@@ -87,16 +99,31 @@ def labelled_steps(survey: Survey, wanted: Wanted) -> Match | None:
         )
     if not times or not numbers:
         return None
+    command = _in_clips(table, name, numbers)
     return Match(
         f"`{times[0]}` is a time, and each row has numbers and `{name}`",
-        advice=(
-            "for a label at each step of a recording, put its numbers and its labels into files of "
-            "their own, "
-            "and name a folder with a metadata.csv of file_name,labels (a tagger); to learn from each "
-            "row by "
-            f"itself, leave the time out: {flag('columns', *numbers)}"
-        ),
+        advice="for a label at each step of a recording, put its numbers and its labels into files of their "
+        f"own, and name a folder with a metadata.csv of file_name,labels (a tagger){command}; to learn from "
+        f"each row by itself, leave the time out: {flag('columns', *numbers)}",
     )
+
+
+def _in_clips(table: TableSurvey, label: str, numbers: Sequence[str]) -> str:
+    """The command that takes a table of steps apart, by the column that says of whom; "" where none can."""
+    if not isinstance(table.path, Path) or table.path.suffix not in (".csv", ".tsv"):
+        return ""
+    places = {name: f"${place}" for place, name in enumerate(table.columns, 1)}
+    owners = [
+        one.name
+        for one in table.columns.values()
+        if names_a_thing(one.name) and one.is_category and all(map(_PLAIN.fullmatch, one.values))
+    ]
+    read = [places[name] for name in numbers if name not in owners]
+    if not read:
+        return ""
+    owner = places[owners[0]] if owners else '"all"'
+    told = '","'.join(read), owner, places[label], owner, shlex.quote(str(table.path))
+    return ": " + _OF_STEPS % (separator_of(table.path), *told)
 
 
 def examples(survey: Survey, wanted: Wanted) -> Match | None:

@@ -254,7 +254,7 @@ def _seen(table: TableSurvey, numbers: Sequence[str], used: Sequence[str], why: 
     """Numbers over time, and what somebody saw at each."""
     for name, column in table.columns.items():
         if _SEEN.fullmatch(name.strip()) and column.kind == "text" and column.is_category:
-            values = [one for one in numbers if one not in used and not _names_a_thing(one)]
+            values = [one for one in numbers if one not in used and not names_a_thing(one)]
             return Match(
                 f"{why}; `{name}` says what each step is",
                 advice=f"to learn that, use {flag('label-column', name)}; to forecast the numbers, name "
@@ -268,12 +268,12 @@ def _by_turns(
 ) -> Match | None:
     """Rows of several things, each at a time of its own: one series, or one for each of them."""
     for name, column in table.columns.items():
-        if name in when or name in used or not _names_a_thing(name):
+        if name in when or name in used or not names_a_thing(name):
             continue
         if column.filled < table.columns[when[0]].filled or column.counts_rows or column.counts_up:
             continue
         whole = column.kind == "text" or (column.kind == "number" and column.whole)
-        values = [one for one in numbers if one not in used and not _names_a_thing(one)]
+        values = [one for one in numbers if one not in used and not names_a_thing(one)]
         if whole and values and 1 < column.different <= column.filled / _FEWEST_ROWS:
             value = next((one for one in values if one.strip().lower() in VALUE_NAMES), values[0])
             return Match(
@@ -285,7 +285,8 @@ def _by_turns(
     return None
 
 
-def _names_a_thing(name: str) -> bool:
+def names_a_thing(name: str) -> bool:
+    """Whether a column is called as those are that say of which thing each row is."""
     return any(map(_THING.fullmatch, _words_of(name)))
 
 
