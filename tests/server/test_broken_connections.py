@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import socket
 import threading
 import time
@@ -120,13 +121,23 @@ class Scripted:
         while self.left:
             near, _ = self._listener.accept()
             with near:
-                near.recv(65536)
+                _read_request(near)
                 for piece in self.left.pop(0) or ():
                     if isinstance(piece, bytes):
                         near.sendall(piece)
                     else:
                         time.sleep(piece)
         self._listener.close()
+
+
+def _read_request(near: socket.socket) -> None:
+    """All of it: a connection that closes with something unread is reset, and takes its answer along."""
+    content, length = b"", 1
+    while len(content) < length and (piece := near.recv(65536)):
+        content += piece
+        head, end, _ = content.partition(b"\r\n\r\n")
+        body = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+        length = len(head + end) + int(body[1] if body else 0) if end else len(content) + 1
 
 
 def answered(status: str, body: Any) -> bytes:
