@@ -41,7 +41,7 @@ def test_a_network_in_training_is_captured_as_in_evaluation() -> None:
 
 
 def filtered(x: torch.Tensor, **options) -> torch.Tensor:
-    """(T, B, 3) by a convolution over the features of each step."""
+    """A convolution over the features of each step: (T, B, 3) to (T * B, 1, 3)."""
     return torch.conv1d(x.flatten(0, 1).unsqueeze(1), torch.ones(1, 1, 1), **options)
 
 

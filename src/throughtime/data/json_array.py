@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.data.delimited import Report
-from throughtime.data.json_values import NO_OBJECT, is_marked_pair, parse_json
+from throughtime.data.json_values import NO_OBJECT, parse_json
 from throughtime.encodings import UTF8
 from throughtime.errors import DataError
 
@@ -56,9 +56,12 @@ def read_json_array(path: Path, report: Report, encoding: str = UTF8) -> Iterato
         raise DataError(f"{path} is no list of objects: {_LINES}")
     if not values:
         raise DataError(f"{path} is an empty list: there is nothing to read")
-    if is_marked_pair(values[0]):
-        command = _OF_PAIRS % (shlex.quote(str(path)), shlex.quote(path.stem))
-        raise DataError(f"{path}: texts and entities in lists, as spaCy has them: make objects: {command}")
+    match values[0]:
+        case [str(), {"entities": list()}]:
+            command = _OF_PAIRS % (shlex.quote(str(path)), shlex.quote(path.stem))
+            raise DataError(
+                f"{path}: texts and entities in lists, as spaCy has them: make objects: {command}"
+            )
     for number, value in enumerate(values, 1):
         if isinstance(value, dict):
             yield number, value

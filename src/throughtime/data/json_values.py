@@ -30,14 +30,6 @@ def parse_json(text: str) -> Any:
     return value
 
 
-def is_marked_pair(value: Any) -> bool:
-    """Whether a value is a text beside its entities, as spaCy's examples were: ["...", {"entities": ...}]."""
-    match value:
-        case [str(), {"entities": list()}]:
-            return True
-    return False
-
-
 def without_nan(value: Any) -> Any:
     """A value of lists and dictionaries as JSON can hold it: null for a number that is NaN or infinite."""
     if isinstance(value, float):

@@ -27,17 +27,17 @@ from throughtime.tasks.word_tagger.conll import layout_of
 
 # Names of tables that say what the files beside them are.
 _ABOUT_FILES = ("labels", "label", "metadata", "meta", "index", "annotations", "targets")
-# What a metadata.csv says of the files in a folder, by their kind.
-# An empty line between sentences.
+# A word and its tag on each line, and an empty line between sentences.
 _OF_SENTENCES = (
     r"""awk -F'\t' '{n=split($1,w," "); split($2,t," "); for(i=1;i<=n;i++) print w[i]"\t"t[i]; print ""}' """
     "%s > %s.conll"
 )
-# Lines such as NAME:START:1,2,?,4 under @data.
+# Of lines such as NAME:START:1,2,?,4 under @data a row for each time.
 _OF_MONASH = (
     '(echo series,time,value; awk -F: \'/^@data/{d=1; next} d{n=split($NF,v,","); '
     'for(i=1;i<=n;i++)print $1","i","v[i]}\' %s) > %s.csv'
 )
+# What a metadata.csv says of the files in a folder, by their kind.
 _METADATA_OF = {
     "picture": f"{FILE_COLUMN},caption, a picture and what is said of it a row",
     "sound": f"{FILE_COLUMN},label, a sound and its label a row (or {FILE_COLUMN},text: what each says)",

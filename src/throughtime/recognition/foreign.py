@@ -71,7 +71,6 @@ _BY_BYTES: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "a gzip file", "give it a name that ends in .gz"),
 )
 
-
 # A document is parsed whole, to say where its rows are.
 _MOST_OF_DOCUMENT = 128 << 20
 _LONGEST_KEY = 60

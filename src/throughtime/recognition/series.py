@@ -143,10 +143,8 @@ def _wide_or_long(
             f"{why}; the same times occur again and again",
             advice=f"{_long_advice(table, time, numbers, used)}; or join the rows of each step: --every day",
         )
-    asked = None
-    if unsaid:
-        asked = _seen(table, numbers, used, why) or _by_turns(table, when, numbers, used, why)
-    if asked is not None:
+    asked = _seen(table, numbers, used, why) or _by_turns(table, when, numbers, used, why)
+    if unsaid and asked is not None:
         return asked
     if wanted.columns is not None:
         targets = [name for name in _several(table, wanted.columns, "--columns") if name not in when]
